@@ -1,0 +1,428 @@
+/*
+ * sae.h - train sparse autoencoders (SAEs) on the activations of language models, and measure what they learned.
+ *
+ * Six nouns, in the order in which data moves through them:
+ *
+ *   sae_model     a language model opened from a GGUF file or a Hugging Face folder
+ *   sae_text      a stream of token sequences with their masks
+ *   sae_acts      a stream of activation rows, with token and position beside each
+ *   sae_dict      a dictionary (the sparse autoencoder) with its optional dense scaffold
+ *   sae_trainer   one stream of rows feeding N dictionaries
+ *   sae_result    named numbers, tables and series, and what they were computed from
+ *
+ * Conventions, everywhere:
+ *   - Matrices are row-major float32. Shapes stand in brackets: [n_rows, d_in] means n_rows rows of d_in floats.
+ *   - A function that can fail returns sae_status and takes a `sae_error *` last; NULL is accepted there. The first
+ *     failure fills it. Output parameters are untouched on failure.
+ *   - Ownership is one of: "caller frees with X", "borrowed until Y", "caller's buffer".
+ *   - Free functions accept NULL. Options structs may be NULL for defaults; zero in a field means its default.
+ *   - Objects are not shared between threads; the library itself works in parallel inside a call (OpenMP).
+ */
+#ifndef SAE_H
+#define SAE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) && defined(SAE_BUILDING)
+#define SAE_API __attribute__((visibility("default")))
+#else
+#define SAE_API
+#endif
+
+#define SAE_VERSION "0.1.0"
+
+/* ---- Status and errors ----------------------------------------------------------------------------------------- */
+
+/* One list makes the enum, the names and the sentences. Values are part of the ABI: append only. */
+#define SAE_STATUS_MAP(X)                                                                                              \
+    X(OK, 0, "done")                                                                                                   \
+    X(NOMEM, 1, "out of memory")                                                                                       \
+    X(IO, 2, "a file could not be read or written")                                                                    \
+    X(FORMAT, 3, "a file does not hold what its format promises")                                                      \
+    X(SHAPE, 4, "sizes do not fit together")                                                                           \
+    X(UNSUPPORTED, 5, "valid, but not something this program can do")                                                  \
+    X(RANGE, 6, "a value lies outside its allowed range")                                                              \
+    X(STATE, 7, "the call came at the wrong time")                                                                     \
+    X(CANCELLED, 8, "stopped on request")                                                                              \
+    X(EXISTS, 9, "would overwrite something")                                                                          \
+    X(NUMERIC, 10, "a number became infinite or undefined")                                                            \
+    X(MISSING, 11, "something this needs is not on this machine")
+
+typedef enum sae_status {
+#define SAE_STATUS_ENUM(name, value, sentence) SAE_##name = (value),
+    SAE_STATUS_MAP(SAE_STATUS_ENUM)
+#undef SAE_STATUS_ENUM
+} sae_status;
+
+typedef struct sae_error {
+    sae_status code;
+    const char *where;  /* "file.c:line" of the library's source; static storage */
+    char message[1000]; /* names the file or value, what was found, what was expected, what to do */
+} sae_error;
+
+SAE_API const char *sae_status_name(sae_status code);     /* "SHAPE"; static storage */
+SAE_API const char *sae_status_sentence(sae_status code); /* static storage */
+SAE_API const char *sae_version(void);                    /* static storage */
+
+/* Long calls report through this. `total` is 0 when unknown; units are named by `what` ("tokens", "rows"). A nonzero
+ * return asks the call to stop: it returns SAE_CANCELLED. */
+typedef struct sae_progress {
+    int (*report)(void *user, const char *what, double done, double total);
+    void *user;
+} sae_progress;
+
+/* ---- Tokenizer (a part of a model that can be had without its weights) ------------------------------------------ */
+
+typedef struct sae_tokenizer sae_tokenizer;
+
+/* Byte-level BPE from a GGUF file's metadata, from a folder holding tokenizer.json (or vocab.json + merges.txt), or from
+ * such a file itself. Caller frees with sae_tokenizer_free. */
+SAE_API sae_status sae_tokenizer_open(sae_tokenizer **out, const char *path, sae_error *err);
+SAE_API void sae_tokenizer_free(sae_tokenizer *tok);
+
+/* Encodes `bytes` bytes of UTF-8 (NUL allowed; bytes that are not UTF-8 are encoded as bytes). Nothing is added;
+ * special tokens written in the text are recognised when `special` is true. *ids is malloc'ed: caller frees with free. */
+SAE_API sae_status sae_tokenizer_encode(const sae_tokenizer *tok, const char *text, size_t bytes, bool special,
+                                        int32_t **ids, size_t *n_ids, sae_error *err);
+
+/* The bytes of n ids, one after the other. *text is malloc'ed and NUL-terminated (not counted in *bytes). */
+SAE_API sae_status sae_tokenizer_decode(const sae_tokenizer *tok, const int32_t *ids, size_t n, char **text,
+                                        size_t *bytes, sae_error *err);
+
+typedef struct sae_tokenizer_info {
+    int32_t n_vocab;
+    int32_t separator; /* `<|endoftext|>` if it is a control token, else BOS, else EOS; -1 when there is none */
+    int32_t bos, eos;  /* -1 when there is none */
+    const char *pre;   /* "gpt-2", "smollm"; borrowed */
+} sae_tokenizer_info;
+
+SAE_API sae_tokenizer_info sae_tokenizer_get_info(const sae_tokenizer *tok);
+SAE_API bool sae_tokenizer_is_special(const sae_tokenizer *tok, int32_t id); /* control or added special token */
+
+/* ---- Model ------------------------------------------------------------------------------------------------------ */
+
+typedef struct sae_model sae_model;
+
+/* Where rows can be read or changed. Names: blocks.L.hook_resid_pre, .hook_resid_post, .hook_attn_out, .hook_mlp_out;
+ * also "model.layers.L", "resid_post.L", "resid_pre.L", "attn_out.L", "mlp_out.L". */
+typedef enum sae_hook { SAE_RESID_PRE, SAE_RESID_POST, SAE_ATTN_OUT, SAE_MLP_OUT } sae_hook;
+
+typedef struct sae_site {
+    int layer;
+    sae_hook hook;
+} sae_site;
+
+typedef struct sae_model_info {
+    const char *path, *family, *name, *file_type, *weight_type; /* borrowed from the model */
+    int64_t n_layer, d_model, n_head, n_kv_head, d_head, d_mlp, n_vocab, n_ctx;
+    int64_t n_params;
+    size_t file_bytes;   /* mapped */
+    size_t expand_bytes; /* what expanding every weight to float32 takes */
+    bool tied;           /* the unembedding is the embedding */
+} sae_model_info;
+
+typedef struct sae_model_options {
+    int expand; /* 0: choose by memory; 1: expand all weights to f32 once; 2: expand a layer at a time */
+} sae_model_options;
+
+/* Opens a GGUF file or a Hugging Face folder. Weights are mapped, not read. Caller frees with sae_model_free. */
+SAE_API sae_status sae_model_open(sae_model **out, const char *path, const sae_model_options *options, sae_error *err);
+SAE_API void sae_model_free(sae_model *model);
+SAE_API const sae_model_info *sae_model_get_info(const sae_model *model); /* borrowed until free */
+SAE_API uint64_t sae_model_hash(const sae_model *model); /* xxh3 of the weight files' bytes, computed once */
+
+/* Parses a site's name and checks that the model has it. */
+SAE_API sae_status sae_site_parse(sae_site *out, const char *name, const sae_model *model, sae_error *err);
+/* Writes the canonical name ("blocks.14.hook_resid_post") into the caller's buffer. */
+SAE_API void sae_site_name(sae_site site, char *buffer, size_t size);
+
+/* A tap sees the rows of a site when the pass reaches it, [n_seq * n_ctx, d_model], and may change them: the pass goes
+ * on with what the tap leaves there. Taps of one site run in the order given. */
+typedef sae_status (*sae_tap_fn)(void *user, float *rows, int64_t n_rows, int64_t d_model, sae_error *err);
+
+typedef struct sae_tap {
+    sae_site site;
+    sae_tap_fn fn;
+    void *user;
+} sae_tap;
+
+typedef struct sae_run {
+    const int32_t *ids;   /* [n_seq, n_ctx], run as they are */
+    int64_t n_seq, n_ctx; /* n_ctx <= the model's */
+    const sae_tap *taps;  /* may be NULL */
+    int n_taps;
+    const float *from_rows; /* NULL: begin at the embedding. Else [n_seq * n_ctx, d_model]: begin with these rows at
+                               `from`, which must be a hook_resid_pre or hook_resid_post site. Taps of that very site run. */
+    sae_site from;
+    float *logits; /* NULL or caller's [n_seq * n_ctx, n_vocab] */
+    float *nll;    /* NULL or caller's [n_seq, n_ctx - 1]: -log p(ids[i + 1] | ids[..i]) in nats */
+} sae_run;
+
+/* One forward pass. Stops after the last tap when neither logits nor nll are asked for. */
+SAE_API sae_status sae_model_run(sae_model *model, const sae_run *run, sae_error *err);
+
+/* Final norm and unembedding of n rows of the residual stream after the last block: [n, d_model] to logits
+ * [n, n_vocab]. With apply_norm false: the rows times the unembedding (with the final norm's gain folded in): the
+ * logit lens of a direction. */
+SAE_API sae_status sae_model_unembed(sae_model *model, const float *rows, int64_t n, bool apply_norm, float *logits,
+                                     sae_error *err);
+
+/* ---- Text --------------------------------------------------------------------------------------------------------- */
+
+typedef struct sae_text sae_text;
+
+typedef enum sae_split { SAE_SPLIT_ALL, SAE_SPLIT_TRAIN, SAE_SPLIT_HELD_OUT } sae_split;
+
+typedef struct sae_text_options {
+    int64_t ctx;       /* tokens per sequence; 0: 256 */
+    int32_t separator; /* token id that begins each sequence and joins documents; -1: the tokenizer's */
+    sae_split split;   /* documents are held out by a hash of their text, so the same text is never in both */
+    double held_out;   /* share of documents held out; 0: 0.05 */
+    bool repeat;       /* begin again at the end of the last file */
+} sae_text_options;
+
+/* Fills the defaults. (separator's default is -1, so a zeroed struct is not the default one.) */
+SAE_API sae_text_options sae_text_defaults(void);
+
+/* Opens files of text: .txt (documents split at blank lines into paragraphs is not done: one file is one document unless it
+ * is longer than 64 KiB, then it is cut at line ends), .jsonl with a string member "text"; each also .zst or .gz; "-" is
+ * standard input. `tok` is borrowed until sae_text_free. Caller frees with sae_text_free. */
+SAE_API sae_status sae_text_open(sae_text **out, const sae_tokenizer *tok, const char *const *paths, int n_paths,
+                                 const sae_text_options *options, sae_error *err);
+SAE_API void sae_text_free(sae_text *text);
+
+/* The next n_seq sequences: ids [n_seq, ctx]; mask [n_seq, ctx] is 1 where a row counts, 0 at position 0 and at special
+ * tokens. *n_got < n_seq only at the end of the text. A rest shorter than ctx is not given. */
+SAE_API sae_status sae_text_next(sae_text *text, int64_t n_seq, int32_t *ids, uint8_t *mask, int64_t *n_got,
+                                 sae_error *err);
+
+/* Goes to sequence number `sequence` counted from the start (reading over what lies before). */
+SAE_API sae_status sae_text_seek(sae_text *text, int64_t sequence, sae_error *err);
+SAE_API int64_t sae_text_tell(const sae_text *text);
+SAE_API uint64_t sae_text_hash(const sae_text *text); /* of the options, the paths' contents read so far */
+
+/* ---- Activation rows ---------------------------------------------------------------------------------------------- */
+
+typedef struct sae_acts sae_acts;
+
+typedef struct sae_acts_info {
+    int64_t d;            /* width of a row */
+    int64_t n_rows;       /* distinct rows; -1 when not known (a live stream) */
+    int64_t dropped;      /* rows over max_norm so far */
+    double median_norm;   /* that the drop is measured against; 0 when rows are not filtered */
+    size_t buffer_bytes;  /* of the shuffle buffer */
+    const char *describe; /* one line for people; borrowed until free */
+} sae_acts_info;
+
+typedef struct sae_acts_options {
+    int64_t buffer_rows; /* of the shuffle buffer, live only; 0: 262,144 */
+    int64_t batch_seqs;  /* sequences per forward pass, live only; 0: 8 */
+    double max_norm;     /* rows with a norm over max_norm x the median are dropped; 0: 10; negative: keep all */
+    uint64_t seed;       /* of the shuffle */
+    bool in_order;       /* do not shuffle */
+    bool repeat;         /* store and array: begin a new epoch (shuffled anew) at the end */
+} sae_acts_options;
+
+/* Rows of `site` as the model computes them from `text`; both borrowed until free. */
+SAE_API sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, sae_site site,
+                                      const sae_acts_options *options, sae_error *err);
+/* Rows of a store that sae_store_write made. */
+SAE_API sae_status sae_acts_open_store(sae_acts **out, const char *path, const sae_acts_options *options,
+                                       sae_error *err);
+/* Rows of an array in X.npy, or in X.safetensors[:name]: [n, d], f32, f16, bf16 or f64. */
+SAE_API sae_status sae_acts_open_array(sae_acts **out, const char *path, const sae_acts_options *options,
+                                       sae_error *err);
+SAE_API void sae_acts_free(sae_acts *acts);
+SAE_API sae_acts_info sae_acts_get_info(const sae_acts *acts);
+
+/* The next n rows into the caller's rows [n, d]; tokens and positions [n] may be NULL (-1 where not known).
+ * *n_got < n only at the end. */
+SAE_API sae_status sae_acts_next(sae_acts *acts, int64_t n, float *rows, int32_t *tokens, int32_t *positions,
+                                 int64_t *n_got, sae_error *err);
+/* Goes to the state in which `row` rows have been given since opening. Store and array: at once. */
+SAE_API sae_status sae_acts_seek(sae_acts *acts, int64_t row, sae_error *err);
+
+/* Writes `n_rows` rows (or all there are when negative) of an in-order or shuffled stream to a store: a folder of checksummed shards with
+ * rows in bf16 or f32 and token ids and positions beside. The folder must not exist, unless `force`. */
+typedef struct sae_store_options {
+    bool f32;           /* else bf16 */
+    int64_t shard_rows; /* 0: 262,144 */
+    bool force;
+    const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
+} sae_store_options;
+SAE_API sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, const sae_store_options *options,
+                                   const sae_progress *progress, sae_error *err);
+
+/* ---- Dictionary ---------------------------------------------------------------------------------------------------- */
+
+typedef struct sae_dict sae_dict;
+
+typedef enum sae_arch {
+    SAE_BATCHTOPK,  /* trained by batch top-k, encoded by one threshold */
+    SAE_MATRYOSHKA, /* the same with nested prefixes */
+    SAE_JUMPRELU,   /* a threshold per latent: what the two above become when saved */
+    SAE_TOPK,       /* the k largest of each row */
+    SAE_STANDARD,   /* relu */
+} sae_arch;
+
+/* How the scaffold and the encoder are joined: with c = x - b_dec, s = c W_down W_up (method: docs/method.md). */
+typedef enum sae_variant {
+    SAE_P1, /* parallel: the encoder sees c */
+    SAE_P2, /* residual: the encoder sees c - s */
+} sae_variant;
+
+#define SAE_MAX_GROUPS 16
+
+typedef struct sae_dict_config {
+    sae_arch arch;
+    sae_variant variant;
+    int64_t d_in, d_sae;
+    int64_t k;                      /* target L0; 0 when not known */
+    int64_t rank;                   /* of the scaffold; 0: none */
+    int n_groups;                   /* Matryoshka: number of nested prefixes; 0 or 1: none */
+    int64_t groups[SAE_MAX_GROUPS]; /* sizes of the groups (not prefixes); they sum to d_sae */
+    bool apply_b_dec_to_input;      /* subtract b_dec before encoding */
+    char site[128], model[256];     /* where its rows came from, as given; may be empty */
+} sae_dict_config;
+
+/* Zero weights of the given shape. Caller frees with sae_dict_free. */
+SAE_API sae_status sae_dict_create(sae_dict **out, const sae_dict_config *config, sae_error *err);
+SAE_API void sae_dict_free(sae_dict *dict);
+SAE_API const sae_dict_config *sae_dict_get_config(const sae_dict *dict); /* borrowed */
+
+/* The weights, borrowed until free; latents are rows in both: W_enc [d_sae, d_in] (the transpose of the field's
+ * W_enc), W_dec [d_sae, d_in]; W_down [rank, d_in] (transposed as well), W_up [rank, d_in]; threshold [d_sae]. */
+typedef struct sae_weights {
+    float *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up;
+} sae_weights;
+SAE_API sae_weights sae_dict_weights(sae_dict *dict);
+
+typedef enum sae_scaffold_export {
+    SAE_SCAFFOLD_NATIVE,  /* W_down and W_up as tensors of their own: our reader knows them */
+    SAE_SCAFFOLD_LATENTS, /* 2r extra latents relu(h), relu(-h): exact for any SAELens */
+    SAE_SCAFFOLD_DROP,    /* without the scaffold */
+} sae_scaffold_export;
+
+/* Reads a SAELens v6 folder (cfg.json, sae_weights.safetensors), with our W_down and W_up if present. */
+SAE_API sae_status sae_dict_load(sae_dict **out, const char *path, sae_error *err);
+/* Writes such a folder; refuses to overwrite one unless `force`. */
+SAE_API sae_status sae_dict_save(const sae_dict *dict, const char *path, sae_scaffold_export scaffold, bool force,
+                                 sae_error *err);
+
+/* Sparse codes of n rows, token-major: row_start [n + 1] (caller's), then *latent and *value (malloc'ed, row_start[n]
+ * entries each, latents ascending within a row; caller frees with free). h [n, rank] may be NULL: the scaffold's codes. */
+SAE_API sae_status sae_dict_encode(const sae_dict *dict, const float *rows, int64_t n, int64_t *row_start,
+                                   int32_t **latent, float **value, float *h, sae_error *err);
+/* Reconstruction [n, d_in] of such codes; with `h` the scaffold's part is added, without (NULL) it is not. */
+SAE_API sae_status sae_dict_decode(const sae_dict *dict, int64_t n, const int64_t *row_start, const int32_t *latent,
+                                   const float *value, const float *h, float *recon, sae_error *err);
+
+/* ---- Trainer -------------------------------------------------------------------------------------------------------- */
+
+typedef struct sae_trainer sae_trainer;
+
+typedef struct sae_train_options {
+    int64_t batch; /* B, rows per step */
+    int64_t steps; /* T */
+    double lr;
+    int64_t warmup_steps;         /* lr is t / warmup_steps of its value before */
+    int64_t decay_start;          /* linear decay to 0 from here to T */
+    double threshold_beta;        /* EMA of the smallest kept activation */
+    int64_t threshold_start_step; /* updated in steps > this */
+    int64_t dead_tokens;          /* a latent is dead after so many rows without firing */
+    double auxk_alpha;            /* weight of AuxK */
+    int64_t auxk_k;               /* latents that AuxK uses per row; 0: d_in / 2 */
+    double adam_beta1, adam_beta2, adam_eps;
+    double grad_clip;   /* global norm; 0: none */
+    double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
+    bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
+    uint64_t seed;      /* of the initial weights */
+    int encoder_dtype;  /* 0: bf16 when the processor has it and the caller asks; 1: f32; 2: bf16 */
+} sae_train_options;
+
+/* SAEBench's recipe with its constants scaled to a run of `steps` steps of `batch` rows. */
+SAE_API sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps);
+/* dictionary_learning's literal numbers. */
+SAE_API sae_train_options sae_recipe_dictionary_learning(int64_t batch, int64_t steps, int64_t d_sae);
+
+typedef struct sae_memory_plan {
+    size_t weights, gradients, moments, scratch, total; /* bytes that the trainer will ask for */
+} sae_memory_plan;
+
+SAE_API sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, const sae_train_options *options);
+
+/* N dictionaries that share data order, batch size and options; equal seeds give equal initial weights where shapes
+ * agree, whatever the rank. All memory is taken here: a step allocates nothing. Caller frees with sae_trainer_free. */
+SAE_API sae_status sae_trainer_create(sae_trainer **out, const sae_dict_config *configs, int n_dicts,
+                                      const sae_train_options *options, sae_error *err);
+SAE_API void sae_trainer_free(sae_trainer *trainer);
+
+typedef struct sae_step_stats {
+    int64_t step;                    /* of the step just done, from 0 */
+    double loss, l2_loss, auxk_loss; /* sums over d_in, means over rows; auxk is divided by the residual's variance */
+    double l0, fvu, threshold, grad_norm, lr, min_active;
+    int64_t dead, dense; /* latents; dense: fired in more than 10 % of the rows of this batch */
+} sae_step_stats;
+
+/* One step on rows [batch, d_in]. stats [n_dicts] may be NULL. */
+SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, sae_step_stats *stats, sae_error *err);
+SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
+SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
+
+/* Sets the initial weights of dictionary i (before the first step): shapes as in sae_weights; NULL members are kept. */
+SAE_API sae_status sae_trainer_set_weights(sae_trainer *trainer, int i, const sae_weights *weights, sae_error *err);
+
+/* A copy of dictionary i in the rows' own units (input scale folded back), encoded by its threshold. Fails with STATE when
+ * the threshold was never set. Caller frees with sae_dict_free. */
+SAE_API sae_status sae_trainer_export(const sae_trainer *trainer, int i, sae_dict **out, sae_error *err);
+
+/* The whole state under DIR/checkpoints/STEP: written beside, synced, renamed. `rows_given` is the place in the data. */
+SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_dir, int64_t rows_given,
+                                    sae_error *err);
+/* The newest checkpoint whose checksums verify. *rows_given tells where the data must go on. */
+SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
+
+/* ---- Results --------------------------------------------------------------------------------------------------------- */
+
+typedef struct sae_result sae_result;
+
+/* A result is a JSON object: {"name", "settings": {...}, "numbers": {...}, "tables": [...], "series": [...], "inputs": {...}}.
+ * Caller frees with sae_result_free. */
+SAE_API sae_status sae_result_create(sae_result **out, const char *name, sae_error *err);
+SAE_API void sae_result_free(sae_result *result);
+SAE_API sae_status sae_result_write(const sae_result *result, const char *path, sae_error *err);
+SAE_API sae_status sae_result_read(sae_result **out, const char *path, sae_error *err);
+
+/* A number, an interval [low, high], a text. NaN and infinities are stored as null. Later ones replace earlier ones. */
+SAE_API sae_status sae_result_number(sae_result *result, const char *key, double value, sae_error *err);
+SAE_API sae_status sae_result_interval(sae_result *result, const char *key, double value, double low, double high,
+                                       sae_error *err);
+SAE_API sae_status sae_result_text(sae_result *result, const char *key, const char *value, sae_error *err);
+SAE_API double sae_result_get(const sae_result *result, const char *key, double otherwise);
+SAE_API const char *sae_result_get_text(const sae_result *result, const char *key,
+                                        const char *otherwise); /* borrowed */
+
+/* A table: begin with its columns, then rows of cells (text as it shall be read; numbers keep their value beside). */
+SAE_API sae_status sae_result_table(sae_result *result, const char *table, const char *title,
+                                    const char *const *columns, int n_columns, sae_error *err);
+typedef struct sae_cell {
+    const char *text; /* NULL: the number, formatted */
+    double number;
+} sae_cell;
+SAE_API sae_status sae_result_row(sae_result *result, const char *table, const sae_cell *cells, int n_cells,
+                                  sae_error *err);
+
+/* A curve of n points in the plot `plot`. */
+SAE_API sae_status sae_result_series(sae_result *result, const char *plot, const char *label, const double *x,
+                                     const double *y, int64_t n, sae_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,125 @@
+/* memory.c - the one allocator: counts, aligns, zeroes, can be forbidden (guard) and made to fail (tests). */
+#include "base/base.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Stands before each block; one cache line, so that the block stays aligned. */
+typedef struct header {
+    size_t bytes;
+    unsigned char pad[64 - sizeof(size_t)];
+} header;
+_Static_assert(sizeof(header) == 64, "a block must start on a cache line");
+
+static _Atomic size_t in_use;
+static _Atomic int64_t fail_countdown;
+static const char *_Atomic guard_phase;
+
+bool mul_overflows(size_t a, size_t b, size_t *product) { return __builtin_mul_overflow(a, b, product); }
+
+void *mem_alloc(size_t bytes, const char *what, sae_error *err)
+{
+    const char *phase = atomic_load(&guard_phase);
+    size_t padded;
+    header *block;
+
+    if (phase) {
+        SAE_FAIL(err, SAE_STATE, "allocation of %zu bytes for %s during %s, which must not allocate", bytes, what,
+                 phase);
+        return NULL;
+    }
+    if (atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1) {
+        SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes; failure asked for by a test)", what, bytes);
+        return NULL;
+    }
+    if (bytes > SIZE_MAX - 128) {
+        SAE_FAIL(err, SAE_NOMEM, "no memory for %s: %zu bytes is more than an address can hold", what, bytes);
+        return NULL;
+    }
+    padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
+    block = aligned_alloc(64, padded);
+    if (!block) {
+        SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes); %zu bytes are in use", what, bytes, mem_in_use());
+        return NULL;
+    }
+    memset(block, 0, padded);
+    block->bytes = bytes;
+    atomic_fetch_add(&in_use, bytes);
+    return block + 1;
+}
+
+void *mem_alloc_array(size_t count, size_t size, const char *what, sae_error *err)
+{
+    size_t bytes;
+
+    if (mul_overflows(count, size, &bytes)) {
+        SAE_FAIL(err, SAE_NOMEM, "no memory for %s: %zu x %zu bytes is more than an address can hold", what, count,
+                 size);
+        return NULL;
+    }
+    return mem_alloc(bytes, what, err);
+}
+
+void *mem_grow(void *old, size_t old_bytes, size_t new_bytes, const char *what, sae_error *err)
+{
+    void *block = mem_alloc(new_bytes, what, err);
+
+    if (!block) return NULL;
+    if (old) memcpy(block, old, old_bytes < new_bytes ? old_bytes : new_bytes);
+    mem_free(old);
+    return block;
+}
+
+void mem_free(void *block)
+{
+    if (!block) return;
+    header *h = (header *)block - 1;
+    atomic_fetch_sub(&in_use, h->bytes);
+    free(h);
+}
+
+char *mem_strdup(const char *text, sae_error *err)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = mem_alloc(bytes, "a string", err);
+
+    if (copy) memcpy(copy, text, bytes);
+    return copy;
+}
+
+size_t mem_in_use(void) { return atomic_load(&in_use); }
+void mem_guard_begin(const char *phase) { atomic_store(&guard_phase, phase); }
+void mem_guard_end(void) { atomic_store(&guard_phase, NULL); }
+void mem_fail_nth(int64_t nth) { atomic_store(&fail_countdown, nth); }
+
+size_t memory_peak_rss(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+
+size_t memory_available(void)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
+    fclose(f);
+    return kib * 1024;
+}
+
+void *arena_take(arena *a, size_t bytes)
+{
+    void *block = a->base ? a->base + a->used : NULL;
+
+    a->used += (bytes + 63) & ~(size_t)63;
+    return block;
+}

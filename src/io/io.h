@@ -1,0 +1,135 @@
+/*
+ * io.h - files. The only folder that opens them. Every file is hostile until checked; messages name the file, the
+ * tensor or member, what was found and what was expected.
+ */
+#ifndef SAE_IO_H
+#define SAE_IO_H
+
+#include "base/base.h"
+#include "base/dtype.h"
+
+#include <stdio.h>
+
+/* ---- Plain files (file.c) ------------------------------------------------------------------------------------------- */
+
+/* A file mapped read-only. */
+typedef struct file_map {
+    const unsigned char *data;
+    size_t bytes;
+    char *path; /* owned */
+} file_map;
+sae_status file_map_open(file_map *out, const char *path, sae_error *err);
+void file_map_close(file_map *map);
+
+bool file_exists(const char *path);
+bool file_is_folder(const char *path);
+/* "a/b" into a new string: caller frees with mem_free. */
+char *path_join(const char *folder, const char *name, sae_error *err);
+sae_status folder_make(const char *path, sae_error *err);   /* with its parents; an existing folder is fine */
+sae_status folder_remove(const char *path, sae_error *err); /* with all in it; absent is fine */
+sae_status folder_sync(const char *path, sae_error *err);   /* fsync of a folder: a rename in it is durable */
+/* Names in a folder, sorted; caller frees each and the list with folder_list_free. */
+sae_status folder_list(const char *path, char ***names, int *n, sae_error *err);
+void folder_list_free(char **names, int n);
+
+/* A file written beside its place ("PATH.tmp.PID") and renamed at commit, after fsync. Abort (or a failed commit) leaves
+ * nothing behind and the old file untouched. */
+typedef struct file_writer {
+    FILE *file;
+    char *path, *temporary;
+    uint64_t bytes;
+    void *hash; /* XXH3 state over all bytes written */
+} file_writer;
+sae_status file_writer_open(file_writer *out, const char *path, bool force, sae_error *err); /* EXISTS unless force */
+sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_error *err);
+sae_status file_writer_commit(file_writer *w, uint64_t *hash, sae_error *err); /* hash may be NULL */
+void file_writer_abort(file_writer *w);                                        /* after commit: nothing */
+
+sae_status file_read_all(const char *path, size_t limit, char **text, size_t *bytes,
+                         sae_error *err); /* NUL added; mem_free */
+sae_status file_write_text(const char *path, const char *text, size_t bytes, bool force, sae_error *err);
+sae_status file_hash(const char *path, uint64_t *hash, sae_error *err); /* XXH3-64 of the contents */
+sae_status json_read_file(json_t **out, const char *path, sae_error *err);
+sae_status json_write_file(const json_t *value, const char *path, bool force,
+                           sae_error *err); /* indented, newline at the end */
+
+/* ---- safetensors (safetensors.c) --------------------------------------------------------------------------------------- */
+
+typedef struct safetensors safetensors;
+/* Maps one file and checks all of it: offsets without holes or overlap, sizes, names unique, no trailing bytes. */
+sae_status safetensors_open(safetensors **out, const char *path, sae_error *err);
+void safetensors_close(safetensors *st);
+int safetensors_count(const safetensors *st);
+const tensor *safetensors_at(const safetensors *st, int i);              /* borrowed */
+const tensor *safetensors_find(const safetensors *st, const char *name); /* NULL when absent */
+const char *safetensors_path(const safetensors *st);
+const json_t *safetensors_metadata(const safetensors *st); /* the "__metadata__" object or NULL */
+
+/* Writes tensors (only name, type, rank, shape, data are read) in the format's canonical order. metadata: flat
+ * string-to-string object or NULL. hash may be NULL. */
+sae_status safetensors_write(const char *path, const tensor *tensors, int n, const json_t *metadata, bool force,
+                             uint64_t *hash, sae_error *err);
+
+/* ---- GGUF (gguf.c), versions 2 and 3 ---------------------------------------------------------------------------------- */
+
+typedef struct gguf gguf;
+sae_status gguf_open(gguf **out, const char *path, sae_error *err);
+void gguf_close(gguf *g);
+bool gguf_is(const char *path); /* a regular file that begins with the magic */
+const char *gguf_path(const gguf *g);
+int gguf_version(const gguf *g);
+int64_t gguf_tensor_count(const gguf *g);
+const tensor *gguf_at(const gguf *g, int64_t i);
+const tensor *gguf_find(const gguf *g, const char *name);
+
+/* Metadata. Missing keys: *_or gives the default; the others fail with FORMAT naming the key. Integer getters accept
+ * every integer width and bool; float getters accept f32 and f64. Strings may hold NUL: length is given. */
+bool gguf_has(const gguf *g, const char *key);
+sae_status gguf_int(const gguf *g, const char *key, int64_t *out, sae_error *err);
+sae_status gguf_int_or(const gguf *g, const char *key, int64_t otherwise, int64_t *out, sae_error *err);
+sae_status gguf_float_or(const gguf *g, const char *key, double otherwise, double *out, sae_error *err);
+/* Borrowed, not NUL-terminated. NULL with length 0 when absent. */
+sae_status gguf_string_or_null(const gguf *g, const char *key, const char **text, size_t *bytes, sae_error *err);
+/* Arrays: *n elements; absent: n = 0. Element access by index; strings are borrowed, not NUL-terminated. */
+sae_status gguf_array_count(const gguf *g, const char *key, int64_t *n, sae_error *err);
+sae_status gguf_array_string(const gguf *g, const char *key, int64_t i, const char **text, size_t *bytes,
+                             sae_error *err);
+sae_status gguf_array_int(const gguf *g, const char *key, int64_t i, int64_t *out, sae_error *err);
+/* Calls for every metadata key: for `sae info`. `value` is a short text of the value. */
+void gguf_each_key(const gguf *g, void (*fn)(void *user, const char *key, const char *type, const char *value),
+                   void *user);
+
+/* ---- NumPy arrays (npy.c) -------------------------------------------------------------------------------------------- */
+
+/* A .npy file mapped; fortran order is refused for rank > 1 unless a dimension is 1. Object arrays are refused. */
+typedef struct npy {
+    file_map map;
+    tensor t;
+} npy;
+sae_status npy_open(npy *out, const char *path, sae_error *err);
+void npy_close(npy *a);
+sae_status npy_write(const char *path, const tensor *t, bool force, sae_error *err);
+
+/* "X.npy" or "X.safetensors[:name]" as one tensor; with no name the file must hold just one. Close with array_close. */
+typedef struct array_file {
+    npy a;
+    safetensors *st;
+    tensor t; /* borrowed until close */
+} array_file;
+sae_status array_open(array_file *out, const char *path, sae_error *err);
+void array_close(array_file *a);
+
+/* ---- Streams of bytes and lines (stream.c): plain, .zst, .gz, "-" ------------------------------------------------------ */
+
+typedef struct stream stream;
+sae_status stream_open(stream **out, const char *path, sae_error *err);
+void stream_close(stream *s);
+/* Up to `bytes` bytes; *got = 0 at the end. */
+sae_status stream_read(stream *s, void *buffer, size_t bytes, size_t *got, sae_error *err);
+/* The next line without its newline, NUL-terminated; borrowed until the next call. *line = NULL at the end. A line
+ * longer than 64 MiB is an error. */
+sae_status stream_line(stream *s, const char **line, size_t *bytes, sae_error *err);
+int64_t stream_line_number(const stream *s);
+const char *stream_path(const stream *s);
+
+#endif
