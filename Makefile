@@ -12,7 +12,7 @@ BLAS_DIR ?= /usr/lib/$(ARCH_DIR)/openblas-openmp
 
 PACKAGES := jansson libpcre2-8 libutf8proc libzip libzstd zlib libxxhash
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -DSAE_BUILDING $(shell pkg-config --cflags $(PACKAGES))
-WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wvla
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-format-truncation -Wstrict-prototypes -Wvla
 CFLAGS   ?= -O3 -g
 # -ffp-contract=fast: ISO C mode switches gcc's fused multiply-add off. No -ffast-math: it disables isnan and sets FTZ.
 CFLAGS   += -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp $(WARNINGS) $(WERROR) $(SANITIZE)
