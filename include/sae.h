@@ -422,6 +422,19 @@ SAE_API sae_status sae_result_row(sae_result *result, const char *table, const s
 SAE_API sae_status sae_result_series(sae_result *result, const char *plot, const char *label, const double *x,
                                      const double *y, int64_t n, sae_error *err);
 
+/* A card shows one latent or one direction to a person: `group` collects cards under a heading, `id` is unique in the
+ * result, `facts` is one line of numbers, `promoted` and `suppressed` are token pieces separated by newlines (NULL:
+ * not known). */
+SAE_API sae_status sae_result_card(sae_result *result, const char *group, const char *id, const char *title,
+                                   const char *facts, const char *promoted, const char *suppressed, sae_error *err);
+/* One context of a card: n token pieces with the strength of the latent at each; `peak` is the index of the strongest. */
+SAE_API sae_status sae_result_context(sae_result *result, const char *card_id, const char *const *pieces,
+                                      const double *strengths, int64_t n, int64_t peak, sae_error *err);
+
+/* Renders results and the training logs of a run into one HTML file that needs nothing else. */
+SAE_API sae_status sae_report_write(const char *path, const char *title, const sae_result *const *results,
+                                    int n_results, bool force, sae_error *err);
+
 #ifdef __cplusplus
 }
 #endif
