@@ -1,0 +1,12 @@
+/* commands.h - every subcommand, in the order of `sae --help`. COMMAND(x) stands for `const command command_x`. */
+COMMAND(info)
+COMMAND(tokenize)
+COMMAND(lm)
+COMMAND(tap)
+COMMAND(acts)
+COMMAND(train)
+COMMAND(eval)
+COMMAND(features)
+COMMAND(scaffold)
+COMMAND(bench_train)
+COMMAND(bench_model)

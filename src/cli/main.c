@@ -1,0 +1,135 @@
+/*
+ * main.c - finds the command, parses its options, runs it, and turns what came back into an exit code:
+ * 0 done, 1 the work failed, 2 usage, 3 something missing on this machine.
+ */
+#include "cli/cli.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
+
+#define COMMAND(name) extern const command command_##name __attribute__((weak));
+#include "cli/commands.h"
+#undef COMMAND
+
+const command *const command_table[] = {
+#define COMMAND(name) &command_##name,
+#include "cli/commands.h"
+#undef COMMAND
+};
+const int command_count = (int)(sizeof command_table / sizeof *command_table);
+
+static bool same_words(const char *name, int n_words, char **words)
+{
+    char joined[128] = "";
+
+    for (int i = 0; i < n_words; i++) {
+        size_t used = strlen(joined);
+        snprintf(joined + used, sizeof joined - used, "%s%s", i ? " " : "", words[i]);
+    }
+    return strcmp(name, joined) == 0;
+}
+
+/* The command named by the first one or two words; *used of them. */
+static const command *find_command(int argc, char **argv, int *used)
+{
+    for (*used = 1; *used <= 2 && *used <= argc; ++*used)
+        for (int i = 0; i < command_count; i++)
+            if (command_table[i] && same_words(command_table[i]->name, *used, argv)) return command_table[i];
+    return NULL;
+}
+
+static int unknown_command(int argc, char **argv)
+{
+    const char *names[64];
+    int n = 0;
+    size_t length = strlen(argv[0]);
+    bool family = false;
+
+    for (int i = 0; i < command_count && n < 64; i++) {
+        if (!command_table[i]) continue;
+        const char *name = command_table[i]->name;
+        names[n++] = name;
+        if (strncmp(name, argv[0], length) == 0 && name[length] == ' ') {
+            if (!family && argc > 1) fprintf(stderr, "sae: there is no '%s %s'\n", argv[0], argv[1]);
+            if (!family) fprintf(stderr, "sae: %s is one of:\n", argv[0]);
+            fprintf(stderr, "  sae %-14s %s\n", name, command_table[i]->summary);
+            family = true;
+        }
+    }
+    if (family) return EXIT_USAGE;
+    const char *near = nearest_name(argv[0], names, n);
+    fprintf(stderr, "sae: unknown command '%s'", argv[0]);
+    if (near) fprintf(stderr, "; did you mean 'sae %s'?", near);
+    fprintf(stderr, "\nTry 'sae --help'.\n");
+    return EXIT_USAGE;
+}
+
+static int exit_code(const command *cmd, const args *a, sae_status status, const sae_error *err)
+{
+    if (status == SAE_OK) return EXIT_DONE;
+    fprintf(stderr, "sae %s: %s\n", cmd->name, err->message[0] ? err->message : sae_status_sentence(status));
+    if (a && args_is_usage_error(a)) {
+        fprintf(stderr, "Try 'sae %s --help'.\n", cmd->name);
+        return EXIT_USAGE;
+    }
+    return status == SAE_MISSING ? EXIT_MISSING : EXIT_FAILED;
+}
+
+static int run_command(const command *cmd, int argc, char **argv)
+{
+    sae_error err = {0};
+    args *a = NULL;
+    sae_status status = args_parse(&a, cmd, argc, argv, &err);
+
+    if (status == SAE_OK && args_flag(a, "help")) {
+        help_command(cmd);
+    } else if (status == SAE_OK) {
+        int64_t threads = args_int(a, "threads", 0);
+        if (threads > 1024) status = args_fail(a, &err, "--threads %lld: at most 1024", (long long)threads);
+        if (status == SAE_OK && threads > 0) omp_set_num_threads((int)threads);
+        if (status == SAE_OK) status = cpu_isa_check(&err);
+        if (status == SAE_OK) status = cmd->run(a, &err);
+    }
+    int code = exit_code(cmd, a, status, &err);
+    args_free(a);
+    return code;
+}
+
+/* A full disk behind standard output shows only here. */
+static int finish(int code)
+{
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE) {
+        fprintf(stderr, "sae: standard output could not be written: is the disk full or the reader gone?\n");
+        return EXIT_FAILED;
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    const command *cmd = NULL;
+    int used = 0;
+
+    if (argc < 2) {
+        fprintf(stderr, "usage: sae COMMAND [OPTIONS]\nTry 'sae --help'.\n");
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help_program();
+        return finish(EXIT_DONE);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("sae %s\n", sae_version());
+        return finish(EXIT_DONE);
+    }
+    if (strcmp(argv[1], "--man") == 0) {
+        help_man_page();
+        return finish(EXIT_DONE);
+    }
+    cmd = find_command(argc - 1, argv + 1, &used);
+    if (!cmd) return unknown_command(argc - 1, argv + 1);
+    return finish(run_command(cmd, argc - 1 - used, argv + 1 + used));
+}

@@ -1,0 +1,143 @@
+/*
+ * output.c - messages, the progress line and JSON. Only results go to standard output.
+ */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupt_seen;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupt_seen = 1;
+}
+
+bool interrupted(void) { return interrupt_seen != 0; }
+
+void say(const args *a, const char *format, ...)
+{
+    va_list list;
+
+    if (args_quiet(a)) return;
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+}
+
+void warn(const char *format, ...)
+{
+    va_list list;
+
+    fputs("sae: warning: ", stderr);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+}
+
+/* ---- Progress ---------------------------------------------------------------------------------------------------------- */
+
+/* "1.25M", "340k", "12". */
+static const char *short_number(double value, char *buffer, size_t size)
+{
+    if (value >= 1e9)
+        snprintf(buffer, size, "%.2fG", value / 1e9);
+    else if (value >= 1e6)
+        snprintf(buffer, size, "%.2fM", value / 1e6);
+    else if (value >= 1e4)
+        snprintf(buffer, size, "%.1fk", value / 1e3);
+    else
+        snprintf(buffer, size, value < 10 && value != (double)(long)value ? "%.2f" : "%.0f", value);
+    return buffer;
+}
+
+static const char *short_time(double seconds, char *buffer, size_t size)
+{
+    long s = (long)(seconds + 0.5);
+
+    if (s >= 3600)
+        snprintf(buffer, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        snprintf(buffer, size, "%ldm%02lds", s / 60, s % 60);
+    else
+        snprintf(buffer, size, "%lds", s);
+    return buffer;
+}
+
+static void show(progress_line *p, double now, double done, double total)
+{
+    char line[400], a[24], b[24], c[24];
+    double elapsed = now - p->started;
+    double rate = elapsed > 0 ? done / elapsed : 0;
+    int n = snprintf(line, sizeof line, "%s %s", p->what, short_number(done, a, sizeof a));
+
+    if (total > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, " of %s (%.0f%%)", short_number(total, a, sizeof a),
+                      100 * done / total);
+    n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s", short_number(rate, b, sizeof b));
+    if (total > done && rate > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, ", %s left", short_time((total - done) / rate, c, sizeof c));
+    else
+        n += snprintf(line + n, sizeof line - (size_t)n, ", %s", short_time(elapsed, c, sizeof c));
+    if (p->note[0]) snprintf(line + n, sizeof line - (size_t)n, ", %s", p->note);
+    if (p->terminal)
+        fprintf(stderr, "\r%s\033[K", line);
+    else
+        fprintf(stderr, "%s\n", line);
+    fflush(stderr);
+    p->shown = now;
+    p->dirty = p->terminal;
+}
+
+static int report(void *user, const char *what, double done, double total)
+{
+    progress_line *p = user;
+    double now = clock_seconds();
+
+    if (strncmp(p->what, what, sizeof p->what - 1) != 0) { /* another phase */
+        if (p->dirty) fputc('\n', stderr);
+        snprintf(p->what, sizeof p->what, "%s", what);
+        p->started = p->shown = now;
+        p->dirty = false;
+    }
+    bool last = total > 0 && done >= total && now - p->started > 1;
+    if (!p->quiet && (last || now - p->shown >= (p->terminal ? 0.2 : 5.0))) show(p, now, done, total);
+    return interrupted();
+}
+
+sae_progress progress_begin(progress_line *p, const args *a)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND | SA_RESTART};
+
+    *p = (progress_line){.quiet = args_quiet(a), .terminal = isatty(STDERR_FILENO) != 0};
+    p->started = p->shown = clock_seconds();
+    sigaction(SIGINT, &action, NULL); /* a second Ctrl-C ends the program at once */
+    return (sae_progress){report, p};
+}
+
+void progress_note(progress_line *p, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(p->note, sizeof p->note, format, list);
+    va_end(list);
+}
+
+void progress_end(progress_line *p)
+{
+    if (p->dirty) fputc('\n', stderr);
+    p->dirty = false;
+}
+
+void print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    fputc('\n', stdout);
+}
