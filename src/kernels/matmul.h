@@ -17,6 +17,14 @@ void matmul_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, con
 void matmul_tn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float beta,
                float *c, int64_t ldc);
 
+/* The same by plain loops that sum in double: the oracle of the tests, and what runs when the instruction set is scalar. */
+void matmul_ref_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                   float beta, float *c, int64_t ldc);
+void matmul_ref_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                   float beta, float *c, int64_t ldc);
+void matmul_ref_tn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                   float beta, float *c, int64_t ldc);
+
 /* Names the library and its version ("oneDNN 2.6.3, avx512_core"); static storage. */
 const char *matmul_library(void);
 /* Must be called before the first product: tells oneDNN the instruction set that cpu_isa_get() chose. Idempotent; the
