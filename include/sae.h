@@ -392,46 +392,91 @@ SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir,
 
 typedef struct sae_result sae_result;
 
-/* A result is a JSON object: {"name", "settings": {...}, "numbers": {...}, "tables": [...], "series": [...], "inputs": {...}}.
+/* A result is what one measurement found, as one JSON file and as a part of the report. In the file, by name and in the
+ * order of their first mention: "settings", "inputs", "numbers", "texts", "tables", "plots", "cards"; "layout" tells how
+ * they follow each other on the page: sections, notes and all of the above in the order in which they were put in.
+ * Putting something in again under the same name replaces its content and keeps its place. Texts are UTF-8: what is not
+ * becomes U+FFFD. Numbers that are not finite are stored as null and come back as NaN.
+ * All these calls fail with NOMEM, or with RANGE or SHAPE when an argument makes no sense.
  * Caller frees with sae_result_free. */
 SAE_API sae_status sae_result_create(sae_result **out, const char *name, sae_error *err);
 SAE_API void sae_result_free(sae_result *result);
-SAE_API sae_status sae_result_write(const sae_result *result, const char *path, sae_error *err);
+SAE_API sae_status sae_result_write(const sae_result *result, const char *path, sae_error *err); /* replaces the file */
 SAE_API sae_status sae_result_read(sae_result **out, const char *path, sae_error *err);
+SAE_API const char *sae_result_name(const sae_result *result); /* borrowed */
 
-/* A number, an interval [low, high], a text. NaN and infinities are stored as null. Later ones replace earlier ones. */
+/* A heading: what follows belongs to it, up to the next one. */
+SAE_API sae_status sae_result_section(sae_result *result, const char *title, sae_error *err);
+/* Plain text for the reader at this place; an empty line begins a new paragraph. */
+SAE_API sae_status sae_result_note(sae_result *result, const char *text, sae_error *err);
+
+/* A number, a number with its interval [low, high], a text. */
 SAE_API sae_status sae_result_number(sae_result *result, const char *key, double value, sae_error *err);
 SAE_API sae_status sae_result_interval(sae_result *result, const char *key, double value, double low, double high,
                                        sae_error *err);
 SAE_API sae_status sae_result_text(sae_result *result, const char *key, const char *value, sae_error *err);
+/* How the number or text `key` is called on the page (else by its key), and one short line below it; both may be NULL. */
+SAE_API sae_status sae_result_label(sae_result *result, const char *key, const char *label, const char *remark,
+                                    sae_error *err);
 SAE_API double sae_result_get(const sae_result *result, const char *key, double otherwise);
 SAE_API const char *sae_result_get_text(const sae_result *result, const char *key,
                                         const char *otherwise); /* borrowed */
 
-/* A table: begin with its columns, then rows of cells (text as it shall be read; numbers keep their value beside). */
-SAE_API sae_status sae_result_table(sae_result *result, const char *table, const char *title,
-                                    const char *const *columns, int n_columns, sae_error *err);
+/* A cell of a table. A text that does not begin with a number has none beside it, whatever `number` says when it is 0 or
+ * NaN. */
 typedef struct sae_cell {
     const char *text; /* NULL: the number, formatted */
     double number;
 } sae_cell;
+
+/* A setting of the run: an option, a path, a cost. */
+SAE_API sae_status sae_result_setting(sae_result *result, const char *key, sae_cell value, sae_error *err);
+/* What the result was computed from: the hash of a model, a text, a dictionary. */
+SAE_API sae_status sae_result_input(sae_result *result, const char *key, uint64_t hash, sae_error *err);
+
+/* A table: begin with its columns, then rows of cells (text as it shall be read; numbers keep their value beside). */
+SAE_API sae_status sae_result_table(sae_result *result, const char *table, const char *title,
+                                    const char *const *columns, int n_columns, sae_error *err);
 SAE_API sae_status sae_result_row(sae_result *result, const char *table, const sae_cell *cells, int n_cells,
                                   sae_error *err);
 
-/* A curve of n points in the plot `plot`. */
+typedef enum sae_plot_kind {
+    SAE_PLOT_LINE, /* x and y; a marker at each point when they are few */
+    SAE_PLOT_STEP, /* a histogram: y stands from each x to the next; the last bin is as wide as the one before */
+    SAE_PLOT_BAR,  /* one group of bars for each category */
+} sae_plot_kind;
+enum { SAE_PLOT_LOG_X = 1, SAE_PLOT_LOG_Y = 2 };
+
+/* A plot with its title and axes; labels may be NULL, flags are SAE_PLOT_LOG_X | SAE_PLOT_LOG_Y or 0. Plots put in one
+ * after the other stand side by side where there is room. */
+SAE_API sae_status sae_result_plot(sae_result *result, const char *plot, const char *title, const char *x_label,
+                                   const char *y_label, sae_plot_kind kind, int flags, sae_error *err);
+/* A curve of n points in the plot `plot` (made as a LINE plot when new). NaN in y is a gap. */
 SAE_API sae_status sae_result_series(sae_result *result, const char *plot, const char *label, const double *x,
                                      const double *y, int64_t n, sae_error *err);
+/* The same with a band or whiskers [low, high] about each point. */
+SAE_API sae_status sae_result_series_interval(sae_result *result, const char *plot, const char *label, const double *x,
+                                              const double *y, const double *low, const double *high, int64_t n,
+                                              sae_error *err);
+/* Bars of height y over n named categories; low and high (both or neither may be NULL) are their whiskers. */
+SAE_API sae_status sae_result_bars(sae_result *result, const char *plot, const char *label,
+                                   const char *const *categories, const double *y, const double *low,
+                                   const double *high, int64_t n, sae_error *err);
+/* A reference line: chance, zero ablation, a threshold. Horizontal at y = at, or vertical at x = at. */
+SAE_API sae_status sae_result_line(sae_result *result, const char *plot, const char *label, bool vertical, double at,
+                                   sae_error *err);
 
 /* A card shows one latent or one direction to a person: `group` collects cards under a heading, `id` is unique in the
  * result, `facts` is one line of numbers, `promoted` and `suppressed` are token pieces separated by newlines (NULL:
  * not known). */
 SAE_API sae_status sae_result_card(sae_result *result, const char *group, const char *id, const char *title,
                                    const char *facts, const char *promoted, const char *suppressed, sae_error *err);
-/* One context of a card: n token pieces with the strength of the latent at each; `peak` is the index of the strongest. */
+/* One context of a card: n token pieces with the (signed) strength of the latent at each; `peak` is the index of the
+ * strongest, -1 for none. Contexts of one card share one scale of colours. */
 SAE_API sae_status sae_result_context(sae_result *result, const char *card_id, const char *const *pieces,
                                       const double *strengths, int64_t n, int64_t peak, sae_error *err);
 
-/* Renders results and the training logs of a run into one HTML file that needs nothing else. */
+/* Renders results, in the order given, into one HTML file that needs nothing else: no network, no script is needed to read it. */
 SAE_API sae_status sae_report_write(const char *path, const char *title, const sae_result *const *results,
                                     int n_results, bool force, sae_error *err);
 
