@@ -1,10 +1,12 @@
 # make            build/sae, build/libsae.a, build/libsae.so
-# make check      everything that must pass (tests, format, warnings, include rule)
 # make help       all targets
 
 CC       ?= gcc
 BUILD    ?= build
 PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+VERSION  := $(shell sed -n 's/^.define SAE_VERSION "\(.*\)"/\1/p' include/sae.h)
+SONAME   := libsae.so.0
 ARCH_DIR := $(shell $(CC) -print-multiarch)
 # Debian's alternatives may give the pthread build of OpenBLAS, 4 to 45 times slower beside OpenMP loops: link the
 # OpenMP one by its own directory.
@@ -27,7 +29,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 
-all: $(BUILD)/sae $(BUILD)/libsae.so
+all: $(BUILD)/sae $(BUILD)/libsae.a $(BUILD)/libsae.so
 
 # Kernels that name an instruction set in their file name are compiled for it; all else runs on any x86-64.
 $(BUILD)/%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c -mbmi2
@@ -42,7 +44,7 @@ $(BUILD)/libsae.a: $(LIB_OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/libsae.so: $(LIB_OBJ)
-	$(CC) -shared -Wl,-soname,libsae.so.0 $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) -shared -Wl,-soname,$(SONAME) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/sae: $(CLI_OBJ) $(BUILD)/libsae.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -53,9 +55,77 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libsae.a
 
 tests: $(TESTS)
 
-clean:
-	rm -rf $(BUILD)
+# Its own folder, so that warnings are seen as errors whatever was built before.
+check:
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-check WERROR=-Werror all tests
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) tests
+	@BUILD=build-check SANITIZED_BUILD=build-asan sh tests/run.sh
 
-.PHONY: all tests clean
+JOBS      ?= $(shell nproc)
+SANITIZED := CFLAGS="-O1 -g -fno-omit-frame-pointer" SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+check-asan:
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) all tests
+	@BUILD=build-asan LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0 sh tests/run.sh
+
+includes:
+	@sh tests/test_includes.sh
+
+FORMAT ?= clang-format-14
+format:
+	find src include tests $(wildcard bench) -name '*.[ch]' -exec $(FORMAT) -i {} +
+
+man: $(BUILD)/sae
+	$(BUILD)/sae --man > docs/sae.1
+
+fetch-model:
+	@sh tools/fetch_model.sh
+
+# Always made anew: PREFIX may have changed.
+$(BUILD)/libsae.pc: .FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' 'Name: libsae' \
+	  'Description: Sparse autoencoders on the activations of language models' 'Version: $(VERSION)' \
+	  'Requires.private: $(PACKAGES)' 'Libs: -L$${libdir} -lsae' \
+	  'Libs.private: -ldnnl -L$(BLAS_DIR) -lopenblas -fopenmp -lm' 'Cflags: -I$${includedir}' > $@
+
+install: all $(BUILD)/libsae.pc
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig \
+	  $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/sae $(DESTDIR)$(PREFIX)/bin/sae
+	install -m 644 include/sae.h $(DESTDIR)$(PREFIX)/include/sae.h
+	install -m 644 $(BUILD)/libsae.a $(DESTDIR)$(LIBDIR)/libsae.a
+	install -m 755 $(BUILD)/libsae.so $(DESTDIR)$(LIBDIR)/libsae.so.$(VERSION)
+	ln -sf libsae.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsae.so
+	install -m 644 $(BUILD)/libsae.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libsae.pc
+	install -m 644 docs/sae.1 $(DESTDIR)$(PREFIX)/share/man/man1/sae.1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/sae $(DESTDIR)$(PREFIX)/include/sae.h $(DESTDIR)$(LIBDIR)/libsae.a \
+	  $(DESTDIR)$(LIBDIR)/libsae.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libsae.so \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/libsae.pc $(DESTDIR)$(PREFIX)/share/man/man1/sae.1
+
+clean:
+	rm -rf $(BUILD) build-check build-asan
+
+help:
+	@echo 'make                the program, the static and the shared library, in $(BUILD)/'
+	@echo 'make check          every test, with warnings as errors and once more under ASan and UBSan'
+	@echo 'make demo           SmolLM2, layer 14: a dictionary with and one without a scaffold, and the report'
+	@echo 'make fetch-model    SmolLM2-135M-Instruct (98 MB) into models/'
+	@echo 'make install        into PREFIX ($(PREFIX)), below DESTDIR; make uninstall takes it away again'
+	@echo 'make tests          only builds the test programs; tests/run.sh NAME runs one of them'
+	@echo 'make check-asan     the tests under ASan and UBSan only'
+	@echo 'make includes       only the test of the include rule'
+	@echo 'make format         formats every C file'
+	@echo 'make man            writes docs/sae.1 from the command tables'
+	@echo 'make clean'
+	@echo
+	@echo 'BUILD=folder  CC=compiler  CFLAGS="-O3 -g"  WERROR=-Werror  SANITIZE=-fsanitize=address,undefined'
+
+.FORCE:
+
+.PHONY: .FORCE all tests check check-asan includes format man fetch-model install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

@@ -3,6 +3,7 @@
  * 0 done, 1 the work failed, 2 usage, 3 something missing on this machine.
  */
 #include "cli/cli.h"
+#include "kernels/matmul.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -98,6 +99,20 @@ static int run_command(const command *cmd, int argc, char **argv)
     return code;
 }
 
+/* The version, and what a report of a problem should also say. Fails where SAE_ISA= asks for what the processor lacks. */
+static int print_version(void)
+{
+    sae_error err = {0};
+
+    if (cpu_isa_check(&err) != SAE_OK) {
+        fprintf(stderr, "sae: %s\n", err.message);
+        return err.code == SAE_MISSING ? EXIT_MISSING : EXIT_USAGE;
+    }
+    printf("sae %s\ninstruction set: %s (%s)\n", sae_version(), cpu_isa_name(cpu_isa_get()), cpu_name());
+    printf("products: %s\n", matmul_library());
+    return EXIT_DONE;
+}
+
 /* A full disk behind standard output shows only here. */
 static int finish(int code)
 {
@@ -122,8 +137,7 @@ int main(int argc, char **argv)
         return finish(EXIT_DONE);
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("sae %s\n", sae_version());
-        return finish(EXIT_DONE);
+        return finish(print_version());
     }
     if (strcmp(argv[1], "--man") == 0) {
         help_man_page();
