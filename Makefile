@@ -14,7 +14,7 @@ BLAS_DIR ?= /usr/lib/$(ARCH_DIR)/openblas-openmp
 
 PACKAGES := jansson libpcre2-8 libutf8proc libzip libzstd zlib libxxhash
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -DSAE_BUILDING $(shell pkg-config --cflags $(PACKAGES))
-WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-format-truncation -Wstrict-prototypes -Wvla
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-unknown-warning-option -Wno-format-truncation -Wstrict-prototypes -Wvla
 CFLAGS   ?= -O3 -g
 # -ffp-contract=fast: ISO C mode switches gcc's fused multiply-add off. No -ffast-math: it disables isnan and sets FTZ.
 CFLAGS   += -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp $(WARNINGS) $(WERROR) $(SANITIZE)
@@ -34,6 +34,8 @@ all: $(BUILD)/sae $(BUILD)/libsae.a $(BUILD)/libsae.so
 # Kernels that name an instruction set in their file name are compiled for it; all else runs on any x86-64.
 $(BUILD)/%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c -mbmi2
 $(BUILD)/%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+# Dequantisation gives the same bits on every instruction set: no fused multiply-add.
+$(BUILD)/src/kernels/ref/dequant.o $(BUILD)/src/kernels/cpu/dequant_avx2.o: CFLAGS += -ffp-contract=off
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

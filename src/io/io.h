@@ -39,6 +39,7 @@ typedef struct file_writer {
     char *path, *temporary;
     uint64_t bytes;
     void *hash; /* XXH3 state over all bytes written */
+    bool force;
 } file_writer;
 sae_status file_writer_open(file_writer *out, const char *path, bool force, sae_error *err); /* EXISTS unless force */
 sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_error *err);

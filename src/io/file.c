@@ -1,0 +1,152 @@
+/*
+ * file.c - whole files for reading: mapped, read into memory, hashed, parsed as JSON; and paths.
+ *
+ * A map stays valid until it is closed. A file that another process shortens meanwhile kills the reader (SIGBUS), as
+ * it does with any program that maps files: our own writers replace files by rename and never shorten one.
+ */
+#include "io/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const size_t json_file_limit = (size_t)256 << 20; /* the largest tokenizer.json known is below 40 MB */
+
+/* Only a regular file has a size and can be mapped. */
+static sae_status open_regular(const char *path, int *fd, size_t *bytes, sae_error *err)
+{
+    struct stat info;
+    int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a FIFO must not make us wait */
+
+    if (f < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (fstat(f, &info) != 0) {
+        int cause = errno;
+        close(f);
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be examined: %s", path, strerror(cause));
+    }
+    if (!S_ISREG(info.st_mode)) {
+        close(f);
+        return SAE_FAIL(err, SAE_IO, "%s: is a %s, expected a regular file", path,
+                        S_ISDIR(info.st_mode) ? "folder" : "device, pipe or socket");
+    }
+    *fd = f;
+    *bytes = (size_t)info.st_size;
+    return SAE_OK;
+}
+
+sae_status file_map_open(file_map *out, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    file_map map = {0};
+    int fd = -1;
+
+    map.path = mem_strdup(path, err);
+    if (!map.path) return SAE_NOMEM;
+    SAE_TRY(open_regular(path, &fd, &map.bytes, err));
+    if (map.bytes > 0) { /* mmap refuses length 0 */
+        void *data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) SAE_RAISE(err, SAE_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+        map.data = data;
+    }
+    *out = map;
+    map.path = NULL;
+done:
+    if (fd >= 0) close(fd);
+    mem_free(map.path);
+    return status;
+}
+
+void file_map_close(file_map *map)
+{
+    if (!map) return;
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->bytes);
+    mem_free(map->path);
+    *map = (file_map){0};
+}
+
+bool file_exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *path_join(const char *folder, const char *name, sae_error *err)
+{
+    size_t a = strlen(folder), b = strlen(name);
+    bool slash = a > 0 && folder[a - 1] != '/';
+    char *path = mem_alloc(a + slash + b + 1, "a path", err);
+
+    if (!path) return NULL;
+    memcpy(path, folder, a);
+    if (slash) path[a] = '/';
+    memcpy(path + a + slash, name, b);
+    return path;
+}
+
+/* Reads to the end, whatever the file is (a pipe has no size to ask for). */
+sae_status file_read_all(const char *path, size_t limit, char **text, size_t *bytes, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t room = (size_t)64 << 10, used = 0, got;
+    FILE *file = fopen(path, "rbe");
+    char *buffer = NULL;
+
+    if (!file) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    buffer = mem_alloc(room + 1, "a file's contents", err);
+    if (!buffer) SAE_RAISE(err, SAE_NOMEM, "no memory");
+    while ((got = fread(buffer + used, 1, room - used, file)) > 0) {
+        used += got;
+        if (used > limit)
+            SAE_RAISE(err, SAE_RANGE, "%s: longer than %zu bytes, the most that is read of such a file", path, limit);
+        if (used == room) {
+            char *larger = mem_grow(buffer, used, 2 * room + 1, "a file's contents", err);
+            if (!larger) SAE_RAISE(err, SAE_NOMEM, "no memory");
+            buffer = larger;
+            room *= 2;
+        }
+    }
+    if (ferror(file)) SAE_RAISE(err, SAE_IO, "%s: cannot be read: %s", path, strerror(errno));
+    buffer[used] = '\0';
+    *text = buffer;
+    if (bytes) *bytes = used;
+    buffer = NULL;
+done:
+    fclose(file);
+    mem_free(buffer);
+    return status;
+}
+
+sae_status file_hash(const char *path, uint64_t *hash, sae_error *err)
+{
+    file_map map;
+    sae_status status = file_map_open(&map, path, err);
+
+    if (status != SAE_OK) return status;
+    *hash = XXH3_64bits(map.data, map.bytes);
+    file_map_close(&map);
+    return SAE_OK;
+}
+
+sae_status json_read_file(json_t **out, const char *path, sae_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    sae_status status = file_read_all(path, json_file_limit, &text, &bytes, err);
+
+    if (status == SAE_OK) status = json_parse(out, text, bytes, path, err);
+    mem_free(text);
+    return status;
+}

@@ -1,0 +1,106 @@
+/* folder.c - folders: made, listed, synced, removed. */
+#include "io/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static sae_status make_one(const char *path, sae_error *err)
+{
+    if (mkdir(path, 0777) == 0) return SAE_OK;
+    int cause = errno;
+    if (cause == EEXIST && file_is_folder(path)) return SAE_OK;
+    return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be made: %s", path, strerror(cause));
+}
+
+sae_status folder_make(const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *part = mem_strdup(path, err);
+
+    if (!part) return SAE_NOMEM;
+    for (char *slash = strchr(part + (part[0] == '/'), '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        SAE_TRY(make_one(part, err));
+        *slash = '/';
+    }
+    SAE_TRY(make_one(part, err));
+done:
+    mem_free(part);
+    return status;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info, (void)kind, (void)where;
+    return remove(path);
+}
+
+sae_status folder_remove(const char *path, sae_error *err)
+{
+    struct stat info;
+
+    if (lstat(path, &info) != 0 && errno == ENOENT) return SAE_OK;
+    /* Links are removed, not followed; what is mounted below is left alone. */
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+        return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be removed: %s", path, strerror(errno));
+    return SAE_OK;
+}
+
+sae_status folder_sync(const char *path, sae_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be opened: %s", path, strerror(errno));
+    int cause = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    if (cause && cause != EINVAL) /* EINVAL: this file system has no such thing, and needs none */
+        return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be synced: %s", path, strerror(cause));
+    return SAE_OK;
+}
+
+void folder_list_free(char **names, int n)
+{
+    for (int i = 0; names && i < n; i++) mem_free(names[i]);
+    mem_free(names);
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+sae_status folder_list(const char *path, char ***names, int *n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **list = NULL;
+    int used = 0, room = 0;
+    struct dirent *entry;
+    DIR *folder = opendir(path);
+
+    if (!folder) return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be opened: %s", path, strerror(errno));
+    for (errno = 0; (entry = readdir(folder)); errno = 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (used == room) {
+            int more = room ? 2 * room : 16;
+            char **larger = mem_grow(list, (size_t)room * sizeof *list, (size_t)more * sizeof *list, "a folder", err);
+            if (!larger) SAE_RAISE(err, SAE_NOMEM, "no memory");
+            list = larger;
+            room = more;
+        }
+        list[used] = mem_strdup(entry->d_name, err);
+        if (!list[used]) SAE_RAISE(err, SAE_NOMEM, "no memory");
+        used++;
+    }
+    if (errno) SAE_RAISE(err, SAE_IO, "%s: the folder cannot be read: %s", path, strerror(errno));
+    if (used) qsort(list, (size_t)used, sizeof *list, by_text);
+    *names = list;
+    *n = used;
+    list = NULL;
+done:
+    closedir(folder);
+    folder_list_free(list, used);
+    return status;
+}

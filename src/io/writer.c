@@ -1,0 +1,166 @@
+/*
+ * writer.c - files for writing: a temporary beside the place, filled, synced and renamed.
+ *
+ * Invariant: until commit succeeds the path holds what it held before; after an abort or a failure no temporary is left.
+ */
+#include "io/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static sae_status exists_fail(const char *path, sae_error *err)
+{
+    return SAE_FAIL(err, SAE_EXISTS, "%s: exists already; choose another name, or use --force to replace it", path);
+}
+
+/* A rename would replace a device such as /dev/null by a file: refused even with force. */
+static sae_status check_place(const char *path, bool force, sae_error *err)
+{
+    struct stat info;
+
+    if (!*path) return SAE_FAIL(err, SAE_IO, "the name of the file to write is empty");
+    if (lstat(path, &info) != 0) return SAE_OK;
+    if (S_ISDIR(info.st_mode)) return SAE_FAIL(err, SAE_IO, "%s: is a folder, expected the name of a file", path);
+    if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode))
+        return SAE_FAIL(err, SAE_IO, "%s: is a device, pipe or socket, which cannot be replaced by a file", path);
+    return force ? SAE_OK : exists_fail(path, err);
+}
+
+static void release(file_writer *w)
+{
+    if (w->file) fclose(w->file);
+    if (w->temporary) unlink(w->temporary);
+    XXH3_freeState(w->hash);
+    mem_free(w->temporary);
+    mem_free(w->path);
+    *w = (file_writer){0};
+}
+
+sae_status file_writer_open(file_writer *out, const char *path, bool force, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t room = strlen(path) + 32;
+    file_writer w = {.force = force};
+    char *temporary = NULL;
+
+    SAE_TRY(check_place(path, force, err));
+    w.path = mem_strdup(path, err);
+    temporary = mem_alloc(room, "a path", err);
+    w.hash = XXH3_createState();
+    if (!w.path || !temporary || !w.hash) SAE_RAISE(err, SAE_NOMEM, "no memory");
+    XXH3_64bits_reset(w.hash);
+    snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
+    unlink(temporary); /* of a process long gone that had our number */
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", path, strerror(errno));
+    w.temporary = temporary;
+    temporary = NULL;
+    w.file = fdopen(fd, "wb");
+    if (!w.file) {
+        close(fd);
+        SAE_RAISE(err, SAE_NOMEM, "%s: no memory to write it", path);
+    }
+    *out = w;
+    w = (file_writer){0};
+done:
+    mem_free(temporary);
+    release(&w);
+    return status;
+}
+
+sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_error *err)
+{
+    if (!w->file) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be written to");
+    if (bytes == 0) return SAE_OK;
+    if (fwrite(data, 1, bytes, w->file) != bytes)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+    XXH3_64bits_update(w->hash, data, bytes);
+    w->bytes += bytes;
+    return SAE_OK;
+}
+
+/* Without force a file that appeared since the writer was opened is kept: the kernel decides, so nothing can slip in. */
+static sae_status rename_into_place(const file_writer *w, sae_error *err)
+{
+    if (!w->force) {
+        if (renameat2(AT_FDCWD, w->temporary, AT_FDCWD, w->path, RENAME_NOREPLACE) == 0) return SAE_OK;
+        if (errno == EEXIST) return exists_fail(w->path, err);
+        if (errno != EINVAL && errno != ENOSYS) /* these: the file system does not know the flag */
+            return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(errno));
+    }
+    if (rename(w->temporary, w->path) != 0)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(errno));
+    return SAE_OK;
+}
+
+static sae_status sync_parent(char *path, sae_error *err)
+{
+    char *slash = strrchr(path, '/');
+
+    if (!slash) return folder_sync(".", err);
+    if (slash == path) return folder_sync("/", err);
+    *slash = '\0';
+    sae_status status = folder_sync(path, err);
+    *slash = '/';
+    return status;
+}
+
+sae_status file_writer_commit(file_writer *w, uint64_t *hash, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (!w->file) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be committed");
+    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
+        SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+    int closed = fclose(w->file);
+    w->file = NULL;
+    if (closed != 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+    SAE_TRY(rename_into_place(w, err));
+    mem_free(w->temporary); /* it bears its own name now */
+    w->temporary = NULL;
+    if (hash) *hash = XXH3_64bits_digest(w->hash);
+    SAE_TRY(sync_parent(w->path, err));
+done:
+    release(w);
+    return status;
+}
+
+void file_writer_abort(file_writer *w)
+{
+    if (w) release(w);
+}
+
+sae_status file_write_text(const char *path, const char *text, size_t bytes, bool force, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    file_writer w = {0};
+
+    SAE_TRY(file_writer_open(&w, path, force, err));
+    SAE_TRY(file_writer_put(&w, text, bytes, err));
+    SAE_TRY(file_writer_commit(&w, NULL, err));
+done:
+    file_writer_abort(&w);
+    return status;
+}
+
+sae_status json_write_file(const json_t *value, const char *path, bool force, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    file_writer w = {0};
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+
+    if (!text) SAE_RAISE(err, SAE_NOMEM, "%s: the value cannot be written as JSON", path);
+    SAE_TRY(file_writer_open(&w, path, force, err));
+    SAE_TRY(file_writer_put(&w, text, strlen(text), err));
+    SAE_TRY(file_writer_put(&w, "\n", 1, err));
+    SAE_TRY(file_writer_commit(&w, NULL, err));
+done:
+    file_writer_abort(&w);
+    free(text);
+    return status;
+}
