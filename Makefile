@@ -16,8 +16,9 @@ PACKAGES := jansson libpcre2-8 libutf8proc libzip libzstd zlib libxxhash
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -DSAE_BUILDING $(shell pkg-config --cflags $(PACKAGES))
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-unknown-warning-option -Wno-format-truncation -Wstrict-prototypes -Wvla
 CFLAGS   ?= -O3 -g
+# In a variable of its own: CFLAGS given on the command line would switch off every += to it.
 # -ffp-contract=fast: ISO C mode switches gcc's fused multiply-add off. No -ffast-math: it disables isnan and sets FTZ.
-CFLAGS   += -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp $(WARNINGS) $(WERROR) $(SANITIZE)
+FLAGS    := -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp $(WARNINGS) $(WERROR) $(SANITIZE)
 LDFLAGS  += -fopenmp $(SANITIZE) -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR)
 LDLIBS   += -ldnnl -lopenblas $(shell pkg-config --libs $(PACKAGES)) -lm
 
@@ -32,14 +33,14 @@ TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 all: $(BUILD)/sae $(BUILD)/libsae.a $(BUILD)/libsae.so
 
 # Kernels that name an instruction set in their file name are compiled for it; all else runs on any x86-64.
-$(BUILD)/%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c -mbmi2
-$(BUILD)/%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+$(BUILD)/%_avx2.o: FLAGS += -mavx2 -mfma -mf16c -mbmi2
+$(BUILD)/%_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
 # Dequantisation gives the same bits on every instruction set: no fused multiply-add.
-$(BUILD)/src/kernels/ref/dequant.o $(BUILD)/src/kernels/cpu/dequant_avx2.o: CFLAGS += -ffp-contract=off
+$(BUILD)/src/kernels/ref/dequant.o $(BUILD)/src/kernels/cpu/dequant_avx2.o: FLAGS += -ffp-contract=off
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/libsae.a: $(LIB_OBJ)
 	@rm -f $@
@@ -53,7 +54,7 @@ $(BUILD)/sae: $(CLI_OBJ) $(BUILD)/libsae.a
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libsae.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-field-initializers -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) $(shell pkg-config --libs check) -o $@
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -Wno-missing-field-initializers -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) $(shell pkg-config --libs check) -o $@
 
 tests: $(TESTS)
 
