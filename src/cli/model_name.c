@@ -1,12 +1,10 @@
 /* model_name.c - models that are known by a name, and where they are looked for. */
 #include "cli/cli.h"
+#include "io/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
 typedef struct known_model {
     const char *name, *file, *remedy;
