@@ -327,6 +327,8 @@ SAE_API sae_status sae_dict_decode(const sae_dict *dict, int64_t n, const int64_
 
 typedef struct sae_trainer sae_trainer;
 
+typedef enum sae_encoder_dtype { SAE_ENCODER_F32, SAE_ENCODER_BF16 } sae_encoder_dtype;
+
 typedef struct sae_train_options {
     int64_t batch; /* B, rows per step */
     int64_t steps; /* T */
@@ -343,7 +345,7 @@ typedef struct sae_train_options {
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
     uint64_t seed;      /* of the initial weights */
-    int encoder_dtype;  /* 0: bf16 when the processor has it and the caller asks; 1: f32; 2: bf16 */
+    sae_encoder_dtype encoder_dtype; /* of the encoder product */
 } sae_train_options;
 
 /* SAEBench's recipe with its constants scaled to a run of `steps` steps of `batch` rows. */

@@ -1,0 +1,61 @@
+/* sae_ops.c - the reference: what each operation means, in plain C. Sums of products are taken in double. */
+#include "kernels/sae_ops.h"
+
+#include <math.h>
+
+static float dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * b[i];
+    return (float)sum;
+}
+
+static void dot4(const float *w, const float *const x[4], int64_t n, float out[4])
+{
+    for (int j = 0; j < 4; j++) out[j] = dot(w, x[j], n);
+}
+
+static void axpy(float *y, float a, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+static void axpy4(float *y, const float a[4], const float *const x[4], int64_t n)
+{
+    for (int j = 0; j < 4; j++) axpy(y, a[j], x[j], n);
+}
+
+static double sum_squares(const float *x, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    return sum;
+}
+
+static int64_t scan_above(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
+                          float *value)
+{
+    int64_t found = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        float a = p[i] + bias[i];
+        if (!(a > cutoff)) continue;
+        index[found] = first + (int32_t)i;
+        value[found++] = a;
+    }
+    return found;
+}
+
+static void adam(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float gradient = g ? g[i] * c->gradient_scale : 0.0f;
+        m[i] = c->beta1 * m[i] + (1.0f - c->beta1) * gradient;
+        v[i] = c->beta2 * v[i] + (1.0f - c->beta2) * gradient * gradient;
+        w[i] -= c->step_size * m[i] / (sqrtf(v[i]) * c->inverse_bias + c->eps);
+    }
+}
+
+const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, sum_squares, scan_above, adam};

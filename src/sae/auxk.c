@@ -1,0 +1,132 @@
+/*
+ * auxk.c - AuxK (Gao et al. 2024, as dictionary_learning computes it): dead latents rebuild the residual.
+ *
+ * r = x - x^ (detached). Each row uses the aux_k largest positive pre-activations z of dead latents, e^ = z W_dec without bias;
+ * L_aux = sum |e^ - r|^2 / sum |r - mean r|^2, added to the loss with weight alpha. Its gradient reaches W_dec, W_enc and b_enc.
+ *
+ * Which latents are dead is known only after this batch's selection, their activations are collected before it. So all
+ * that might be dead are collected, with a margin for those that turn out to fire; if the margin was too small, again.
+ */
+#include "sae/train.h"
+
+#include <math.h>
+#include <string.h>
+
+int64_t auxk_mark(sae_trainer *t, const learner *l)
+{
+    scratch *s = &t->s;
+    int64_t n = 0, wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
+
+    if (t->options.auxk_alpha <= 0.0 || wanted < 1) return 0;
+    s->aux_k = wanted < l->config.d_sae ? wanted : l->config.d_sae;
+    s->aux_keep = s->aux_k + s->aux_k / 4;
+    for (int64_t j = 0; j < l->config.d_sae; j++) {
+        bool perhaps_dead = l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
+        s->aux_bias[j] = perhaps_dead ? l->p[P_B_ENC].w[j] : -INFINITY;
+        n += perhaps_dead;
+    }
+    return n;
+}
+
+/* Takes out what fired in this batch, then keeps the aux_k largest, as a list by row. False: the margin was too small. */
+static bool finish_rows(sae_trainer *t, int64_t n_dead)
+{
+    scratch *s = &t->s;
+    pair_lists *a = &s->aux;
+    const int64_t *fired = s->kept.latent_start;
+    int64_t B = t->options.batch, k = n_dead < s->aux_k ? n_dead : s->aux_k;
+    bool enough = true;
+
+    a->row_start[0] = 0;
+#pragma omp parallel for schedule(dynamic, 32) reduction(&& : enough)
+    for (int64_t b = 0; b < B; b++) {
+        uint64_t *keys = s->aux_keys + b * s->aux_room;
+        int64_t n = 0;
+        for (int64_t i = 0; i < s->aux_rows[b].n; i++) {
+            uint32_t latent = ~(uint32_t)keys[i];
+            if (fired[latent + 1] == fired[latent]) keys[n++] = keys[i];
+        }
+        if (n < k && s->aux_rows[b].dropped) enough = false;
+        if (n > k) {
+            largest_keys_first(keys, n, k);
+            n = k;
+        }
+        a->row_start[b + 1] = n;
+    }
+    return enough;
+}
+
+/* From keys in place to latents and values. */
+static void list_rows(sae_trainer *t)
+{
+    scratch *s = &t->s;
+    pair_lists *a = &s->aux;
+    int64_t B = t->options.batch;
+
+    for (int64_t b = 0; b < B; b++) a->row_start[b + 1] += a->row_start[b];
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < B; b++) {
+        const uint64_t *keys = s->aux_keys + b * s->aux_room;
+        for (int64_t i = a->row_start[b]; i < a->row_start[b + 1]; i++) {
+            uint32_t bits = (uint32_t)(keys[i - a->row_start[b]] >> 32);
+            a->latent[i] = (int32_t) ~(uint32_t)keys[i - a->row_start[b]];
+            memcpy(&a->value[i], &bits, sizeof bits);
+        }
+    }
+}
+
+/* aux_grad = dL/de^ = alpha 2 (e^ - r) / V, and the loss. The last group's gradient row holds the error:
+ * r = -grad B G^2 / 2. */
+static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
+{
+    scratch *s = &t->s;
+    const pair_lists *a = &s->aux;
+    int64_t B = t->options.batch, d = l->config.d_in;
+    int G = l->n_groups;
+    const float *last = s->grad + (int64_t)(G - 1) * B * d;
+    double to_residual = -0.5 * (double)B * G * G, mean_square = 0, sum = 0;
+
+    column_sums(last, B, d, to_residual / (double)B, s->partial, s->column);
+    for (int64_t i = 0; i < d; i++) mean_square += s->column[i] * s->column[i];
+    double V = sums->residual - (double)B * mean_square;
+    bool usable = V > 0.0 && isfinite(V); /* a perfect reconstruction leaves nothing to rebuild */
+    float factor = usable ? (float)(2.0 * t->options.auxk_alpha / V) : 0.0f;
+
+#pragma omp parallel for schedule(dynamic, 32)
+    for (int64_t b = 0; b < B; b++) {
+        float *row = s->aux_grad + b * d;
+        for (int64_t i = 0; i < d; i++) row[i] = (float)-to_residual * last[b * d + i];
+        add_pairs(t->ops, row, a, a->value, a->row_start[b], a->row_start[b + 1], l->p[P_W_DEC].w, d);
+        s->row_loss[b] = t->ops->sum_squares(row, d);
+        for (int64_t i = 0; i < d; i++) row[i] *= factor;
+    }
+    for (int64_t b = 0; b < B; b++) sum += s->row_loss[b];
+    sums->aux_loss = usable ? sum / V : 0.0;
+}
+
+sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step_sums *sums, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    const int64_t *fired = s->kept.latent_start;
+    int64_t B = t->options.batch, F = l->config.d_sae;
+
+    sums->dead = 0;
+    for (int64_t j = 0; j < F; j++) {
+        l->since_fired[j] = fired[j + 1] > fired[j] ? 0 : l->since_fired[j] + B;
+        sums->dead += l->since_fired[j] >= t->options.dead_tokens;
+    }
+    s->aux_used = with_aux && sums->dead > 0;
+    if (!s->aux_used) goto done;
+    if (!finish_rows(t, sums->dead)) {
+        for (int64_t j = 0; j < F; j++)
+            s->aux_bias[j] = l->since_fired[j] >= t->options.dead_tokens ? l->p[P_B_ENC].w[j] : -INFINITY;
+        SAE_TRY(encode_aux_again(t, l, e, err));
+        finish_rows(t, sums->dead);
+    }
+    list_rows(t);
+    lists_by_latent(&s->aux, B, F, s->counter);
+    rebuild_residual(t, l, sums);
+done:
+    return status;
+}

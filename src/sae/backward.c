@@ -1,0 +1,155 @@
+/*
+ * backward.c - gradients, latent by latent (docs/method.md has the formulas).
+ *
+ * With g the gradient row dL/dx^ that belongs to a pair (row b, latent j, value f):  df = g . W_dec[j];
+ * dW_dec[j] += f g;  dW_enc[j] += df u_b;  db_enc[j] += df.  A latent's rows of W are read once, its gradients written once.
+ * b_dec needs no pass over rows x latents: db_dec = sum_b g_b - W_enc^T db_enc - W_down^T sum_b dh_b.
+ */
+#include "sae/train.h"
+
+#include "kernels/matmul.h"
+
+#include <math.h>
+#include <string.h>
+
+bool latent_is_active(const scratch *s, int64_t latent)
+{
+    const int64_t *kept = s->kept.latent_start, *aux = s->aux.latent_start;
+
+    return kept[latent + 1] > kept[latent] || (s->aux_used && aux[latent + 1] > aux[latent]);
+}
+
+/* The pairs of latent j in one pair of lists, whose gradient rows lie in grad [B, d]. Returns sum df. */
+static double latent_pairs(const sae_trainer *t, const learner *l, const pair_lists *k, const float *grad, int64_t j,
+                           float *g_enc, float *g_dec)
+{
+    int64_t d = l->config.d_in, i = k->latent_start[j], end = k->latent_start[j + 1];
+    const float *W_dec = l->p[P_W_DEC].w + j * d, *u = t->s.u;
+    const sae_ops *ops = t->ops;
+    double sum = 0;
+    float df[4], f[4];
+    const float *g_rows[4], *u_rows[4];
+
+    for (; i + 4 <= end; i += 4) {
+        for (int n = 0; n < 4; n++) {
+            f[n] = k->value[k->position[i + n]];
+            g_rows[n] = grad + k->row[i + n] * d;
+            u_rows[n] = u + k->row[i + n] * d;
+        }
+        ops->dot4(W_dec, g_rows, d, df);
+        ops->axpy4(g_dec, f, g_rows, d);
+        ops->axpy4(g_enc, df, u_rows, d);
+        for (int n = 0; n < 4; n++) {
+            sum += df[n];
+            if (k->d_value) k->d_value[k->position[i + n]] = df[n];
+        }
+    }
+    for (; i < end; i++) {
+        const float *g_row = grad + k->row[i] * d;
+        df[0] = ops->dot(W_dec, g_row, d);
+        ops->axpy(g_dec, k->value[k->position[i]], g_row, d);
+        ops->axpy(g_enc, df[0], u + k->row[i] * d, d);
+        sum += df[0];
+        if (k->d_value) k->d_value[k->position[i]] = df[0];
+    }
+    return sum;
+}
+
+/* Rows of W_dec are held at unit norm, so a gradient along the row would only be undone: it is taken out before clipping. */
+static void remove_parallel(const sae_ops *ops, float *g, const float *w, int64_t d)
+{
+    double scale = 1.0 / (sqrt(ops->sum_squares(w, d)) + 1e-6);
+
+    ops->axpy(g, (float)(-(double)ops->dot(g, w, d) * scale * scale), w, d);
+}
+
+static void latent_block(sae_trainer *t, learner *l, int block)
+{
+    scratch *s = &t->s;
+    int64_t d = l->config.d_in, F = l->config.d_sae, B = t->options.batch;
+    float *d_c = s->d_c + block * d;
+    double squares = 0;
+    int g = 0;
+
+    memset(d_c, 0, (size_t)d * sizeof *d_c);
+    for (int64_t j = F * block / N_BLOCKS; j < F * (block + 1) / N_BLOCKS; j++) {
+        while (j >= l->group_end[g]) g++;
+        l->p[P_B_ENC].g[j] = 0.0f;
+        if (!latent_is_active(s, j)) continue;
+        float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
+        memset(g_enc, 0, (size_t)d * sizeof *g_enc);
+        memset(g_dec, 0, (size_t)d * sizeof *g_dec);
+        double sum = latent_pairs(t, l, &s->kept, s->grad + g * B * d, j, g_enc, g_dec);
+        if (s->aux_used) sum += latent_pairs(t, l, &s->aux, s->aux_grad, j, g_enc, g_dec);
+        remove_parallel(t->ops, g_dec, l->p[P_W_DEC].w + j * d, d);
+        l->p[P_B_ENC].g[j] = (float)sum;
+        t->ops->axpy(d_c, (float)sum, l->p[P_W_ENC].w + j * d, d);
+        squares += t->ops->sum_squares(g_enc, d) + t->ops->sum_squares(g_dec, d) + sum * sum;
+    }
+    s->squares[block] = squares;
+}
+
+/* P2 only: what reaches s is g - df W_enc, since the encoder sees c - s. Into aux_grad, which AuxK needs no more. */
+static const float *gradient_of_s(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in;
+
+    if (l->config.variant != SAE_P2) return s->grad;
+#pragma omp parallel for schedule(dynamic, 32)
+    for (int64_t b = 0; b < B; b++) {
+        const pair_lists *lists[2] = {&s->kept, &s->aux};
+        float *row = s->aux_grad + b * d;
+        memset(row, 0, (size_t)d * sizeof *row);
+        for (int n = 0; n < (s->aux_used ? 2 : 1); n++)
+            add_pairs(t->ops, row, lists[n], lists[n]->d_value, lists[n]->row_start[b], lists[n]->row_start[b + 1],
+                      l->p[P_W_ENC].w, d);
+        for (int64_t i = 0; i < d; i++) row[i] = s->grad[b * d + i] - row[i];
+    }
+    return s->aux_grad;
+}
+
+/* Gradients of W_up and W_down; d_h in s->d_h. */
+static void scaffold(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    const float *g_s = gradient_of_s(t, l);
+
+    matmul_tn(r, d, B, s->h, r, g_s, d, 0.0f, l->p[P_W_UP].g, d);
+    matmul_nt(B, r, d, g_s, d, l->p[P_W_UP].w, d, 0.0f, s->d_h, r);
+    matmul_tn(r, d, B, s->d_h, r, s->c, d, 0.0f, l->p[P_W_DOWN].g, d);
+}
+
+static void gradient_of_b_dec(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    double *column = s->column;
+
+    column_sums(s->grad, B, d, 1.0, s->partial, column);
+    for (int block = 0; block < N_BLOCKS; block++)
+        for (int64_t i = 0; i < d; i++) column[i] -= (double)s->d_c[block * d + i];
+    for (int64_t n = 0; n < r; n++) {
+        double sum = 0;
+        for (int64_t b = 0; b < B; b++) sum += (double)s->d_h[b * r + n];
+        for (int64_t i = 0; i < d; i++) column[i] -= sum * (double)l->p[P_W_DOWN].w[n * d + i];
+    }
+    for (int64_t i = 0; i < d; i++) l->p[P_B_DEC].g[i] = (float)column[i];
+}
+
+double backward(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    const int small[] = {P_B_DEC, P_W_DOWN, P_W_UP};
+    double squares = 0;
+
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int block = 0; block < N_BLOCKS; block++) latent_block(t, l, block);
+    if (l->config.rank > 0) scaffold(t, l);
+    gradient_of_b_dec(t, l);
+    for (int block = 0; block < N_BLOCKS; block++) squares += s->squares[block];
+    for (int i = 0; i < 3; i++)
+        squares += t->ops->sum_squares(l->p[small[i]].g, l->p[small[i]].rows * l->p[small[i]].columns);
+    return sqrt(squares);
+}

@@ -1,0 +1,249 @@
+/*
+ * encode.c - from rows to candidates: the encoder product tile by tile, of which only activations above a cutoff are kept.
+ *
+ * Invariant: when encode_rows succeeds no activation among the K largest was lost. The cutoff comes from the last step;
+ * when it let too few or too many pass, one counting pass finds, by a histogram of the floats' upper 16 bits, the cutoff
+ * that lets at least K through, and the tiles are computed again. That happens in the first step and after jumps.
+ */
+#include "sae/train.h"
+
+#include "kernels/matmul.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+/* A step's cutoff relative to the smallest activation that the last one kept. Lower: more candidates to sort out; higher:
+ * more steps in which the product must be repeated. */
+static const float CUTOFF_SLACK = 0.95f;
+enum { STRETCH = 1024 };
+
+/* u, c and h of this dictionary. s is not kept: forward.c adds h W_up again. */
+static void centre_rows(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    const float *b_dec = l->p[P_B_DEC].w;
+    bool p2 = r > 0 && l->config.variant == SAE_P2;
+
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t i = 0; i < d; i++) s->c[b * d + i] = s->x[b * d + i] - b_dec[i];
+    if (r > 0) matmul_nt(B, r, d, s->c, d, l->p[P_W_DOWN].w, d, 0.0f, s->h, r);
+    if (s->u == s->c) return;
+    if (!p2) {
+        memcpy(s->u, s->c, (size_t)B * d * sizeof(float));
+        return;
+    }
+    matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 0.0f, s->u, d);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < B * d; i++) s->u[i] = s->c[i] - s->u[i];
+}
+
+/* ---- The three things that can be done with a tile ----------------------------------------------------------------- */
+
+typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4 } tile_use;
+
+/* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void put_candidates(scratch *s, stretch *mine, int32_t row, const int32_t *latent, const float *value, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (mine->next == mine->end) {
+            int64_t start;
+#pragma omp atomic capture
+            {
+                start = s->n_candidates;
+                s->n_candidates += STRETCH;
+            }
+            if (start + STRETCH > s->candidate_capacity) return; /* overflow: seen by n_candidates */
+            mine->next = start;
+            mine->end = start + STRETCH;
+        }
+        s->candidates[mine->next++] = (candidate){value[i], row, latent[i]};
+    }
+}
+
+void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep)
+{
+    int64_t low = 0, high = n - 1;
+
+    while (low < high) {
+        uint64_t a = keys[low], b = keys[low + (high - low) / 2], c = keys[high];
+        uint64_t pivot = a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (keys[i] > pivot) i++;
+            while (keys[j] < pivot) j--;
+            if (i > j) break;
+            uint64_t swap = keys[i];
+            keys[i++] = keys[j];
+            keys[j--] = swap;
+        }
+        if (keep - 1 <= j)
+            high = j;
+        else if (keep - 1 >= i)
+            low = i;
+        else
+            return;
+    }
+}
+
+static void put_aux(scratch *s, int64_t row, const int32_t *latent, const float *value, int64_t n)
+{
+    aux_row *a = &s->aux_rows[row];
+    uint64_t *keys = s->aux_keys + row * s->aux_room;
+
+    for (int64_t i = 0; i < n; i++) {
+        if (!(value[i] > a->cutoff)) continue;
+        if (a->n == s->aux_room) {
+            largest_keys_first(keys, a->n, s->aux_keep);
+            a->n = (int32_t)s->aux_keep;
+            a->dropped = true;
+            uint64_t least = keys[0];
+            for (int64_t j = 1; j < s->aux_keep; j++) least = keys[j] < least ? keys[j] : least;
+            a->cutoff = float_of((uint32_t)(least >> 32));
+            if (!(value[i] > a->cutoff)) continue;
+        }
+        keys[a->n++] = (uint64_t)bits_of(value[i]) << 32 | (uint32_t)~latent[i];
+    }
+}
+
+/* Rows keep their thread from tile to tile (static schedule), so that the candidates of a row come in latent order. */
+static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutoff, int64_t row0, int64_t n_rows,
+                     int64_t latent0, int64_t n_latents, int64_t ld)
+{
+    scratch *s = &t->s;
+
+#pragma omp parallel num_threads(s->n_threads)
+    {
+        int me = omp_get_thread_num();
+        int32_t *latent = s->hit_latent + me * (ld + 16);
+        float *value = s->hit_value + me * (ld + 16);
+        uint32_t *histogram = s->histogram + (size_t)me * HISTOGRAM_BINS;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < n_rows; i++) {
+            const float *p = s->tile + i * ld;
+            int64_t n;
+            if (use & (COLLECT | COUNT)) {
+                n = t->ops->scan_above(p, l->p[P_B_ENC].w + latent0, n_latents, cutoff, (int32_t)latent0, latent,
+                                       value);
+                if (use & COLLECT)
+                    put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
+                else
+                    for (int64_t j = 0; j < n; j++) histogram[bits_of(value[j]) >> 16]++;
+            }
+            if (use & COLLECT_AUX) {
+                n = t->ops->scan_above(p, s->aux_bias + latent0, n_latents, s->aux_rows[row0 + i].cutoff,
+                                       (int32_t)latent0, latent, value);
+                put_aux(s, row0 + i, latent, value, n);
+            }
+        }
+    }
+}
+
+static sae_status all_tiles(sae_trainer *t, const learner *l, encoder *e, tile_use use, float cutoff, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    encoder_shape shape = {t->options.batch, l->config.d_in, l->config.d_sae, false};
+    int64_t tile_rows, tile_latents, n_rows, n_latents;
+
+    encoder_tile_shape(&shape, &tile_rows, &tile_latents);
+    for (int64_t row0 = 0; row0 < shape.n_rows; row0 += tile_rows) {
+        for (int64_t latent0 = 0; latent0 < shape.d_sae; latent0 += tile_latents) {
+            SAE_TRY(encoder_tile(e, row0, latent0, s->tile, &n_rows, &n_latents, err));
+            use_tile(t, l, use, cutoff, row0, n_rows, latent0, n_latents, tile_latents);
+        }
+    }
+done:
+    return status;
+}
+
+/* ---- Cutoffs ------------------------------------------------------------------------------------------------------------ */
+
+/* The largest cutoff, a multiple of 2^16 in bits, above which (or at whose bin) at least K activations lie; 0 when there are
+ * fewer positive ones. One less in bits, because the scan is strict. */
+static float cutoff_from_histogram(scratch *s, int64_t K)
+{
+    int64_t above = 0;
+
+    for (int64_t bin = HISTOGRAM_BINS - 1; bin > 0; bin--) {
+        for (int i = 0; i < s->n_threads; i++) above += s->histogram[(size_t)i * HISTOGRAM_BINS + bin];
+        if (above >= K) return float_of((uint32_t)bin << 16) == 0.0f ? 0.0f : float_of(((uint32_t)bin << 16) - 1);
+    }
+    return 0.0f;
+}
+
+static void empty_candidates(scratch *s)
+{
+    s->n_candidates = 0;
+    memset(s->stretches, 0, (size_t)s->n_threads * sizeof *s->stretches);
+}
+
+/* Closes the holes at the ends of the threads' stretches. Candidates of one row stay in order. */
+static void pack_candidates(scratch *s)
+{
+    int64_t n = s->n_candidates < s->candidate_capacity ? s->n_candidates : s->candidate_capacity, out = 0;
+
+    for (int i = 0; i < s->n_threads; i++)
+        for (int64_t j = s->stretches[i].next; j < s->stretches[i].end; j++) s->candidates[j].value = 0.0f;
+    for (int64_t j = 0; j < n; j++)
+        if (s->candidates[j].value > 0.0f) s->candidates[out++] = s->candidates[j];
+    s->n_candidates = out;
+}
+
+static void empty_aux(scratch *s, int64_t n_rows)
+{
+    for (int64_t b = 0; b < n_rows; b++) s->aux_rows[b] = (aux_row){0, false, 0.0f};
+}
+
+sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    int64_t K = l->config.k * t->options.batch;
+    float cutoff = l->cutoff > 0.0f ? l->cutoff * CUTOFF_SLACK : 0.0f;
+    tile_use aux = with_aux ? COLLECT_AUX : 0;
+
+    centre_rows(t, l);
+    SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
+    if (with_aux) empty_aux(s, t->options.batch);
+    if (l->cutoff >= 0.0f) {
+        empty_candidates(s);
+        SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
+        aux = 0; /* done, whatever becomes of the candidates */
+        if (s->n_candidates <= s->candidate_capacity) {
+            pack_candidates(s);
+            if (s->n_candidates >= K || cutoff == 0.0f) goto done;
+        }
+    }
+    memset(s->histogram, 0, (size_t)s->n_threads * HISTOGRAM_BINS * sizeof *s->histogram);
+    SAE_TRY(all_tiles(t, l, e, COUNT, 0.0f, err));
+    empty_candidates(s);
+    SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff_from_histogram(s, K), err));
+    pack_candidates(s);
+done:
+    return status;
+}
+
+sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err)
+{
+    empty_aux(&t->s, t->options.batch);
+    return all_tiles(t, l, e, COLLECT_AUX, 0.0f, err);
+}

@@ -1,0 +1,48 @@
+/* recipe.c - the constants of training, by the name of whose they are. */
+#include "sae/train.h"
+
+#include <math.h>
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+sae_train_options sae_recipe_dictionary_learning(int64_t batch, int64_t steps, int64_t d_sae)
+{
+    return (sae_train_options){.batch = batch,
+                               .steps = steps,
+                               .lr = 2e-4 / sqrt((double)d_sae / 16384.0),
+                               .warmup_steps = 1000,
+                               .decay_start = steps,
+                               .threshold_beta = 0.999,
+                               .threshold_start_step = 1000,
+                               .dead_tokens = 10000000,
+                               .auxk_alpha = 1.0 / 32.0,
+                               .adam_beta1 = 0.9,
+                               .adam_beta2 = 0.999,
+                               .adam_eps = 1e-8,
+                               .grad_clip = 1.0,
+                               .input_scale = 1.0};
+}
+
+sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, steps, 16384);
+    double T = (double)(steps > 0 ? steps : 1), rows = T * (double)batch;
+
+    o.lr = rows < 1e7 ? 1e-3 : 3e-4;
+    o.warmup_steps = smaller(1000, steps / 20);
+    o.decay_start = steps - steps / 5;
+    o.threshold_start_step = smaller(1000, steps / 10);
+    o.threshold_beta = 1.0 - fmin(1.0, fmax(0.001, 10.0 / T));
+    o.dead_tokens = smaller(10000000, steps * batch / 5);
+    o.unit_scale = true;
+    return o;
+}
+
+/* Linear warm-up from 0 (the first step has lr 0: its moments still update), constant, linear decay to 0. */
+double learning_rate(const sae_train_options *o, int64_t step)
+{
+    if (step < o->warmup_steps) return o->lr * (double)step / (double)o->warmup_steps;
+    if (step >= o->decay_start && o->decay_start < o->steps)
+        return o->lr * (double)(o->steps - step) / (double)(o->steps - o->decay_start);
+    return o->lr;
+}

@@ -1,0 +1,114 @@
+/*
+ * select.c - from candidates to the exact batch top-k, as lists by row and by latent.
+ *
+ * The K-th largest value is found by a radix select on the floats' bits (positive floats order like integers).
+ */
+#include "sae/train.h"
+
+#include <string.h>
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* The bin that holds the `rank`-th largest entry (1 is the largest), and in *above how many lie in higher bins. */
+static int64_t bin_of_rank(const uint32_t *histogram, int64_t rank, int64_t *above)
+{
+    int64_t bin = HISTOGRAM_BINS - 1;
+
+    for (*above = 0; bin > 0 && *above + histogram[bin] < rank; bin--) *above += histogram[bin];
+    return bin;
+}
+
+/* Bits of the K-th largest of n > K candidates; *n_ties of those equal to it belong to the K. */
+static uint32_t edge(const candidate *c, int64_t n, int64_t K, uint32_t *histogram, int64_t *n_ties)
+{
+    int64_t above_high, above_low;
+
+    memset(histogram, 0, HISTOGRAM_BINS * sizeof *histogram);
+    for (int64_t i = 0; i < n; i++) histogram[bits_of(c[i].value) >> 16]++;
+    int64_t high = bin_of_rank(histogram, K, &above_high);
+    memset(histogram, 0, HISTOGRAM_BINS * sizeof *histogram);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_of(c[i].value);
+        if (bits >> 16 == high) histogram[bits & 0xffff]++;
+    }
+    int64_t low = bin_of_rank(histogram, K - above_high, &above_low);
+    *n_ties = K - above_high - above_low;
+    return (uint32_t)high << 16 | (uint32_t)low;
+}
+
+/* Takes out of the lists by row what equals the edge, but for the first n_ties. */
+static void drop_ties(pair_lists *k, int64_t n_rows, uint32_t edge_bits, int64_t n_ties)
+{
+    int64_t out = 0, start = 0;
+
+    for (int64_t b = 0; b < n_rows; b++) {
+        int64_t end = k->row_start[b + 1];
+        for (int64_t i = start; i < end; i++) {
+            if (bits_of(k->value[i]) == edge_bits && n_ties-- <= 0) continue;
+            k->latent[out] = k->latent[i];
+            k->value[out++] = k->value[i];
+        }
+        start = end;
+        k->row_start[b + 1] = out;
+    }
+}
+
+void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64_t *counter)
+{
+    int64_t n = lists->row_start[n_rows];
+
+    memset(counter, 0, (size_t)(n_latents + 1) * sizeof *counter);
+    for (int64_t i = 0; i < n; i++) counter[lists->latent[i]]++;
+    for (int64_t j = 0, sum = 0; j <= n_latents; j++) {
+        int64_t count = counter[j];
+        lists->latent_start[j] = counter[j] = sum;
+        sum += count;
+    }
+    for (int64_t b = 0; b < n_rows; b++) {
+        for (int64_t i = lists->row_start[b]; i < lists->row_start[b + 1]; i++) {
+            int64_t to = counter[lists->latent[i]]++;
+            lists->position[to] = (int32_t)i;
+            lists->row[to] = (int32_t)b;
+        }
+    }
+}
+
+void select_kept(sae_trainer *t, learner *l, step_sums *sums)
+{
+    scratch *s = &t->s;
+    pair_lists *k = &s->kept;
+    int64_t B = t->options.batch, K = l->config.k * B, n = s->n_candidates, n_ties = 0, n_at_edge = 0;
+    const candidate *c = s->candidates;
+    uint32_t least = 0;
+
+    if (n > K) least = edge(c, n, K, s->histogram, &n_ties);
+    memset(k->row_start, 0, (size_t)(B + 1) * sizeof *k->row_start);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_of(c[i].value);
+        n_at_edge += bits == least;
+        k->row_start[c[i].row + 1] += bits >= least;
+    }
+    for (int64_t b = 0; b < B; b++) k->row_start[b + 1] += k->row_start[b];
+    memcpy(s->counter, k->row_start, (size_t)B * sizeof *s->counter);
+    for (int64_t i = 0; i < n; i++) {
+        if (bits_of(c[i].value) < least) continue;
+        int64_t to = s->counter[c[i].row]++;
+        k->latent[to] = c[i].latent;
+        k->value[to] = c[i].value;
+    }
+    if (n > K && n_at_edge > n_ties) drop_ties(k, B, least, n_ties);
+
+    sums->n_kept = k->row_start[B];
+    float smallest = 0.0f;
+    for (int64_t i = 0; i < sums->n_kept; i++)
+        if (i == 0 || k->value[i] < smallest) smallest = k->value[i];
+    sums->smallest = smallest;
+    l->cutoff = sums->n_kept < K ? 0.0f : smallest;
+    lists_by_latent(k, B, l->config.d_sae, s->counter);
+}

@@ -1,0 +1,161 @@
+/*
+ * train.h - the inside of a trainer: what one dictionary keeps between steps, what all share within one.
+ *
+ * Letters: B batch rows, d d_in, F d_sae, r rank, G groups (Matryoshka; else 1), K = k B kept pairs.
+ * A step of one dictionary, in the order of the files:
+ *   encode.c    u = x - b_dec (- s); candidates above a running cutoff, and the dead latents' own, tile by tile
+ *   select.c    the K largest of the candidates, as lists by row and by latent
+ *   forward.c   e = x^ - x row by row, the losses, and dL/dx^ per group
+ *   auxk.c      AuxK: the residual rebuilt from dead latents, and its dL/dx^
+ *   backward.c  gradients latent by latent (W_enc, W_dec, b_enc), then the scaffold and b_dec
+ *   update.c    clipping, Adam, unit rows
+ * Everything is laid out when the trainer is created (trainer.c); a step allocates nothing.
+ */
+#ifndef SAE_TRAIN_H
+#define SAE_TRAIN_H
+
+#include "kernels/encoder.h"
+#include "kernels/sae_ops.h"
+
+/* A parameter with its gradient and Adam moments: [rows, columns]. */
+typedef struct param {
+    const char *name;
+    int64_t rows, columns;
+    float *w, *g, *m, *v;
+} param;
+
+enum { P_W_ENC, P_B_ENC, P_W_DEC, P_B_DEC, P_W_DOWN, P_W_UP, N_PARAMS };
+
+/* What one dictionary keeps between steps. */
+typedef struct learner {
+    sae_dict_config config;
+    int n_groups;                      /* >= 1 */
+    int64_t group_end[SAE_MAX_GROUPS]; /* prefixes */
+    param p[N_PARAMS];
+    int64_t *since_fired; /* [F] rows since the latent last fired */
+    double threshold;     /* -1: never set */
+    double input_scale;   /* rows are divided by it; 0: not measured yet */
+    float cutoff;         /* smallest kept activation of the last step; < 0: none yet */
+} learner;
+
+typedef struct candidate {
+    float value;
+    int32_t row, latent;
+} candidate;
+
+/* (row, latent, value) triples by row, and by latent as positions in the lists by row. */
+typedef struct pair_lists {
+    int64_t *row_start;    /* [B + 1] */
+    int32_t *latent;       /* [capacity] */
+    float *value;          /* [capacity] */
+    int64_t *latent_start; /* [F + 1] */
+    int32_t *position;     /* [capacity] by latent, rows ascending within one */
+    int32_t *row;          /* [capacity] the row of each, by latent */
+    float *d_value;        /* [capacity] dL/d(pre-activation) by row; P2 only, else NULL */
+} pair_lists;
+
+/* Dead latents' activations of one row, kept while the tiles pass: keys (value bits << 32 | ~latent), compacted to the
+ * best aux_keep whenever there are aux_room. */
+typedef struct aux_row {
+    int32_t n;
+    bool dropped; /* something was compacted away */
+    float cutoff; /* what is not above it cannot be among the best */
+} aux_row;
+
+/* Where a thread writes its candidates: a stretch of the common array, on a cache line of its own. */
+typedef struct stretch {
+    int64_t next, end;
+    char pad[48];
+} stretch;
+
+/* Rows or latents are summed in this many blocks, and the blocks in order: the same bytes whatever the threads do. */
+enum { N_BLOCKS = 128, HISTOGRAM_BINS = 1 << 16 };
+
+/* What a step uses and forgets; shared by all dictionaries. */
+typedef struct scratch {
+    int n_threads;
+    float *x;            /* [B, d] rows / input_scale */
+    float *u;            /* [B, d] what the encoder sees */
+    float *c;            /* [B, d] x - b_dec; the same memory as u when no dictionary is P2 */
+    float *h, *d_h;      /* [B, r] scaffold codes and their gradient */
+    float *grad;         /* [G, B, d] dL/dx^ for the latents of each group */
+    float *aux_grad;     /* [B, d] the same for AuxK; then, for P2, the gradient that reaches s */
+    float *tile;         /* [tile_rows, tile_latents] */
+    int32_t *hit_latent; /* [n_threads, tile_latents + 16] */
+    float *hit_value;    /* [n_threads, tile_latents + 16] */
+    uint32_t *histogram; /* [n_threads, HISTOGRAM_BINS] */
+    stretch *stretches;  /* [n_threads] */
+    candidate *candidates;
+    int64_t n_candidates, candidate_capacity;
+    int64_t *counter; /* [max(B, F) + 1] */
+    pair_lists kept, aux;
+    bool aux_used;                     /* some latents are dead: the lists of aux hold */
+    int64_t aux_k, aux_keep, aux_room; /* of the row now: wanted, kept on compaction, capacity */
+    aux_row *aux_rows;                 /* [B] */
+    uint64_t *aux_keys;                /* [B, aux_room] */
+    float *aux_bias;                   /* [F] b_enc of latents that count as dead, -inf of the others */
+    double *partial;                   /* [N_BLOCKS, d + 1] */
+    float *d_c;                        /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
+    double *squares;                   /* [N_BLOCKS] of the gradients of a block of latents */
+    double *column;                    /* [d] */
+    double *row_loss;                  /* [B, G] squared error of each prefix */
+} scratch;
+
+struct sae_trainer {
+    sae_train_options options;
+    int64_t step; /* steps done */
+    int n_dicts;
+    learner *learners;
+    encoder **encoders; /* [n_dicts]; dictionaries of equal width share one */
+    scratch s;
+    const sae_ops *ops;
+    void *memory[4]; /* weights, gradients, moments, scratch */
+};
+
+/* What a step finds out. */
+typedef struct step_sums {
+    double l2_loss, aux_loss;
+    double residual, variance; /* sums over rows and columns: |e|^2 and |x - mean x|^2 */
+    double smallest;           /* kept activation; 0: none was kept */
+    int64_t n_kept, dead, dense;
+} step_sums;
+
+/* encode.c: u (and c, h) from x; then the candidates hold the K largest positive activations (all positive ones when
+ * there are fewer) and, with_aux, the AuxK rows hold the best of the latents that aux_bias lets through. */
+sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
+/* Fills the AuxK rows anew, for another aux_bias. */
+sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err);
+
+/* Moves the `keep` largest of n distinct keys to the front (quickselect); the order within is left as it falls. */
+void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep);
+
+/* select.c: the K largest candidates as lists by row and by latent; ties at the edge go to lower rows, then latents. */
+void select_kept(sae_trainer *t, learner *l, step_sums *sums);
+/* Fills the lists by latent from the lists by row. counter [n_latents + 1]. */
+void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64_t *counter);
+
+/* forward.c */
+/* row [d] += value x W[latent] over the pairs [begin, end) of lists by row; W [F, d]. */
+void add_pairs(const sae_ops *ops, float *row, const pair_lists *lists, const float *value, int64_t begin, int64_t end,
+               const float *W, int64_t d);
+void forward_rows(sae_trainer *t, learner *l, step_sums *sums);
+/* out [d] = scale x the sums of the columns of rows [n, d]; partial [N_BLOCKS, d]. */
+void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *partial, double *out);
+
+/* auxk.c: which latents may be dead once this batch is counted (before encoding; 0: skip AuxK) ... */
+int64_t auxk_mark(sae_trainer *t, const learner *l);
+/* ... and the AuxK term of those that are (after forward_rows): counts them, loss, lists, aux_grad. */
+sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step_sums *sums, sae_error *err);
+
+/* backward.c: every gradient of the dictionary, W_dec's without its part along the rows. Returns their norm. Rows of
+ * W_enc and W_dec that latent_is_active denies have no gradient and are left as they were. */
+double backward(sae_trainer *t, learner *l);
+bool latent_is_active(const scratch *s, int64_t latent);
+/* update.c: clipping, Adam, unit rows. */
+void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns); /* one row of w to unit norm */
+void update(sae_trainer *t, learner *l, double grad_norm, double lr);
+
+/* trainer.c */
+double learning_rate(const sae_train_options *o, int64_t step);
+
+#endif

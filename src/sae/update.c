@@ -1,0 +1,53 @@
+/*
+ * update.c - clipping and Adam in one sweep, then the rows of W_dec back to unit norm.
+ *
+ * A latent without gradient still moves: its moments decay and its weights follow them, as in torch's dense Adam.
+ */
+#include "sae/train.h"
+
+#include <float.h>
+#include <math.h>
+
+static adam_constants constants(const sae_train_options *o, int64_t step, double grad_norm, double lr)
+{
+    double t = (double)(step + 1), clip = 1.0;
+
+    if (o->grad_clip > 0.0 && grad_norm + 1e-6 > o->grad_clip) clip = o->grad_clip / (grad_norm + 1e-6);
+    return (adam_constants){.beta1 = (float)o->adam_beta1,
+                            .beta2 = (float)o->adam_beta2,
+                            .eps = (float)o->adam_eps,
+                            .step_size = (float)(lr / (1.0 - pow(o->adam_beta1, t))),
+                            .inverse_bias = (float)(1.0 / sqrt(1.0 - pow(o->adam_beta2, t))),
+                            .gradient_scale = (float)clip};
+}
+
+static void adam_rows(const sae_ops *ops, const param *p, int64_t row, int64_t n, bool has_gradient,
+                      const adam_constants *c)
+{
+    int64_t at = row * p->columns;
+
+    ops->adam(p->w + at, p->m + at, p->v + at, has_gradient ? p->g + at : NULL, n * p->columns, c);
+}
+
+void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns)
+{
+    float *x = w + row * columns;
+    float scale = (float)(1.0 / (sqrt(ops->sum_squares(x, columns)) + (double)FLT_EPSILON));
+
+    for (int64_t i = 0; i < columns; i++) x[i] *= scale;
+}
+
+void update(sae_trainer *t, learner *l, double grad_norm, double lr)
+{
+    adam_constants c = constants(&t->options, t->step, grad_norm, lr);
+    const int small[] = {P_B_ENC, P_B_DEC, P_W_DOWN, P_W_UP};
+
+#pragma omp parallel for schedule(dynamic, 64)
+    for (int64_t j = 0; j < l->config.d_sae; j++) {
+        bool active = latent_is_active(&t->s, j);
+        adam_rows(t->ops, &l->p[P_W_ENC], j, 1, active, &c);
+        adam_rows(t->ops, &l->p[P_W_DEC], j, 1, active, &c);
+        unit_rows(t->ops, l->p[P_W_DEC].w, j, l->config.d_in);
+    }
+    for (int i = 0; i < 4; i++) adam_rows(t->ops, &l->p[small[i]], 0, l->p[small[i]].rows, true, &c);
+}
