@@ -380,6 +380,11 @@ SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 /* Sets the initial weights of dictionary i (before the first step): shapes as in sae_weights; NULL members are kept. */
 SAE_API sae_status sae_trainer_set_weights(sae_trainer *trainer, int i, const sae_weights *weights, sae_error *err);
 
+/* The same from a safetensors file: tensors PREFIX + W_enc, b_enc, W_dec, b_dec (W_down, W_up), or encoder.weight,
+ * encoder.bias, decoder.weight as dictionary_learning names and stores them. b_dec is set by the first step all the same. */
+SAE_API sae_status sae_trainer_read_weights(sae_trainer *trainer, int i, const char *path, const char *prefix,
+                                            sae_error *err);
+
 /* A copy of dictionary i in the rows' own units (input scale folded back), encoded by its threshold. Fails with STATE when
  * the threshold was never set. Caller frees with sae_dict_free. */
 SAE_API sae_status sae_trainer_export(const sae_trainer *trainer, int i, sae_dict **out, sae_error *err);

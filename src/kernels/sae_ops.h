@@ -14,6 +14,7 @@
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  w -= step_size m / (sqrt(v) / sqrt_bias2 + eps) */
 typedef struct adam_constants {
     float beta1, beta2, eps;
+    float rest1, rest2;   /* 1 - beta1, 1 - beta2, rounded from double: 1.0f - 0.999f is off by 1e-5 of itself */
     float step_size;      /* lr / (1 - beta1^t) */
     float inverse_bias;   /* 1 / sqrt(1 - beta2^t) */
     float gradient_scale; /* the clipping factor */

@@ -15,6 +15,8 @@ static adam_constants constants(const sae_train_options *o, int64_t step, double
     if (o->grad_clip > 0.0 && grad_norm + 1e-6 > o->grad_clip) clip = o->grad_clip / (grad_norm + 1e-6);
     return (adam_constants){.beta1 = (float)o->adam_beta1,
                             .beta2 = (float)o->adam_beta2,
+                            .rest1 = (float)(1.0 - o->adam_beta1),
+                            .rest2 = (float)(1.0 - o->adam_beta2),
                             .eps = (float)o->adam_eps,
                             .step_size = (float)(lr / (1.0 - pow(o->adam_beta1, t))),
                             .inverse_bias = (float)(1.0 / sqrt(1.0 - pow(o->adam_beta2, t))),

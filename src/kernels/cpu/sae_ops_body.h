@@ -64,8 +64,8 @@ static void adam(float *restrict w, float *restrict m, float *restrict v, const 
                  const adam_constants *c)
 {
     float beta1 = c->beta1, beta2 = c->beta2, eps = c->eps, step_size = c->step_size, inverse_bias = c->inverse_bias;
-    float first = (1.0f - beta1) * c->gradient_scale;
-    float second = (1.0f - beta2) * c->gradient_scale * c->gradient_scale;
+    float first = c->rest1 * c->gradient_scale;
+    float second = c->rest2 * c->gradient_scale * c->gradient_scale;
 
     if (g) {
 #pragma omp simd

@@ -52,8 +52,8 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
 {
     for (int64_t i = 0; i < n; i++) {
         float gradient = g ? g[i] * c->gradient_scale : 0.0f;
-        m[i] = c->beta1 * m[i] + (1.0f - c->beta1) * gradient;
-        v[i] = c->beta2 * v[i] + (1.0f - c->beta2) * gradient * gradient;
+        m[i] = c->beta1 * m[i] + c->rest1 * gradient;
+        v[i] = c->beta2 * v[i] + c->rest2 * gradient * gradient;
         w[i] -= c->step_size * m[i] / (sqrtf(v[i]) * c->inverse_bias + c->eps);
     }
 }
