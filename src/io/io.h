@@ -46,6 +46,18 @@ sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_e
 sae_status file_writer_commit(file_writer *w, uint64_t *hash, sae_error *err); /* hash may be NULL */
 void file_writer_abort(file_writer *w);                                        /* after commit: nothing */
 
+/* A folder written beside its place ("PATH.tmp.PID": write files into `temporary`) and renamed as a whole at commit. An
+ * existing folder that is not empty is replaced only with force, and only when `ours` accepts every name in it. */
+typedef struct folder_writer {
+    char *path, *temporary;
+    bool force;
+    bool (*ours)(const char *name);
+} folder_writer;
+sae_status folder_writer_open(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                              sae_error *err);
+sae_status folder_writer_commit(folder_writer *w, sae_error *err);
+void folder_writer_abort(folder_writer *w); /* after commit: nothing */
+
 sae_status file_read_all(const char *path, size_t limit, char **text, size_t *bytes,
                          sae_error *err); /* NUL added; mem_free */
 sae_status file_write_text(const char *path, const char *text, size_t bytes, bool force, sae_error *err);

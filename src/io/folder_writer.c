@@ -1,0 +1,128 @@
+/*
+ * folder_writer.c - a folder that appears as a whole: written beside its place, then renamed.
+ *
+ * Invariant: until commit succeeds the path holds what it held before; an existing folder is replaced only when all that is
+ * in it is of the kind that is being written, so that --force on a wrong path destroys nothing of the user's.
+ */
+#include "io/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static sae_status check_contents(const char *path, bool force, bool (*ours)(const char *name), sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL;
+    int n = 0;
+
+    SAE_TRY(folder_list(path, &names, &n, err));
+    if (n && !force)
+        SAE_RAISE(err, SAE_EXISTS, "%s: exists already; choose another name, or use --force to replace it", path);
+    for (int i = 0; i < n; i++)
+        if (!ours(names[i]))
+            SAE_RAISE(err, SAE_EXISTS, "%s: holds \"%s\", which is not of the kind that would be written; not replaced",
+                      path, names[i]);
+done:
+    folder_list_free(names, n);
+    return status;
+}
+
+static sae_status check_place(const folder_writer *w, sae_error *err)
+{
+    struct stat info;
+
+    if (lstat(w->path, &info) != 0) return SAE_OK;
+    if (!S_ISDIR(info.st_mode))
+        return SAE_FAIL(err, SAE_EXISTS, "%s: exists and is no folder; choose another name", w->path);
+    return check_contents(w->path, w->force, w->ours, err);
+}
+
+static sae_status make_parent(char *path, sae_error *err)
+{
+    char *slash = strrchr(path, '/');
+
+    if (!slash || slash == path) return SAE_OK;
+    *slash = '\0';
+    sae_status status = folder_make(path, err);
+    *slash = '/';
+    return status;
+}
+
+sae_status folder_writer_open(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    folder_writer w = {.force = force, .ours = ours};
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/') length--; /* "out/" would put the temporary into itself */
+    if (length == 0) SAE_RAISE(err, SAE_IO, "the name of the folder to write is empty");
+    w.path = mem_alloc(length + 1, "a path", err);
+    w.temporary = mem_alloc(length + 32, "a path", err);
+    if (!w.path || !w.temporary) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    memcpy(w.path, path, length);
+    snprintf(w.temporary, length + 32, "%s.tmp.%ld", w.path, (long)getpid());
+    SAE_TRY(check_place(&w, err));
+    SAE_TRY(make_parent(w.path, err));
+    SAE_TRY(folder_remove(w.temporary, err)); /* of a process long gone that had our number */
+    SAE_TRY(folder_make(w.temporary, err));
+    *out = w;
+    w = (folder_writer){0};
+done:
+    mem_free(w.path);
+    mem_free(w.temporary);
+    return status;
+}
+
+/* Puts the old folder aside, the new one in its place, and only then removes the old one. */
+static sae_status swap_in(const folder_writer *w, sae_error *err)
+{
+    char aside[4200];
+    bool exists = file_is_folder(w->path);
+
+    if ((size_t)snprintf(aside, sizeof aside, "%s.old", w->temporary) >= sizeof aside)
+        return SAE_FAIL(err, SAE_IO, "%.200s...: the name is too long", w->path);
+    if (exists && rename(w->path, aside) != 0)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be replaced: %s", w->path, strerror(errno));
+    if (rename(w->temporary, w->path) != 0) {
+        int cause = errno;
+        if (exists && rename(aside, w->path) != 0)
+            return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s; what was there is now %s", w->path,
+                            strerror(cause), aside);
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(cause));
+    }
+    return exists ? folder_remove(aside, err) : SAE_OK;
+}
+
+sae_status folder_writer_commit(folder_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *slash;
+
+    if (!w->temporary) return SAE_FAIL(err, SAE_STATE, "a folder that is closed already cannot be committed");
+    SAE_TRY(folder_sync(w->temporary, err));
+    SAE_TRY(check_place(w, err)); /* again: hours may have passed */
+    SAE_TRY(swap_in(w, err));
+    mem_free(w->temporary);
+    w->temporary = NULL;
+    slash = strrchr(w->path, '/');
+    if (slash && slash != w->path) *slash = '\0';
+    SAE_TRY(folder_sync(!slash ? "." : slash == w->path ? "/" : w->path, err));
+done:
+    folder_writer_abort(w);
+    return status;
+}
+
+void folder_writer_abort(folder_writer *w)
+{
+    if (w->temporary) folder_remove(w->temporary, NULL);
+    mem_free(w->temporary);
+    mem_free(w->path);
+    *w = (folder_writer){0};
+}
