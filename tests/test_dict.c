@@ -180,7 +180,8 @@ static double margin(const sae_dict_config *c, const sae_weights *w, const refer
     return fabs(q->a[j] - limit);
 }
 
-/* Observed over all shapes with plain loops: codes 1.8e-6, h 6.6e-7, reconstruction (against the size of its terms) 2.1e-7. */
+/* Observed over all shapes, plain loops or oneDNN: codes 1.8e-6, h 9.0e-7, reconstruction (against the size of its
+ * terms) 2.1e-7. */
 static const double bound = 2e-5;
 
 static void compare_row(sae_dict *dict, const coded *z, const reference *q, int64_t i)
@@ -325,7 +326,7 @@ START_TEST(decode_is_linear)
     double scaffold = 0;
     for (int j = 0; j < 20; j++) {
         float expected = (x[j] - b_dec[j]) + 2 * (y[j] - b_dec[j]) + b_dec[j];
-        ck_assert_float_eq_tol(z[j], expected, 2e-6f); /* observed 4.8e-7 */
+        ck_assert_float_eq_tol(z[j], expected, 2e-6f); /* observed 3.6e-7 */
         scaffold += fabs((double)(z[j] - w[j]));
     }
     ck_assert_double_gt(scaffold, 0.1); /* without h the scaffold's part is missing */

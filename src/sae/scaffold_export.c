@@ -1,0 +1,104 @@
+/*
+ * scaffold_export.c - a dictionary with a scaffold as one without, for systems that know no such part.
+ *
+ * The scaffold's codes h = c W_down are signed; a latent is not. So h becomes relu(h) and relu(-h): 2r latents with
+ * threshold 0, exact in a dictionary that encodes by thresholds. Their decoder rows are given unit norm like all others,
+ * the norm going to the encoder row. P2's encoder sees c - s, which is W_enc' = (I - W_down W_up) W_enc on c.
+ */
+#include "sae/saelens.h"
+
+#include <math.h>
+#include <string.h>
+
+static double dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* Encoder row j and its bias, as they act on c (or on x when b_dec is not subtracted). along is [rank], work space. */
+static void copy_encoder_row(const sae_dict *dict, int64_t j, double *along, float *out, float *bias)
+{
+    const sae_dict_config *c = &dict->config;
+    const sae_weights *w = &dict->weights;
+    int64_t rank = c->variant == SAE_P2 ? c->rank : 0, d = c->d_in;
+    double shift = 0;
+
+    for (int64_t k = 0; k < rank; k++) {
+        along[k] = dot(w->W_up + k * d, w->W_enc + j * d, d);
+        /* the scaffold's input is centred even where the encoder's is not */
+        if (!c->apply_b_dec_to_input) shift += along[k] * dot(w->W_down + k * d, w->b_dec, d);
+    }
+    for (int64_t i = 0; i < d; i++) {
+        double entry = (double)w->W_enc[j * d + i];
+        for (int64_t k = 0; k < rank; k++) entry -= along[k] * (double)w->W_down[k * d + i];
+        out[i] = (float)entry;
+    }
+    *bias = (float)((double)w->b_enc[j] + shift);
+}
+
+static sae_status copy_encoder(const sae_dict *dict, sae_weights *to, sae_error *err)
+{
+    int64_t d_in = dict->config.d_in, rank = dict->config.rank;
+    double *along =
+        mem_alloc_array((size_t)dict->config.d_sae, (size_t)(rank + 1) * sizeof *along, "exporting a scaffold", err);
+
+    if (!along) return SAE_NOMEM;
+#pragma omp parallel for
+    for (int64_t j = 0; j < dict->config.d_sae; j++)
+        copy_encoder_row(dict, j, along + j * rank, to->W_enc + j * d_in, to->b_enc + j);
+    mem_free(along);
+    return SAE_OK;
+}
+
+/* Latents at and at + 1: relu(h_k) and relu(-h_k). */
+static void write_pair(const sae_dict *dict, int64_t k, int64_t at, sae_weights *to)
+{
+    const sae_dict_config *c = &dict->config;
+    int64_t d = c->d_in;
+    const float *down = dict->weights.W_down + k * d, *up = dict->weights.W_up + k * d;
+    double norm = sqrt(dot(up, up, d));
+    double shift = c->apply_b_dec_to_input ? 0 : -dot(down, dict->weights.b_dec, d);
+
+    if (norm == 0) norm = 1; /* an untrained direction: it adds nothing, whatever its code */
+    for (int sign = 1; sign >= -1; sign -= 2, at++) {
+        for (int64_t i = 0; i < d; i++) {
+            to->W_enc[at * d + i] = (float)(sign * norm * (double)down[i]);
+            to->W_dec[at * d + i] = (float)(sign * (double)up[i] / norm);
+        }
+        to->b_enc[at] = (float)(sign * norm * shift);
+    }
+}
+
+sae_status scaffold_export(const sae_dict *dict, sae_scaffold_export mode, sae_dict **out, sae_error *err)
+{
+    const sae_dict_config *c = &dict->config;
+    sae_dict_config config = *c;
+    sae_status status = SAE_OK;
+    sae_dict *to = NULL;
+
+    if (mode == SAE_SCAFFOLD_LATENTS && c->arch == SAE_TOPK)
+        SAE_RAISE(err, SAE_UNSUPPORTED,
+                  "a per-token top-k dictionary cannot carry its scaffold as latents: they would compete for the k "
+                  "places; save it with its scaffold native or dropped");
+    config.rank = 0;
+    config.variant = SAE_P1;
+    if (mode == SAE_SCAFFOLD_LATENTS) {
+        config.d_sae += 2 * c->rank;
+        config.n_groups = 0; /* the scaffold is part of every nested prefix: groups cannot say that */
+    }
+    SAE_TRY(sae_dict_create(&to, &config, err));
+    SAE_TRY(copy_encoder(dict, &to->weights, err));
+    memcpy(to->weights.W_dec, dict->weights.W_dec, (size_t)(c->d_sae * c->d_in) * sizeof(float));
+    memcpy(to->weights.b_dec, dict->weights.b_dec, (size_t)c->d_in * sizeof(float));
+    memcpy(to->weights.threshold, dict->weights.threshold, (size_t)c->d_sae * sizeof(float));
+    for (int64_t k = 0; k < c->rank && mode == SAE_SCAFFOLD_LATENTS; k++)
+        write_pair(dict, k, c->d_sae + 2 * k, &to->weights);
+    *out = to;
+    to = NULL;
+done:
+    sae_dict_free(to);
+    return status;
+}
