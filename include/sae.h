@@ -87,11 +87,15 @@ SAE_API sae_status sae_tokenizer_open(sae_tokenizer **out, const char *path, sae
 SAE_API void sae_tokenizer_free(sae_tokenizer *tok);
 
 /* Encodes `bytes` bytes of UTF-8 (NUL allowed; bytes that are not UTF-8 are encoded as bytes). Nothing is added;
- * special tokens written in the text are recognised when `special` is true. *ids is malloc'ed: caller frees with free. */
+ * special tokens written in the text are recognised when `special` is true. Decoding gives the text back, unless the
+ * tokenizer normalises it (NFC), or has no token for a byte: such bytes are left out, as Hugging Face and llama.cpp do
+ * (SmolLM2 lacks 21 control characters and bytes that UTF-8 hardly uses). RANGE: a single word is over 16 MiB long.
+ * *ids is malloc'ed: caller frees with free. */
 SAE_API sae_status sae_tokenizer_encode(const sae_tokenizer *tok, const char *text, size_t bytes, bool special,
                                         int32_t **ids, size_t *n_ids, sae_error *err);
 
-/* The bytes of n ids, one after the other. *text is malloc'ed and NUL-terminated (not counted in *bytes). */
+/* The bytes of n ids, one after the other. *text is malloc'ed and NUL-terminated (not counted in *bytes). RANGE: an id
+ * is not in the vocabulary (a model may have more logits than its tokenizer has tokens). */
 SAE_API sae_status sae_tokenizer_decode(const sae_tokenizer *tok, const int32_t *ids, size_t n, char **text,
                                         size_t *bytes, sae_error *err);
 
@@ -99,11 +103,12 @@ typedef struct sae_tokenizer_info {
     int32_t n_vocab;
     int32_t separator; /* `<|endoftext|>` if it is a control token, else BOS, else EOS; -1 when there is none */
     int32_t bos, eos;  /* -1 when there is none */
-    const char *pre;   /* "gpt-2", "smollm"; borrowed */
+    const char *pre;   /* how text is cut into words: "gpt-2", "smollm", ...; static storage */
 } sae_tokenizer_info;
 
 SAE_API sae_tokenizer_info sae_tokenizer_get_info(const sae_tokenizer *tok);
-SAE_API bool sae_tokenizer_is_special(const sae_tokenizer *tok, int32_t id); /* control or added special token */
+SAE_API bool sae_tokenizer_is_special(const sae_tokenizer *tok,
+                                      int32_t id); /* control, unknown or added special token */
 
 /* ---- Model ------------------------------------------------------------------------------------------------------ */
 
@@ -190,22 +195,31 @@ typedef struct sae_text_options {
 /* Fills the defaults. (separator's default is -1, so a zeroed struct is not the default one.) */
 SAE_API sae_text_options sae_text_defaults(void);
 
-/* Opens files of text: .txt (documents split at blank lines into paragraphs is not done: one file is one document unless it
- * is longer than 64 KiB, then it is cut at line ends), .jsonl with a string member "text"; each also .zst or .gz; "-" is
- * standard input. `tok` is borrowed until sae_text_free. Caller frees with sae_text_free. */
+/* Opens files of text, each also packed (.zst, .gz):
+ *   .jsonl  a document is the string member "text" of a line
+ *   .txt    a document ends at the first blank line after 2 KiB of it, or at the end of the line that passes 64 KiB, so
+ *           that a single book gives documents for both splits; blank lines between documents are dropped
+ *   -       standard input: .jsonl when its first line begins with '{', else .txt; cannot be repeated or gone back in
+ * Special tokens written in a document are recognised, as Hugging Face's tokenizers do; they are masked. `tok` is borrowed
+ * until sae_text_free. Caller frees with sae_text_free. FORMAT names the file and line of a bad document. */
 SAE_API sae_status sae_text_open(sae_text **out, const sae_tokenizer *tok, const char *const *paths, int n_paths,
                                  const sae_text_options *options, sae_error *err);
 SAE_API void sae_text_free(sae_text *text);
 
-/* The next n_seq sequences: ids [n_seq, ctx]; mask [n_seq, ctx] is 1 where a row counts, 0 at position 0 and at special
- * tokens. *n_got < n_seq only at the end of the text. A rest shorter than ctx is not given. */
+/* The next n_seq sequences: ids [n_seq, ctx]; mask [n_seq, ctx] is 1 where a row counts, 0 at position 0, at separators
+ * between documents and at special tokens. With the documents' tokens as one stream, a separator behind each, sequence i
+ * is the separator and tokens i (ctx - 1) .. (i + 1)(ctx - 1) - 1 of the stream. *n_got < n_seq only at the end of the
+ * text; a rest shorter than a sequence is not given. After a failure only opening anew helps. */
 SAE_API sae_status sae_text_next(sae_text *text, int64_t n_seq, int32_t *ids, uint8_t *mask, int64_t *n_got,
                                  sae_error *err);
 
-/* Goes to sequence number `sequence` counted from the start (reading over what lies before). */
+/* Goes to sequence number `sequence` counted from the start (reading over what lies before; with `repeat` at most twice
+ * over the files). What follows is what an uninterrupted run gives. RANGE: behind the end. */
 SAE_API sae_status sae_text_seek(sae_text *text, int64_t sequence, sae_error *err);
 SAE_API int64_t sae_text_tell(const sae_text *text);
-SAE_API uint64_t sae_text_hash(const sae_text *text); /* of the options, the paths' contents read so far */
+/* Of the options and the documents read so far (of all splits, each counted once). Runs on the same text that have read
+ * equally far agree, whether they were interrupted or not. */
+SAE_API uint64_t sae_text_hash(const sae_text *text);
 
 /* ---- Activation rows ---------------------------------------------------------------------------------------------- */
 
