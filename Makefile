@@ -61,7 +61,7 @@ tests: $(TESTS)
 # Its own folder, so that warnings are seen as errors whatever was built before.
 check:
 	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-check WERROR=-Werror all tests
-	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) tests
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) build-asan/sae tests
 	@BUILD=build-check SANITIZED_BUILD=build-asan sh tests/run.sh
 
 JOBS      ?= $(shell nproc)
@@ -69,7 +69,7 @@ SANITIZED := CFLAGS="-O1 -g -fno-omit-frame-pointer" SANITIZE="-fsanitize=addres
 
 check-asan:
 	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) all tests
-	@BUILD=build-asan LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0 sh tests/run.sh
+	@BUILD=build-asan LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 sh tests/run.sh
 
 includes:
 	@sh tests/test_includes.sh

@@ -6,7 +6,7 @@
 # A C test is a Check program tests/test_NAME.c. A shell test is tests/test_NAME.sh, which prints "ok NAME" or
 # "not ok NAME" for each of its tests. Either prints "SKIP: REASON" on a line of its own for a test that could not run.
 # A C test whose source contains the word EVERY_ISA runs once under each instruction set that the processor has.
-# With SANITIZED_BUILD set, the C tests run once more from there, one test counted for each program.
+# With SANITIZED_BUILD set, the C tests and test_cli run once more from there, each counted as one test.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -96,22 +96,20 @@ for script in tests/test_*.sh; do
 done
 
 if [ -n "${SANITIZED_BUILD:-}" ]; then
-    LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0
+    LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export LSAN_OPTIONS UBSAN_OPTIONS
-    for source in tests/test_*.c; do
-        name=$(basename "$source" .c)
+    for source in tests/test_*.c tests/test_cli.sh; do
+        name=$(basename "${source%.*}")
         wanted "$name" || continue
         begin=$(tick)
-        # What the run above skipped is not counted again.
-        if CK_VERBOSITY=normal CK_TIMEOUT_MULTIPLIER=5 timeout "$limit" "$SANITIZED_BUILD/tests/$name" \
-            >"$log" 2>&1; then
-            sed -i '/^SKIP: /d' "$log"
-            report "$name, sanitized" $(($(tick) - begin)) 1 0 0
-        else
-            sed -i '/^SKIP: /d' "$log"
-            report "$name, sanitized" $(($(tick) - begin)) 1 1 0
-        fi
+        case $source in
+        *.sh) BUILD=$SANITIZED_BUILD timeout "$limit" sh "$source" >"$log" 2>&1 && ! grep '^not ok' "$log" >/dev/null ;;
+        *) CK_VERBOSITY=normal CK_TIMEOUT_MULTIPLIER=5 timeout "$limit" "$SANITIZED_BUILD/tests/$name" >"$log" 2>&1 ;;
+        esac
+        code=$?
+        sed -i '/^SKIP: /d' "$log" # the run above has counted these
+        report "$name, sanitized" $(($(tick) - begin)) 1 $((code != 0)) 0
     done
 fi
 rm -f "$log"

@@ -1,0 +1,123 @@
+#!/bin/sh
+# test_cli.sh - the program as its users meet it: help, options, exit codes, bad files, nothing overwritten unasked.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+HOME=$scratch/home # whatever the user has in ~/.cache/sae must not matter
+export HOME
+unset SAE_HOME
+cd "$scratch" || exit 1
+mkdir home
+
+ok() { echo "ok $1"; }
+not_ok() { # NAME DETAILS...
+    echo "not ok $1"
+    shift
+    printf '%s\n' "$@"
+    echo "--- exit code $code, standard output:"
+    head -c 500 out
+    echo "--- standard error:"
+    head -c 1000 err
+}
+run() { # ARGUMENTS of sae
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+}
+# Runs sae and demands an exit code, a text on standard error ('' none at all), and that an error writes no result.
+expect() { # NAME CODE TEXT ARGUMENTS...
+    name=$1 wanted=$2 text=$3
+    shift 3
+    run "$@"
+    if [ "$code" -ne "$wanted" ]; then
+        not_ok "$name" "expected exit code $wanted"
+    elif [ -z "$text" ] && [ -s err ]; then
+        not_ok "$name" "standard error should be empty"
+    elif [ -n "$text" ] && ! grep -qF -e "$text" err; then
+        not_ok "$name" "standard error should contain: $text"
+    elif [ "$wanted" -ne 0 ] && [ -s out ]; then
+        not_ok "$name" "standard output should be empty"
+    else
+        ok "$name"
+    fi
+}
+
+"$sae" --help | sed -n 's/^  sae \(.\{14\}\) .*/\1/p' | sed 's/ *$//' >commands
+[ -s commands ] || { code=0; : >err; "$sae" --help >out; not_ok "the help lists the commands"; }
+
+# ---- The program itself ----
+expect "--version" 0 '' --version
+grep -q '^sae [0-9]*\.[0-9]*\.[0-9]*$' out && ok "--version names it" || not_ok "--version names it"
+expect "no command" 2 'usage: sae COMMAND'
+expect "an unknown command" 2 "did you mean 'sae tokenize'" tokenise
+expect "an unknown option" 2 'did you mean --quiet' info --quite
+expect "too many threads" 2 '--threads' info --threads 99999 x
+expect "a malformed number" 2 'expected a whole number' info --threads 3x x
+expect "an option without its value" 2 'needs a value' info --threads
+expect "a flag with a value" 2 'takes no value' info --quiet=1
+SAE_ISA=bogus
+export SAE_ISA
+expect "an unknown instruction set" 2 'SAE_ISA=bogus' --version
+unset SAE_ISA
+if [ -w /dev/full ]; then
+    "$sae" --help >/dev/full 2>err
+    code=$?
+    : >out
+    if [ "$code" -eq 1 ] && grep -q 'standard output' err; then ok "a full disk"; else not_ok "a full disk"; fi
+fi
+"$sae" --man >out 2>err
+code=$?
+if cmp -s out "$root/docs/sae.1"; then ok "the man page says what --help says"; else not_ok "the man page: run 'make man'"; fi
+
+# ---- Every command's help ----
+: >all_options
+while read -r command; do
+    # $command may be two words
+    # shellcheck disable=SC2086
+    expect "$command --help" 0 '' $command --help
+    grep -q "^usage: sae $command" out && grep -q '^  sae ' out || not_ok "$command --help shows usage and examples"
+    sed -n 's/^  --\([a-z0-9-]*\).*/\1/p' out | sort >known
+    sed -n '/^Examples/,$p' out | grep -oE ' --[a-z][a-z0-9-]*' | sed 's/^ --//' | sort -u >used
+    if [ -z "$(comm -23 used known)" ]; then
+        ok "$command: the examples use options that exist"
+    else
+        not_ok "$command: the examples use options that exist" "$(comm -23 used known)"
+    fi
+    if [ -z "$(uniq -d known)" ]; then ok "$command: no option twice"; else not_ok "$command: no option twice" "$(uniq -d known)"; fi
+    grep '^  --' out | sed 's/ \[[^]]*\]$//' >>all_options
+    # shellcheck disable=SC2086
+    expect "$command, an unknown option" 2 'unknown option --no-such-thing' $command --no-such-thing
+done <commands
+for name in model tokens ctx width k lr batch threads force quiet; do
+    if [ "$(grep -E "^  --$name( |$)" all_options | sort -u | wc -l)" -le 1 ]; then
+        ok "--$name means the same everywhere"
+    else
+        code=0
+        not_ok "--$name means the same everywhere" "$(grep -E "^  --$name " all_options | sort -u)"
+    fi
+done
+
+# ---- Models that are not ----
+expect "a model that was not fetched" 3 'make fetch-model' tokenize smollm2 hello
+printf 'GGUF' >four.gguf
+printf 'not a model' >text.gguf
+: >empty.gguf
+printf 'GGUF\003\000\000\000\377\377\377\377\377\377\377\177\377\377\377\377\377\377\377\177' >huge.gguf
+printf 'GGUF\143\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000' >version.gguf
+mkdir empty_folder half_folder
+printf '{"model_type": "llama", "hidden_size": 64' >half_folder/config.json
+printf '{"version": "1.0", "model": {"type": "BPE", "vocab": [' >tokenizer.json
+for file in four.gguf text.gguf empty.gguf huge.gguf version.gguf empty_folder half_folder missing.gguf; do
+    for command in info tokenize; do
+        grep -qx "$command" commands || continue
+        words=
+        [ "$command" = tokenize ] && words=hello
+        # shellcheck disable=SC2086
+        expect "$command $file" 1 "$file" $command $file $words
+    done
+done
+expect "a truncated tokenizer.json" 1 tokenizer.json tokenize tokenizer.json hello
