@@ -68,8 +68,8 @@ JOBS      ?= $(shell nproc)
 SANITIZED := CFLAGS="-O1 -g -fno-omit-frame-pointer" SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
 check-asan:
-	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) all tests
-	@BUILD=build-asan LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 sh tests/run.sh
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-asan $(SANITIZED) build-asan/sae tests
+	@SANITIZED_BUILD=build-asan sh tests/run.sh --sanitized
 
 includes:
 	@sh tests/test_includes.sh
