@@ -54,11 +54,11 @@ expect "--version" 0 '' --version
 grep -q '^sae [0-9]*\.[0-9]*\.[0-9]*$' out && ok "--version names it" || not_ok "--version names it"
 expect "no command" 2 'usage: sae COMMAND'
 expect "an unknown command" 2 "did you mean 'sae tokenize'" tokenise
-expect "an unknown option" 2 'did you mean --quiet' info --quite
-expect "too many threads" 2 '--threads' info --threads 99999 x
-expect "a malformed number" 2 'expected a whole number' info --threads 3x x
-expect "an option without its value" 2 'needs a value' info --threads
-expect "a flag with a value" 2 'takes no value' info --quiet=1
+expect "an unknown option" 2 'did you mean --quiet' tokenize --quite
+expect "too many threads" 2 '--threads' tokenize --threads 99999 x
+expect "a malformed number" 2 'expected a whole number' tokenize --threads 3x x
+expect "an option without its value" 2 'needs a value' tokenize --threads
+expect "a flag with a value" 2 'takes no value' tokenize --quiet=1
 SAE_ISA=bogus
 export SAE_ISA
 expect "an unknown instruction set" 2 'SAE_ISA=bogus' --version
