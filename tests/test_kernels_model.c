@@ -1,6 +1,7 @@
 /*
  * test_kernels_model.c - every fast op of model_ops.h against its reference, at awkward sizes, at odd addresses, between
  * guard values; the reference against numbers worked out otherwise.
+ * EVERY_ISA
  */
 #include "kernels/model_ops.h"
 
