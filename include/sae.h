@@ -217,6 +217,7 @@ SAE_API sae_status sae_text_next(sae_text *text, int64_t n_seq, int32_t *ids, ui
  * over the files). What follows is what an uninterrupted run gives. RANGE: behind the end. */
 SAE_API sae_status sae_text_seek(sae_text *text, int64_t sequence, sae_error *err);
 SAE_API int64_t sae_text_tell(const sae_text *text);
+SAE_API int64_t sae_text_ctx(const sae_text *text); /* tokens per sequence */
 /* Of the options and the documents read so far (of all splits, each counted once). Runs on the same text that have read
  * equally far agree, whether they were interrupted or not. */
 SAE_API uint64_t sae_text_hash(const sae_text *text);
@@ -237,10 +238,12 @@ typedef struct sae_acts_info {
 typedef struct sae_acts_options {
     int64_t buffer_rows; /* of the shuffle buffer, live only; 0: 262,144 */
     int64_t batch_seqs;  /* sequences per forward pass, live only; 0: 8 */
-    double max_norm;     /* rows with a norm over max_norm x the median are dropped; 0: 10; negative: keep all */
-    uint64_t seed;       /* of the shuffle */
-    bool in_order;       /* do not shuffle */
-    bool repeat;         /* store and array: begin a new epoch (shuffled anew) at the end */
+    /* Live only: rows with a norm over max_norm x the median of the first 4,096 rows are dropped; 0: 10; negative: keep
+     * all. A store or array is taken as it is. */
+    double max_norm;
+    uint64_t seed; /* of the shuffle */
+    bool in_order; /* do not shuffle */
+    bool repeat;   /* store and array: begin a new epoch (shuffled anew) at the end */
 } sae_acts_options;
 
 /* Rows of `site` as the model computes them from `text`; both borrowed until free. */
@@ -259,14 +262,15 @@ SAE_API sae_acts_info sae_acts_get_info(const sae_acts *acts);
  * *n_got < n only at the end. */
 SAE_API sae_status sae_acts_next(sae_acts *acts, int64_t n, float *rows, int32_t *tokens, int32_t *positions,
                                  int64_t *n_got, sae_error *err);
-/* Goes to the state in which `row` rows have been given since opening. Store and array: at once. */
+/* Goes to the state in which `row` rows have been given since opening. Store and array: at once. Live: runs the model over
+ * all that lies between, from here when `row` lies ahead, else from where the text was at opening. */
 SAE_API sae_status sae_acts_seek(sae_acts *acts, int64_t row, sae_error *err);
 
 /* Writes `n_rows` rows (or all there are when negative) of an in-order or shuffled stream to a store: a folder of checksummed shards with
  * rows in bf16 or f32 and token ids and positions beside. The folder must not exist, unless `force`. */
 typedef struct sae_store_options {
     bool f32;           /* else bf16 */
-    int64_t shard_rows; /* 0: 262,144 */
+    int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB */
     bool force;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;

@@ -288,4 +288,5 @@ done:
 }
 
 int64_t sae_text_tell(const sae_text *text) { return text->sequence; }
+int64_t sae_text_ctx(const sae_text *text) { return text->options.ctx; }
 uint64_t sae_text_hash(const sae_text *text) { return XXH3_64bits_digest(text->hash); }
