@@ -1,0 +1,64 @@
+/* acts.c - the public calls on a stream of rows, whatever its kind. */
+#include "acts/acts.h"
+
+#include <math.h>
+
+struct sae_acts {
+    const acts_kind *kind;
+    void *self;
+};
+
+sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_error *err)
+{
+    sae_acts *acts = mem_alloc(sizeof *acts, "a stream of rows", err);
+
+    if (!acts) {
+        kind->free(self);
+        return SAE_NOMEM;
+    }
+    *acts = (sae_acts){kind, self};
+    *out = acts;
+    return SAE_OK;
+}
+
+sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *given, sae_error *err)
+{
+    sae_acts_options o = given ? *given : (sae_acts_options){0};
+
+    if (o.buffer_rows == 0) o.buffer_rows = 262144;
+    if (o.batch_seqs == 0) o.batch_seqs = 8;
+    if (o.max_norm == 0) o.max_norm = 10;
+    if (o.buffer_rows < 2 || o.buffer_rows > INT32_MAX)
+        return SAE_FAIL(err, SAE_RANGE, "a shuffle buffer of %lld rows; expected 2 to %d", (long long)o.buffer_rows,
+                        INT32_MAX);
+    if (o.batch_seqs < 1 || o.batch_seqs > 65536)
+        return SAE_FAIL(err, SAE_RANGE, "%lld sequences per forward pass; expected 1 to 65536",
+                        (long long)o.batch_seqs);
+    if (isnan(o.max_norm) || (o.max_norm > 0 && o.max_norm < 1))
+        return SAE_FAIL(err, SAE_RANGE, "max_norm is %g times the median; expected at least 1, or a negative number",
+                        o.max_norm);
+    *out = o;
+    return SAE_OK;
+}
+
+void sae_acts_free(sae_acts *acts)
+{
+    if (!acts) return;
+    acts->kind->free(acts->self);
+    mem_free(acts);
+}
+
+sae_acts_info sae_acts_get_info(const sae_acts *acts) { return acts->kind->info(acts->self); }
+
+sae_status sae_acts_next(sae_acts *acts, int64_t n, float *rows, int32_t *tokens, int32_t *positions, int64_t *n_got,
+                         sae_error *err)
+{
+    if (n < 0) return SAE_FAIL(err, SAE_RANGE, "%lld rows were asked for", (long long)n);
+    return acts->kind->next(acts->self, n, rows, tokens, positions, n_got, err);
+}
+
+sae_status sae_acts_seek(sae_acts *acts, int64_t row, sae_error *err)
+{
+    if (row < 0) return SAE_FAIL(err, SAE_RANGE, "row %lld of a stream cannot be gone to", (long long)row);
+    return acts->kind->seek(acts->self, row, err);
+}

@@ -1,0 +1,42 @@
+/*
+ * acts.h - inside a stream of rows.
+ *
+ *   acts.c          the public calls: options checked, then handed to one of the kinds below
+ *   permutation.c   an order of n things without a list of them
+ *   table.c         rows that lie in mapped files, in any order: what a store and an array have in common
+ *   array.c         someone's own array as a table
+ *   store_read.c    a store as a table; store_write.c makes one; store.h: the layout
+ *   live.c          rows as a model computes them, through a shuffle buffer
+ */
+#ifndef SAE_ACTS_ACTS_H
+#define SAE_ACTS_ACTS_H
+
+#include "base/base.h"
+
+/* What a kind of stream can do. `self` is its own state. */
+typedef struct acts_kind {
+    sae_status (*next)(void *self, int64_t n, float *rows, int32_t *tokens, int32_t *positions, int64_t *n_got,
+                       sae_error *err);
+    sae_status (*seek)(void *self, int64_t row, sae_error *err);
+    sae_acts_info (*info)(const void *self);
+    void (*free)(void *self);
+} acts_kind;
+
+/* Wraps `self`, which is freed with the stream, and on failure too. */
+sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_error *err);
+/* The options with defaults filled in; NULL gives all defaults. */
+sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *given, sae_error *err);
+
+/* ---- permutation.c ------------------------------------------------------------------------------------------------------ */
+
+enum { PERMUTATION_ROUNDS = 6 };
+typedef struct permutation {
+    uint64_t n, mask;
+    int bits; /* of each half; mask has as many */
+    uint64_t keys[PERMUTATION_ROUNDS];
+} permutation;
+permutation permutation_make(int64_t n, uint64_t seed, uint64_t epoch);
+/* A bijection of [0, n) to itself. */
+int64_t permutation_at(const permutation *p, int64_t i);
+
+#endif

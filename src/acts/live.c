@@ -1,0 +1,375 @@
+/*
+ * live.c - rows as a model computes them from text, through a shuffle buffer.
+ *
+ * A forward pass over a few sequences fills the window: rows that the text's mask counts and whose norm is not over the
+ * limit. The limit is max_norm times the median of the first MEDIAN_ROWS rows (which wait in the window until it is known)
+ * and never changes again. From the window rows go to the caller in order, or into the buffer: it is filled, half of it is
+ * served in random order, it is filled again.
+ *
+ * All of it follows from text, model and seed; so a seek begins again and computes what lies before the wanted row. To
+ * resume a long run cheaply, write a store.
+ */
+#include "acts/acts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEDIAN_ROWS = 4096 };
+
+/* Rows with their token and position. */
+typedef struct rows_block {
+    float *rows; /* [room, d] */
+    int32_t *tokens, *positions;
+    int64_t room;
+} rows_block;
+
+typedef struct live {
+    sae_model *model;
+    sae_text *text;
+    sae_site site;
+    sae_acts_options options;
+    int64_t d, ctx, first_sequence;
+
+    int32_t *ids; /* [batch_seqs, ctx] */
+    uint8_t *mask;
+    int64_t n_seq; /* of the pass that is running */
+
+    rows_block window; /* [from, to) wait to be served or buffered */
+    int64_t from, to;
+    bool ended; /* the text */
+
+    rows_block buffer; /* shuffled streams only */
+    int32_t *order;    /* [room]: the first `filled` are slots that hold rows, in the order of serving from the end */
+    int64_t filled;
+    rng shuffle;
+
+    double median, limit; /* limit is infinite when rows are not filtered, and 0 while the median is not known */
+    int64_t dropped, given;
+    char describe[600];
+} live;
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------------------ */
+
+static sae_status block_create(rows_block *b, int64_t room, int64_t d, const char *what, sae_error *err)
+{
+    size_t bytes = 0;
+
+    if (mul_overflows((size_t)room, (size_t)d * sizeof *b->rows, &bytes))
+        return SAE_FAIL(err, SAE_NOMEM, "no memory for %s of %lld rows", what, (long long)room);
+    b->room = room;
+    b->rows = mem_alloc(bytes, what, err);
+    b->tokens = mem_alloc_array((size_t)room, sizeof *b->tokens, what, err);
+    b->positions = mem_alloc_array((size_t)room, sizeof *b->positions, what, err);
+    return b->rows && b->tokens && b->positions ? SAE_OK : SAE_NOMEM;
+}
+
+static void block_free(rows_block *b)
+{
+    mem_free(b->rows);
+    mem_free(b->tokens);
+    mem_free(b->positions);
+}
+
+static void block_copy(rows_block *to, int64_t i, const rows_block *from, int64_t j, int64_t d)
+{
+    memcpy(to->rows + i * d, from->rows + j * d, (size_t)d * sizeof *to->rows);
+    to->tokens[i] = from->tokens[j];
+    to->positions[i] = from->positions[j];
+}
+
+static size_t buffer_bytes(const live *l)
+{
+    return l->options.in_order ? 0
+                               : (size_t)l->options.buffer_rows *
+                                     ((size_t)l->d * sizeof(float) + 2 * sizeof(int32_t) + sizeof *l->order);
+}
+
+static void live_free(void *self)
+{
+    live *l = self;
+
+    block_free(&l->window);
+    block_free(&l->buffer);
+    mem_free(l->order);
+    mem_free(l->ids);
+    mem_free(l->mask);
+    mem_free(l);
+}
+
+/* ---- From the model to the window ------------------------------------------------------------------------------------------------ */
+
+static double row_norm(const float *row, int64_t d)
+{
+    double sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < d; j++) sum += (double)row[j] * (double)row[j];
+    return sqrt(sum);
+}
+
+/* Takes row i of the window out when it is over the limit; else leaves it at place `to`. */
+static int64_t keep_row(live *l, int64_t i, int64_t to)
+{
+    if (l->limit < INFINITY && row_norm(l->window.rows + i * l->d, l->d) > l->limit) {
+        l->dropped++;
+        return to;
+    }
+    if (i != to) block_copy(&l->window, to, &l->window, i, l->d);
+    return to + 1;
+}
+
+/* The tap: masked rows are left out; the others go to the end of the window, once the limit is known through it. */
+static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, sae_error *err)
+{
+    live *l = user;
+
+    if (n_rows != l->n_seq * l->ctx || d != l->d)
+        return SAE_FAIL(err, SAE_SHAPE, "the model gave [%lld, %lld] rows for %lld sequences of %lld tokens",
+                        (long long)n_rows, (long long)d, (long long)l->n_seq, (long long)l->ctx);
+    for (int64_t i = 0; i < n_rows; i++) {
+        if (!l->mask[i]) continue;
+        memcpy(l->window.rows + l->to * d, rows + i * d, (size_t)d * sizeof *rows);
+        l->window.tokens[l->to] = l->ids[i];
+        l->window.positions[l->to] = (int32_t)(i % l->ctx);
+        if (!isfinite(row_norm(rows + i * d, d)))
+            return SAE_FAIL(err, SAE_NUMERIC, "the model's row at position %lld, token %d, is infinite or undefined",
+                            (long long)(i % l->ctx), l->ids[i]);
+        l->to = l->limit > 0 ? keep_row(l, l->to, l->to) : l->to + 1;
+    }
+    return SAE_OK;
+}
+
+/* One forward pass over the next sequences. */
+static sae_status run_batch(live *l, sae_error *err)
+{
+    sae_tap tap = {.site = l->site, .fn = take_rows, .user = l};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_text_next(l->text, l->options.batch_seqs, l->ids, l->mask, &l->n_seq, err));
+    l->ended = l->n_seq < l->options.batch_seqs;
+    if (l->n_seq == 0) goto done;
+    sae_run run = {.ids = l->ids, .n_seq = l->n_seq, .n_ctx = l->ctx, .taps = &tap, .n_taps = 1};
+    SAE_TRY(sae_model_run(l->model, &run, err));
+done:
+    return status;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The median norm of the first rows fixes the limit, which is then applied to all in the window. */
+static sae_status fix_limit(live *l, sae_error *err)
+{
+    int64_t n = l->to < MEDIAN_ROWS ? l->to : MEDIAN_ROWS, kept = 0;
+    double *norms = mem_alloc_array((size_t)n + 1, sizeof *norms, "norms of rows", err);
+
+    if (!norms) return SAE_NOMEM;
+    for (int64_t i = 0; i < n; i++) norms[i] = row_norm(l->window.rows + i * l->d, l->d);
+    if (n) qsort(norms, (size_t)n, sizeof *norms, compare_doubles);
+    l->median = n ? (norms[(n - 1) / 2] + norms[n / 2]) / 2 : 0;
+    l->limit = l->median > 0 ? l->options.max_norm * l->median : INFINITY;
+    mem_free(norms);
+    for (int64_t i = 0; i < l->to; i++) kept = keep_row(l, i, kept);
+    l->to = kept;
+    return SAE_OK;
+}
+
+/* Puts rows into an empty window; it stays empty only at the end of the text. */
+static sae_status refill_window(live *l, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    l->from = l->to = 0;
+    while (l->limit == 0 && !l->ended && l->to < MEDIAN_ROWS) SAE_TRY(run_batch(l, err));
+    if (l->limit == 0) SAE_TRY(fix_limit(l, err));
+    while (l->to == 0 && !l->ended) SAE_TRY(run_batch(l, err));
+done:
+    return status;
+}
+
+/* ---- From the window to the caller ---------------------------------------------------------------------------------------------- */
+
+/* Fills the free slots of the buffer and draws a new order of all that is in it. */
+static sae_status refill_buffer(live *l, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    while (l->filled < l->buffer.room) {
+        if (l->from == l->to) SAE_TRY(refill_window(l, err));
+        if (l->from == l->to) break;
+        block_copy(&l->buffer, l->order[l->filled++], &l->window, l->from++, l->d);
+    }
+    for (int64_t i = l->filled - 1; i > 0; i--) {
+        int64_t j = (int64_t)rng_below(&l->shuffle, (uint64_t)i + 1);
+        int32_t slot = l->order[i];
+        l->order[i] = l->order[j];
+        l->order[j] = slot;
+    }
+done:
+    return status;
+}
+
+/* The block and place of the next row; *block is NULL at the end. */
+static sae_status next_row(live *l, const rows_block **block, int64_t *place, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    *block = NULL;
+    if (l->options.in_order) {
+        if (l->from == l->to) SAE_TRY(refill_window(l, err));
+        if (l->from == l->to) goto done;
+        *block = &l->window;
+        *place = l->from++;
+    } else {
+        if (l->filled <= l->buffer.room / 2 && !(l->ended && l->from == l->to)) SAE_TRY(refill_buffer(l, err));
+        if (l->filled == 0) goto done;
+        *block = &l->buffer;
+        *place = l->order[--l->filled];
+    }
+    l->given++;
+done:
+    return status;
+}
+
+static sae_status live_next(void *self, int64_t n, float *rows, int32_t *tokens, int32_t *positions, int64_t *n_got,
+                            sae_error *err)
+{
+    sae_status status = SAE_OK;
+    live *l = self;
+    int64_t got = 0, place = 0;
+
+    for (; got < n; got++) {
+        const rows_block *b = NULL;
+        SAE_TRY(next_row(l, &b, &place, err));
+        if (!b) break;
+        memcpy(rows + got * l->d, b->rows + place * l->d, (size_t)l->d * sizeof *rows);
+        if (tokens) tokens[got] = b->tokens[place];
+        if (positions) positions[got] = b->positions[place];
+    }
+    *n_got = got;
+done:
+    return status;
+}
+
+static void reset(live *l)
+{
+    l->from = l->to = l->filled = l->given = l->dropped = 0;
+    l->ended = false;
+    l->median = 0;
+    l->limit = l->options.max_norm > 0 ? 0 : INFINITY;
+    l->shuffle = rng_seed(l->options.seed, 0);
+    for (int64_t i = 0; i < l->buffer.room; i++) l->order[i] = (int32_t)i;
+}
+
+static sae_status live_seek(void *self, int64_t row, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    live *l = self;
+
+    if (row < l->given) {
+        SAE_TRY(sae_text_seek(l->text, l->first_sequence, err));
+        reset(l);
+    }
+    while (l->given < row) {
+        const rows_block *b = NULL;
+        int64_t place = 0;
+        SAE_TRY(next_row(l, &b, &place, err));
+        if (!b)
+            SAE_RAISE(err, SAE_RANGE, "row %lld lies behind the end of the text, which gives %lld rows", (long long)row,
+                      (long long)l->given);
+    }
+done:
+    return status;
+}
+
+static sae_acts_info live_info(const void *self)
+{
+    const live *l = self;
+
+    return (sae_acts_info){.d = l->d,
+                           .n_rows = -1,
+                           .dropped = l->dropped,
+                           .median_norm = l->median,
+                           .buffer_bytes = buffer_bytes(l),
+                           .describe = l->describe};
+}
+
+static const acts_kind live_kind = {live_next, live_seek, live_info, live_free};
+
+/* ---- Opening --------------------------------------------------------------------------------------------------------------------- */
+
+static void describe(live *l)
+{
+    const sae_model_info *info = sae_model_get_info(l->model);
+    char site[64], order[96] = "in order";
+
+    sae_site_name(l->site, site, sizeof site);
+    if (!l->options.in_order)
+        snprintf(order, sizeof order, "shuffled in a buffer of %lld rows (%.1f MB)", (long long)l->options.buffer_rows,
+                 (double)buffer_bytes(l) / 1e6);
+    snprintf(l->describe, sizeof l->describe, "%s of %.300s, sequences of %lld tokens, %s", site, info->path,
+             (long long)l->ctx, order);
+}
+
+static sae_status allocate(live *l, sae_error *err)
+{
+    int64_t batch = l->options.batch_seqs * l->ctx;
+    bool filtered = l->options.max_norm > 0;
+    sae_status status = SAE_OK;
+
+    l->ids = mem_alloc_array((size_t)batch, sizeof *l->ids, "token ids", err);
+    l->mask = mem_alloc_array((size_t)batch, sizeof *l->mask, "a mask", err);
+    if (!l->ids || !l->mask) return SAE_NOMEM;
+    /* while the median is not known yet a pass may add to MEDIAN_ROWS - 1 rows */
+    SAE_TRY(block_create(&l->window, batch + (filtered ? MEDIAN_ROWS : 0), l->d, "rows of a forward pass", err));
+    if (l->options.in_order) goto done;
+    SAE_TRY(block_create(&l->buffer, l->options.buffer_rows, l->d, "the shuffle buffer", err));
+    l->order = mem_alloc_array((size_t)l->options.buffer_rows, sizeof *l->order, "the shuffle buffer", err);
+    if (!l->order) status = SAE_NOMEM;
+done:
+    return status;
+}
+
+static sae_status check_fit(const live *l, sae_error *err)
+{
+    const sae_model_info *info = sae_model_get_info(l->model);
+
+    if (l->site.layer < 0 || l->site.layer >= info->n_layer)
+        return SAE_FAIL(err, SAE_RANGE, "the site is at layer %d; the model has layers 0 to %lld", l->site.layer,
+                        (long long)info->n_layer - 1);
+    if (l->ctx > info->n_ctx)
+        return SAE_FAIL(err, SAE_RANGE, "sequences of %lld tokens; the model's context is %lld: choose a smaller --ctx",
+                        (long long)l->ctx, (long long)info->n_ctx);
+    return SAE_OK;
+}
+
+sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, sae_site site,
+                              const sae_acts_options *options, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    live *l = mem_alloc(sizeof *l, "a stream of rows", err);
+
+    if (!l) return SAE_NOMEM;
+    l->model = model;
+    l->text = text;
+    l->site = site;
+    l->d = sae_model_get_info(model)->d_model;
+    l->ctx = sae_text_ctx(text);
+    l->first_sequence = sae_text_tell(text);
+    SAE_TRY(acts_options_fill(&l->options, options, err));
+    SAE_TRY(check_fit(l, err));
+    SAE_TRY(allocate(l, err));
+    describe(l);
+    reset(l);
+    status = acts_wrap(out, &live_kind, l, err);
+    l = NULL;
+done:
+    if (l) live_free(l);
+    return status;
+}
