@@ -180,7 +180,7 @@ static sae_status parse_header(safetensors *st, sae_error *err)
             err, SAE_FORMAT,
             "%s: its header claims %llu bytes, but only %zu follow: it is truncated or not a safetensors file",
             map->path, (unsigned long long)length, map->bytes - 8);
-    if (length < 2 || map->data[8] != '{')
+    if (length == 0 || map->data[8] != '{')
         return SAE_FAIL(err, SAE_FORMAT, "%s: its header must begin with '{': not a safetensors file", map->path);
     return json_parse(&st->header, (const char *)map->data + 8, (size_t)length, map->path, err);
 }

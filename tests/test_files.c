@@ -1,0 +1,189 @@
+/*
+ * test_files.c - whole files, folders, and the writer's promises: all or nothing, nothing overwritten, nothing left behind.
+ */
+#include "io_check.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+START_TEST(test_json_round_trip)
+{
+    const char *path = in_scratch("x.json");
+    json_t *value = json_pack("{s:[i, f, b, n], s:s}", "b", 1, 0.1, 1, "a", "\xc3\xa9\n"), *back;
+
+    OK(json_write_file(value, path, false, &err));
+    OK(json_read_file(&back, path, &err));
+    ck_assert(json_equal(value, back));
+    json_decref(back);
+    json_decref(value);
+    write_bytes(path, "{\"a\": 1, \"a\": 2}", 16);
+    FAILS(SAE_FORMAT, "x.json", json_read_file(&back, path, &err));
+}
+END_TEST
+
+/* ---- The writer's promises ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_writer_keeps_what_is_there)
+{
+    const char *path = in_scratch("x");
+    file_writer w;
+    uint64_t hash, hash_read;
+
+    OK(file_write_text(path, "old", 3, false, &err));
+    FAILS(SAE_EXISTS, "--force", file_write_text(path, "new", 3, false, &err));
+    assert_file_holds(path, "old", 3);
+    OK(file_writer_open(&w, path, true, &err));
+    OK(file_writer_put(&w, "new", 3, &err));
+    assert_file_holds(path, "old", 3); /* until the commit */
+    file_writer_abort(&w);
+    assert_file_holds(path, "old", 3);
+    ck_assert_int_eq(files_in_scratch(), 1);
+    OK(file_writer_open(&w, path, true, &err));
+    OK(file_writer_put(&w, "ne", 2, &err));
+    OK(file_writer_put(&w, "wer", 3, &err));
+    ck_assert_uint_eq(w.bytes, 5);
+    OK(file_writer_commit(&w, &hash, &err));
+    file_writer_abort(&w); /* nothing */
+    FAILS(SAE_STATE, "closed", file_writer_put(&w, "x", 1, &err));
+    FAILS(SAE_STATE, "closed", file_writer_commit(&w, NULL, &err));
+    assert_file_holds(path, "newer", 5);
+    OK(file_hash(path, &hash_read, &err));
+    ck_assert_uint_eq(hash, hash_read);
+    ck_assert_int_eq(files_in_scratch(), 1);
+}
+END_TEST
+
+/* A file that appears between open and commit is somebody's too. */
+START_TEST(test_writer_without_force_loses_a_race)
+{
+    const char *path = in_scratch("x");
+    file_writer w;
+
+    OK(file_writer_open(&w, path, false, &err));
+    OK(file_writer_put(&w, "late", 4, &err));
+    OK(file_write_text(in_scratch("other"), "early", 5, false, &err));
+    ck_assert_int_eq(rename(in_scratch("other"), path), 0);
+    FAILS(SAE_EXISTS, "--force", file_writer_commit(&w, NULL, &err));
+    assert_file_holds(path, "early", 5);
+    ck_assert_int_eq(files_in_scratch(), 1);
+}
+END_TEST
+
+START_TEST(test_writer_refuses_places)
+{
+    file_writer w;
+
+    FAILS(SAE_IO, "folder", file_writer_open(&w, scratch, true, &err));
+    FAILS(SAE_IO, "device", file_writer_open(&w, "/dev/null", true, &err));
+    FAILS(SAE_IO, "No such file", file_writer_open(&w, in_scratch("no/x"), true, &err));
+    FAILS(SAE_IO, "empty", file_writer_open(&w, "", true, &err));
+}
+END_TEST
+
+/* A disk that fills up, by the file size limit of this process. */
+START_TEST(test_writer_on_a_full_disk_leaves_nothing)
+{
+    static float x[100000];
+    const tensor t = {.name = "x", .rank = 1, .shape = {100000}, .data = x};
+    struct rlimit before, small;
+
+    signal(SIGXFSZ, SIG_IGN);
+    write_bytes(in_scratch("old"), "old", 3);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = 100000, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    FAILS(SAE_IO, "too large", safetensors_write(in_scratch("new"), &t, 1, NULL, false, NULL, &err));
+    FAILS(SAE_IO, "too large", safetensors_write(in_scratch("old"), &t, 1, NULL, true, NULL, &err));
+    FAILS(SAE_IO, "too large", npy_write(in_scratch("new"), &t, false, &err));
+    /* small enough for stdio's buffer: only the flush at commit notices */
+    small.rlim_cur = 10;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    FAILS(SAE_IO, "too large", file_write_text(in_scratch("new"), "twenty characters...", 20, false, &err));
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(files_in_scratch(), 1);
+    assert_file_holds(in_scratch("old"), "old", 3);
+}
+END_TEST
+
+/* ---- Files and folders ------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_folders)
+{
+    char **names, *path;
+    int n;
+
+    OK(folder_make(in_scratch("a/b/c"), &err));
+    OK(folder_make(in_scratch("a/b/c"), &err));
+    OK(folder_make(in_scratch("a//d/"), &err));
+    ck_assert(file_is_folder(in_scratch("a/b/c")) && file_is_folder(in_scratch("a/d")));
+    write_bytes(in_scratch("a/z"), "z", 1);
+    write_bytes(in_scratch("a/.hidden"), "", 0);
+    FAILS(SAE_IO, "a/z", folder_make(in_scratch("a/z/y"), &err));
+    OK(folder_list(in_scratch("a"), &names, &n, &err));
+    ck_assert_int_eq(n, 4);
+    ck_assert_str_eq(names[0], ".hidden");
+    ck_assert_str_eq(names[1], "b");
+    ck_assert_str_eq(names[2], "d");
+    ck_assert_str_eq(names[3], "z");
+    folder_list_free(names, n);
+    FAILS(SAE_IO, "nowhere", folder_list(in_scratch("nowhere"), &names, &n, &err));
+    OK(folder_sync(in_scratch("a"), &err));
+    FAILS(SAE_IO, "nowhere", folder_sync(in_scratch("nowhere"), &err));
+    /* a link in a folder is removed, what it leads to is not */
+    write_bytes(in_scratch("kept"), "kept", 4);
+    ck_assert_int_eq(symlink(in_scratch("kept"), in_scratch("a/link")), 0);
+    OK(folder_remove(in_scratch("a"), &err));
+    OK(folder_remove(in_scratch("a"), &err));
+    ck_assert(!file_exists(in_scratch("a")));
+    assert_file_holds(in_scratch("kept"), "kept", 4);
+    path = path_join("a/", "b", NULL);
+    ck_assert_str_eq(path, "a/b");
+    mem_free(path);
+    path = path_join("a", "b", NULL);
+    ck_assert_str_eq(path, "a/b");
+    mem_free(path);
+}
+END_TEST
+
+START_TEST(test_whole_files)
+{
+    char *text;
+    size_t n;
+    file_map map;
+    uint64_t hash;
+
+    write_bytes(in_scratch("empty"), "", 0);
+    OK(file_map_open(&map, in_scratch("empty"), &err));
+    ck_assert_uint_eq(map.bytes, 0);
+    file_map_close(&map);
+    OK(file_read_all(in_scratch("empty"), 10, &text, &n, &err));
+    ck_assert(n == 0 && text[0] == '\0');
+    mem_free(text);
+    OK(file_hash(in_scratch("empty"), &hash, &err));
+    ck_assert_uint_eq(hash, 0x2d06800538d394c2u); /* XXH3-64 of nothing, as its authors publish it */
+    static char large[300000];
+    memset(large, 'x', sizeof large);
+    write_bytes(in_scratch("large"), large, sizeof large);
+    assert_file_holds(in_scratch("large"), large, sizeof large);
+    FAILS(SAE_RANGE, "longer than", file_read_all(in_scratch("large"), 299999, &text, &n, &err));
+    FAILS(SAE_IO, "folder", file_map_open(&map, scratch, &err));
+    FAILS(SAE_IO, "device", file_map_open(&map, "/dev/null", &err));
+    FAILS(SAE_IO, "No such file", file_map_open(&map, in_scratch("no"), &err));
+    FAILS(SAE_IO, "No such file", file_read_all(in_scratch("no"), 10, &text, &n, &err));
+    FAILS(SAE_IO, scratch, file_read_all(scratch, 10, &text, &n, &err));
+    ck_assert_int_eq(mkfifo(in_scratch("fifo"), 0600), 0);
+    FAILS(SAE_IO, "pipe", file_map_open(&map, in_scratch("fifo"), &err)); /* and does not wait for a writer */
+    ck_assert(!gguf_is(in_scratch("empty")) && !gguf_is(scratch) && !gguf_is(in_scratch("no")));
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        test_json_round_trip,       test_writer_keeps_what_is_there,           test_writer_without_force_loses_a_race,
+        test_writer_refuses_places, test_writer_on_a_full_disk_leaves_nothing, test_folders,
+        test_whole_files,
+    };
+    return run_tests("files", tests, sizeof tests / sizeof *tests);
+}
