@@ -133,10 +133,14 @@ START_TEST(test_folders)
     /* a link in a folder is removed, what it leads to is not */
     write_bytes(in_scratch("kept"), "kept", 4);
     ck_assert_int_eq(symlink(in_scratch("kept"), in_scratch("a/link")), 0);
+    OK(folder_make(in_scratch("kept too"), &err));
+    write_bytes(in_scratch("kept too/x"), "x", 1);
+    ck_assert_int_eq(symlink(in_scratch("kept too"), in_scratch("a/folder link")), 0);
     OK(folder_remove(in_scratch("a"), &err));
     OK(folder_remove(in_scratch("a"), &err));
     ck_assert(!file_exists(in_scratch("a")));
     assert_file_holds(in_scratch("kept"), "kept", 4);
+    assert_file_holds(in_scratch("kept too/x"), "x", 1);
     path = path_join("a/", "b", NULL);
     ck_assert_str_eq(path, "a/b");
     mem_free(path);
