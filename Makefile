@@ -74,6 +74,30 @@ check-asan:
 includes:
 	@sh tests/test_includes.sh
 
+# libFuzzer on each reader, FUZZ_SECONDS each; what breaks one is left in build-fuzz/.
+FUZZ_SECONDS ?= 60
+FUZZ_CC      ?= clang
+FUZZ_FORMATS := safetensors gguf npy jsonl zstd gzip
+FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/io/*.c) src/kernels/ref/dequant.c \
+                src/kernels/cpu/dequant_avx2.c)
+FUZZERS      := $(FUZZ_FORMATS:%=$(BUILD)/fuzz_%)
+
+fuzz:
+	@command -v $(FUZZ_CC) > /dev/null || { echo 'make fuzz needs clang: apt-get install clang'; exit 3; }
+	+@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build-fuzz CC=$(FUZZ_CC) CFLAGS="-O1 -g" \
+	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" fuzzers
+	@for f in $(FUZZ_FORMATS); do mkdir -p build-fuzz/corpus_$$f; \
+	  build-fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 \
+	  -artifact_prefix=build-fuzz/ build-fuzz/corpus_$$f > build-fuzz/log_$$f 2>&1 \
+	  || { tail -n 40 build-fuzz/log_$$f; exit 1; }; \
+	  echo "$$f: `sed -n 's/^stat::number_of_executed_units: *//p' build-fuzz/log_$$f` inputs, none broke it"; done
+
+fuzzers: $(FUZZERS)
+
+$(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $(FUZZ_OBJ)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
+	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
+
 FORMAT ?= clang-format-14
 format:
 	find src include tests $(wildcard bench) -name '*.[ch]' -exec $(FORMAT) -i {} +
@@ -110,7 +134,7 @@ uninstall:
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/libsae.pc $(DESTDIR)$(PREFIX)/share/man/man1/sae.1
 
 clean:
-	rm -rf $(BUILD) build-check build-asan
+	rm -rf $(BUILD) build-check build-asan build-fuzz
 
 help:
 	@echo 'make                the program, the static and the shared library, in $(BUILD)/'
@@ -120,6 +144,7 @@ help:
 	@echo 'make install        into PREFIX ($(PREFIX)), below DESTDIR; make uninstall takes it away again'
 	@echo 'make tests          only builds the test programs; tests/run.sh NAME runs one of them'
 	@echo 'make check-asan     the tests under ASan and UBSan only'
+	@echo 'make fuzz           libFuzzer on each reader for FUZZ_SECONDS ($(FUZZ_SECONDS)) each; needs clang'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
@@ -129,6 +154,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan includes format man fetch-model install uninstall clean help
+.PHONY: .FORCE all tests check check-asan fuzz fuzzers includes format man fetch-model install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

@@ -73,6 +73,8 @@ UNUSED static bytes safetensors_bytes(const char *header, size_t n)
     return b;
 }
 
+#define NPY(descr, order, shape) "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
+
 /* A .npy file, version 1, with this dict and n bytes of data. */
 UNUSED static bytes npy_bytes(const char *dict, size_t n)
 {
@@ -308,6 +310,36 @@ UNUSED static sae_status use_json(const char *path, sae_error *err)
 
     if (status == SAE_OK) json_decref(value);
     return status;
+}
+
+/* ---- One valid file of each format ------------------------------------------------------------------------------------------ */
+
+typedef struct format {
+    const char *name;
+    bytes valid;
+    sae_status (*use)(const char *, sae_error *);
+    bool exact; /* no proper prefix is valid */
+} format;
+enum { N_FORMATS = 6 };
+
+UNUSED static void make_formats(format *f)
+{
+    const char lines[] = "{\"text\": \"one\", \"meta\": {\"n\": [1, 2.5e3, null, true]}}\n{\"text\": \"\\u00e9\"}\n";
+    const char st[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],"
+                      "\"data_offsets\":[0,24]},\"b\":{\"dtype\":\"BF16\",\"shape\":[5],\"data_offsets\":[24,34]}}  ";
+
+    f[0] = (format){"safetensors", safetensors_bytes(st, 34), use_safetensors, true};
+    f[1] = (format){"gguf", gguf_example(), use_gguf, true};
+    f[2] = (format){"npy", npy_bytes(NPY("'<f4'", "False", "(2, 3)"), 24), use_npy, true};
+    f[3] = (format){"jsonl", {0}, use_stream, false};
+    put_text(&f[3].valid, lines);
+    f[4] = (format){"zstd", zstd_frame(lines, sizeof lines - 1), use_stream, false};
+    f[5] = (format){"gzip", gzip_member(lines, sizeof lines - 1), use_stream, false};
+}
+
+UNUSED static void free_formats(format *f)
+{
+    for (int i = 0; i < N_FORMATS; i++) bytes_free(&f[i].valid);
 }
 
 #endif

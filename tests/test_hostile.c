@@ -14,7 +14,7 @@ typedef struct bad_file {
     const char *word;
 } bad_file;
 
-static void assert_fails(const char *format, const char *what, const bytes *b,
+static void assert_fails(const char *kind, const char *what, const bytes *b,
                          sae_status (*use)(const char *, sae_error *), sae_status expected, const char *word)
 {
     sae_error err = {0};
@@ -22,7 +22,7 @@ static void assert_fails(const char *format, const char *what, const bytes *b,
     sae_status status = use(path, &err);
 
     ck_assert_msg(status == expected && err.code == expected && strstr(err.message, word) && strstr(err.message, path),
-                  "%s: %s: expected %s and '%s', found %s: %s", format, what, sae_status_name(expected), word,
+                  "%s: %s: expected %s and '%s', found %s: %s", kind, what, sae_status_name(expected), word,
                   sae_status_name(status), err.message);
     ck_assert_uint_eq(mem_in_use(), 0);
 }
@@ -120,8 +120,6 @@ START_TEST(test_malformed_safetensors_lengths)
     bytes_free(&b);
 }
 END_TEST
-
-#define NPY(descr, order, shape) "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
 
 START_TEST(test_malformed_npy)
 {
@@ -305,34 +303,6 @@ START_TEST(test_malformed_gguf_values)
 END_TEST
 
 /* ---- Every prefix, and random damage ----------------------------------------------------------------------------------------- */
-
-typedef struct format {
-    const char *name;
-    bytes valid;
-    sae_status (*use)(const char *, sae_error *);
-    bool exact; /* no proper prefix is valid */
-} format;
-enum { N_FORMATS = 6 };
-
-static void make_formats(format *f)
-{
-    const char lines[] = "{\"text\": \"one\", \"meta\": {\"n\": [1, 2.5e3, null, true]}}\n{\"text\": \"\\u00e9\"}\n";
-    const char st[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],"
-                      "\"data_offsets\":[0,24]},\"b\":{\"dtype\":\"BF16\",\"shape\":[5],\"data_offsets\":[24,34]}}  ";
-
-    f[0] = (format){"safetensors", safetensors_bytes(st, 34), use_safetensors, true};
-    f[1] = (format){"gguf", gguf_example(), use_gguf, true};
-    f[2] = (format){"npy", npy_bytes(NPY("'<f4'", "False", "(2, 3)"), 24), use_npy, true};
-    f[3] = (format){"jsonl", {0}, use_stream, false};
-    put_text(&f[3].valid, lines);
-    f[4] = (format){"zstd", zstd_frame(lines, sizeof lines - 1), use_stream, false};
-    f[5] = (format){"gzip", gzip_member(lines, sizeof lines - 1), use_stream, false};
-}
-
-static void free_formats(format *f)
-{
-    for (int i = 0; i < N_FORMATS; i++) bytes_free(&f[i].valid);
-}
 
 /* The file is read, or refused with a message that names it; nothing is kept. */
 static sae_status survive(const format *f, const bytes *b, uint64_t seed)

@@ -48,7 +48,8 @@ sae_status file_map_open(file_map *out, const char *path, sae_error *err)
     map.path = mem_strdup(path, err);
     if (!map.path) return SAE_NOMEM;
     SAE_TRY(open_regular(path, &fd, &map.bytes, err));
-    if (map.bytes > 0) { /* mmap refuses length 0 */
+    map.data = (const unsigned char *)""; /* of an empty file: mmap refuses length 0 */
+    if (map.bytes > 0) {
         void *data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) SAE_RAISE(err, SAE_IO, "%s: cannot be mapped: %s", path, strerror(errno));
         map.data = data;
@@ -64,7 +65,7 @@ done:
 void file_map_close(file_map *map)
 {
     if (!map) return;
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->bytes);
+    if (map->bytes) munmap((void *)(uintptr_t)map->data, map->bytes);
     mem_free(map->path);
     *map = (file_map){0};
 }
