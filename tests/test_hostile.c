@@ -44,6 +44,7 @@ START_TEST(test_malformed_safetensors)
         {"{\"x\\u0000y\":1}", 0, SAE_FORMAT, "JSON"},
         {"{}", 1, SAE_FORMAT, "trailing"},
         {"{\"x\":1}", 0, SAE_FORMAT, "'x'"},
+        {"{\"x\\u001b[2J\":1}", 0, SAE_FORMAT, "'x?[2J'"}, /* no escape sequence reaches a terminal */
         {"{\"x\":{}}", 0, SAE_FORMAT, "'x'"},
         {"{\"x\":{\"dtype\":\"F32\"}}", 0, SAE_FORMAT, "shape"},
         {"{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, SAE_FORMAT, "data_offsets"},

@@ -29,6 +29,13 @@ const char *sae_status_sentence(sae_status code)
 
 const char *sae_version(void) { return SAE_VERSION; }
 
+/* Names out of files reach a terminal through messages: no escape sequence may. */
+static void remove_controls(char *text)
+{
+    for (; *text; text++)
+        if ((*text > 0 && *text < 32 && *text != '\n' && *text != '\t') || *text == 127) *text = '?';
+}
+
 sae_status sae_fail_at(sae_error *err, sae_status code, const char *where, const char *format, ...)
 {
     if (err && err->code == SAE_OK) {
@@ -38,6 +45,7 @@ sae_status sae_fail_at(sae_error *err, sae_status code, const char *where, const
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
+        remove_controls(err->message);
     }
     return code;
 }
