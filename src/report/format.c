@@ -43,20 +43,36 @@ char *text_clean(const char *text, size_t bytes, sae_error *err)
     return out;
 }
 
-int32_t text_visible(int32_t code)
+/* Characters that would move or hide what stands beside them: marks, embeddings, overrides and isolates of direction, the
+ * byte order mark, and the code points that are no characters. */
+static bool is_shapeless(int32_t code)
 {
-    if (code == '\n') return 0x23CE;                                       /* ⏎ */
-    if (code == '\t') return 0x21E5;                                       /* ⇥ */
-    if (code < 0x20) return 0x2400 + code;                                 /* ␀ to ␟ */
-    if (code == 0x7F) return 0x2421;                                       /* ␡ */
-    if (code >= 0x80 && code < 0xA0) return 0xFFFD;                        /* C1 controls */
-    if (code == 0x200E || code == 0x200F || code == 0x061C) return 0xFFFD; /* direction marks */
-    if (code >= 0x202A && code <= 0x202E) return 0xFFFD;                   /* embeddings and overrides */
-    if (code >= 0x2066 && code <= 0x2069) return 0xFFFD;                   /* isolates */
-    if (code == 0x2028 || code == 0x2029) return 0x23CE;                   /* line and paragraph separators */
-    if (code == 0xFEFF) return 0xFFFD;                                     /* a byte order mark has no width */
-    if ((code & 0xFFFE) == 0xFFFE || (code >= 0xFDD0 && code <= 0xFDEF)) return 0xFFFD; /* no characters */
-    return 0;
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x061C || code == 0x200E || code == 0x200F ||
+           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF ||
+           (code & 0xFFFE) == 0xFFFE || (code >= 0xFDD0 && code <= 0xFDEF);
+}
+
+bool text_symbol(int32_t code, char out[SYMBOL_TEXT])
+{
+    if (code == '\n') {
+        snprintf(out, SYMBOL_TEXT, "⏎");
+    } else if (code == '\t') {
+        snprintf(out, SYMBOL_TEXT, "⇥");
+    } else if (is_shapeless(code)) {
+        snprintf(out, SYMBOL_TEXT, code < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)code);
+    } else {
+        out[utf8proc_encode_char(code, (utf8proc_uint8_t *)out)] = '\0';
+        return false;
+    }
+    return true;
+}
+
+static int code_width(int32_t code)
+{
+    char symbol[SYMBOL_TEXT];
+
+    if (text_symbol(code, symbol)) return symbol[0] == '\\' ? (int)strlen(symbol) : 1;
+    return utf8proc_charwidth(code) > 0 ? utf8proc_charwidth(code) : 0;
 }
 
 int text_width(const char *text)
@@ -64,11 +80,7 @@ int text_width(const char *text)
     size_t bytes = strlen(text), length;
     int width = 0;
 
-    for (size_t i = 0; i < bytes; i += length) {
-        int32_t code = text_next(text + i, bytes - i, &length);
-        int w = utf8proc_charwidth(text_visible(code) ? text_visible(code) : code);
-        width += w > 0 ? w : 0;
-    }
+    for (size_t i = 0; i < bytes; i += length) width += code_width(text_next(text + i, bytes - i, &length));
     return width;
 }
 
@@ -105,7 +117,8 @@ static void group_thousands(char out[NUMBER_TEXT], const char *digits)
     out[used] = '\0';
 }
 
-void number_format(char out[NUMBER_TEXT], double value)
+/* What both forms share: whole and large numbers, and what is not finite. */
+static bool format_whole(char out[NUMBER_TEXT], double value)
 {
     char digits[NUMBER_TEXT], grouped[NUMBER_TEXT];
     double size = fabs(value);
@@ -113,23 +126,30 @@ void number_format(char out[NUMBER_TEXT], double value)
 
     if (isnan(value)) {
         snprintf(out, NUMBER_TEXT, "\xE2\x80\x93");
-        return;
-    }
-    if (isinf(value)) {
+    } else if (isinf(value)) {
         snprintf(out, NUMBER_TEXT, "%s\xE2\x88\x9E", sign);
-        return;
-    }
-    if (size < 1e15 && (size == floor(size) || size >= 9999.5)) {
+    } else if (size < 1e15 && (size == floor(size) || size >= 999.95)) {
         snprintf(digits, sizeof digits, "%.0f", size);
         group_thousands(grouped, digits);
         snprintf(out, NUMBER_TEXT, "%s%s", size == 0 ? "" : sign, grouped);
-        return;
+    } else {
+        return false;
     }
-    if (size >= 1e15 || size < 1e-4)
-        snprintf(digits, sizeof digits, "%.3e", size);
-    else /* four significant digits, and zeros that say so */
-        snprintf(digits, sizeof digits, "%#.4g", size);
-    size_t n = strlen(digits);
-    if (digits[n - 1] == '.') digits[n - 1] = '\0';
-    snprintf(out, NUMBER_TEXT, "%s%s", sign, digits);
+    return true;
+}
+
+void number_format(char out[NUMBER_TEXT], double value)
+{
+    double size = fabs(value);
+    char digits[NUMBER_TEXT];
+
+    if (format_whole(out, value)) return;
+    snprintf(digits, sizeof digits, size < 1e-4 || size >= 1e15 ? "%.3e" : "%#.4g", size);
+    snprintf(out, NUMBER_TEXT, "%s%s", value < 0 ? MINUS : "", digits);
+}
+
+void number_format_exact(char out[NUMBER_TEXT], double value)
+{
+    if (format_whole(out, value)) return;
+    snprintf(out, NUMBER_TEXT, "%s%.10g", value < 0 ? MINUS : "", fabs(value));
 }

@@ -33,13 +33,16 @@ int text_width(const char *text);
 bool text_is_numeric(const char *text);
 /* The code point at text[0..bytes) and its length; U+FFFD and 1 when it is not UTF-8. bytes > 0. */
 int32_t text_next(const char *text, size_t bytes, size_t *length);
-/* What stands on paper for a character that has no shape of its own: a newline, a tab, a control character, one that
- * turns the direction of the text. 0: the character itself. */
-int32_t text_visible(int32_t code);
+/* What stands on paper for a character that has no shape of its own (a newline, a tab, a control character, one that turns
+ * the direction of the text), in `out`. False: the character itself can stand, and is in `out`. */
+enum { SYMBOL_TEXT = 12 };
+bool text_symbol(int32_t code, char out[SYMBOL_TEXT]);
 
 enum { NUMBER_TEXT = 40 };
-/* For people: whole numbers with thousands separators, else four significant digits; NaN is an en dash. */
+/* A measured number for people: whole numbers with thousands separators, else four significant digits; NaN is a dash. */
 void number_format(char out[NUMBER_TEXT], double value);
+/* A number that somebody chose, without zeros at its end: 0.001. */
+void number_format_exact(char out[NUMBER_TEXT], double value);
 
 /* JSON null is NaN. */
 double json_double(const json_t *value);

@@ -1,0 +1,57 @@
+#!/bin/sh
+# test_browser.sh - opens two reports in a headless Chromium: does the page hold what it should once a browser has read it,
+# without an error or a scroll bar at any width, and does it print?
+set -u
+BUILD=${BUILD:-build}
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [ -z "$browser" ]; then
+    echo "SKIP: the report in a browser: there is no chromium"
+    exit 0
+fi
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/profile"
+
+say() { # STATUS NAME
+    if [ "$1" -eq 0 ]; then echo "ok $2"; else echo "not ok $2"; fi
+}
+
+chrome() { # OPTIONS... : standard error is the console
+    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr \
+        --user-data-dir="$work/profile" "$@" 2>"$work/console"
+}
+
+"$BUILD/tests/test_report" --demo "$work" || exit 1
+if ! chrome --dump-dom "file://$work/demo.html" >"$work/demo.dom" || ! grep -q '</html>' "$work/demo.dom"; then
+    echo "SKIP: the report in a browser: $browser does not start here"
+    exit 0
+fi
+! grep CONSOLE "$work/console"
+say $? "no message on the console (a wrong hash of the script would be one)"
+[ "$(grep -o '<svg class="plot' "$work/demo.dom" | wc -l)" -eq 8 ]
+say $? "all plots of the demo are there"
+
+chrome --dump-dom "file://$work/hard.html" >"$work/hard.dom"
+! grep CONSOLE "$work/console"
+say $? "no message on the console with hostile texts"
+[ "$(grep -o '<svg class="plot' "$work/hard.dom" | wc -l)" -eq 15 ]
+say $? "all plots are there with hostile texts"
+grep -q '<title>Hard &lt;script&gt;' "$work/hard.dom"
+say $? "the script in a hostile text did not run"
+
+# A copy that measures itself: it needs a page whose policy lets this script run.
+for page in demo hard; do
+    sed -e '/Content-Security-Policy/d' -e 's#</body>#<script>document.title="overflow "+(document.documentElement.scrollWidth-innerWidth)+" folded "+!document.querySelector("nav details").open</script></body>#' \
+        "$work/$page.html" >"$work/measure.html"
+    for width in 500 800 1280 1900; do
+        chrome --window-size=$width,900 --dump-dom "file://$work/measure.html" >"$work/measure.dom"
+        folded=$([ $width -le 900 ] && echo true || echo false)
+        found=$(grep -o '<title>overflow[^<]*' "$work/measure.dom" | cut -c8-)
+        echo "$found" | grep -qxE "overflow (-[0-9]+|0) folded $folded"
+        say $? "$page at $width pixels: nothing sticks out, contents folded when narrow ($found)"
+    done
+done
+
+chrome --print-to-pdf="$work/demo.pdf" "file://$work/demo.html"
+[ "$(grep -ac '/Type /Page$' "$work/demo.pdf")" -ge 4 ]
+say $? "it prints"
