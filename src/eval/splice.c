@@ -1,0 +1,175 @@
+/*
+ * splice.c - runs the model on from a site with edited rows and sums its loss per sequence.
+ */
+#include "eval/splice.h"
+
+#include <string.h>
+
+void loss_table_free(loss_table *t)
+{
+    mem_free(t->nll);
+    mem_free(t->count);
+    *t = (loss_table){0};
+}
+
+int64_t splice_sequences(const sample *s, int64_t tokens)
+{
+    int64_t scored = 0, seq = 0;
+
+    for (; seq < s->n_seq && scored < tokens; seq++)
+        for (int64_t t = 0; t + 1 < s->ctx; t++) scored += sample_scored(s, seq, t);
+    return seq;
+}
+
+/* One batch on its way through the edits. */
+typedef struct splice {
+    float *rows, *kept, *edited, *nll; /* [batch * ctx, d] three times, [batch, ctx - 1] */
+    int64_t *index;                    /* [batch * ctx] places of the kept rows */
+} splice;
+
+static void splice_free(splice *w)
+{
+    mem_free(w->rows);
+    mem_free(w->kept);
+    mem_free(w->edited);
+    mem_free(w->nll);
+    mem_free(w->index);
+}
+
+static sae_status splice_create(splice *w, const sample *s, sae_error *err)
+{
+    size_t n = (size_t)(s->batch_seqs * s->ctx), row = (size_t)s->d * sizeof(float);
+
+    w->rows = mem_alloc_array(n, row, "rows to run on with", err);
+    w->kept = mem_alloc_array(n, row, "counted rows", err);
+    w->edited = mem_alloc_array(n, row, "edited rows", err);
+    w->nll = mem_alloc_array(n, sizeof(float), "losses", err);
+    w->index = mem_alloc_array(n, sizeof *w->index, "places of counted rows", err);
+    return w->rows && w->kept && w->edited && w->nll && w->index ? SAE_OK : SAE_NOMEM;
+}
+
+static sae_status replace_rows(void *user, float *rows, int64_t n_rows, int64_t d_model, sae_error *err)
+{
+    (void)err;
+    memcpy(rows, user, (size_t)(n_rows * d_model) * sizeof *rows);
+    return SAE_OK;
+}
+
+/* Residual sites start the pass; others lie inside a block and are replaced in a pass from the embedding. */
+static sae_status run_on(const sample *s, int64_t first, int64_t n, const splice *w, sae_error *err)
+{
+    sae_tap tap = {.site = s->site, .fn = replace_rows, .user = w->rows};
+    sae_run run = {.ids = s->ids + first * s->ctx, .n_seq = n, .n_ctx = s->ctx, .nll = w->nll};
+
+    if (s->site.hook == SAE_RESID_PRE || s->site.hook == SAE_RESID_POST) {
+        run.from_rows = w->rows;
+        run.from = s->site;
+    } else {
+        run.taps = &tap;
+        run.n_taps = 1;
+    }
+    return sae_model_run(s->model, &run, err);
+}
+
+static sae_status apply_edit(const sample *s, const edit *e, const float *rows, int64_t n_rows, int64_t n_kept,
+                             splice *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    memcpy(w->rows, rows, (size_t)(n_rows * s->d) * sizeof *rows);
+    if (!e->fn || n_kept == 0) goto done;
+    SAE_TRY(e->fn(e->user, w->kept, n_kept, s->d, w->edited, err));
+    for (int64_t i = 0; i < n_kept; i++)
+        memcpy(w->rows + w->index[i] * s->d, w->edited + i * s->d, (size_t)s->d * sizeof *rows);
+done:
+    return status;
+}
+
+static void sum_losses(const sample *s, int64_t first, int64_t n, const float *nll, double *sums)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t t = 0; t + 1 < s->ctx; t++)
+            if (sample_scored(s, first + i, t)) sums[first + i] += (double)nll[i * (s->ctx - 1) + t];
+}
+
+static sae_status splice_batch(loss_table *table, sample *s, int64_t first, int64_t n, const edit *edits, splice *w,
+                               const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const float *rows = NULL;
+    int64_t n_kept;
+
+    SAE_TRY(sample_rows(s, first, n, &rows, err));
+    n_kept = sample_gather(s, first, n, rows, w->kept, w->index);
+    for (int e = 0; e < table->n_edits; e++) {
+        SAE_TRY(apply_edit(s, &edits[e], rows, n * s->ctx, n_kept, w, err));
+        SAE_TRY(run_on(s, first, n, w, err));
+        sum_losses(s, first, n, w->nll, table->nll + e * table->n_seq);
+        if (progress &&
+            progress->report(progress->user, "tokens scored", (double)(s->ctx * (first * table->n_edits + (e + 1) * n)),
+                             (double)(s->ctx * table->n_seq * table->n_edits)))
+            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
+    }
+done:
+    return status;
+}
+
+static void count_scored(loss_table *t, const sample *s)
+{
+    for (int64_t seq = 0; seq < t->n_seq; seq++)
+        for (int64_t p = 0; p + 1 < s->ctx; p++) t->count[seq] += sample_scored(s, seq, p);
+    for (int64_t seq = 0; seq < t->n_seq; seq++) t->n_scored += (int64_t)t->count[seq];
+}
+
+sae_status splice_measure(loss_table *out, sample *s, int64_t n_seq, const edit *edits, int n_edits,
+                          const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    splice w = {0};
+    loss_table t = {.n_edits = n_edits, .n_seq = n_seq};
+
+    t.nll = mem_alloc_array((size_t)n_edits, (size_t)n_seq * sizeof(double), "sums of losses", err);
+    t.count = mem_alloc_array((size_t)n_seq, sizeof(double), "scored positions", err);
+    if (!t.nll || !t.count) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    SAE_TRY(splice_create(&w, s, err));
+    count_scored(&t, s);
+    if (t.n_scored == 0)
+        SAE_RAISE(err, SAE_RANGE, "no position of the held-out text can be scored: every one is masked");
+    for (int64_t first = 0; first < n_seq; first += s->batch_seqs)
+        SAE_TRY(splice_batch(&t, s, first, sample_batch(s, first, n_seq), edits, &w, progress, err));
+    *out = t;
+    t = (loss_table){0};
+done:
+    splice_free(&w);
+    loss_table_free(&t);
+    return status;
+}
+
+double loss_mean(const loss_table *t, int which)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < t->n_seq; i++) sum += t->nll[which * t->n_seq + i];
+    return sum / (double)t->n_scored;
+}
+
+sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err)
+{
+    return bootstrap_ratio(out, t->nll + which * t->n_seq, t->nll + clean * t->n_seq, t->n_seq, seed, err);
+}
+
+sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *difference = mem_alloc_array((size_t)t->n_seq, sizeof(double), "differences of losses", err);
+
+    if (!difference) return SAE_NOMEM;
+    for (int64_t i = 0; i < t->n_seq; i++) difference[i] = t->nll[which * t->n_seq + i] - t->nll[clean * t->n_seq + i];
+    SAE_TRY(bootstrap_ratio(out, difference, t->count, t->n_seq, seed, err));
+done:
+    mem_free(difference);
+    return status;
+}

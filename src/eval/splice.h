@@ -1,0 +1,66 @@
+/*
+ * splice.h - the model's loss when the rows of a site are replaced by something else.
+ *
+ * The rows of the site are computed once; each edit starts the pass there, so the layers below are never run again. All
+ * edits see the same tokens. Rows that are not counted stay as they were.
+ */
+#ifndef SAE_EVAL_SPLICE_H
+#define SAE_EVAL_SPLICE_H
+
+#include "eval/bootstrap.h"
+#include "eval/sample.h"
+#include "eval/subspace.h"
+
+/* Fills out [n, d] with what shall stand in place of the counted rows [n, d]. */
+typedef sae_status (*edit_fn)(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+typedef struct edit {
+    const char *name;
+    edit_fn fn; /* NULL: the clean model */
+    const void *user;
+} edit;
+
+typedef struct loss_table {
+    int n_edits;
+    int64_t n_seq, n_scored;
+    double *nll;   /* [n_edits, n_seq] sums over the scored positions, nats */
+    double *count; /* [n_seq] scored positions */
+} loss_table;
+
+/* Losses of the first n_seq sequences of the sample under each edit. Caller frees with loss_table_free. */
+sae_status splice_measure(loss_table *out, sample *s, int64_t n_seq, const edit *edits, int n_edits,
+                          const sae_progress *progress, sae_error *err);
+void loss_table_free(loss_table *t);
+/* How many sequences hold at least `tokens` scored positions (all of them when there are fewer). */
+int64_t splice_sequences(const sample *s, int64_t tokens);
+
+double loss_mean(const loss_table *t, int which); /* nats per scored token */
+/* CE of edit `which` over CE of edit `clean`, and their difference in nats. */
+sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err);
+sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err);
+
+/* ---- Edits (edits.c) --------------------------------------------------------------------------------------------------- */
+
+/* user: NULL. Every counted row becomes 0. */
+sae_status edit_zero(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+/* user: const double mean[d]. */
+sae_status edit_mean(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* user: edit_space. x - (x - mean) P: method 2.11 R2 (mean NULL) and R3. */
+typedef struct edit_space {
+    const subspace *space;
+    const double *mean;
+} edit_space;
+sae_status edit_remove(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* user: const sae_dict. x - (x - b_dec) W_down W_up: R1. */
+sae_status edit_map(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* user: edit_recon. The dictionary's reconstruction; without the scaffold it is R4. */
+typedef struct edit_recon {
+    const sae_dict *dict;
+    bool scaffold;
+} edit_recon;
+sae_status edit_reconstruct(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+#endif
