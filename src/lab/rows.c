@@ -1,0 +1,157 @@
+/*
+ * rows.c - the training rows: computed once into OUT/acts, kept for the next run when everything that they were computed
+ * from is the same.
+ */
+#include "lab/scaffold.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static json_t *hash_json(uint64_t hash)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return json_string(text);
+}
+
+/* Everything that decides the rows. The texts are known by their contents, so a renamed file is the same text. */
+static sae_status inputs_of(experiment *e, sae_error *err)
+{
+    const scaffold_options *o = &e->options;
+    sae_status status = SAE_OK;
+    json_t *texts = json_array();
+
+    for (int i = 0; i < o->n_texts; i++) {
+        uint64_t hash;
+        if (strcmp(o->texts[i], "-") == 0)
+            SAE_RAISE(err, SAE_UNSUPPORTED,
+                      "standard input cannot be read twice (for training and held-out text): give a file");
+        SAE_TRY(file_hash(o->texts[i], &hash, err));
+        json_array_append_new(texts, hash_json(hash));
+    }
+    e->inputs = json_pack("{so so ss sI sI sI sf}", "model", hash_json(sae_model_hash(e->model)), "texts",
+                          json_incref(texts), "site", e->site_name, "ctx", (json_int_t)o->ctx, "separator",
+                          (json_int_t)o->separator, "tokens", (json_int_t)o->tokens, "max_norm", o->max_norm);
+    if (!e->inputs) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
+done:
+    json_decref(texts);
+    return status;
+}
+
+/* Does OUT/acts hold these very rows? Anything unreadable there counts as no. */
+static bool store_matches(const experiment *e, const char *store, const char *inputs_path)
+{
+    sae_error ignored = {0};
+    sae_acts *acts = NULL;
+    json_t *inputs = NULL;
+    bool same = file_exists(inputs_path) && json_read_file(&inputs, inputs_path, &ignored) == SAE_OK &&
+                json_equal(json_object_get(inputs, "inputs"), e->inputs) &&
+                sae_acts_open_store(&acts, store, NULL, &ignored) == SAE_OK && sae_acts_get_info(acts).d == e->d;
+
+    sae_acts_free(acts);
+    json_decref(inputs);
+    return same;
+}
+
+static sae_status text_open(experiment *e, sae_split split, sae_text **text, sae_error *err)
+{
+    sae_text_options options = sae_text_defaults();
+
+    options.ctx = e->options.ctx;
+    options.separator = e->options.separator;
+    options.split = split;
+    return sae_text_open(text, e->tok, e->options.texts, e->options.n_texts, &options, err);
+}
+
+static sae_status store_create(experiment *e, const char *store, const char *inputs_path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_text *text = NULL;
+    sae_acts *acts = NULL;
+    json_t *about = NULL;
+    sae_acts_options live = {.max_norm = e->options.max_norm, .in_order = true};
+    sae_store_options options = {.force = e->options.force};
+
+    SAE_TRY(text_open(e, SAE_SPLIT_TRAIN, &text, err));
+    SAE_TRY(sae_acts_open_live(&acts, e->model, text, e->site, &live, err));
+    SAE_TRY(sae_store_write(store, acts, e->options.tokens, &options, e->progress, err));
+    about = json_pack("{sO sI}", "inputs", e->inputs, "dropped", (json_int_t)sae_acts_get_info(acts).dropped);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
+    SAE_TRY(json_write_file(about, inputs_path, e->options.force, err));
+done:
+    json_decref(about);
+    sae_acts_free(acts);
+    sae_text_free(text);
+    return status;
+}
+
+static sae_status dropped_rows(experiment *e, const char *inputs_path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *about = NULL;
+
+    SAE_TRY(json_read_file(&about, inputs_path, err));
+    SAE_TRY(json_get_int(about, "dropped", 0, &e->dropped_rows, inputs_path, err));
+done:
+    json_decref(about);
+    return status;
+}
+
+/* One pass over the store in order. */
+static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
+{
+    enum { CHUNK = 4096 };
+    sae_status status = SAE_OK;
+    sae_acts *acts = NULL;
+    sae_acts_options options = {.in_order = true, .max_norm = -1};
+    moments m = {0};
+    int64_t got = CHUNK;
+    size_t d = (size_t)e->d;
+    float *rows = mem_alloc_array(CHUNK, d * sizeof *rows, "rows of the store", err);
+
+    e->mean = mem_alloc_array(d, sizeof(double), "the mean row", err);
+    e->covariance = mem_alloc_array(d, d * sizeof(double), "the covariance", err);
+    e->spectrum = mem_alloc_array(d, sizeof(double), "its eigenvalues", err);
+    if (!rows || !e->mean || !e->covariance || !e->spectrum) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    SAE_TRY(sae_acts_open_store(&acts, store, &options, err));
+    SAE_TRY(moments_create(&m, e->d, err));
+    while (got == CHUNK) {
+        SAE_TRY(sae_acts_next(acts, CHUNK, rows, NULL, NULL, &got, err));
+        moments_add(&m, rows, got);
+    }
+    e->store_rows = m.n;
+    SAE_TRY(moments_finish(&m, e->mean, e->covariance, err));
+done:
+    moments_free(&m);
+    sae_acts_free(acts);
+    mem_free(rows);
+    return status;
+}
+
+sae_status rows_prepare(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *store = experiment_path(e, "acts", err), *inputs_path = experiment_path(e, "acts.json", err);
+
+    if (!store || !inputs_path) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    SAE_TRY(inputs_of(e, err));
+    e->store_reused = store_matches(e, store, inputs_path);
+    if (!e->store_reused) SAE_TRY(store_create(e, store, inputs_path, err));
+    SAE_TRY(dropped_rows(e, inputs_path, err));
+    SAE_TRY(rows_moments(e, store, err));
+    if (e->store_rows < 2 * e->options.batch)
+        SAE_RAISE(err, SAE_RANGE, "the training text gives %lld rows, two batches of %lld are needed: give more text",
+                  (long long)e->store_rows, (long long)e->options.batch);
+done:
+    mem_free(store);
+    mem_free(inputs_path);
+    return status;
+}

@@ -1,0 +1,149 @@
+/*
+ * structure.c - what subspace the scaffold is: how much of it lies in the top principal components, how much variance it
+ * holds, whether its map is a projector. Chance stands beside every overlap.
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static sae_status overlaps(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"principal components", "share of the scaffold inside", "by chance"};
+    sae_status status = SAE_OK;
+    const subspace *U = &e->map.write_space;
+
+    SAE_TRY(sae_result_table(r, "overlap", "Scaffold and principal components", columns, 3, err));
+    for (int64_t q = e->options.rank; q <= e->d && q <= 8 * e->options.rank; q *= 2) {
+        char label[32];
+        const subspace top = experiment_components(e, q);
+        double overlap = subspace_overlap(U, &top), chance = (double)q / (double)e->d;
+        snprintf(label, sizeof label, "top %lld", (long long)q);
+        const sae_cell cells[] = {{label, (double)q}, {NULL, overlap}, {NULL, chance}};
+        SAE_TRY(sae_result_row(r, "overlap", cells, 3, err));
+    }
+done:
+    return status;
+}
+
+static sae_status angles(const experiment *e, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = e->map.write_space.rank < e->pca.rank ? e->map.write_space.rank : e->pca.rank;
+    double *cosines = mem_alloc_array((size_t)n + 1, sizeof *cosines, "principal angles", err);
+    double *number = mem_alloc_array((size_t)n + 1, sizeof *number, "principal angles", err);
+
+    if (!cosines || !number) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    SAE_TRY(subspace_cosines(&e->map.write_space, &e->pca, cosines, err));
+    for (int64_t i = 0; i < n; i++) {
+        number[i] = (double)i + 1;
+        cosines[i] = acos(fmin(1, cosines[i])) * 180 / acos(-1.0);
+    }
+    SAE_TRY(sae_result_plot(r, "angles", "Principal angles with the top PCA subspace", "angle", "degrees",
+                            SAE_PLOT_LINE, 0, err));
+    SAE_TRY(sae_result_series(r, "angles", "scaffold", number, cosines, n, err));
+done:
+    mem_free(cosines);
+    mem_free(number);
+    return status;
+}
+
+static double sum_of(const double *values, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += values[i];
+    return sum;
+}
+
+/* How the scaffold's energy is spread over single principal components. */
+static sae_status energies(const experiment *e, sae_result *r, sae_error *err)
+{
+    enum { SHOWN = 100 };
+    sae_status status = SAE_OK;
+    double x[SHOWN], y[SHOWN];
+    int64_t n = e->d < SHOWN ? e->d : SHOWN;
+
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = (double)i + 1;
+        y[i] = subspace_share(&e->map.write_space, e->components.basis + i * e->d);
+    }
+    SAE_TRY(sae_result_plot(r, "energy", "Share of each principal component inside the scaffold", "principal component",
+                            "share", SAE_PLOT_LINE, 0, err));
+    SAE_TRY(sae_result_series(r, "energy", "scaffold", x, y, n, err));
+    SAE_TRY(sae_result_line(r, "energy", "chance", false, (double)e->map.write_space.rank / (double)e->d, err));
+done:
+    return status;
+}
+
+static sae_status fact(sae_result *r, const char *key, const char *name, double value, const char *meaning,
+                       sae_error *err)
+{
+    sae_status status = sae_result_number(r, key, value, err);
+
+    return status == SAE_OK ? sae_result_label(r, key, name, meaning, err) : status;
+}
+
+static sae_status facts(const experiment *e, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const subspace *U = &e->map.write_space;
+    double total = sum_of(e->spectrum, e->d), rank = (double)U->rank;
+    double best = sum_of(e->spectrum, U->rank), held = subspace_variance(U, e->covariance);
+
+    SAE_TRY(fact(r, "rank", "rank", rank, "directions that the scaffold writes", err));
+    SAE_TRY(fact(r, "overlap_pca_r", "overlap with PCA", subspace_overlap(U, &e->pca),
+                 "share of the scaffold inside the top r principal components: 1 identical", err));
+    SAE_TRY(fact(r, "overlap_chance_r", "overlap by chance", (double)e->pca.rank / (double)e->d, "r / d", err));
+    SAE_TRY(fact(r, "variance_share", "variance inside", held / total, "tr(P cov) / tr(cov)", err));
+    SAE_TRY(fact(r, "variance_of_best", "of what PCA holds", held / best, "tr(P cov) over that of as many components",
+                 err));
+    SAE_TRY(fact(r, "variance_chance", "variance by chance", rank / (double)e->d, "inside a random subspace: rank / d",
+                 err));
+    SAE_TRY(
+        fact(r, "mean_share", "of the mean row, scaffold", subspace_share(U, e->mean), "|P mean|^2 / |mean|^2", err));
+    SAE_TRY(fact(r, "mean_share_pca", "of the mean row, PCA", subspace_share(&e->pca, e->mean),
+                 "the same for the top components", err));
+    SAE_TRY(fact(r, "read_write_overlap", "read and write space", subspace_overlap(U, &e->map.read_space),
+                 "share of the write space that is also read", err));
+    /* |A - P|^2 = |A|^2 - 2 tr(A P) + r, and A P = A since P projects on the row space of A */
+    SAE_TRY(fact(r, "projector_distance", "distance from a projector",
+                 sqrt(fmax(0, e->map.square - 2 * e->map.trace + rank)) / sqrt(fmax(rank, 1)),
+                 "|W_down W_up - P| / sqrt(r): 0 for a projector", err));
+done:
+    return status;
+}
+
+static sae_status directions(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"direction", "singular value", "spread of its code", "mean of its code"};
+    sae_status status = SAE_OK;
+    const scaffold_map *m = &e->map;
+
+    SAE_TRY(sae_result_table(r, "directions", "Directions of the scaffold", columns, 4, err));
+    for (int64_t i = 0; i < m->rank; i++) {
+        const sae_cell cells[] = {
+            {NULL, (double)i + 1}, {NULL, m->singular[i]}, {NULL, m->spread[i]}, {NULL, m->mean[i]}};
+        SAE_TRY(sae_result_row(r, "directions", cells, 4, err));
+    }
+done:
+    return status;
+}
+
+sae_status structure_report(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+
+    SAE_TRY(experiment_result(e, "structure", &r, err));
+    SAE_TRY(facts(e, r, err));
+    SAE_TRY(overlaps(e, r, err));
+    SAE_TRY(angles(e, r, err));
+    SAE_TRY(energies(e, r, err));
+    SAE_TRY(directions(e, r, err));
+done:
+    return status;
+}
