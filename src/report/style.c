@@ -89,7 +89,7 @@ const char *const page_style[] = {
     "transform:translateY(-3px);print-color-adjust:exact;-webkit-print-color-adjust:exact}\n"
     ".drawing{overflow-x:auto}\n"
     "svg.plot{display:block;width:100%;height:auto;max-width:560px;overflow:visible}\n"
-    "svg.wide{max-width:760px;min-width:480px}\n"
+    "svg.wide{max-width:760px;min-width:560px}\n"
     "svg text{font-size:12px;fill:var(--muted);font-variant-numeric:tabular-nums}\n"
     "svg .label{fill:var(--ink)}svg .name{fill:var(--ink)}\n"
     "svg .value{font-size:11px}svg .empty{font-style:italic}\n"
