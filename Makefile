@@ -108,6 +108,11 @@ man: $(BUILD)/sae
 fetch-model:
 	@sh tools/fetch_model.sh
 
+# 1,048,576 rows for each of the two dictionaries, from 262,144 tokens of text.
+demo: all fetch-model
+	$(BUILD)/sae scaffold --model smollm2 --site blocks.14.hook_resid_post --text data/text/books.train.jsonl.zst \
+	  --width 4608 --k 32 --rank 6 --tokens 262144 --rows 1048576 --seed 0 --out runs/demo --force
+
 # Always made anew: PREFIX may have changed.
 $(BUILD)/libsae.pc: .FORCE
 	@mkdir -p $(@D)
@@ -154,6 +159,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan fuzz fuzzers includes format man fetch-model install uninstall clean help
+.PHONY: .FORCE all tests check check-asan fuzz fuzzers includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

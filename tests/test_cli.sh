@@ -92,12 +92,14 @@ while read -r command; do
     # shellcheck disable=SC2086
     expect "$command, an unknown option" 2 'unknown option --no-such-thing' $command --no-such-thing
 done <commands
-for name in model tokens ctx width k lr batch threads force quiet; do
-    if [ "$(grep -E "^  --$name( |$)" all_options | sort -u | wc -l)" -le 1 ]; then
-        ok "--$name means the same everywhere"
+# The words behind may differ (a default is a command's own), the kind of value may not.
+for name in model text tokens ctx width k rank arch lr batch seed threads force json quiet; do
+    grep -oE "^  --$name( [^ ]+)?  " all_options | sed 's/ *$//' | sort -u >kinds
+    if [ "$(wc -l <kinds)" -le 1 ]; then
+        ok "--$name takes the same value everywhere"
     else
         code=0
-        not_ok "--$name means the same everywhere" "$(grep -E "^  --$name " all_options | sort -u)"
+        not_ok "--$name takes the same value everywhere" "$(cat kinds)"
     fi
 done
 
@@ -121,3 +123,34 @@ for file in four.gguf text.gguf empty.gguf huge.gguf version.gguf empty_folder h
     done
 done
 expect "a truncated tokenizer.json" 1 tokenizer.json tokenize tokenizer.json hello
+
+# ---- tokenize ----
+vocab=$root/data/tokenizers/smollm2-vocab.gguf
+printf '%s\n' '{"text": "Hello w\u00f6rld  12"}' '' '{"text": "a<|im_start|>b\u0000", "more": [1]}' '{"text": ""}' >texts.jsonl
+expect "tokenize --jsonl" 0 '' tokenize "$vocab" --jsonl texts.jsonl
+printf '%s\n' '[19556, 267, 29989, 400, 256, 33, 34]' '[81, 1, 82, 190]' '[]' >expected
+if cmp -s out expected; then ok "tokenize --jsonl gives the ids"; else not_ok "tokenize --jsonl gives the ids" "$(diff out expected)"; fi
+expect "tokenize TEXT" 0 '' tokenize "$vocab" 'a
+b'
+printf '81\ta\n198\t\\n\n82\tb\n' >expected
+if cmp -s out expected; then ok "tokenize shows ids and pieces"; else not_ok "tokenize shows ids and pieces" "$(diff out expected)"; fi
+expect "tokenize, nothing to do" 2 'no text' tokenize "$vocab"
+expect "tokenize, two things to do" 2 'not both' tokenize "$vocab" --jsonl texts.jsonl hello
+expect "tokenize, no such file" 1 'no.jsonl' tokenize "$vocab" --jsonl no.jsonl
+printf '{"text": 5}\n' >wrong.jsonl
+expect "tokenize, text is no string" 1 'wrong.jsonl, line 1' tokenize "$vocab" --jsonl wrong.jsonl
+printf '{"text": "a"\n' >wrong.jsonl
+expect "tokenize, a broken line" 1 'wrong.jsonl, line 1' tokenize "$vocab" --jsonl wrong.jsonl
+printf '\050\265\057\375garbage' >wrong.jsonl.zst
+expect "tokenize, a broken .zst" 1 'wrong.jsonl.zst' tokenize "$vocab" --jsonl wrong.jsonl.zst
+size=$(wc -c <"$vocab")
+for part in 1 2 3 5 8 13 21 34 55 89 144 233 377 610 900 990 999; do
+    head -c $((size * part / 1000)) "$vocab" >cut.gguf
+    run tokenize cut.gguf hello
+    if [ "$code" -ne 1 ] || ! grep -q 'cut.gguf' err; then
+        not_ok "tokenize, a file cut at $part of 1000"
+        part=failed
+        break
+    fi
+done
+[ "$part" = failed ] || ok "tokenize, a file cut at 17 places"
