@@ -11,6 +11,9 @@
 set -u
 BUILD=${BUILD:-build}
 export BUILD
+# Waiting threads sleep: the time of a test depends less on what else the machine does.
+OMP_WAIT_POLICY=passive
+export OMP_WAIT_POLICY
 limit=${TEST_TIMEOUT:-900} # seconds for one program
 log=$BUILD/tests/log
 passed=0 failed=0 skipped=0
