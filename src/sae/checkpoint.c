@@ -1,0 +1,317 @@
+/*
+ * checkpoint.c - the whole state of a trainer in DIR/checkpoints/STEP, so that a run stopped and resumed gives the same
+ * bytes as one never stopped.
+ *
+ * A folder appears as a whole (io's folder_writer): a safetensors file per dictionary, and state.json with their checksums and
+ * its own. Resuming takes the newest whose checksums verify.
+ */
+#include "sae/train.h"
+
+#include "io/io.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { FORMAT = 1, TENSORS = 3 * N_PARAMS + 1 };
+
+/* Weights and moments of each parameter, and since_fired, as tensors; names live in the caller's buffer. */
+static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSORS][32])
+{
+    static const char *const parts[3] = {"", "m.", "v."};
+    int n = 0;
+
+    for (int i = 0; i < N_PARAMS; i++) {
+        const param *p = &l->p[i];
+        const float *data[3] = {p->w, p->m, p->v};
+        for (int k = 0; k < 3; k++, n++) {
+            snprintf(names[n], sizeof names[n], "%s%s", parts[k], p->name);
+            out[n] = (tensor){.name = names[n],
+                              .type = DTYPE_F32,
+                              .rank = 2,
+                              .shape = {p->rows, p->columns},
+                              .data = data[k],
+                              .bytes = (size_t)(p->rows * p->columns) * sizeof(float)};
+        }
+    }
+    snprintf(names[n], sizeof names[n], "since_fired");
+    out[n] = (tensor){.name = names[n],
+                      .type = DTYPE_I64,
+                      .rank = 1,
+                      .shape = {l->config.d_sae},
+                      .data = l->since_fired,
+                      .bytes = (size_t)l->config.d_sae * sizeof(int64_t)};
+    return n + 1;
+}
+
+/* What must be equal for a checkpoint to be continued: shapes and every option. */
+static json_t *describe(const sae_trainer *t, const learner *l)
+{
+    const sae_train_options *o = &t->options;
+    const sae_dict_config *c = &l->config;
+    json_t *groups = json_array();
+
+    for (int g = 0; g < c->n_groups; g++) json_array_append_new(groups, json_integer(c->groups[g]));
+    return json_pack(
+        "{sisisIsIsIsIso sIsIsfsIsIsfsIsIsfsIsfsfsfsfsfsbsIsi}", "arch", (int)c->arch, "variant", (int)c->variant,
+        "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank,
+        "groups", groups, "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "lr", o->lr, "warmup_steps",
+        (json_int_t)o->warmup_steps, "decay_start", (json_int_t)o->decay_start, "threshold_beta", o->threshold_beta,
+        "threshold_start_step", (json_int_t)o->threshold_start_step, "dead_tokens", (json_int_t)o->dead_tokens,
+        "auxk_alpha", o->auxk_alpha, "auxk_k", (json_int_t)o->auxk_k, "adam_beta1", o->adam_beta1, "adam_beta2",
+        o->adam_beta2, "adam_eps", o->adam_eps, "grad_clip", o->grad_clip, "input_scale", o->input_scale, "unit_scale",
+        (int)o->unit_scale, "seed", (json_int_t)(o->seed & INT64_MAX), "encoder_dtype", (int)o->encoder_dtype);
+}
+
+/* XXH3 of the state without its own checksum, in jansson's compact form with sorted keys. */
+static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)state);
+    char *text = NULL;
+
+    if (copy) {
+        json_object_del(copy, "checksum");
+        text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+        json_decref(copy);
+    }
+    if (!text) return SAE_FAIL(err, SAE_NOMEM, "no memory for a checkpoint's state");
+    snprintf(out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
+    free(text);
+    return SAE_OK;
+}
+
+/* ---- Saving --------------------------------------------------------------------------------------------------------------- */
+
+static sae_status write_learner(const sae_trainer *t, int i, const char *folder, json_t *dicts, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const learner *l = &t->learners[i];
+    tensor tensors[TENSORS];
+    char names[TENSORS][32], file[32], hash_text[17];
+    char *path = NULL;
+    uint64_t hash;
+    int n = list_tensors(l, tensors, names);
+
+    snprintf(file, sizeof file, "dict_%d.safetensors", i);
+    path = path_join(folder, file, err);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
+    snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
+    json_t *entry = json_pack("{sssssosfsfsf}", "file", file, "hash", hash_text, "config", describe(t, l), "threshold",
+                              l->threshold, "input_scale", l->input_scale, "cutoff", (double)l->cutoff);
+    if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
+done:
+    mem_free(path);
+    return status;
+}
+
+static sae_status write_state(const sae_trainer *t, const char *folder, int64_t rows_given, json_t *dicts,
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char hash[17];
+    char *path = path_join(folder, "state.json", err);
+    json_t *state = json_pack("{sisIsIsO}", "format", FORMAT, "step", (json_int_t)t->step, "rows_given",
+                              (json_int_t)rows_given, "dicts", dicts);
+
+    if (!path || !state) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
+    SAE_TRY(state_hash(state, hash, err));
+    if (json_object_set_new(state, "checksum", json_string(hash)))
+        SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
+    SAE_TRY(json_write_file(state, path, true, err));
+done:
+    json_decref(state);
+    mem_free(path);
+    return status;
+}
+
+static bool is_ours(const char *name) { return strcmp(name, "state.json") == 0 || strncmp(name, "dict_", 5) == 0; }
+
+sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t rows_given, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    folder_writer w = {0};
+    char name[48];
+    char *path = NULL;
+    json_t *dicts = json_array();
+
+    snprintf(name, sizeof name, "checkpoints/%012lld", (long long)t->step);
+    path = path_join(run_dir, name, err);
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's names");
+    SAE_TRY(folder_writer_open(&w, path, true, is_ours, err));
+    for (int i = 0; i < t->n_dicts; i++) SAE_TRY(write_learner(t, i, w.temporary, dicts, err));
+    SAE_TRY(write_state(t, w.temporary, rows_given, dicts, err));
+    SAE_TRY(folder_writer_commit(&w, err));
+done:
+    folder_writer_abort(&w);
+    json_decref(dicts);
+    mem_free(path);
+    return status;
+}
+
+/* ---- Resuming ------------------------------------------------------------------------------------------------------------- */
+
+/* The state of one checkpoint folder with every checksum verified; NULL in *out when it does not verify (err says why). */
+static sae_status read_state(const char *folder, json_t **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(folder, "state.json", err), *file = NULL;
+    char hash[17];
+    json_t *state = NULL;
+    const char *expected = NULL;
+    size_t i;
+    json_t *entry;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&state, path, err));
+    SAE_TRY(state_hash(state, hash, err));
+    SAE_TRY(json_get_string(state, "checksum", "", &expected, path, err));
+    if (strcmp(hash, expected) != 0) SAE_RAISE(err, SAE_FORMAT, "%s: its checksum does not verify", path);
+    json_array_foreach(json_object_get(state, "dicts"), i, entry)
+    {
+        const char *name = NULL;
+        uint64_t found;
+        SAE_TRY(json_get_string(entry, "file", "", &name, path, err));
+        SAE_TRY(json_get_string(entry, "hash", "", &expected, path, err));
+        mem_free(file);
+        file = path_join(folder, name, err);
+        if (!file) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(file_hash(file, &found, err));
+        snprintf(hash, sizeof hash, "%016" PRIx64, found);
+        if (strcmp(hash, expected) != 0) SAE_RAISE(err, SAE_FORMAT, "%s: its checksum does not verify", file);
+    }
+    *out = state;
+    state = NULL;
+done:
+    json_decref(state);
+    mem_free(file);
+    mem_free(path);
+    return status;
+}
+
+static sae_status load_tensors(learner *l, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    safetensors *st = NULL;
+    tensor tensors[TENSORS];
+    char names[TENSORS][32];
+    int n = list_tensors(l, tensors, names);
+
+    SAE_TRY(safetensors_open(&st, path, err));
+    for (int i = 0; i < n; i++) {
+        const tensor *found = safetensors_find(st, names[i]);
+        if (!found || found->type != tensors[i].type || found->bytes != tensors[i].bytes)
+            SAE_RAISE(err, SAE_SHAPE, "%s: tensor %s is missing or has another size", path, names[i]);
+        if (found->bytes > 0)
+            memcpy((void *)(uintptr_t)tensors[i].data, found->data, found->bytes); /* into the learner's own memory */
+    }
+done:
+    safetensors_close(st);
+    return status;
+}
+
+/* The name of the first option in which a checkpoint differs from this trainer; NULL: none. */
+static const char *first_difference(const json_t *saved, const json_t *ours)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)ours, key, value)
+    {
+        const json_t *other = json_object_get(saved, key);
+        bool equal = json_is_number(value) && json_is_number(other)
+                         ? json_number_value(value) == json_number_value(other)
+                         : json_equal(value, other);
+        if (!equal) return key;
+    }
+    return NULL;
+}
+
+static sae_status load_learner(sae_trainer *t, int i, const char *folder, const json_t *entry, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    learner *l = &t->learners[i];
+    const char *file = NULL;
+    char *path = NULL;
+    double cutoff;
+    json_t *ours = describe(t, l);
+    const char *difference = first_difference(json_object_get(entry, "config"), ours);
+
+    if (difference)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: dictionary %d was trained with another \"%s\": resume with the options it was "
+                  "started with (they are in run.json)",
+                  folder, i, difference);
+    SAE_TRY(json_get_string(entry, "file", "", &file, folder, err));
+    path = path_join(folder, file, err);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(load_tensors(l, path, err));
+    SAE_TRY(json_get_double(entry, "threshold", -1.0, &l->threshold, folder, err));
+    SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
+    SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
+    l->cutoff = (float)cutoff;
+done:
+    json_decref(ours);
+    mem_free(path);
+    return status;
+}
+
+static sae_status load_state(sae_trainer *t, const char *folder, const json_t *state, int64_t *rows_given,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const json_t *dicts = json_object_get(state, "dicts");
+    int64_t format, step, rows;
+
+    SAE_TRY(json_get_int(state, "format", 0, &format, folder, err));
+    if (format != FORMAT)
+        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: checkpoint format %lld; this program reads %d", folder, (long long)format,
+                  FORMAT);
+    if ((int)json_array_size(dicts) != t->n_dicts)
+        SAE_RAISE(err, SAE_STATE, "%s: holds %zu dictionaries, this run has %d", folder, json_array_size(dicts),
+                  t->n_dicts);
+    for (int i = 0; i < t->n_dicts; i++) SAE_TRY(load_learner(t, i, folder, json_array_get(dicts, (size_t)i), err));
+    SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
+    SAE_TRY(json_get_int(state, "rows_given", 0, &rows, folder, err));
+    t->step = step;
+    *rows_given = rows;
+done:
+    return status;
+}
+
+static bool is_checkpoint_name(const char *name)
+{
+    return strspn(name, "0123456789") == strlen(name) && strlen(name) == 12;
+}
+
+sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows_given, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *parent = path_join(run_dir, "checkpoints", err), *folder = NULL;
+    json_t *state = NULL;
+    sae_error last = {0};
+    int n = 0;
+
+    if (!parent) SAE_TRY(SAE_NOMEM);
+    if (!file_is_folder(parent)) SAE_RAISE(err, SAE_IO, "%s: no such folder: nothing to resume", parent);
+    SAE_TRY(folder_list(parent, &names, &n, err));
+    for (int i = n - 1; i >= 0 && !state; i--) { /* sorted names of equal length: newest last */
+        if (!is_checkpoint_name(names[i])) continue;
+        mem_free(folder);
+        folder = path_join(parent, names[i], err);
+        if (!folder) SAE_TRY(SAE_NOMEM);
+        last = (sae_error){0};
+        read_state(folder, &state, &last);
+    }
+    if (!state && last.code) SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s", parent, last.message);
+    if (!state) SAE_RAISE(err, SAE_IO, "%s: holds no checkpoint", parent);
+    SAE_TRY(load_state(t, folder, state, rows_given, err));
+done:
+    json_decref(state);
+    folder_list_free(names, n);
+    mem_free(folder);
+    mem_free(parent);
+    return status;
+}
