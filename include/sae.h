@@ -410,6 +410,8 @@ SAE_API sae_status sae_trainer_export(const sae_trainer *trainer, int i, sae_dic
 /* The whole state under DIR/checkpoints/STEP: written beside, synced, renamed. `rows_given` is the place in the data. */
 SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_dir, int64_t rows_given,
                                     sae_error *err);
+/* Removes all but the newest `keep` checkpoints (at least one stays). */
+SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t keep, sae_error *err);
 /* The newest checkpoint whose checksums verify. *rows_given tells where the data must go on. */
 SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
 

@@ -1,0 +1,41 @@
+/*
+ * training.h - a run of a trainer: rows in, log and checkpoints out. Shared by `sae train` and the experiments.
+ */
+#ifndef SAE_EVAL_TRAINING_H
+#define SAE_EVAL_TRAINING_H
+
+#include "base/base.h"
+
+/* Rows in a given order: those of step t are pool[index[t]]. */
+typedef struct row_order {
+    float *pool;    /* [n_rows, d], owned */
+    int64_t *index; /* [n_steps, batch], owned, each in [0, n_rows) */
+    int64_t n_rows, d, n_steps, batch;
+} row_order;
+/* `array` and `order` are X.npy or X.safetensors[:name]: [n_rows, d] floats and [n_steps, batch] integers. */
+sae_status row_order_open(row_order *out, const char *array, const char *order, sae_error *err);
+void row_order_close(row_order *o);
+
+typedef struct training_options {
+    const char *folder;       /* of the run: log.jsonl and checkpoints/ are written there */
+    const char *const *names; /* [n_dicts] of the dictionaries, for the log; NULL: one without a name */
+    int64_t log_every;        /* steps; 0: 200 lines a run */
+    int64_t checkpoint_every; /* steps; 0: only at the end */
+    int64_t keep_checkpoints; /* newest ones kept; 0: 1 */
+    bool resume;              /* continue from the newest checkpoint that verifies */
+    const row_order *order;   /* instead of a stream; NULL */
+    /* Called after each logged step; may be NULL. stats [n_dicts]. */
+    void (*logged)(void *user, int64_t rows, const sae_step_stats *stats);
+    void *user;
+} training_options;
+
+/* Steps until options.steps are done (t's own). `acts` is borrowed, NULL with an order. On SAE_CANCELLED (the progress said
+ * so) the checkpoint of the last whole step is written first. */
+sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
+                        const training_options *options, const sae_progress *progress, sae_error *err);
+
+/* SAEBench's nested prefixes: 1/32, 1/16, 1/8, 1/4, the rest. Sets n_groups and groups for c->d_sae. */
+void matryoshka_default_groups(sae_dict_config *c);
+json_t *recipe_json(const sae_train_options *recipe);
+
+#endif
