@@ -1,0 +1,110 @@
+/* cmd_bench_train.c - `sae bench train`: a training step as a multiple of its encoder product, and the memory it takes. */
+#include "cli/cli.h"
+#include "eval/training.h"
+#include "kernels/matmul.h"
+#include "sae/bench.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+static const option_row options[] = {
+    {"d-in", OPTION_COUNT, "N", "width of a row", "768"},
+    {"width", OPTION_COUNT, "N", "latents in the dictionary (d_sae)", "16384"},
+    OPTION_BATCH_ROW("4096"),
+    OPTION_K_ROW("64"),
+    OPTION_RANK_ROW("0"),
+    OPTION_ARCH_ROW("batchtopk"),
+    {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"},
+    {"dead", OPTION_REAL, "SHARE", "share of latents that are dead, with AuxK at work", "0"},
+    {"grad-clip", OPTION_REAL, "X", "largest norm of a step's gradient; 0: no clipping", "1"},
+    {"pairs", OPTION_COUNT, "N", "measurements of step and product in turn", "10"},
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+static sae_status read_options(args *a, trainer_bench_options *o, sae_error *err)
+{
+    static const char *const archs[] = {"batchtopk", "matryoshka", NULL}, *const dtypes[] = {"f32", "bf16", NULL};
+    sae_status status = SAE_OK;
+    int arch = 0, type = 0;
+
+    SAE_TRY(args_choice(a, "arch", archs, &arch, err));
+    SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
+    o->config = (sae_dict_config){.arch = arch ? SAE_MATRYOSHKA : SAE_BATCHTOPK,
+                                  .d_in = args_int(a, "d-in", 0),
+                                  .d_sae = args_int(a, "width", 0),
+                                  .k = args_int(a, "k", 0),
+                                  .rank = args_int(a, "rank", 0),
+                                  .apply_b_dec_to_input = true};
+    if (arch) matryoshka_default_groups(&o->config);
+    o->recipe = sae_recipe_saebench(args_int(a, "batch", 0), 1000000);
+    o->recipe.encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
+    o->recipe.grad_clip = args_real(a, "grad-clip", 1.0);
+    o->dead = args_real(a, "dead", 0.0);
+    o->pairs = (int)args_int(a, "pairs", 10);
+    if (o->dead < 0.0 || o->dead > 0.9) SAE_TRY(args_fail(a, err, "--dead must lie between 0 and 0.9"));
+done:
+    return status;
+}
+
+static sae_status run_bench_train(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    trainer_bench_options o = {0};
+    trainer_bench_result r;
+    const double mib = 1.0 / (1 << 20);
+
+    SAE_TRY(read_options(a, &o, err));
+    size_t before = memory_peak_rss();
+    SAE_TRY(trainer_bench(&r, &o, err));
+    size_t planned = before + r.plan.total + r.rows_bytes, peak = memory_peak_rss();
+    const char *type = o.recipe.encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32";
+    if (args_flag(a, "json")) {
+        json_t *json = json_pack(
+            "{sI sI sI sI sI sf ss ss ss si sf sf sf sf sf sf sf sf sI sI sI sI sI sI}", "d_in",
+            (json_int_t)o.config.d_in, "d_sae", (json_int_t)o.config.d_sae, "batch", (json_int_t)o.recipe.batch, "k",
+            (json_int_t)o.config.k, "rank", (json_int_t)o.config.rank, "grad_clip", o.recipe.grad_clip, "dtype", type,
+            "isa", cpu_isa_name(cpu_isa_get()), "product", r.product, "threads", omp_get_max_threads(), "encoder_ms",
+            r.encoder_ms, "step_ms", r.step_ms, "ratio", r.ratio, "ratio_q1", r.ratio_low, "ratio_q3", r.ratio_high,
+            "tokens_per_s", r.tokens_per_s, "gflops", r.gflops, "peak_gflops", r.peak_gflops, "dead",
+            (json_int_t)r.dead, "weights_bytes", (json_int_t)r.plan.weights, "gradients_bytes",
+            (json_int_t)r.plan.gradients, "moments_bytes", (json_int_t)r.plan.moments, "planned_bytes",
+            (json_int_t)planned, "peak_bytes", (json_int_t)peak);
+        if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the result");
+        print_json(json);
+        json_decref(json);
+        goto done;
+    }
+    printf("%s, %s, %d threads, %s\n", cpu_name(), cpu_isa_name(cpu_isa_get()), omp_get_max_threads(),
+           matmul_library());
+    printf("d_in %lld, d_sae %lld, batch %lld, k %lld, rank %lld, encoder %s, dead latents %lld\n",
+           (long long)o.config.d_in, (long long)o.config.d_sae, (long long)o.recipe.batch, (long long)o.config.k,
+           (long long)o.config.rank, type, (long long)r.dead);
+    printf("encoder product  %8.1f ms   %.0f of %.0f GFLOP/s (%s)\n", r.encoder_ms, r.gflops, r.peak_gflops, r.product);
+    printf("whole step       %8.1f ms   %.0f rows/s\n", r.step_ms, r.tokens_per_s);
+    printf("ratio            %8.3f      quartiles %.3f to %.3f over %d pairs\n", r.ratio, r.ratio_low, r.ratio_high,
+           o.pairs);
+    printf("memory           %8.0f MiB  peak; planned %.0f (weights %.0f, gradients %.0f, moments %.0f, scratch %.0f, "
+           "bench %.0f, "
+           "program %.0f)\n",
+           (double)peak * mib, (double)planned * mib, (double)r.plan.weights * mib, (double)r.plan.gradients * mib,
+           (double)r.plan.moments * mib, (double)r.plan.scratch * mib, (double)r.rows_bytes * mib,
+           (double)before * mib);
+done:
+    return status;
+}
+
+const command command_bench_train = {
+    .name = "bench train",
+    .arguments = "",
+    .summary = "speed of a training step beside its encoder product, on this machine",
+    .details = "Times whole steps of the default recipe and bare encoder products in turn and prints the median of\n"
+               "their ratios. The product is the library's fastest of several forms. peak is a loop of\n"
+               "multiply-adds in registers. Nothing else should run meanwhile.",
+    .examples = "sae bench train\nSAE_ISA=avx2 sae bench train --json\nsae bench train --encoder-dtype bf16\nsae bench "
+                "train --dead 0.3\n",
+    .min_operands = 0,
+    .max_operands = 0,
+    .options = options,
+    .run = run_bench_train,
+};
