@@ -11,7 +11,7 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
     int64_t found = 0;
 
     for (int64_t i = 0; i < n; i += 16) {
-        __mmask16 valid = n - i >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - i)) - 1);
+        __mmask16 valid = (__mmask16)(n - i >= 16 ? 0xffffu : (1u << (n - i)) - 1u);
         __m512 a_f32x16 = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, p + i), _mm512_maskz_loadu_ps(valid, bias + i));
         __mmask16 mask = _mm512_mask_cmp_ps_mask(valid, a_f32x16, cut, _CMP_GT_OQ);
         if (__builtin_expect(mask == 0, 1)) continue; /* hits are rare: a few in a thousand */
