@@ -276,7 +276,7 @@ static void tell_plan(training *t)
     const sae_train_options *r = &t->recipe;
     double mib = 1.0 / (1 << 20);
     json_t *json = recipe_json(r);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 
     say(t->a, "training  %d dictionar%s, %lld steps of %lld rows = %lld rows", t->n_dicts,
         t->n_dicts == 1 ? "y" : "ies", (long long)r->steps, (long long)r->batch, (long long)(r->steps * r->batch));

@@ -106,7 +106,7 @@ static sae_status log_step(line_log *log, int64_t rows, const sae_step_stats *s,
                              json_number_or_null(s->threshold), "grad_norm", json_number_or_null(s->grad_norm), "lr",
                              json_number_or_null(s->lr), "dead", (json_int_t)s->dead, "dense", (json_int_t)s->dense);
     if (line && name) json_object_set_new(line, "dict", json_string(name));
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     sae_status status =
         text ? line_log_put(log, text, err) : SAE_FAIL(err, SAE_NOMEM, "no memory for a line of the log");
 
