@@ -1,0 +1,74 @@
+#!/bin/sh
+# test_acts_cli.sh - `sae acts` on a tiny model: a store appears whole, is not overwritten, and mistakes are named.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cp -r "$root/data/golden/models/llama_gqa_tied" "$scratch/model"
+cd "$scratch" || exit 1
+
+# A byte-level tokenizer of a few letters; id 0 begins sequences.
+cat >model/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "Ġ": 5, "Ċ": 6}, "merges": []}}
+END
+i=0
+while [ $i -lt 40 ]; do
+    echo "{\"text\": \"abcd dcba $(echo $i | tr '0123456789' 'abcdabcdab') abab cdcd bad dab cab\"}"
+    i=$((i + 1))
+done >text.jsonl
+
+ok() { echo "ok $1"; }
+not_ok() {
+    echo "not ok $1"
+    echo "--- exit code $code, standard output:" && cat out
+    echo "--- standard error:" && cat err
+}
+# Demands an exit code, and a text on standard output (code 0) or standard error.
+expect() { # NAME CODE TEXT ARGUMENTS...
+    name=$1 wanted=$2 text=$3
+    shift 3
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+    stream=err
+    [ "$wanted" -eq 0 ] && stream=out
+    if [ $code -eq "$wanted" ] && grep -qF -e "$text" $stream; then ok "$name"; else not_ok "$name"; fi
+}
+check() { # NAME COMMAND...
+    name=$1
+    shift
+    if "$@"; then ok "$name"; else not_ok "$name"; fi
+}
+
+all="--text text.jsonl --ctx 16 --split all"
+expect "a store is written" 0 "300 rows of blocks.1.hook_resid_post, width 32, bf16" \
+    acts model --site resid_post.1 $all --tokens 300 --out store
+check "it holds its shard" test -s store/shard-00000.safetensors
+check "it says what the rows are" grep -q '"separator": 0' store/meta.json
+cp store/meta.json kept
+expect "it is not overwritten" 1 '--force' acts model --site resid_post.1 $all --out store
+check "and is as it was" cmp -s kept store/meta.json
+expect "unless --force is given" 0 '"dtype": "f32"' \
+    acts model --site resid_post.1 $all --tokens 200 --dtype f32 --json --force --out store
+expect "the end of the text is told" 0 'rows of blocks.0.hook_mlp_out' \
+    acts model --site mlp_out.0 $all --tokens 1M --out short
+check "as a warning" grep -q 'the text ended after' err
+mkdir mine && echo mine >mine/notes
+expect "a folder of other things is not replaced" 1 'notes' acts model --site mlp_out.0 $all --force --out mine
+check "and keeps them" test -s mine/notes
+expect "no --out" 2 '--out' acts model --site resid_post.1 $all
+expect "no --site" 2 '--site' acts model $all --out none
+expect "two sites" 2 'one --site' acts model --site resid_post.0,resid_post.1 $all --out none
+expect "no --text" 2 '--text' acts model --site resid_post.1 --out none
+expect "an unknown type" 2 'bf16' acts model --site resid_post.1 $all --dtype f8 --out none
+expect "a site the model lacks" 1 'layer' acts model --site resid_post.9 $all --out none
+expect "a context the model lacks" 1 'context' acts model --site resid_post.1 --text text.jsonl --ctx 100 --out none
+expect "a text that is not there" 1 'nowhere' acts model --site resid_post.1 --text nowhere.txt --out none
+check "mistakes leave nothing" test ! -e none
+check "no temporary is left" test -z "$(ls -d ./*.tmp.* 2>/dev/null)"
