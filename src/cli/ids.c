@@ -1,0 +1,54 @@
+/* ids.c - reads arrays of token ids. Whether a model has these ids is the model's to check. */
+#include "cli/ids.h"
+
+#include "io/io.h"
+
+#include <string.h>
+
+sae_status token_ids_read(token_ids *out, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    array_file a = {0};
+    token_ids t = {0};
+    char shape[128];
+
+    SAE_TRY(array_open(&a, path, err));
+    if (a.t.type != DTYPE_I32 && a.t.type != DTYPE_I64)
+        SAE_RAISE(err, SAE_FORMAT, "%s: token ids must be int32 or int64, found %s", path, dtype_table[a.t.type].name);
+    if (a.t.rank < 1 || a.t.rank > 2 || tensor_count(&a.t) < 1)
+        SAE_RAISE(err, SAE_SHAPE, "%s: token ids must be [sequences, tokens], found %s", path,
+                  tensor_shape_text(&a.t, shape, sizeof shape));
+    t.n_ctx = a.t.shape[a.t.rank - 1];
+    t.n_seq = a.t.rank == 2 ? a.t.shape[0] : 1;
+    t.ids = mem_alloc_array((size_t)tensor_count(&a.t), sizeof *t.ids, "token ids", err);
+    if (!t.ids) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    if (a.t.type == DTYPE_I32) {
+        memcpy(t.ids, a.t.data, a.t.bytes);
+    } else {
+        for (int64_t i = 0; i < tensor_count(&a.t); i++) {
+            int64_t id;
+            memcpy(&id, (const char *)a.t.data + (size_t)i * sizeof id, sizeof id);
+            if (id < 0 || id > INT32_MAX)
+                SAE_RAISE(err, SAE_RANGE, "%s: token id %lld at sequence %lld, position %lld", path, (long long)id,
+                          (long long)(i / t.n_ctx), (long long)(i % t.n_ctx));
+            t.ids[i] = (int32_t)id;
+        }
+    }
+    *out = t;
+    t = (token_ids){0};
+done:
+    token_ids_free(&t);
+    array_close(&a);
+    return status;
+}
+
+void token_ids_free(token_ids *t)
+{
+    mem_free(t->ids);
+    *t = (token_ids){0};
+}
+
+int64_t sequences_at_once(int64_t n_ctx) { return n_ctx < 2048 ? 2048 / n_ctx : 1; }

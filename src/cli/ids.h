@@ -1,0 +1,19 @@
+/* ids.h - token ids that the user gives in a file, for `sae lm` and `sae tap`. */
+#ifndef SAE_CLI_IDS_H
+#define SAE_CLI_IDS_H
+
+#include "base/base.h"
+
+/* Ids [n_seq, n_ctx] from an int32 or int64 array in X.npy or X.safetensors[:name]; rank 1 is one sequence. Caller frees
+ * with token_ids_free. */
+typedef struct token_ids {
+    int32_t *ids;
+    int64_t n_seq, n_ctx;
+} token_ids;
+sae_status token_ids_read(token_ids *out, const char *path, sae_error *err);
+void token_ids_free(token_ids *t);
+
+/* Sequences of n_ctx tokens that go through a model together: about 2,048 rows, at least one sequence. */
+int64_t sequences_at_once(int64_t n_ctx);
+
+#endif
