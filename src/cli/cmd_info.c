@@ -1,0 +1,317 @@
+/*
+ * cmd_info.c - `sae info`: what a file or folder is. What it looks at decides: a dictionary has cfg.json, a run run.json, an
+ * array its own ending; anything else is opened as a model.
+ */
+#include "cli/cli.h"
+#include "io/io.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether the folder holds the name. */
+static bool holds(const char *folder, const char *name)
+{
+    char *path = path_join(folder, name, NULL);
+    bool found = path && file_exists(path);
+
+    mem_free(path);
+    return found;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* "513.0 MiB" */
+static const char *size_text(double bytes, char *buffer, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+
+    while (bytes >= 1024 && unit < 4) bytes /= 1024, unit++;
+    snprintf(buffer, size, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+    return buffer;
+}
+
+/* A line for people, or a member of the JSON object when there is one. */
+static void show(json_t *json, const char *key, const char *label, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void show(json_t *json, const char *key, const char *label, const char *format, ...)
+{
+    char text[512];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    if (!json) {
+        printf("%-13s %s\n", label, text);
+    } else {
+        char *end = NULL;
+        long long number = strtoll(text, &end, 10);
+        json_object_set_new(json, key, *text && !*end ? json_integer(number) : json_string(text));
+    }
+}
+
+/* ---- Models --------------------------------------------------------------------------------------------------------------- */
+
+static void show_tokenizer(json_t *json, const char *path)
+{
+    sae_tokenizer *tok = NULL;
+    sae_error problem = {0};
+    char *piece = NULL;
+    size_t bytes = 0;
+
+    if (sae_tokenizer_open(&tok, path, &problem) != SAE_OK) {
+        show(json, "tokenizer", "tokenizer", "none: %s", problem.message);
+        return;
+    }
+    sae_tokenizer_info info = sae_tokenizer_get_info(tok);
+    if (json) {
+        json_object_set_new(json, "tokenizer",
+                            json_pack("{s:i, s:s, s:i, s:i, s:i}", "n_vocab", info.n_vocab, "pre", info.pre,
+                                      "separator", info.separator, "bos", info.bos, "eos", info.eos));
+    } else if (info.separator >= 0 && sae_tokenizer_decode(tok, &info.separator, 1, &piece, &bytes, NULL) == SAE_OK) {
+        show(json, "", "tokenizer", "byte-level BPE, %d tokens, pre-tokenizer %s; sequences begin with %d (%s)",
+             info.n_vocab, info.pre, info.separator, piece);
+    } else {
+        show(json, "", "tokenizer", "byte-level BPE, %d tokens, pre-tokenizer %s; no separator", info.n_vocab,
+             info.pre);
+    }
+    free(piece);
+    sae_tokenizer_free(tok);
+}
+
+/* Numbers as members, or gathered in lines. */
+static void show_sizes(json_t *json, const sae_model_info *i)
+{
+    if (json) {
+        show(json, "n_layer", "", "%lld", (long long)i->n_layer);
+        show(json, "d_model", "", "%lld", (long long)i->d_model);
+        show(json, "n_head", "", "%lld", (long long)i->n_head);
+        show(json, "n_kv_head", "", "%lld", (long long)i->n_kv_head);
+        show(json, "d_head", "", "%lld", (long long)i->d_head);
+        show(json, "d_mlp", "", "%lld", (long long)i->d_mlp);
+        show(json, "n_vocab", "", "%lld", (long long)i->n_vocab);
+        show(json, "n_ctx", "", "%lld", (long long)i->n_ctx);
+        show(json, "n_params", "", "%lld", (long long)i->n_params);
+        json_object_set_new(json, "tied", json_boolean(i->tied));
+        return;
+    }
+    show(json, "", "parameters", "%.1f M, most of them %s", (double)i->n_params * 1e-6, i->weight_type);
+    show(json, "", "shape", "%lld layers of width %lld; %lld heads of %lld, %lld for keys and values; MLP of %lld",
+         (long long)i->n_layer, (long long)i->d_model, (long long)i->n_head, (long long)i->d_head,
+         (long long)i->n_kv_head, (long long)i->d_mlp);
+    show(json, "", "vocabulary", "%lld tokens, unembedding %s the embedding", (long long)i->n_vocab,
+         i->tied ? "tied to" : "apart from");
+    show(json, "", "context", "%lld tokens", (long long)i->n_ctx);
+}
+
+static void show_model(json_t *json, const sae_model *model)
+{
+    const sae_model_info *i = sae_model_get_info(model);
+    char a[32], b[32];
+
+    show(json, "kind", "kind", "language model");
+    show(json, "name", "name", "%s", i->name);
+    show(json, "family", "family", "%s", i->family);
+    show(json, "file_type", "file", "%s, %s of weights", i->file_type, size_text((double)i->file_bytes, a, sizeof a));
+    if (json) show(json, "weight_type", "", "%s", i->weight_type);
+    show_sizes(json, i);
+    show(json, "sites", "sites", "blocks.L.hook_resid_pre, hook_resid_post, hook_attn_out, hook_mlp_out; L = 0 to %lld",
+         (long long)i->n_layer - 1);
+    show_tokenizer(json, i->path);
+    if (json) {
+        show(json, "file_bytes", "", "%zu", i->file_bytes);
+        show(json, "expand_bytes", "", "%zu", i->expand_bytes);
+    } else {
+        show(json, "", "memory", "%s with all weights expanded to f32; of this machine's memory %s are free",
+             size_text((double)i->expand_bytes, a, sizeof a), size_text((double)memory_available(), b, sizeof b));
+    }
+    snprintf(a, sizeof a, "%016llx", (unsigned long long)sae_model_hash(model));
+    if (json)
+        json_object_set_new(json, "hash", json_string(a)); /* a string even when all of its digits are decimal */
+    else
+        show(json, "", "hash", "%s", a);
+}
+
+static void print_key(void *user, const char *key, const char *type, const char *value)
+{
+    (void)user;
+    printf("%-50s %-8s %s\n", key, type, value);
+}
+
+static void print_tensor(const tensor *t)
+{
+    char shape[128];
+
+    printf("%-50s %-8s %s\n", t->name, dtype_table[t->type].name, tensor_shape_text(t, shape, sizeof shape));
+}
+
+/* --all: everything that a GGUF file says. */
+static sae_status print_gguf(const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    gguf *g = NULL;
+
+    SAE_TRY(gguf_open(&g, path, err));
+    putchar('\n');
+    gguf_each_key(g, print_key, NULL);
+    putchar('\n');
+    for (int64_t i = 0; i < gguf_tensor_count(g); i++) print_tensor(gguf_at(g, i));
+done:
+    gguf_close(g);
+    return status;
+}
+
+static sae_status info_model(const args *a, const char *path, json_t *json, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_model *model = NULL;
+
+    SAE_TRY(sae_model_open(&model, path, NULL, err));
+    show_model(json, model);
+    const char *file = sae_model_get_info(model)->path;
+    if (args_flag(a, "all") && !json && gguf_is(file)) SAE_TRY(print_gguf(file, err));
+done:
+    sae_model_free(model);
+    return status;
+}
+
+/* ---- Everything else -------------------------------------------------------------------------------------------------------- */
+
+static const char *const arch_names[] = {
+    [SAE_BATCHTOPK] = "batchtopk", [SAE_MATRYOSHKA] = "matryoshka", [SAE_JUMPRELU] = "jumprelu",
+    [SAE_TOPK] = "topk",           [SAE_STANDARD] = "standard",
+};
+
+static sae_status info_dict(const char *path, json_t *json, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *dict = NULL;
+
+    SAE_TRY(sae_dict_load(&dict, path, err));
+    const sae_dict_config *c = sae_dict_get_config(dict);
+    show(json, "kind", "kind", "dictionary");
+    show(json, "arch", "architecture", "%s", arch_names[c->arch]);
+    show(json, "d_in", "d_in", "%lld", (long long)c->d_in);
+    show(json, "d_sae", "d_sae", "%lld", (long long)c->d_sae);
+    show(json, "k", "k", "%lld", (long long)c->k);
+    show(json, "rank", "rank", "%lld", (long long)c->rank);
+    if (c->rank) show(json, "variant", "variant", "%s", c->variant == SAE_P2 ? "P2" : "P1");
+    if (c->site[0]) show(json, "site", "site", "%s", c->site);
+    if (c->model[0]) show(json, "model", "model", "%s", c->model);
+done:
+    sae_dict_free(dict);
+    return status;
+}
+
+/* A run says all about itself in run.json. */
+static sae_status info_run(const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *about = NULL;
+    char *file = path_join(path, "run.json", err);
+
+    if (!file) return SAE_NOMEM;
+    SAE_TRY(json_read_file(&about, file, err));
+    print_json(about);
+done:
+    json_decref(about);
+    mem_free(file);
+    return status;
+}
+
+static void show_tensor(json_t *json, const tensor *t)
+{
+    char shape[128];
+
+    tensor_shape_text(t, shape, sizeof shape);
+    if (json)
+        json_object_set_new(json, t->name, json_pack("{s:s, s:s}", "type", dtype_table[t->type].name, "shape", shape));
+    else
+        print_tensor(t);
+}
+
+static sae_status info_safetensors(const char *path, json_t *json, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    safetensors *st = NULL;
+
+    SAE_TRY(safetensors_open(&st, path, err));
+    for (int i = 0; i < safetensors_count(st); i++) show_tensor(json, safetensors_at(st, i));
+done:
+    safetensors_close(st);
+    return status;
+}
+
+static sae_status info_npy(const char *path, json_t *json, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    npy array = {0};
+
+    SAE_TRY(npy_open(&array, path, err));
+    tensor t = array.t;
+    t.name = "array";
+    show_tensor(json, &t);
+    npy_close(&array);
+done:
+    return status;
+}
+
+static sae_status run(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *const *operands;
+    char *path = NULL;
+    json_t *json = NULL;
+
+    args_operands(a, &operands);
+    SAE_TRY(model_path(operands[0], &path, err));
+    if (args_flag(a, "json")) json = json_object();
+    if (file_is_folder(path) && holds(path, "run.json")) {
+        SAE_TRY(info_run(path, err));
+        goto done;
+    }
+    if (file_is_folder(path) && holds(path, "cfg.json"))
+        SAE_TRY(info_dict(path, json, err));
+    else if (ends_with(path, ".safetensors"))
+        SAE_TRY(info_safetensors(path, json, err));
+    else if (ends_with(path, ".npy"))
+        SAE_TRY(info_npy(path, json, err));
+    else
+        SAE_TRY(info_model(a, path, json, err));
+    if (json) print_json(json);
+done:
+    json_decref(json);
+    mem_free(path);
+    return status;
+}
+
+static const option_row options[] = {
+    {"all", OPTION_FLAG, NULL, "of a GGUF file also every metadata key and tensor", NULL},
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+const command command_info = {
+    .name = "info",
+    .arguments = "FILE",
+    .summary = "what a model, dictionary, run or array is",
+    .details = "A model: family, sizes, sites, tokenizer and the memory that a run takes. A dictionary (a folder with\n"
+               "cfg.json): architecture and sizes. A run (a folder with run.json): its run.json. .safetensors and\n"
+               ".npy: names, types and shapes.",
+    .examples = "sae info smollm2\n"
+                "sae info smollm2 --all\n"
+                "sae info runs/demo\n",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = options,
+    .run = run,
+};
