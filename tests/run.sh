@@ -86,6 +86,10 @@ if [ "${1:-}" = --sanitized ]; then
     shift
 fi
 names=$*
+if [ -n "${WARNINGS:-}" ]; then
+    echo "$([ "$WARNINGS" -eq 0 ] && echo 'ok   ' || echo FAIL ) the compiler has no warnings"
+    passed=$((1 - WARNINGS)) failed=$WARNINGS
+fi
 if [ -n "$plain" ]; then
     for source in tests/test_*.c; do
         name=$(basename "$source" .c)
