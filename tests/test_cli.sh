@@ -94,7 +94,7 @@ while read -r command; do
 done <commands
 # The words behind may differ (a default is a command's own), the kind of value may not.
 for name in model text tokens ctx width k rank arch lr batch seed threads force json quiet; do
-    grep -oE "^  --$name( [^ ]+)?  " all_options | sed 's/ *$//' | sort -u >kinds
+    grep -oE "^  --$name( [^ ]+)?  " all_options | sed 's/ *$//; s/\[,.*\]$//' | sort -u >kinds # N and N[,N] are one kind
     if [ "$(wc -l <kinds)" -le 1 ]; then
         ok "--$name takes the same value everywhere"
     else
@@ -154,3 +154,111 @@ for part in 1 2 3 5 8 13 21 34 55 89 144 233 377 610 900 990 999; do
     fi
 done
 [ "$part" = failed ] || ok "tokenize, a file cut at 17 places"
+
+# ---- tap and lm: ids are run as they are, nothing is overwritten unasked ----
+golden=$root/data/golden/models/gpt2
+cp -r "$golden" model
+make_npy() { # FILE SHAPE TYPE: the data follows on standard input
+    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" "$3" "$2")
+    { printf '\223NUMPY\001\000v\000%-117s\n' "$header" && cat; } >"$1"
+}
+printf '\001\000\000\000\002\000\000\000\003\000\000\000\004\000\000\000' | make_npy ids.npy '(1, 4)' '<i4'
+printf '\001\000\000\000\377\377\377\177\003\000\000\000\004\000\000\000' | make_npy far.npy '(1, 4)' '<i4'
+printf '\001\000\000\000\377\377\377\377\003\000\000\000\004\000\000\000' | make_npy below.npy '(1, 4)' '<i4'
+printf '\001\000\000\000\002\000\000\000\003\000\000\000' | make_npy short.npy '(1, 4)' '<i4'
+head -c 16 ids.npy | make_npy floats.npy '(1, 4)' '<f4'
+head -c 4000000 /dev/zero | make_npy long.npy '(1, 1000000)' '<i4'
+site=blocks.0.hook_resid_post
+
+expect "tap" 0 '' tap model --ids ids.npy --site $site --logits --out rows.safetensors --quiet
+[ -s rows.safetensors ] && grep -aq "\"$site\"" rows.safetensors && grep -aq '"logits"' rows.safetensors
+code=$?
+if [ $code -eq 0 ]; then ok "tap names its tensors as asked"; else not_ok "tap names its tensors as asked"; fi
+printf 'precious' >precious.safetensors
+printf 'precious' >precious.npy
+mkdir precious
+printf 'precious' >precious/notes
+unharmed() { # NAME
+    for file in precious.safetensors precious.npy precious/notes; do
+        [ "$(cat $file)" = precious ] || { not_ok "$1 leaves what is there" "$file has changed"; return; }
+    done
+    left=$(find . -name '*.tmp*')
+    if [ -z "$left" ]; then ok "$1 leaves what is there"; else not_ok "$1 leaves what is there" "left behind: $left"; fi
+}
+expect "tap does not overwrite" 1 'precious.safetensors' tap model --ids ids.npy --site $site --out precious.safetensors
+expect "lm does not overwrite" 1 'precious.npy' lm model --ids ids.npy --nll precious.npy
+expect "tap, no --site" 2 '--site' tap model --ids ids.npy --out x.safetensors
+expect "tap, no --ids" 2 '--ids' tap model --site $site --out x.safetensors
+expect "tap, no --out" 2 '--out' tap model --site $site --ids ids.npy
+expect "tap, a layer that is not there" 1 'blocks.99' tap model --ids ids.npy --site blocks.99.hook_resid_post --out x.safetensors
+expect "tap, no such hook" 1 'hook_nothing' tap model --ids ids.npy --site blocks.0.hook_nothing --out x.safetensors
+expect "tap, an id beyond the vocabulary" 1 '2147483647' tap model --ids far.npy --site $site --out x.safetensors
+expect "tap, a negative id" 1 '-1' tap model --ids below.npy --site $site --out x.safetensors
+expect "tap, a short file of ids" 1 'short.npy' tap model --ids short.npy --site $site --out x.safetensors
+expect "tap, ids that are floats" 1 'floats.npy' tap model --ids floats.npy --site $site --out x.safetensors
+expect "tap, longer than the model's context" 1 '1000000' tap model --ids long.npy --site $site --out x.safetensors
+expect "tap, a folder that is not there" 1 'nowhere' tap model --ids ids.npy --site $site --out nowhere/x.safetensors
+expect "lm" 0 '' lm model --ids ids.npy --nll nll.npy --quiet
+[ "$(wc -c <nll.npy)" -eq $((128 + 3 * 4)) ]
+code=$?
+if [ $code -eq 0 ]; then ok "lm writes [1, 3] float32"; else not_ok "lm writes [1, 3] float32"; fi
+unharmed "tap and lm"
+
+# ---- A damaged model ----
+damaged() { # NAME TEXT: `model` is damaged as NAME says
+    expect "tap, $1" 1 "$2" tap model --ids ids.npy --site $site --out x.safetensors
+    rm -rf model
+    cp -r "$golden" model
+}
+head -c 3000 "$golden/model.safetensors" >model/model.safetensors
+damaged "weights cut off" model.safetensors
+rm model/model.safetensors
+damaged "no weights" model
+printf '{"model_type": "mamba"}' >model/config.json
+damaged "an unknown architecture" mamba
+sed 's/"n_embd": *[0-9]*/"n_embd": 48/' "$golden/config.json" >model/config.json
+damaged "a config of another size" model
+sed 's/"n_head": *[0-9]*/"n_head": 0/' "$golden/config.json" >model/config.json
+damaged "no heads" heads
+sed 's/"n_layer": *[0-9]*/"n_layer": 9223372036854775807/' "$golden/config.json" >model/config.json
+damaged "layers without end" layer
+
+# ---- train ----
+rows=$golden/model.safetensors:transformer.wte.weight
+grep -aq '"transformer.wte.weight"' "$golden/model.safetensors" || rows=$golden/model.safetensors:wte.weight
+train() { # NAME CODE TEXT OPTIONS...: a small run
+    name=$1 wanted=$2 text=$3
+    shift 3
+    expect "$name" "$wanted" "$text" train --array "$rows" --width 64 --k 4 --batch 16 --steps 20 --quiet "$@"
+}
+train "train" 0 '' --out run1
+for file in run.json log.jsonl sae/cfg.json sae/sae_weights.safetensors; do
+    [ -s "run1/$file" ] || not_ok "train writes $file"
+done
+train "train does not overwrite a run" 1 'run1' --out run1
+train "train --force does" 0 '' --out run1 --force
+train "train into a folder with other things" 0 '' --out precious
+train "train, k over the width" 1 'k 65' --out x --k 65
+train "train, no such arch" 2 'batchtopk' --out x --arch topc
+train "train, no rows" 1 'nothing.npy' --out x --array nothing.npy
+train "train, a tensor that is not there" 1 'nothing' --out x --array "$golden/model.safetensors:nothing"
+train "train, groups that do not sum to 1" 2 'groups' --out x --arch matryoshka --groups 0.5,0.1
+train "train, a learning rate that is none" 2 '--lr' --out x --lr nan
+train "train, a threshold never set" 1 'threshold' --out never --threshold-start-step 1000
+expect "train, no --out" 2 '--out' train --array "$rows"
+expect "train, no rows named" 2 '--array' train --out x
+unharmed "train"
+train "train again" 0 '' --out run2
+if cmp -s run1/sae/sae_weights.safetensors run2/sae/sae_weights.safetensors; then
+    ok "the same run gives the same bytes"
+else
+    not_ok "the same run gives the same bytes"
+fi
+
+# ---- info ----
+expect "info of a model" 0 '' info model
+expect "info of a dictionary" 0 '' info run1/sae
+expect "info of a run" 0 '' info run1
+expect "info of an array" 0 '' info ids.npy
+expect "info --json" 0 '' info model --json
+expect "info of nothing" 1 'nothing' info nothing

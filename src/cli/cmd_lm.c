@@ -174,7 +174,7 @@ const command command_lm = {
     .summary = "loss, perplexity and speed of the language model itself",
     .details = "Text is packed into sequences of --ctx tokens that begin with the separator; every token but the\n"
                "first of a sequence is predicted. Ids are run as they are.",
-    .examples = "sae lm smollm2 --text data/text/books-train.jsonl.zst --tokens 50k\n"
+    .examples = "sae lm smollm2 --text data/text/books.train.jsonl.zst --tokens 50k\n"
                 "sae lm smollm2 --ids ids.npy --nll losses.npy\n",
     .min_operands = 1,
     .max_operands = 1,
