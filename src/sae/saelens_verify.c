@@ -131,12 +131,13 @@ static double code_error(const sae_dict *dict, const probe *a, const probe *b, i
     }
 }
 
-/* What rounding can do to a code of row i: a float32 dot product is exact to some 1e-6 of the product of the norms. */
+/* What rounding can do to a code of a row: a float32 dot product is exact to some 1e-6 of the product of the norms. */
 static double code_bound(const sae_dict *dict, const float *row, double encoder_norm)
 {
     int64_t d = dict->config.d_in;
+    double bias = longest_row(dict->weights.b_enc, dict->config.d_sae, 1);
 
-    return 3e-6 * ((norm_of(row, d) + norm_of(dict->weights.b_dec, d)) * encoder_norm + 1);
+    return 3e-6 * ((norm_of(row, d) + norm_of(dict->weights.b_dec, d)) * encoder_norm + bias);
 }
 
 /* The same for an entry of its reconstruction: the codes' errors are independent, and the sum rounds. */
