@@ -3,7 +3,6 @@
  * the separator, the splits part the documents, and seeking gives what reading on would have given.
  */
 #include "text/corpus.h"
-#include "text/tokenizer.h"
 #include "text_fixture.h"
 
 #include <fcntl.h>
@@ -12,13 +11,6 @@
 
 static const char smollm2[] = "data/tokenizers/smollm2-vocab.gguf";
 enum { ROOM = 1 << 16 }; /* tokens of the longest stream that a test reads */
-
-static sae_tokenizer *open_tokenizer(void)
-{
-    sae_tokenizer *tok = NULL;
-    OK(sae_tokenizer_open(&tok, smollm2, &err));
-    return tok;
-}
 
 static sae_text *open_text(const sae_tokenizer *tok, const char *path, const sae_text_options *options)
 {
@@ -145,7 +137,7 @@ static const struct {
 START_TEST(test_packing_keeps_every_token_in_order)
 {
     static token_stream got, expected;
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = random_documents(1, 150);
     int64_t ctx = packings[_i].ctx;
     int32_t separator = packings[_i].separator < 0 ? 0 : packings[_i].separator;
@@ -167,7 +159,7 @@ END_TEST
 START_TEST(test_several_files_and_repeat)
 {
     static token_stream got, expected;
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *first = random_documents(2, 9), *second = random_documents(3, 8), *all = json_array();
     const char *paths[] = {write_documents("one.jsonl", first), write_documents("two.jsonl", second)};
     sae_text_options options = sae_text_defaults();
@@ -203,7 +195,7 @@ END_TEST
 
 START_TEST(test_defaults)
 {
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = random_documents(4, 30);
     const char *path = write_documents("defaults.jsonl", documents);
     sae_text *text = open_text(tok, path, NULL);
@@ -248,7 +240,7 @@ static void count_documents(int *counts, const sae_tokenizer *tok, const char *p
 START_TEST(test_splits_part_the_documents)
 {
     static int all[2000], train[2000], held[2000], fewer[2000];
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = json_array();
     int n_held = 0, n_fewer = 0, n = 0;
     const char *path;
@@ -296,7 +288,7 @@ START_TEST(test_seeking_is_reading_on)
     enum { CTX = 40, MOST = 400 };
     static int32_t ids[MOST][CTX];
     static uint8_t mask[MOST][CTX];
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = random_documents(5, 60);
     const char *path = write_documents("seek.jsonl", documents);
     rng r = rng_seed(6, 0);
@@ -350,7 +342,7 @@ END_TEST
 
 START_TEST(test_hash_tells_texts_and_options_apart)
 {
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = random_documents(7, 60);
     const char *paths[2];
     sae_text_options options[] = {sae_text_defaults(), sae_text_defaults(), sae_text_defaults(),
@@ -531,7 +523,7 @@ START_TEST(test_wrong_files)
 {
     const char *path = wrong_files[_i].content ? scratch_text(wrong_files[_i].name, wrong_files[_i].content)
                                                : scratch_path(wrong_files[_i].name);
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     sae_error error = {0};
     sae_text *text = NULL;
     int32_t ids[256];
@@ -569,7 +561,7 @@ static const struct {
 START_TEST(test_wrong_options)
 {
     const char *path = scratch_text("a.txt", "x");
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     sae_text *text = NULL;
 
     FAILS(sae_text_open(&text, tok, &path, 1, &wrong_options[_i].options, &err), SAE_RANGE, wrong_options[_i].message);
@@ -584,7 +576,7 @@ START_TEST(test_what_cannot_be_done)
 {
     const char *const two[] = {"-", "-"}, *path = scratch_text("a.txt", "\n\n");
     sae_text_options repeat = {.separator = -1, .repeat = true, .ctx = 4};
-    sae_tokenizer *tok = open_tokenizer(), *small = NULL;
+    sae_tokenizer *tok = open_tokenizer(smollm2), *small = NULL;
     sae_text *text = NULL;
     int32_t ids[400];
     uint8_t mask[400];
@@ -620,7 +612,7 @@ START_TEST(test_a_line_without_end_is_refused)
 {
     size_t size = ((size_t)64 << 20) + 2;
     char *line = malloc(size);
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     int32_t ids[256];
     uint8_t mask[256];
     sae_text *text;
@@ -639,7 +631,7 @@ END_TEST
 
 START_TEST(test_every_allocation_may_fail)
 {
-    sae_tokenizer *tok = open_tokenizer();
+    sae_tokenizer *tok = open_tokenizer(smollm2);
     json_t *documents = random_documents(8, 40);
     const char *paths[] = {write_documents("memory.jsonl", documents), scratch_text("memory.txt", "some words\n")};
     sae_text_options options = {.ctx = 8, .separator = -1, .repeat = true};

@@ -2,6 +2,7 @@
 #ifndef SAE_TESTS_TEXT_FIXTURE_H
 #define SAE_TESTS_TEXT_FIXTURE_H
 
+#include "text/tokenizer.h"
 #include "io/io.h"
 
 #include <check.h>
@@ -130,6 +131,37 @@ static inline json_t *small_tokenizer(json_t *added, json_t *normalizer, json_t 
                      pre_tokenizer ? pre_tokenizer
                                    : json_pack("{s:s, s:b}", "type", "ByteLevel", "add_prefix_space", 0),
                      "model", "type", "BPE", "vocab", vocabulary, "merges", "a b", "ab", "c", "\xc4\xa0 a");
+}
+
+/* ---- Tokenizers ------------------------------------------------------------------------------------------------ */
+
+static inline sae_tokenizer *open_tokenizer(const char *path)
+{
+    sae_tokenizer *tok = NULL;
+    OK(sae_tokenizer_open(&tok, path, &err));
+    return tok;
+}
+
+static inline void show_ids(char *out, size_t size, const int32_t *ids, size_t n)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < n && used + 16 < size; i++) used += (size_t)snprintf(out + used, size - used, "%d ", ids[i]);
+}
+
+static inline void expect_ids(const sae_tokenizer *tok, const char *text, size_t bytes, bool special,
+                              const int32_t *expected, size_t n)
+{
+    char got[2000], wanted[2000];
+    int32_t *ids;
+    size_t n_ids;
+
+    OK(sae_tokenizer_encode(tok, text, bytes, special, &ids, &n_ids, &err));
+    show_ids(got, sizeof got, ids, n_ids);
+    show_ids(wanted, sizeof wanted, expected, n);
+    ck_assert_msg(n_ids == n && memcmp(ids, expected, n * sizeof *ids) == 0, "\"%.*s\": got %s, expected %s",
+                  (int)bytes, text, got, wanted);
+    free(ids);
 }
 
 #endif

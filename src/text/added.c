@@ -147,8 +147,7 @@ bool added_set_find(const added_set *set, const char *text, size_t size, size_t 
             i = end - 1;
             continue;
         }
-        while (t->lstrip && start > from && is_space(character_before(text, start, &n)) && start - n >= from)
-            start -= n;
+        while (t->lstrip && is_space(character_before(text, start, &n)) && start - n >= from) start -= n;
         while (t->rstrip && is_space(character_after(text + end, size - end, &n))) end += n;
         *match = (added_match){.start = start, .end = end, .id = t->id};
         return true;
