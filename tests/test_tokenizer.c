@@ -629,13 +629,30 @@ START_TEST(test_the_longest_added_token_wins)
 }
 END_TEST
 
+START_TEST(test_added_tokens_before_and_after_normalisation)
+{
+    json_t *added = json_pack("[{s:i, s:s, s:b}, {s:i, s:s, s:b}]", "id", 300, "content", "<\xc3\xa9>", "normalized", 1,
+                              "id", 301, "content", "<\xc3\xb1>", "normalized", 0);
+    json_t *nfc = json_pack("{s:s}", "type", "NFC");
+    sae_tokenizer *tok = open_tokenizer(scratch_json("nfc.json", small_tokenizer(added, nfc, NULL)));
+
+    expect_ids(tok, "<e\xcc\x81>", 5, true, (int32_t[]){300}, 1); /* found in what NFC made of the text, */
+    expect_ids(tok, "<n\xcc\x83>", 5, true, (int32_t[]){'<', 0xc3, 0xb1, '>'}, 4); /* not found there */
+    expect_ids(tok, "<\xc3\xb1><\xc3\xa9>", 8, true, (int32_t[]){301, 300}, 2);
+    sae_tokenizer_free(tok);
+    scratch_remove();
+}
+END_TEST
+
 START_TEST(test_bos_and_eos_from_tokenizer_config)
 {
     json_t *added = json_pack("[{s:i, s:s, s:b}, {s:i, s:s, s:b}]", "id", 300, "content", "<s>", "special", 1, "id",
                               301, "content", "</s>", "special", 1);
     sae_tokenizer *tok;
 
-    scratch_json("tokenizer.json", small_tokenizer(added, NULL, NULL));
+    json_t *config = small_tokenizer(added, NULL, NULL);
+    json_object_set_new(json_object_get(json_object_get(config, "model"), "vocab"), "<|endoftext|>", json_integer(259));
+    scratch_json("tokenizer.json", config); /* an <|endoftext|> that is not special is no separator */
     scratch_text("tokenizer_config.json", "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"</s>\"}");
     tok = open_tokenizer(scratch_folder());
     ck_assert_int_eq(sae_tokenizer_get_info(tok).bos, 300);
@@ -673,6 +690,7 @@ int main(void)
     tcase_add_loop_test(laws, test_words_by_tokenizer_json, 0, COUNT(json_cuts));
     tcase_add_loop_test(laws, test_added_tokens, 0, COUNT(added_cases));
     tcase_add_test(laws, test_the_longest_added_token_wins);
+    tcase_add_test(laws, test_added_tokens_before_and_after_normalisation);
     tcase_add_test(laws, test_bos_and_eos_from_tokenizer_config);
     suite_add_tcase(suite, laws);
     SRunner *runner = srunner_create(suite);

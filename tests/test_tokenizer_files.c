@@ -225,6 +225,44 @@ START_TEST(test_small_gguf)
 }
 END_TEST
 
+/* Damaged anywhere, a file is refused or read, but never read past. */
+START_TEST(test_damaged_files)
+{
+    json_t *added = json_pack("[{s:i, s:s, s:b}]", "id", 300, "content", "<x>", "special", 1);
+    const char *paths[] = {write_gguf(NULL), scratch_json("damaged.json", small_tokenizer(added, NULL, NULL))};
+    const char *path = paths[_i];
+    rng r = rng_seed(12, (uint64_t)_i);
+    char *good, *bad;
+    size_t size;
+    int refused = 0;
+
+    OK(file_read_all(path, 1 << 20, &good, &size, &err));
+    bad = malloc(size);
+    for (int round = 0; round < 150; round++) {
+        sae_error error = {0};
+        sae_tokenizer *tok = NULL;
+        size_t n = round % 5 ? size : rng_below(&r, size);
+        memcpy(bad, good, size);
+        for (uint64_t k = 1 + rng_below(&r, 3); k > 0; k--) bad[rng_below(&r, size)] = (char)rng_below(&r, 256);
+        if (sae_tokenizer_open(&tok, scratch_write(_i ? "bad.json" : "bad.gguf", bad, n), &error) == SAE_OK) {
+            int32_t *ids;
+            size_t n_ids;
+            OK(sae_tokenizer_encode(tok, good, size, true, &ids, &n_ids, &err));
+            free(ids);
+        } else {
+            ck_assert(error.message[0]);
+            refused++;
+        }
+        sae_tokenizer_free(tok);
+    }
+    ck_assert_int_gt(refused, 30);
+    free(bad);
+    mem_free(good);
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
 /* ---- Memory --------------------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_every_allocation_may_fail)
@@ -276,6 +314,7 @@ int main(void)
     tcase_add_test(wrong, test_paths_that_are_no_tokenizer);
     tcase_add_loop_test(wrong, test_wrong_gguf, 0, COUNT(wrong_gguf));
     tcase_add_test(wrong, test_small_gguf);
+    tcase_add_loop_test(wrong, test_damaged_files, 0, 2);
     tcase_add_test(wrong, test_every_allocation_may_fail);
     suite_add_tcase(suite, wrong);
     SRunner *runner = srunner_create(suite);

@@ -109,9 +109,7 @@ static inline json_t *read_lines(const char *path)
 /* A tokenizer.json with the 256 bytes as ids 0 .. 255, "ab" 256, "abc" 257, " a" 258, and the given members. */
 static inline json_t *small_tokenizer(json_t *added, json_t *normalizer, json_t *pre_tokenizer)
 {
-    static const char *const pieces[] = {"ab", "abc",
-                                         "\xc4\xa0"
-                                         "a"};
+    static const char *const pieces[] = {"ab", "abc", "\xc4\xa0\x61"};
     json_t *vocabulary = json_object();
     int code = 0x100;
 
