@@ -256,7 +256,7 @@ START_TEST(test_smollm2)
     snprintf(name, sizeof name, "%s.nll", texts[_i]);
     float *nll = read_floats(g.st, name, &n);
     double e = largest_difference(o.nll, nll, o.n_nll);
-    ck_assert_msg(e < 2e-4, "%s: error %g", name, e); /* observed 3.9e-5; required 1e-3 */
+    ck_assert_msg(e < 2e-4, "%s: error %g", name, e); /* observed 4.8e-5; required 1e-3 */
     free(nll);
     free_outcome(&o);
     sae_model_free(m);
@@ -298,7 +298,7 @@ START_TEST(test_a_batch_is_its_sequences)
     one.ids = g.ids + g.n_ctx, one.n_seq = 1;
     outcome alone = run_all(m, &one);
     double e = row_error(alone.logits, both.logits + alone.n * alone.vocab, alone.n, alone.vocab);
-    ck_assert_msg(e < 1e-5, "error %g", e); /* observed 2e-6: products of another height may be split otherwise */
+    ck_assert_msg(e < 1e-5, "error %g", e); /* observed 0; products of another height may be split otherwise */
     free_outcome(&both), free_outcome(&alone);
     sae_model_free(m);
     close_golden(&g);
@@ -463,7 +463,7 @@ START_TEST(test_losses_are_those_of_the_logits)
             double expected = log(sum) - (double)x[g.ids[s * g.n_ctx + t + 1]];
             worst = fmax(worst, fabs(expected - (double)o.nll[s * (g.n_ctx - 1) + t]));
         }
-    ck_assert_msg(worst < 1e-5, "error %g", worst); /* observed 1e-6 */
+    ck_assert_msg(worst < 1e-5, "error %g", worst); /* observed 8e-7 */
     succeed(sae_model_run(m, &(sae_run){.ids = g.ids, .n_seq = g.n_seq, .n_ctx = g.n_ctx, .nll = nll}, &err));
     ck_assert(same_bits(nll, o.nll, o.n_nll)); /* without logits asked for */
     free(nll);
@@ -490,7 +490,7 @@ START_TEST(test_unembed)
     succeed(sae_model_unembed(m, rows, 3, false, sum, &err));
     for (int64_t v = 0; v < o.vocab; v++)
         worst = fmax(worst, fabs((double)sum[v] + (double)sum[o.vocab + v] - (double)sum[2 * o.vocab + v]));
-    ck_assert_msg(worst < 1e-4, "error %g", worst); /* observed 4e-6 */
+    ck_assert_msg(worst < 1e-4, "error %g", worst); /* observed 6e-6 */
     memset(rows, 0, (size_t)o.d * sizeof *rows);
     succeed(sae_model_unembed(m, rows, 1, false, sum, &err));
     for (int64_t v = 0; v < o.vocab; v++) ck_assert(sum[v] == 0);

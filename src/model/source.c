@@ -170,13 +170,25 @@ done:
 
 /* ---- Either -------------------------------------------------------------------------------------------------------------- */
 
-static bool has_config(const char *folder)
+/* The path that is really opened: a folder with config.json itself, of another the one GGUF file in it. */
+static sae_status resolve(const char *path, char **out, sae_error *err)
 {
-    char *config = path_join(folder, "config.json", NULL);
-    bool found = config && file_exists(config);
+    sae_status status = SAE_OK;
+    char *config = NULL;
 
+    if (file_is_folder(path)) {
+        config = path_join(path, "config.json", err);
+        if (!config) return SAE_NOMEM;
+        if (!file_exists(config)) {
+            SAE_TRY(gguf_in_folder(path, out, err));
+            goto done;
+        }
+    }
+    *out = mem_strdup(path, err);
+    if (!*out) status = SAE_NOMEM;
+done:
     mem_free(config);
-    return found;
+    return status;
 }
 
 sae_status source_open(source *out, const char *path, sae_error *err)
@@ -184,18 +196,7 @@ sae_status source_open(source *out, const char *path, sae_error *err)
     sae_status status = SAE_OK;
     source s = {0};
 
-    if (file_is_folder(path)) {
-        if (has_config(path))
-            s.path = mem_strdup(path, err);
-        else
-            SAE_TRY(gguf_in_folder(path, &s.path, err));
-    } else {
-        s.path = mem_strdup(path, err);
-    }
-    if (!s.path) {
-        status = SAE_NOMEM;
-        goto done;
-    }
+    SAE_TRY(resolve(path, &s.path, err));
     if (file_is_folder(s.path))
         SAE_TRY(open_folder(&s, err));
     else if (!file_exists(s.path))
