@@ -1,0 +1,63 @@
+/* cmd_eval.c - `sae eval`: the core measures of a dictionary on held-out text. */
+#include "cli/held_out.h"
+#include "eval/core.h"
+#include "report/report.h"
+
+static const option_row options[] = {
+    HELD_OUT_ROWS("20480"), {"ce-tokens", OPTION_COUNT, "N", "how many of them each loss is measured on", "8192"},
+    OPTION_SEED_ROW("0"),   OPTION_OUT_ROW("FILE"),
+    OPTION_FORCE_ROW,       OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+static sae_status write_result(const args *a, const sae_result *result, sae_error *err)
+{
+    const char *out = args_text(a, "out");
+
+    if (!out) return SAE_OK;
+    if (file_exists(out) && !args_flag(a, "force"))
+        return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
+    return sae_result_write(result, out, err);
+}
+
+static sae_status run(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *const *operands;
+    held_out h = {0};
+    sae_result *result = NULL;
+    progress_line line = {0};
+    sae_progress progress = progress_begin(&line, a);
+    eval_options how = {.ce_tokens = args_int(a, "ce-tokens", 0), .seed = (uint64_t)args_int(a, "seed", 0)};
+
+    args_operands(a, &operands);
+    SAE_TRY(held_out_open(&h, a, operands[0], &progress, err));
+    SAE_TRY(core_run(&result, &h.rows, h.dict, &how, &progress, err));
+    progress_end(&line);
+    SAE_TRY(write_result(a, result, err));
+    if (args_flag(a, "json"))
+        print_json(result_json(result));
+    else
+        SAE_TRY(report_print(stdout, result, err));
+done:
+    progress_end(&line);
+    sae_result_free(result);
+    held_out_close(&h);
+    return status;
+}
+
+const command command_eval = {
+    .name = "eval",
+    .arguments = "DICT",
+    .summary = "core measures of a dictionary on held-out text",
+    .details = "L0, FVU and explained variance, cosine, dead and dense latents, and the model's loss with the\n"
+               "reconstruction in place of the site's rows, against the clean model and zero ablation. Position 0,\n"
+               "special tokens and rows of over --max-norm times the median norm are neither changed nor scored.\n"
+               "DICT is a SAELens folder: cfg.json and sae_weights.safetensors.",
+    .examples = "sae eval runs/demo/scaffold/sae --model smollm2 --text books.jsonl.zst\n"
+                "sae eval my_sae --model gpt2/ --site blocks.8.hook_resid_pre --text t.txt --split all --json\n",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = options,
+    .run = run,
+};
