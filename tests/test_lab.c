@@ -1,10 +1,8 @@
 /* test_lab.c - the comparison: the scaffold's map, and the whole command on a tiny model. */
 #include "lab/scaffold.h"
+#include "text_fixture.h"
 
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ---- The scaffold's map ------------------------------------------------------------------------------------------------- */
 
@@ -143,18 +141,300 @@ START_TEST(test_map_projector_and_zero)
 }
 END_TEST
 
+/* ---- The whole command, on a tiny random model with a made-up tokenizer and text --------------------------------------- */
+
+static void copy_file(const char *from, const char *name)
+{
+    char *text = NULL;
+    size_t bytes;
+
+    OK(file_read_all(from, (size_t)1 << 20, &text, &bytes, &err));
+    scratch_write(name, text, bytes);
+    mem_free(text);
+}
+
+/* The printable characters of ASCII, space and line end, and a separator: 97 of the model's 128 ids. */
+static void write_tokenizer(void)
+{
+    json_t *vocabulary = json_object();
+    int id = 1;
+
+    for (char c = 0x21; c <= 0x7e; c++) json_object_set_new(vocabulary, (char[2]){c, 0}, json_integer(id++));
+    json_object_set_new(vocabulary, "\xc4\xa0", json_integer(id++)); /* space */
+    json_object_set_new(vocabulary, "\xc4\x8a", json_integer(id));   /* line end */
+    scratch_json("model/tokenizer.json",
+                 json_pack("{s:[{s:i, s:s, s:b, s:b, s:b, s:b, s:b}], s:n, s:{s:s, s:b}, s:{s:s, s:o, s:[]}}",
+                           "added_tokens", "id", 0, "content", "<|endoftext|>", "special", 1, "lstrip", 0, "rstrip", 0,
+                           "single_word", 0, "normalized", 0, "normalizer", "pre_tokenizer", "type", "ByteLevel",
+                           "add_prefix_space", 0, "model", "type", "BPE", "vocab", vocabulary, "merges"));
+}
+
+static void write_text(void)
+{
+    static const char *const words[] = {"the",  "sea", "was",   "calm", "and",   "a",
+                                        "ship", "of",  "glass", "sank", "slowly"};
+    static char text[1 << 18];
+    rng r = rng_seed(91, 0);
+    size_t at = 0;
+
+    for (int line = 0; line < 400; line++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "{\"text\": \"%d:", line);
+        for (int w = 0; w < 40; w++)
+            at += (size_t)snprintf(text + at, sizeof text - at, " %s", words[rng_below(&r, 11)]);
+        at += (size_t)snprintf(text + at, sizeof text - at, "\"}\n");
+    }
+    scratch_text("text.jsonl", text);
+}
+
+static void write_model(void)
+{
+    OK(folder_make(scratch_path("model"), &err));
+    copy_file("data/golden/models/llama_gqa_tied/config.json", "model/config.json");
+    copy_file("data/golden/models/llama_gqa_tied/model.safetensors", "model/model.safetensors");
+    write_tokenizer();
+    write_text();
+}
+
+static const char *text_paths[1];
+
+static scaffold_options small_run(const char *out)
+{
+    static char model[160], text[160], folder[4][160];
+    static int next;
+    char *here = folder[next++ % 4];
+
+    snprintf(model, sizeof model, "%s", scratch_path("model"));
+    snprintf(text, sizeof text, "%s", scratch_path("text.jsonl"));
+    snprintf(here, sizeof folder[0], "%s", scratch_path(out));
+    text_paths[0] = text;
+    return (scaffold_options){.out = here,
+                              .model = model,
+                              .model_name = "tiny",
+                              .site = "blocks.1.hook_resid_post",
+                              .texts = text_paths,
+                              .n_texts = 1,
+                              .separator = -1,
+                              .ctx = 32,
+                              .tokens = 4096,
+                              .rows = 16384,
+                              .held_out_tokens = 1024,
+                              .ce_tokens = 512,
+                              .width = 64,
+                              .k = 4,
+                              .rank = 2,
+                              .batch = 128,
+                              .cards = 3};
+}
+
+static json_t *read_json(const char *out, const char *name)
+{
+    char path[200];
+    json_t *value = NULL;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(json_read_file(&value, path, &err));
+    return value;
+}
+
+static uint64_t hash_of(const char *out, const char *name)
+{
+    char path[200];
+    uint64_t hash = 0;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(file_hash(path, &hash, &err));
+    return hash;
+}
+
+static const char *const kept_files[] = {"results/summary.json",
+                                         "results/density.json",
+                                         "results/removal.json",
+                                         "results/structure.json",
+                                         "results/cards.json",
+                                         "results/training.json",
+                                         "results/baseline.json",
+                                         "results/scaffold.json",
+                                         "report.html",
+                                         "log.jsonl",
+                                         "baseline/sae/sae_weights.safetensors",
+                                         "scaffold/sae/sae_weights.safetensors"};
+enum { KEPT_FILES = sizeof kept_files / sizeof *kept_files };
+
+/* The same command twice gives the same bytes; the second uses the first one's rows; without force it changes nothing. */
+START_TEST(test_same_command_same_bytes)
+{
+    sae_result *summary = NULL;
+    uint64_t hash[KEPT_FILES];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    for (int i = 0; i < KEPT_FILES; i++) hash[i] = hash_of(o.out, kept_files[i]);
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_EXISTS, "--force");
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_uint_eq(hash[i], hash_of(o.out, kept_files[i]));
+    o.force = true;
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    for (int i = 0; i < KEPT_FILES; i++)
+        ck_assert_msg(hash[i] == hash_of(o.out, kept_files[i]), "%s differs", kept_files[i]);
+    json_t *run = read_json(o.out, "run.json");
+    ck_assert(json_is_true(json_object_get(json_object_get(run, "cost"), "rows_reused")));
+    ck_assert_int_eq(json_integer_value(json_object_get(run, "distinct_rows")), 4096);
+    json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+/* A store of other rows is not used: another site, other rows. */
+START_TEST(test_other_inputs_other_rows)
+{
+    sae_result *summary = NULL;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    o.force = true;
+    o.site = "blocks.0.hook_resid_post";
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    json_t *run = read_json(o.out, "run.json");
+    ck_assert(json_is_false(json_object_get(json_object_get(run, "cost"), "rows_reused")));
+    json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+/* W_up starts at 0, so the first step of both arms is one and the same; later steps are not. The arms see the same rows. */
+START_TEST(test_arms_are_a_pair)
+{
+    sae_result *summary = NULL;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    json_t *log = read_lines(scratch_path("run/log.jsonl"));
+    size_t n = json_array_size(log);
+    ck_assert_uint_eq(n % 2, 0);
+    ck_assert_uint_gt(n, 20);
+    const json_t *first = json_array_get(log, 0), *second = json_array_get(log, 1), *last = json_array_get(log, n - 1);
+    ck_assert_str_eq(json_string_value(json_object_get(first, "dict")), "baseline");
+    ck_assert_str_eq(json_string_value(json_object_get(second, "dict")), "scaffold");
+    ck_assert_double_eq(json_real_value(json_object_get(first, "loss")),
+                        json_real_value(json_object_get(second, "loss")));
+    ck_assert_double_ne(json_real_value(json_object_get(last, "loss")),
+                        json_real_value(json_object_get(json_array_get(log, n - 2), "loss")));
+    ck_assert_int_eq(json_integer_value(json_object_get(last, "rows")), 16384);
+    json_decref(log);
+    scratch_remove();
+}
+END_TEST
+
+static int stop_at_once(void *user, const char *what, double done, double total)
+{
+    (void)what, (void)done, (void)total;
+    return --*(int *)user <= 0;
+}
+
+/* Stopped at several places: CANCELLED, no run.json, and the same folder can be used again without force. */
+START_TEST(test_stopped)
+{
+    sae_result *summary = NULL;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    for (int after = 1; after < 200; after = after * 3 + 1) {
+        int left = after;
+        sae_progress progress = {stop_at_once, &left};
+        FAILS(scaffold_run(&summary, &o, &progress, &err), SAE_CANCELLED, "");
+        ck_assert(!file_exists(scratch_path("run/run.json")));
+    }
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
+static const struct {
+    const char *what, *says;
+    sae_status code;
+} wrong[] = {{"rank", "rank 32", SAE_RANGE},      {"k", "k 65", SAE_RANGE},    {"rows", "one batch", SAE_RANGE},
+             {"site", "blocks.9", SAE_RANGE},     {"text", "no-such", SAE_IO}, {"model", "no-such", SAE_IO},
+             {"tokens", "two batches", SAE_RANGE}};
+
+START_TEST(test_wrong_options)
+{
+    sae_result *summary = NULL;
+    sae_error err = {0};
+    const char *missing[1] = {"no-such.jsonl"};
+
+    write_model();
+    scaffold_options o = small_run("run");
+    if (strcmp(wrong[_i].what, "rank") == 0) o.rank = 32;
+    if (strcmp(wrong[_i].what, "k") == 0) o.k = 65;
+    if (strcmp(wrong[_i].what, "rows") == 0) o.rows = 100;
+    if (strcmp(wrong[_i].what, "site") == 0) o.site = "blocks.9.hook_resid_post";
+    if (strcmp(wrong[_i].what, "text") == 0) o.texts = missing;
+    if (strcmp(wrong[_i].what, "model") == 0) o.model = "no-such";
+    if (strcmp(wrong[_i].what, "tokens") == 0) o.tokens = 200;
+    ck_assert_int_ne(scaffold_run(&summary, &o, NULL, &err), SAE_OK);
+    ck_assert_msg(err.code == wrong[_i].code && strstr(err.message, wrong[_i].says), "%s: %s",
+                  sae_status_name(err.code), err.message);
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
+/* Allocations fail all along the way: NOMEM with a message, everything given back, no run.json. */
+START_TEST(test_allocation_failures)
+{
+    sae_result *summary = NULL;
+    sae_status status = SAE_NOMEM;
+    int failures = 0;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.force = true; /* a run that failed half-way is in the way of the next */
+    o.rows = 1024;
+    for (int64_t nth = 1; status != SAE_OK; nth += 1 + nth / 6) {
+        sae_error err = {0};
+        mem_fail_nth(nth);
+        status = scaffold_run(&summary, &o, NULL, &err);
+        mem_fail_nth(0);
+        if (status == SAE_OK) break;
+        failures++;
+        ck_assert_msg(status == SAE_NOMEM && err.message[0], "allocation %lld: %s: %s", (long long)nth,
+                      sae_status_name(status), err.message);
+        ck_assert(!file_exists(scratch_path("run/run.json")));
+        ck_assert_uint_eq(mem_in_use(), 0);
+    }
+    ck_assert_int_gt(failures, 20);
+    sae_result_free(summary);
+    scratch_remove();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lab");
-    TCase *tcase = tcase_create("map");
+    TCase *map = tcase_create("map"), *whole = tcase_create("whole");
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, test_map_directions);
-    tcase_add_test(tcase, test_map_gauge);
-    tcase_add_test(tcase, test_map_projector_and_zero);
-    suite_add_tcase(suite, tcase);
+    tcase_set_timeout(map, 60);
+    tcase_add_test(map, test_map_directions);
+    tcase_add_test(map, test_map_gauge);
+    tcase_add_test(map, test_map_projector_and_zero);
+    suite_add_tcase(suite, map);
+    tcase_set_timeout(whole, 300);
+    tcase_add_test(whole, test_same_command_same_bytes);
+    tcase_add_test(whole, test_other_inputs_other_rows);
+    tcase_add_test(whole, test_arms_are_a_pair);
+    tcase_add_test(whole, test_stopped);
+    tcase_add_loop_test(whole, test_wrong_options, 0, (int)(sizeof wrong / sizeof *wrong));
+    tcase_add_test(whole, test_allocation_failures);
+    suite_add_tcase(suite, whole);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

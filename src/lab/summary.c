@@ -8,7 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double LITTLE_HARM = 1.1; /* a ratio below this is called little */
+static const double LITTLE_HARM = 1.1;   /* a ratio below this is called little */
+static const double LITTLE_CHANGE = 0.1; /* of a count: what another seed might as well give */
 
 typedef struct claim {
     const char *name, *paper;
@@ -64,12 +65,14 @@ static sae_status dense_claim(const experiment *e, sae_result *r, sae_error *err
     if (base < TOO_FEW)
         snprintf(c.says, sizeof c.says,
                  "says little: the baseline has too few dense latents here for the claim to be tried");
+    else if (fabs(with / base - 1) < LITTLE_CHANGE)
+        snprintf(c.says, sizeof c.says, "about as many, as far as one seed can tell: against the paper");
     else if (with < base)
         snprintf(c.says, sizeof c.says, "fewer, as the paper says%s",
                  base - with > 2 * (double)e->map.rank ? ", and more than 2r, which re-housing alone would explain"
                                                        : "; at most 2r of them, which r signed codes can re-house");
     else
-        snprintf(c.says, sizeof c.says, "not fewer: against the paper");
+        snprintf(c.says, sizeof c.says, "more, not fewer: against the paper");
     return claim_row(r, &c, err);
 }
 
