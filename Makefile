@@ -47,7 +47,7 @@ $(BUILD)/libsae.a: $(LIB_OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/libsae.so: $(LIB_OBJ)
-	$(CC) -shared -Wl,-soname,$(SONAME) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/sae: $(CLI_OBJ) $(BUILD)/libsae.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
