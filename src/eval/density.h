@@ -6,7 +6,7 @@
 
 #include "eval/codes.h"
 
-/* "Dense" means firing on more than this share of tokens; the second is the field's usual one (method 2.13 E1). */
+/* "Dense" means firing on more than this share of tokens; the second is the field's usual one (docs/method.md 6). */
 enum { DENSITY_THRESHOLDS = 4, DENSITY_BINS = 24 };
 extern const double density_thresholds[DENSITY_THRESHOLDS]; /* 0.05, 0.1, 0.2, 0.3 */
 /* Histogram of log10 p from 1e-6 to 1 in bins of a quarter; smaller ones fall into the first bin. */

@@ -46,7 +46,7 @@ sae_status edit_zero(const void *user, const float *rows, int64_t n, int64_t d, 
 /* user: const double mean[d]. */
 sae_status edit_mean(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
 
-/* user: edit_space. x - (x - mean) P: method 2.11 R2 (mean NULL) and R3. */
+/* user: edit_space. x - (x - mean) P: docs/method.md 7 R2 (mean NULL) and R3. */
 typedef struct edit_space {
     const subspace *space;
     const double *mean;

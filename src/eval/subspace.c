@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const double basis_tolerance =
-    1e-6; /* method 2.10: singular values below this share of the largest are no direction */
+    1e-6; /* docs/method.md 7: singular values below this share of the largest are no direction */
 
 void subspace_free(subspace *s)
 {

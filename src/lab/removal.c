@@ -24,7 +24,7 @@ static sae_status ratio_of(const experiment *e, int which, interval *ratio, sae_
     return loss_ratio(ratio, &e->losses, which, LOSS_CLEAN, e->options.seed, err);
 }
 
-/* {scaffold, PCA} x {uncentred, centred}: whether a difference between the two is the mean (method 2.15). */
+/* {scaffold, PCA} x {uncentred, centred}: whether a difference between the two is the mean (docs/method.md 7). */
 sae_status removal_two_by_two(const experiment *e, sae_result *r, sae_error *err)
 {
     static const char *const columns[] = {"CE after / CE clean", "R2 uncentred", "R3 centred"};

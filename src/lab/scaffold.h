@@ -44,7 +44,7 @@ typedef struct stage_cost {
     double seconds;
 } stage_cost;
 
-/* The scaffold's map without its arbitrary choice of factors (method 2.10): W_down W_up = sum_i singular_i read_i^T
+/* The scaffold's map without its arbitrary choice of factors (docs/method.md 7): W_down W_up = sum_i singular_i read_i^T
  * write_i with orthonormal read and write directions, in the order of how strongly they speak: singular x spread. */
 typedef struct scaffold_map {
     int64_t d, rank;       /* rank: directions with a singular value over 1e-6 of the largest */
