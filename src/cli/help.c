@@ -12,7 +12,7 @@ void help_program(void)
            sae_version());
     printf("usage: sae COMMAND [OPTIONS]\n\n");
     for (int i = 0; i < command_count; i++)
-        if (command_table[i]) printf("  sae %-14s %s\n", command_table[i]->name, command_table[i]->summary);
+        printf("  sae %-14s %s\n", command_table[i]->name, command_table[i]->summary);
     printf("\n'sae COMMAND --help' shows its options with examples. 'sae --version' prints the version.\n"
            "Results go to standard output, everything else to standard error.\n"
            "Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 something missing on this machine.\n");
@@ -120,8 +120,7 @@ void help_man_page(void)
     printf(".SH COMMON OPTIONS\n");
     for (const option_row *row = common_options; row->name; row++) man_option(row);
     printf(".SH COMMANDS\n");
-    for (int i = 0; i < command_count; i++)
-        if (command_table[i]) man_command(command_table[i]);
+    for (int i = 0; i < command_count; i++) man_command(command_table[i]);
     printf(".SH ENVIRONMENT\n"
            ".TP\n.B SAE_ISA\ninstruction set of the kernels: scalar, avx2, avx512, avx512_bf16 (default: the best "
            "there is)\n"

@@ -11,7 +11,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
 
-#define COMMAND(name) extern const command command_##name __attribute__((weak));
+#define COMMAND(name) extern const command command_##name;
 #include "cli/commands.h"
 #undef COMMAND
 
@@ -38,7 +38,7 @@ static const command *find_command(int argc, char **argv, int *used)
 {
     for (*used = 1; *used <= 2 && *used <= argc; ++*used)
         for (int i = 0; i < command_count; i++)
-            if (command_table[i] && same_words(command_table[i]->name, *used, argv)) return command_table[i];
+            if (same_words(command_table[i]->name, *used, argv)) return command_table[i];
     return NULL;
 }
 
@@ -50,7 +50,6 @@ static int unknown_command(int argc, char **argv)
     bool family = false;
 
     for (int i = 0; i < command_count && n < 64; i++) {
-        if (!command_table[i]) continue;
         const char *name = command_table[i]->name;
         names[n++] = name;
         if (strncmp(name, argv[0], length) == 0 && name[length] == ' ') {
