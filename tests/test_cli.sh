@@ -262,3 +262,52 @@ expect "info of a run" 0 '' info run1
 expect "info of an array" 0 '' info ids.npy
 expect "info --json" 0 '' info model --json
 expect "info of nothing" 1 'nothing' info nothing
+
+# ---- eval, features, scaffold: on a tiny model that has a tokenizer of a few letters ----
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
+# $small is a list of options
+# shellcheck disable=SC2086
+expect "train, live" 0 '' train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --out live $small
+held="--model tiny --text letters.jsonl --split all --tokens 600 --ctx 32 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "eval" 0 '' eval live/sae $held --ce-tokens 300 --out eval.json
+    expect "eval does not overwrite" 1 'eval.json' eval live/sae $held --ce-tokens 300 --out eval.json
+    expect "eval --json" 0 '' eval live/sae $held --ce-tokens 300 --json
+    head -c 1 out | grep -q '{' || not_ok "eval --json prints an object"
+    expect "eval of a dictionary of another width" 1 'width 64' eval run1/sae $held --site resid_post.0
+    expect "eval of no dictionary" 1 'tiny' eval tiny $held
+    expect "features" 0 '' features live/sae $held --id 3,5
+    expect "features, a latent that is not there" 1 '64' features live/sae $held --id 64
+    expect "features, no --id" 2 '--id' features live/sae $held
+}
+head -c 2000 live/sae/sae_weights.safetensors >cut_weights
+cp -r live/sae cut && mv cut_weights cut/sae_weights.safetensors
+# shellcheck disable=SC2086
+expect "eval of a truncated dictionary" 1 'sae_weights.safetensors' eval cut $held
+sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --rank 2"
+# shellcheck disable=SC2086
+{
+    expect "scaffold" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    [ -s pair/report.html ] || not_ok "scaffold writes a report"
+    expect "scaffold does not overwrite" 1 'pair' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    cp -r pair/results first
+    expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair --force $sizes $small
+}
+different=
+for file in first/*.json; do
+    cmp -s "$file" "pair/results/${file#first/}" || different="$different $file"
+done
+if [ -z "$different" ]; then ok "scaffold gives the same numbers again"; else not_ok "scaffold gives the same numbers again" "$different"; fi
+expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
+expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
+unharmed "the whole"
