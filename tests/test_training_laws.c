@@ -1,0 +1,581 @@
+/*
+ * test_training_laws.c - what must hold of any run, without an oracle: exact selection, paired arms, resuming, scaling,
+ * hostile rows, failing memory. (T1, T2, T3, T4, T10 of the method's acceptance tests stand here under their names.)
+ */
+#include "io/io.h"
+#include "kernels/linalg.h"
+#include "sae/train.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- Small runs ------------------------------------------------------------------------------------------------------- */
+
+static sae_dict_config batchtopk(int64_t d, int64_t width, int64_t k, int64_t rank)
+{
+    return (sae_dict_config){.arch = SAE_BATCHTOPK, .d_in = d, .d_sae = width, .k = k, .rank = rank};
+}
+
+static sae_dict_config matryoshka(int64_t d, int64_t k, int64_t rank)
+{
+    sae_dict_config c = batchtopk(d, 64, k, rank);
+
+    c.arch = SAE_MATRYOSHKA;
+    c.n_groups = 3;
+    memcpy(c.groups, (int64_t[]){8, 16, 40}, sizeof(int64_t) * 3);
+    return c;
+}
+
+/* Latents die after few rows, so that AuxK works. */
+static sae_train_options short_recipe(int64_t batch, int64_t steps)
+{
+    sae_train_options o = sae_recipe_saebench(batch, steps);
+
+    o.lr = 3e-3;
+    o.dead_tokens = batch;
+    o.threshold_start_step = steps / 4;
+    return o;
+}
+
+static sae_trainer *create(const sae_dict_config *configs, int n, const sae_train_options *o)
+{
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+
+    ck_assert_msg(sae_trainer_create(&t, configs, n, o, &err) == SAE_OK, "%s", err.message);
+    return t;
+}
+
+/* Rows of step `step`: a few strong directions, a mean, noise. The same for the same step. */
+static void make_rows(float *rows, int64_t batch, int64_t d, int64_t step, double scale)
+{
+    rng r = rng_seed(11, (uint64_t)step);
+
+    for (int64_t b = 0; b < batch; b++) {
+        double strong = 2 * rng_normal(&r);
+        for (int64_t i = 0; i < d; i++)
+            rows[b * d + i] =
+                (float)(scale * (1.0 + strong * (double)((i % 3) - 1) + rng_normal(&r) * (rng_uniform(&r) < 0.3)));
+    }
+}
+
+static void steps(sae_trainer *t, int64_t until, double scale, sae_step_stats *last)
+{
+    int64_t batch = t->options.batch, d = t->learners[0].config.d_in;
+    float *rows = malloc((size_t)(batch * d) * sizeof *rows);
+    sae_step_stats *stats = calloc((size_t)t->n_dicts, sizeof *stats);
+    sae_error err = {0};
+
+    while (sae_trainer_steps_done(t) < until) {
+        make_rows(rows, batch, d, sae_trainer_steps_done(t), scale);
+        ck_assert_msg(sae_trainer_step(t, rows, stats, &err) == SAE_OK, "%s", err.message);
+    }
+    if (last) memcpy(last, stats, (size_t)t->n_dicts * sizeof *stats);
+    free(stats);
+    free(rows);
+}
+
+static void expect_equal_learners(const learner *a, const learner *b)
+{
+    for (int p = 0; p < N_PARAMS; p++) {
+        size_t bytes = (size_t)(a->p[p].rows * a->p[p].columns) * sizeof(float);
+        ck_assert_msg(memcmp(a->p[p].w, b->p[p].w, bytes) == 0, "%s differs", a->p[p].name);
+        ck_assert_msg(memcmp(a->p[p].m, b->p[p].m, bytes) == 0, "first moment of %s differs", a->p[p].name);
+        ck_assert_msg(memcmp(a->p[p].v, b->p[p].v, bytes) == 0, "second moment of %s differs", a->p[p].name);
+    }
+    ck_assert(memcmp(a->since_fired, b->since_fired, (size_t)a->config.d_sae * sizeof *a->since_fired) == 0);
+    ck_assert(a->threshold == b->threshold && a->cutoff == b->cutoff && a->input_scale == b->input_scale);
+}
+
+/* ---- Selection -------------------------------------------------------------------------------------------------------- */
+
+static int descending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* More rows and latents than a tile; in later steps the activations jump up and down, so that the cutoff of the step
+ * before lets too many or too few through. */
+START_TEST(test_selection_is_the_exact_batch_topk)
+{
+    enum { ROWS = 1100, D = 16, WIDTH = 4500, KEEP = 5 };
+    static const double scales[] = {1, 1, 1.02, 30, 30, 0.02, 1e-6, 1};
+    sae_dict_config c = batchtopk(D, WIDTH, KEEP, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 1000, WIDTH);
+    sae_trainer *t = create(&c, 1, &o);
+    float *rows = malloc(sizeof(float) * ROWS * D), *all = malloc(sizeof(float) * ROWS * WIDTH);
+    sae_error err = {0};
+
+    for (size_t step = 0; step < sizeof scales / sizeof *scales; step++) {
+        learner *l = &t->learners[0];
+        sae_step_stats stats;
+        step_sums sums = {0};
+        make_rows(rows, ROWS, D, (int64_t)step, scales[step]);
+        if (step == 0) ck_assert_int_eq(sae_trainer_step(t, rows, &stats, &err), SAE_OK); /* b_dec is set */
+        memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
+        ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+        select_kept(t, l, &sums);
+        ck_assert_int_eq(sums.n_kept, KEEP * ROWS);
+        double largest = 0;
+        for (int64_t b = 0; b < ROWS; b++)
+            for (int64_t j = 0; j < WIDTH; j++) {
+                float a = sae_ops_ref.dot(t->s.u + b * D, l->p[P_W_ENC].w + j * D, D) + l->p[P_B_ENC].w[j];
+                all[b * WIDTH + j] = a;
+                largest = fmax(largest, (double)a);
+            }
+        for (int64_t b = 0; b < ROWS; b++)
+            for (int64_t i = t->s.kept.row_start[b]; i < t->s.kept.row_start[b + 1]; i++) {
+                float a = all[b * WIDTH + t->s.kept.latent[i]];
+                ck_assert_msg(fabs((double)a - t->s.kept.value[i]) <= 2e-6 * largest,
+                              "a kept value is wrong"); /* 4e-7 */
+                if (i > t->s.kept.row_start[b]) ck_assert_int_lt(t->s.kept.latent[i - 1], t->s.kept.latent[i]);
+            }
+        qsort(all, (size_t)ROWS * WIDTH, sizeof *all, descending);
+        ck_assert_msg(fabs(sums.smallest - (double)all[KEEP * ROWS - 1]) <= 2e-6 * largest,
+                      "step %zu: smallest kept %.9g, the K-th largest is %.9g", step, sums.smallest,
+                      (double)all[KEEP * ROWS - 1]);
+    }
+    free(rows);
+    free(all);
+    sae_trainer_free(t);
+}
+END_TEST
+
+START_TEST(test_ties_keep_exactly_k)
+{
+    enum { ROWS = 64, D = 8, WIDTH = 40, KEEP = 4 };
+    sae_dict_config c = batchtopk(D, WIDTH, KEEP, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    sae_trainer *t = create(&c, 1, &o);
+    float rows[ROWS * D];
+    sae_step_stats s;
+    sae_error err = {0};
+
+    make_rows(rows, ROWS, D, 0, 1);
+    ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+    for (int b = 1; b < ROWS; b++) memcpy(rows + b * D, rows, D * sizeof(float)); /* every row the same */
+    ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+    ck_assert_double_eq(s.l0, KEEP);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* ---- Arms --------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_dictionaries_train_as_if_alone)
+{
+    sae_dict_config c[3] = {batchtopk(20, 64, 4, 0), matryoshka(20, 6, 3), batchtopk(20, 96, 8, 5)};
+    sae_train_options o = short_recipe(128, 40);
+    sae_trainer *together = create(c, 3, &o);
+
+    c[2].variant = SAE_P2;
+    sae_trainer_free(together);
+    together = create(c, 3, &o);
+    steps(together, 40, 1, NULL);
+    for (int i = 0; i < 3; i++) {
+        sae_trainer *alone = create(&c[i], 1, &o);
+        steps(alone, 40, 1, NULL);
+        expect_equal_learners(&together->learners[i], &alone->learners[0]);
+        sae_trainer_free(alone);
+    }
+    sae_trainer_free(together);
+}
+END_TEST
+
+/* T1, T2: a scaffold changes nothing in step 0, and nothing at all while W_up is held at 0. */
+START_TEST(test_zero_scaffold_is_the_baseline)
+{
+    sae_dict_config c[2] = {matryoshka(20, 6, 0), matryoshka(20, 6, 4)};
+    sae_train_options o = short_recipe(128, 60);
+    sae_step_stats s[2];
+
+    o.grad_clip = 0.0; /* W_up's own gradient would count in the norm */
+    sae_trainer *t = create(c, 2, &o);
+    for (int64_t n = 1; n <= 60; n++) {
+        steps(t, n, 1, s);
+        ck_assert_msg(s[0].loss == s[1].loss, "step %lld: %.17g and %.17g", (long long)n - 1, s[0].loss, s[1].loss);
+        param *up = &t->learners[1].p[P_W_UP];
+        memset(up->w, 0, (size_t)(up->rows * up->columns) * sizeof(float));
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* T3: with a silent dictionary the scaffold becomes the best linear map of its rank: PCA. */
+START_TEST(test_scaffold_alone_becomes_pca)
+{
+    enum { D = 16, R = 3, ROWS = 256, STEPS = 1500 };
+    sae_dict_config c = batchtopk(D, 4, 1, R);
+    sae_train_options o = sae_recipe_saebench(ROWS, STEPS);
+    sae_step_stats s;
+    sae_error err = {0};
+    double mean[D] = {0}, covariance[D * D] = {0}, values[D], vectors[D * D], total = 0, best = 0, fvu = 0;
+    float *rows = malloc(sizeof(float) * ROWS * D);
+
+    o.lr = 5e-3;
+    o.auxk_alpha = 0.0;
+    sae_trainer *t = create(&c, 1, &o);
+    for (int j = 0; j < 4; j++) t->learners[0].p[P_B_ENC].w[j] = -1e9f;
+    rng r = rng_seed(8, 8);
+    for (int b = 0; b < ROWS; b++) /* a spectrum that falls by half from one component to the next */
+        for (int i = 0; i < D; i++) rows[b * D + i] = (float)(2.0 + 4.0 * pow(0.7, i) * rng_normal(&r));
+    for (int n = 0; n < STEPS; n++) {
+        for (int j = 0; j < 4; j++) t->learners[0].p[P_B_ENC].w[j] = -1e9f;
+        ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+        fvu = s.fvu;
+    }
+    ck_assert_double_eq(s.l0, 0);
+    for (int b = 0; b < ROWS; b++)
+        for (int i = 0; i < D; i++) mean[i] += (double)rows[b * D + i] / ROWS;
+    for (int b = 0; b < ROWS; b++)
+        for (int i = 0; i < D; i++)
+            for (int j = 0; j < D; j++)
+                covariance[i * D + j] += ((double)rows[b * D + i] - mean[i]) * ((double)rows[b * D + j] - mean[j]);
+    ck_assert_int_eq(linalg_eigh(D, covariance, values, vectors, &err), SAE_OK);
+    for (int i = 0; i < D; i++) {
+        total += values[i];
+        best += i >= R ? values[i] : 0;
+    }
+    ck_assert_msg(fvu >= best / total - 1e-6 && fvu < 1.01 * best / total, "FVU %.6f, PCA's %.6f", fvu, best / total);
+    free(rows);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* T4: P2 with W_enc is P1 with W_enc' = (I - W_down W_up) W_enc, up to rounding. */
+START_TEST(test_p1_and_p2_have_the_same_functions)
+{
+    enum { N = 50, D = 24, WIDTH = 64, R = 3 };
+    sae_dict *dict[2] = {NULL, NULL};
+    sae_error err = {0};
+    float rows[N * D], recon[2][N * D], h[N * R], *value;
+    int64_t start[N + 1];
+    int32_t *latent;
+    rng r = rng_seed(3, 3);
+
+    for (int v = 0; v < 2; v++) {
+        sae_dict_config c = batchtopk(D, WIDTH, 4, R);
+        c.variant = v ? SAE_P2 : SAE_P1;
+        c.apply_b_dec_to_input = true;
+        ck_assert_int_eq(sae_dict_create(&dict[v], &c, &err), SAE_OK);
+    }
+    sae_weights p1 = sae_dict_weights(dict[0]), p2 = sae_dict_weights(dict[1]);
+    for (int i = 0; i < WIDTH * D; i++) p1.W_dec[i] = p2.W_dec[i] = p2.W_enc[i] = (float)(0.3 * rng_normal(&r));
+    for (int i = 0; i < R * D; i++) {
+        p1.W_down[i] = p2.W_down[i] = (float)(0.3 * rng_normal(&r));
+        p1.W_up[i] = p2.W_up[i] = (float)(0.3 * rng_normal(&r));
+    }
+    for (int i = 0; i < D; i++) p1.b_dec[i] = p2.b_dec[i] = (float)rng_normal(&r);
+    for (int i = 0; i < N * D; i++) rows[i] = (float)rng_normal(&r);
+    for (int j = 0; j < WIDTH; j++) {
+        p1.threshold[j] = p2.threshold[j] = 0.0f; /* relu: no jump that rounding could cross */
+        for (int i = 0; i < D; i++) p1.W_enc[j * D + i] = p2.W_enc[j * D + i];
+        for (int k = 0; k < R; k++) {
+            double up = 0;
+            for (int i = 0; i < D; i++) up += (double)p2.W_up[k * D + i] * p2.W_enc[j * D + i];
+            for (int i = 0; i < D; i++) p1.W_enc[j * D + i] -= (float)(up * (double)p2.W_down[k * D + i]);
+        }
+    }
+    for (int v = 0; v < 2; v++) {
+        ck_assert_int_eq(sae_dict_encode(dict[v], rows, N, start, &latent, &value, h, &err), SAE_OK);
+        ck_assert_int_eq(sae_dict_decode(dict[v], N, start, latent, value, h, recon[v], &err), SAE_OK);
+        free(latent);
+        free(value);
+        sae_dict_free(dict[v]);
+    }
+    for (int i = 0; i < N * D; i++)
+        ck_assert_double_le(fabs((double)recon[0][i] - recon[1][i]), 1e-5); /* observed 2e-6 */
+}
+END_TEST
+
+/* T10: rows in other units give the same dictionary in those units. 4 is a power of two: even the bits agree. */
+START_TEST(test_scale_of_rows_does_not_matter)
+{
+    sae_dict_config c = matryoshka(20, 6, 3);
+    sae_train_options o = short_recipe(128, 60);
+    sae_error err = {0};
+    sae_dict *dict[2];
+    float rows[32 * 20], h[32 * 3], *value[2];
+    int64_t start[2][33];
+    int32_t *latent[2];
+
+    for (int v = 0; v < 2; v++) {
+        sae_trainer *t = create(&c, 1, &o);
+        steps(t, 60, v ? 4 : 1, NULL);
+        ck_assert_msg(sae_trainer_export(t, 0, &dict[v], &err) == SAE_OK, "%s", err.message);
+        sae_trainer_free(t);
+        make_rows(rows, 32, 20, 1000, v ? 4 : 1);
+        ck_assert_int_eq(sae_dict_encode(dict[v], rows, 32, start[v], &latent[v], &value[v], h, &err), SAE_OK);
+        sae_dict_free(dict[v]);
+    }
+    ck_assert_int_gt(start[0][32], 32);
+    ck_assert(memcmp(start[0], start[1], sizeof start[0]) == 0);
+    for (int64_t i = 0; i < start[0][32]; i++) {
+        ck_assert_int_eq(latent[0][i], latent[1][i]);
+        ck_assert_double_le(fabs(4.0 * value[0][i] - value[1][i]), 1e-5 * fabs((double)value[1][i])); /* observed 0 */
+    }
+    for (int v = 0; v < 2; v++) {
+        free(latent[v]);
+        free(value[v]);
+    }
+}
+END_TEST
+
+/* ---- Stopping and going on ---------------------------------------------------------------------------------------------- */
+
+static char folder[64];
+
+static void make_folder(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/sae-test-laws-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void remove_folder(void) { folder_remove(folder, NULL); }
+
+START_TEST(test_resumed_run_has_the_same_bytes)
+{
+    sae_dict_config c[2] = {matryoshka(20, 6, 0), batchtopk(20, 96, 4, 3)};
+    sae_train_options o = short_recipe(128, 80);
+    sae_error err = {0};
+    int64_t rows_given = 0;
+
+    c[1].variant = SAE_P2;
+    sae_trainer *undisturbed = create(c, 2, &o), *stopped = create(c, 2, &o), *resumed = create(c, 2, &o);
+    sae_step_stats s[2];
+    steps(undisturbed, 80, 1, s);
+    ck_assert_int_gt(s[0].dead + s[1].dead, 0); /* AuxK was at work */
+    steps(stopped, 33, 1, NULL);
+    ck_assert_msg(sae_trainer_save(stopped, folder, 33 * 128, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_resume(resumed, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+    ck_assert_int_eq(rows_given, 33 * 128);
+    ck_assert_int_eq(sae_trainer_steps_done(resumed), 33);
+    steps(resumed, 80, 1, NULL);
+    for (int i = 0; i < 2; i++) expect_equal_learners(&undisturbed->learners[i], &resumed->learners[i]);
+    sae_trainer_free(undisturbed);
+    sae_trainer_free(stopped);
+    sae_trainer_free(resumed);
+}
+END_TEST
+
+/* The newest checkpoint is damaged: the one before is taken. All damaged, or of another run: a message. */
+START_TEST(test_damaged_checkpoint_is_passed_over)
+{
+    static const char *const files[] = {"state.json", "dict_0.safetensors"};
+    sae_dict_config c = batchtopk(20, 64, 4, 2), other = batchtopk(20, 64, 5, 2);
+    sae_train_options o = short_recipe(64, 40);
+    sae_trainer *t = create(&c, 1, &o), *again = create(&c, 1, &o), *foreign = create(&other, 1, &o);
+    int64_t rows_given = 0;
+
+    for (int64_t n = 10; n <= 30; n += 10) {
+        sae_error err = {0};
+        steps(t, n, 1, NULL);
+        ck_assert_int_eq(sae_trainer_save(t, folder, n * 64, &err), SAE_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        char path[160];
+        sae_error err = {0};
+        snprintf(path, sizeof path, "%s/checkpoints/%012d/%s", folder, 30 - 10 * i, files[i]);
+        FILE *f = fopen(path, "r+b");
+        ck_assert_ptr_nonnull(f);
+        fseek(f, -30, SEEK_END);
+        int byte = fgetc(f);
+        fseek(f, -30, SEEK_END);
+        fputc(byte ^ 1, f);
+        fclose(f);
+        ck_assert_msg(sae_trainer_resume(again, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+        ck_assert_int_eq(sae_trainer_steps_done(again), 20 - 10 * i);
+    }
+    sae_error err = {0};
+    ck_assert_int_eq(sae_trainer_resume(foreign, folder, &rows_given, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "\"k\""));
+    sae_trainer_free(t);
+    sae_trainer_free(again);
+    sae_trainer_free(foreign);
+}
+END_TEST
+
+/* ---- Bad rows, missing memory, wrong options ------------------------------------------------------------------------------ */
+
+START_TEST(test_bad_rows_are_a_message)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 1e38f};
+    sae_dict_config c = batchtopk(8, 32, 4, 2);
+    sae_train_options o = short_recipe(16, 40);
+    float rows[16 * 8];
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        for (int64_t first = 0; first < 3; first += 2) {
+            sae_trainer *t = create(&c, 1, &o);
+            sae_error err = {0};
+            steps(t, first, 1, NULL);
+            make_rows(rows, 16, 8, 0, 1);
+            rows[37] = bad[i];
+            ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &err), SAE_NUMERIC);
+            sae_trainer_free(t);
+        }
+    sae_trainer *t = create(&c, 1, &o);
+    sae_error err = {0};
+    memset(rows, 0, sizeof rows);
+    for (int n = 0; n < 3; n++) ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &err), SAE_OK); /* nothing to learn */
+    sae_trainer_free(t);
+}
+END_TEST
+
+START_TEST(test_no_threshold_no_export)
+{
+    sae_dict_config c = batchtopk(8, 32, 4, 0);
+    sae_train_options o = short_recipe(16, 40);
+    sae_trainer *t = create(&c, 1, &o);
+    sae_dict *dict = NULL;
+    sae_error err = {0};
+
+    steps(t, 5, 1, NULL);
+    ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_STATE);
+    ck_assert_ptr_null(dict);
+    ck_assert_ptr_nonnull(strstr(err.message, "threshold"));
+    sae_trainer_free(t);
+}
+END_TEST
+
+START_TEST(test_failing_memory)
+{
+    sae_dict_config c[2] = {matryoshka(8, 4, 2), batchtopk(8, 32, 4, 0)};
+    sae_train_options o = short_recipe(16, 40);
+    size_t before = mem_in_use();
+
+    for (int64_t nth = 1;; nth++) {
+        sae_trainer *t = NULL;
+        sae_error err = {0};
+        int64_t rows_given;
+        mem_fail_nth(nth);
+        sae_status status = sae_trainer_create(&t, c, 2, &o, &err);
+        if (status == SAE_OK) status = sae_trainer_save(t, folder, 0, &err);
+        if (status == SAE_OK) status = sae_trainer_resume(t, folder, &rows_given, &err);
+        mem_fail_nth(0);
+        sae_trainer_free(t);
+        ck_assert_uint_eq(mem_in_use(), before);
+        if (status == SAE_OK) break;
+        ck_assert_msg(status == SAE_NOMEM || status == SAE_FORMAT, "allocation %lld: %s", (long long)nth, err.message);
+        ck_assert_int_lt(nth, 1000);
+    }
+}
+END_TEST
+
+typedef struct wrong_row {
+    const char *word;
+    sae_dict_config config;
+    int64_t batch, steps;
+    double lr;
+} wrong_row;
+
+START_TEST(test_wrong_options)
+{
+    const wrong_row rows[] = {
+        {"d_in", batchtopk(0, 32, 4, 0), 16, 10, 1e-3},
+        {"d_sae", batchtopk(8, 0, 4, 0), 16, 10, 1e-3},
+        {"k 0", batchtopk(8, 32, 0, 0), 16, 10, 1e-3},
+        {"k 33", batchtopk(8, 32, 33, 0), 16, 10, 1e-3},
+        {"rank", batchtopk(8, 32, 4, 9), 16, 10, 1e-3},
+        {"rank", batchtopk(8, 32, 4, -1), 16, 10, 1e-3},
+        {"batch", batchtopk(8, 32, 4, 0), 0, 10, 1e-3},
+        {"steps", batchtopk(8, 32, 4, 0), 16, 0, 1e-3},
+        {"lr", batchtopk(8, 32, 4, 0), 16, 10, 0},
+        {"lr", batchtopk(8, 32, 4, 0), 16, 10, NAN},
+        {"2^28", batchtopk(8, 1 << 26, 1 << 20, 0), 4096, 10, 1e-3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sae_train_options o = sae_recipe_saebench(16, 10);
+        sae_trainer *t = NULL;
+        sae_error err = {0};
+        o.batch = rows[i].batch;
+        o.steps = rows[i].steps;
+        o.lr = rows[i].lr;
+        ck_assert_int_eq(sae_trainer_create(&t, &rows[i].config, 1, &o, &err), SAE_RANGE);
+        ck_assert_msg(strstr(err.message, rows[i].word), "row %zu: \"%s\" does not name %s", i, err.message,
+                      rows[i].word);
+    }
+    sae_dict_config c = matryoshka(8, 4, 0);
+    sae_train_options o = sae_recipe_saebench(16, 10);
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+    c.groups[1]++;
+    ck_assert_int_eq(sae_trainer_create(&t, &c, 1, &o, &err), SAE_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.message, "sum to 65"));
+}
+END_TEST
+
+START_TEST(test_plan_is_what_is_taken)
+{
+    sae_dict_config c[2] = {matryoshka(20, 6, 3), batchtopk(20, 96, 4, 0)};
+    sae_train_options o = short_recipe(128, 80);
+    sae_memory_plan plan = sae_trainer_plan(c, 2, &o);
+    size_t before = mem_in_use();
+    sae_trainer *t = create(c, 2, &o);
+
+    /* Beside the plan only small records are taken (12 KB for each product). */
+    ck_assert_uint_ge(mem_in_use() - before, plan.total);
+    ck_assert_uint_le(mem_in_use() - before, plan.total + 65536);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* The bf16 product rounds both factors to 8 bits: the curve follows the f32 one. */
+START_TEST(test_bf16_product_follows_f32)
+{
+    sae_dict_config c = batchtopk(64, 256, 8, 2);
+    sae_train_options o = short_recipe(256, 120);
+    sae_step_stats s[2];
+
+    if (cpu_isa_get() != ISA_AVX512_BF16) {
+        printf("SKIP: a processor with AVX-512-BF16\n");
+        return;
+    }
+    for (int v = 0; v < 2; v++) {
+        o.encoder_dtype = v ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
+        sae_trainer *t = create(&c, 1, &o);
+        steps(t, 120, 1, &s[v]);
+        sae_trainer_free(t);
+    }
+    ck_assert_double_le(fabs(s[1].fvu - s[0].fvu), 0.03 * s[0].fvu); /* observed 0.005 */
+    ck_assert_double_ne(s[1].fvu, s[0].fvu);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("laws of training");
+    TCase *laws = tcase_create("laws"), *files = tcase_create("checkpoints");
+    SRunner *runner = srunner_create(s);
+
+    tcase_set_timeout(laws, 300);
+    tcase_set_timeout(files, 300);
+    tcase_add_checked_fixture(files, make_folder, remove_folder);
+    tcase_add_test(laws, test_selection_is_the_exact_batch_topk);
+    tcase_add_test(laws, test_ties_keep_exactly_k);
+    tcase_add_test(laws, test_dictionaries_train_as_if_alone);
+    tcase_add_test(laws, test_zero_scaffold_is_the_baseline);
+    tcase_add_test(laws, test_scaffold_alone_becomes_pca);
+    tcase_add_test(laws, test_p1_and_p2_have_the_same_functions);
+    tcase_add_test(laws, test_scale_of_rows_does_not_matter);
+    tcase_add_test(laws, test_bad_rows_are_a_message);
+    tcase_add_test(laws, test_no_threshold_no_export);
+    tcase_add_test(laws, test_wrong_options);
+    tcase_add_test(laws, test_plan_is_what_is_taken);
+    tcase_add_test(laws, test_bf16_product_follows_f32);
+    tcase_add_test(files, test_resumed_run_has_the_same_bytes);
+    tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
+    tcase_add_test(files, test_failing_memory);
+    suite_add_tcase(s, laws);
+    suite_add_tcase(s, files);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
