@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@ typedef struct header {
     unsigned char pad[64 - sizeof(size_t)];
 } header;
 _Static_assert(sizeof(header) == 64, "a block must start on a cache line");
+
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 16 << 20 };
 
 static _Atomic size_t in_use;
 static _Atomic int64_t fail_countdown;
@@ -41,11 +44,14 @@ void *mem_alloc(size_t bytes, const char *what, sae_error *err)
         return NULL;
     }
     padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
-    block = aligned_alloc(64, padded);
+    if (padded >= HUGE_FROM) padded = (padded + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+    block = aligned_alloc(padded >= HUGE_FROM ? HUGE_PAGE : 64, padded);
     if (!block) {
         SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes); %zu bytes are in use", what, bytes, mem_in_use());
         return NULL;
     }
+    /* Rows gathered from all over a large matrix miss the address cache with small pages. A refusal costs only speed. */
+    if (padded >= HUGE_FROM) (void)madvise(block, padded, MADV_HUGEPAGE);
     memset(block, 0, padded);
     block->bytes = bytes;
     atomic_fetch_add(&in_use, bytes);
