@@ -365,7 +365,7 @@ END_TEST
 /* Rows beyond a chunk of the MLP and of the head, a vocabulary beyond a tile. */
 START_TEST(test_chunks_and_tiles)
 {
-    enum { D = 16, VOCAB = 9001, CTX = 350, SEQ = 2, ROWS = CTX * SEQ };
+    enum { D = 16, VOCAB = 9001, CTX = 350, SEQ = 4, ROWS = CTX * SEQ };
     checkpoint *c = load(GPT2);
     rng r = rng_seed(1, 2);
     sae_model *m = NULL;
@@ -392,7 +392,7 @@ START_TEST(test_chunks_and_tiles)
     float *logits = malloc((size_t)ROWS * VOCAB * sizeof *logits);
     ck_assert_ptr_nonnull(logits);
     OK(sae_model_run(m, &(sae_run){.ids = ids, .n_seq = SEQ, .n_ctx = CTX, .nll = nll, .logits = logits}, &err));
-    OK(sae_model_run(m, &(sae_run){.ids = ids + CTX, .n_seq = 1, .n_ctx = CTX, .nll = alone}, &err));
+    OK(sae_model_run(m, &(sae_run){.ids = ids + 3 * CTX, .n_seq = 1, .n_ctx = CTX, .nll = alone}, &err));
     for (int s = 0; s < SEQ; s++)
         for (int t = 0; t + 1 < CTX; t++) {
             const float *x = logits + (size_t)(s * CTX + t) * VOCAB;
@@ -400,7 +400,7 @@ START_TEST(test_chunks_and_tiles)
             for (int v = 0; v < VOCAB; v++) sum += exp((double)x[v]);
             double loss = log(sum) - (double)x[ids[s * CTX + t + 1]];
             worst = fmax(worst, fabs(loss - (double)nll[s * (CTX - 1) + t]));
-            if (s == 1) apart = fmax(apart, fabs((double)alone[t] - (double)nll[CTX - 1 + t]));
+            if (s == 3) apart = fmax(apart, fabs((double)alone[t] - (double)nll[s * (CTX - 1) + t]));
         }
     ck_assert_msg(worst < 5e-6, "error %g", worst); /* observed 5e-7 */
     ck_assert_msg(apart < 1e-4, "error %g", apart); /* observed 0; products of another height may be split otherwise */

@@ -35,22 +35,26 @@ static double median(double *x, int n)
 
 static double flops_of(const matrix *w, int64_t n) { return 2.0 * (double)n * (double)w->rows * (double)w->columns; }
 
-/* GFLOP/s of the fastest of the layer's four products on n rows. x and y have room for any of them. */
-static double product_rate(sae_model *m, const layer_f32 *f, int64_t n, const float *x, float *y)
+/* GFLOP/s of the fastest of the layer's four products on n rows, each timed `repeats` times: as often as a pass makes it, so
+ * that on a busy machine both are averages over about the same time. x and y have room for any of them. */
+static double product_rate(sae_model *m, const layer_f32 *f, int64_t n, int repeats, const float *x, float *y)
 {
     const layer_weights *l = &m->layers[0];
     const matrix *shapes[] = {&l->qkv, &l->o, &l->up, &l->down};
     const float *weights[] = {f->qkv, f->o, f->up, f->down};
-    double best = 0;
+    double seconds[4] = {0}, best = 0;
 
-    for (int i = 0; i < 4; i++) {
-        const matrix *w = shapes[i];
+    for (int i = 0; i < 4 * repeats; i++) {
+        const matrix *w = shapes[i % 4];
         double begin = clock_seconds();
         if (w->in_out)
-            matmul_nn(n, w->rows, w->columns, x, w->columns, weights[i], w->rows, 0, y, w->rows);
+            matmul_nn(n, w->rows, w->columns, x, w->columns, weights[i % 4], w->rows, 0, y, w->rows);
         else
-            matmul_nt(n, w->rows, w->columns, x, w->columns, weights[i], w->columns, 0, y, w->rows);
-        double rate = flops_of(w, n) / (clock_seconds() - begin) * 1e-9;
+            matmul_nt(n, w->rows, w->columns, x, w->columns, weights[i % 4], w->columns, 0, y, w->rows);
+        seconds[i % 4] += clock_seconds() - begin;
+    }
+    for (int i = 0; i < 4; i++) {
+        double rate = repeats * flops_of(shapes[i], n) / seconds[i] * 1e-9;
         if (rate > best) best = rate;
     }
     return best;
@@ -111,7 +115,7 @@ sae_status model_bench_run(model_bench *out, sae_model *model, sae_site last, in
     }
     for (int i = 0; i < tries; i++) {
         SAE_TRY(weights_layer(model, 0, &f, err));
-        rates[i] = product_rate(model, &f, n, x, y);
+        rates[i] = product_rate(model, &f, n, b.n_layers, x, y);
         double begin = clock_seconds();
         SAE_TRY(sae_model_run(model, &run, err));
         seconds[i] = clock_seconds() - begin;

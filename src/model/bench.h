@@ -15,7 +15,7 @@ typedef struct model_bench {
     double share;          /* median over the tries of (rate of the pass / product rate beside it) */
 } model_bench;
 
-/* Runs `tries` passes (0: 7) of n_seq x n_ctx made-up tokens up to `last`, each beside the four products of a layer alone on as
+/* Runs `tries` passes (0: 7) of n_seq x n_ctx made-up tokens up to `last`, each beside the four products of a layer alone, as often and on as
  * many rows. The first pass, which expands weights, is not counted. */
 sae_status model_bench_run(model_bench *out, sae_model *model, sae_site last, int64_t n_seq, int64_t n_ctx, int tries,
                            sae_error *err);

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Rows that go through the MLP together: what lies between its two products then stays in the cache. */
-enum { MLP_ROWS = 512 };
+/* Rows that go through the MLP together: fewer make the products slower, more only need more scratch (docs/performance.md). */
+enum { MLP_ROWS = 1024 };
 
 typedef struct pass {
     sae_model *m;
