@@ -507,6 +507,30 @@ SAE_API sae_status sae_result_context(sae_result *result, const char *card_id, c
 SAE_API sae_status sae_report_write(const char *path, const char *title, const sae_result *const *results,
                                     int n_results, bool force, sae_error *err);
 
+/* ---- Measurements ---------------------------------------------------------------------------------------------------- */
+
+typedef struct sae_eval_options {
+    int64_t tokens;    /* unmasked tokens to read, in whole sequences; 0: 20,480 */
+    int64_t ce_tokens; /* of them, tokens that each loss is measured on; 0: 8,192 */
+    double max_norm;   /* rows with a norm over max_norm x the median are left out; 0: 10; negative: none is */
+    int contexts;      /* of each latent, at most 16; 0: 8 */
+    uint64_t seed;     /* of the bootstrap */
+} sae_eval_options;
+
+/* Core measures of a dictionary on the rows of `site` as the model computes them from `held_out`: L0, FVU, cosine, dead and
+ * dense latents, and the model's loss with the reconstruction in place of the rows, against clean and zero ablation. Position
+ * 0, special tokens and rows over max_norm are neither changed nor scored. Fails with SHAPE when d_in is not the model's
+ * width, RANGE when the text is too short. Caller frees *out with sae_result_free. */
+SAE_API sae_status sae_eval_core(sae_result **out, const sae_dict *dict, sae_model *model, sae_text *held_out,
+                                 sae_site site, const sae_eval_options *options, const sae_progress *progress,
+                                 sae_error *err);
+
+/* A card for each of n latents: its strongest contexts, each from another sequence, how often and how strongly it fires,
+ * and the tokens that its decoder row promotes and suppresses most (logit lens). */
+SAE_API sae_status sae_eval_features(sae_result **out, const sae_dict *dict, sae_model *model, const sae_tokenizer *tok,
+                                     sae_text *held_out, sae_site site, const int64_t *latents, int n,
+                                     const sae_eval_options *options, const sae_progress *progress, sae_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -338,20 +338,26 @@ static int stop_at_once(void *user, const char *what, double done, double total)
     return --*(int *)user <= 0;
 }
 
-/* Stopped at several places: CANCELLED, no run.json, and the same folder can be used again without force. */
+/* Stopped at many places: CANCELLED, no run.json, and the same command can be given again, without force, to the end. */
 START_TEST(test_stopped)
 {
     sae_result *summary = NULL;
+    sae_status status = SAE_CANCELLED;
+    int after = 1;
 
     write_model();
     scaffold_options o = small_run("run");
-    for (int after = 1; after < 200; after = after * 3 + 1) {
+    for (; status == SAE_CANCELLED; after = after * 3 / 2 + 1) {
+        sae_error err = {0};
         int left = after;
         sae_progress progress = {stop_at_once, &left};
-        FAILS(scaffold_run(&summary, &o, &progress, &err), SAE_CANCELLED, "");
-        ck_assert(!file_exists(scratch_path("run/run.json")));
+        status = scaffold_run(&summary, &o, &progress, &err);
+        ck_assert_msg(status == SAE_CANCELLED || status == SAE_OK, "after %d: %s", after, err.message);
+        ck_assert(file_exists(scratch_path("run/run.json")) == (status == SAE_OK));
+        if (status != SAE_OK) ck_assert_uint_eq(mem_in_use(), 0);
     }
-    ck_assert_uint_eq(mem_in_use(), 0);
+    ck_assert_int_gt(after, 200); /* past the 128 steps of training */
+    sae_result_free(summary);
     scratch_remove();
 }
 END_TEST

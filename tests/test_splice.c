@@ -303,7 +303,7 @@ START_TEST(test_core_result)
     bed_open(&b);
     sae_dict *dict = random_dict(b.d, 2, 75);
     sample s = bed_sample(&b, site, &(sample_options){0});
-    ck_assert_int_eq(core_run(&result, &s, dict, &(eval_options){0}, NULL, NULL), SAE_OK);
+    ck_assert_int_eq(core_run(&result, &s, dict, &(sae_eval_options){0}, NULL, NULL), SAE_OK);
     ck_assert_int_eq(core_measure(&arm, &s, dict, NULL, NULL), SAE_OK);
     ck_assert_double_eq(sae_result_get(result, "tokens", NAN), (double)s.n_counted);
     ck_assert_double_eq(sae_result_get(result, "l0", NAN), (double)arm.density.n_fired / (double)s.n_counted);
@@ -412,7 +412,8 @@ START_TEST(test_allocation_failures)
     bed_open(&b);
     sae_dict *dict = random_dict(b.d, 2, 78);
     sample s = bed_sample(&b, site, &(sample_options){0});
-    ck_assert_int_eq(core_run(&result, &s, dict, &(eval_options){0}, NULL, NULL), SAE_OK); /* fills caches made once */
+    ck_assert_int_eq(core_run(&result, &s, dict, &(sae_eval_options){0}, NULL, NULL),
+                     SAE_OK); /* fills caches made once */
     sae_result_free(result);
     sample_free(&s);
     size_t before = mem_in_use();
@@ -422,7 +423,7 @@ START_TEST(test_allocation_failures)
         s = (sample){0};
         mem_fail_nth(nth);
         status = sample_of_ids(&s, b.model, b.ids, b.mask, SEQS, CTX, site, &(sample_options){0}, &err);
-        if (status == SAE_OK) status = core_run(&result, &s, dict, &(eval_options){0}, NULL, &err);
+        if (status == SAE_OK) status = core_run(&result, &s, dict, &(sae_eval_options){0}, NULL, &err);
         mem_fail_nth(0);
         ck_assert(status == SAE_OK || (status == SAE_NOMEM && err.message[0] && !result));
         sae_result_free(result);

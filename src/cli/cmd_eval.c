@@ -1,6 +1,5 @@
 /* cmd_eval.c - `sae eval`: the core measures of a dictionary on held-out text. */
 #include "cli/held_out.h"
-#include "eval/core.h"
 #include "report/report.h"
 
 static const option_row options[] = {
@@ -10,14 +9,14 @@ static const option_row options[] = {
     OPTION_END_ROW,
 };
 
-static sae_status write_result(const args *a, const sae_result *result, sae_error *err)
+/* Asked before the work, not after it. */
+static sae_status check_out(const args *a, sae_error *err)
 {
     const char *out = args_text(a, "out");
 
-    if (!out) return SAE_OK;
-    if (file_exists(out) && !args_flag(a, "force"))
+    if (out && file_exists(out) && !args_flag(a, "force"))
         return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
-    return sae_result_write(result, out, err);
+    return SAE_OK;
 }
 
 static sae_status run(args *a, sae_error *err)
@@ -28,13 +27,15 @@ static sae_status run(args *a, sae_error *err)
     sae_result *result = NULL;
     progress_line line = {0};
     sae_progress progress = progress_begin(&line, a);
-    eval_options how = {.ce_tokens = args_int(a, "ce-tokens", 0), .seed = (uint64_t)args_int(a, "seed", 0)};
 
     args_operands(a, &operands);
-    SAE_TRY(held_out_open(&h, a, operands[0], &progress, err));
-    SAE_TRY(core_run(&result, &h.rows, h.dict, &how, &progress, err));
+    SAE_TRY(check_out(a, err));
+    SAE_TRY(held_out_open(&h, a, operands[0], err));
+    h.options.ce_tokens = args_int(a, "ce-tokens", 0);
+    h.options.seed = (uint64_t)args_int(a, "seed", 0);
+    SAE_TRY(sae_eval_core(&result, h.dict, h.model, h.text, h.site, &h.options, &progress, err));
     progress_end(&line);
-    SAE_TRY(write_result(a, result, err));
+    if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
     if (args_flag(a, "json"))
         print_json(result_json(result));
     else

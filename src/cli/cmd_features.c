@@ -1,8 +1,6 @@
 /* cmd_features.c - `sae features`: what latents do: their strongest contexts, how often and how strongly they fire, the
  * tokens that they promote. */
 #include "cli/held_out.h"
-#include "eval/core.h"
-#include "eval/features.h"
 #include "report/report.h"
 
 #include <errno.h>
@@ -17,61 +15,29 @@ static const option_row options[] = {
     OPTION_END_ROW,
 };
 
-static sae_status parse_ids(args *a, feature_target **targets, int *n, sae_error *err)
+static sae_status parse_ids(args *a, int64_t **latents, int *n, sae_error *err)
 {
     const char *const *items;
 
     *n = args_list(a, "id", &items);
     if (*n == 0) return args_fail(a, err, "--id is needed: which latents to show, such as --id 12,3071");
-    *targets = mem_alloc_array((size_t)*n, sizeof **targets, "latents to show", err);
-    if (!*targets) return SAE_NOMEM;
+    *latents = mem_alloc_array((size_t)*n, sizeof **latents, "latents to show", err);
+    if (!*latents) return SAE_NOMEM;
     for (int i = 0; i < *n; i++) {
         char *end;
         errno = 0;
-        (*targets)[i].latent = strtoll(items[i], &end, 10);
-        if (errno || *end || end == items[i] || (*targets)[i].latent < 0)
+        (*latents)[i] = strtoll(items[i], &end, 10);
+        if (errno || *end || end == items[i] || (*latents)[i] < 0)
             return args_fail(a, err, "--id %s: a latent is a number from 0", items[i]);
     }
     return SAE_OK;
-}
-
-static sae_status add_latent(sae_result *result, held_out *h, int64_t latent, const feature *f, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char id[32], title[48], facts[160];
-
-    snprintf(id, sizeof id, "%lld", (long long)latent);
-    snprintf(title, sizeof title, "latent %lld", (long long)latent);
-    feature_facts(f, facts, sizeof facts);
-    card c = {"Latents", id, title, facts, sae_dict_weights(h->dict).W_dec + latent * h->rows.d};
-    SAE_TRY(card_add(result, &c, f, h->model, h->tok, err));
-    SAE_TRY(feature_histogram(result, title, f, err));
-done:
-    return status;
-}
-
-static sae_status show(args *a, held_out *h, const feature_target *targets, int n, const sae_progress *progress,
-                       sae_result *result, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    feature *features = mem_alloc_array((size_t)n, sizeof *features, "features", err);
-    int64_t contexts = args_int(a, "contexts", 8);
-
-    if (!features) return SAE_NOMEM;
-    SAE_TRY(features_scan(features, &h->rows, h->dict, targets, n,
-                          contexts < CONTEXTS_MAX ? (int)contexts : (int)CONTEXTS_MAX, progress, err));
-    SAE_TRY(core_describe(result, &h->rows, err));
-    for (int i = 0; i < n; i++) SAE_TRY(add_latent(result, h, targets[i].latent, &features[i], err));
-done:
-    mem_free(features);
-    return status;
 }
 
 static sae_status run(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *const *operands;
-    feature_target *targets = NULL;
+    int64_t *latents = NULL;
     int n = 0;
     held_out h = {0};
     sae_result *result = NULL;
@@ -79,10 +45,10 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     args_operands(a, &operands);
-    SAE_TRY(parse_ids(a, &targets, &n, err));
-    SAE_TRY(held_out_open(&h, a, operands[0], &progress, err));
-    SAE_TRY(sae_result_create(&result, "features", err));
-    SAE_TRY(show(a, &h, targets, n, &progress, result, err));
+    SAE_TRY(parse_ids(a, &latents, &n, err));
+    SAE_TRY(held_out_open(&h, a, operands[0], err));
+    h.options.contexts = (int)args_int(a, "contexts", 0);
+    SAE_TRY(sae_eval_features(&result, h.dict, h.model, h.tok, h.text, h.site, latents, n, &h.options, &progress, err));
     progress_end(&line);
     if (args_flag(a, "json"))
         print_json(result_json(result));
@@ -92,7 +58,7 @@ done:
     progress_end(&line);
     sae_result_free(result);
     held_out_close(&h);
-    mem_free(targets);
+    mem_free(latents);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* held_out.c - opens a dictionary with its model and computes the rows that it is looked at on. */
+/* held_out.c - opens a dictionary with its model and the text that it is looked at on. */
 #include "cli/held_out.h"
 #include "eval/core.h"
 
@@ -6,7 +6,7 @@
 
 void held_out_close(held_out *h)
 {
-    sample_free(&h->rows);
+    sae_text_free(h->text);
     sae_tokenizer_free(h->tok);
     sae_model_free(h->model);
     sae_dict_free(h->dict);
@@ -42,32 +42,25 @@ static sae_status find_site(held_out *h, args *a, sae_error *err)
     return sae_site_parse(&h->site, name, h->model, err);
 }
 
-static sae_status read_rows(held_out *h, args *a, const sae_progress *progress, sae_error *err)
+static sae_status open_text(held_out *h, args *a, sae_error *err)
 {
     static const char *const splits[] = {"held-out", "all", NULL};
-    sae_status status = SAE_OK;
-    sae_text *text = NULL;
     sae_text_options how = sae_text_defaults();
-    sample_options want = {.tokens = args_int(a, "tokens", 0), .max_norm = args_real(a, "max-norm", 10)};
     const char *const *paths;
     int split = 0, n = args_list(a, "text", &paths);
+    sae_status status = args_choice(a, "split", splits, &split, err);
 
-    SAE_TRY(args_choice(a, "split", splits, &split, err));
-    if (n == 0) {
-        status = args_fail(a, err, "--text is needed: a .txt or .jsonl file to measure on");
-        goto done;
-    }
+    if (status != SAE_OK) return status;
+    if (n == 0) return args_fail(a, err, "--text is needed: a .txt or .jsonl file to measure on");
     how.ctx = args_int(a, "ctx", 256);
     if (args_given(a, "separator")) how.separator = (int32_t)args_int(a, "separator", -1);
     how.split = split == 0 ? SAE_SPLIT_HELD_OUT : SAE_SPLIT_ALL;
-    SAE_TRY(sae_text_open(&text, h->tok, paths, n, &how, err));
-    SAE_TRY(sample_create(&h->rows, h->model, text, h->site, &want, progress, err));
-done:
-    sae_text_free(text);
-    return status;
+    h->options.tokens = args_int(a, "tokens", 0);
+    h->options.max_norm = args_real(a, "max-norm", 0);
+    return sae_text_open(&h->text, h->tok, paths, n, &how, err);
 }
 
-sae_status held_out_open(held_out *out, args *a, const char *dict_path, const sae_progress *progress, sae_error *err)
+sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_error *err)
 {
     sae_status status = SAE_OK;
     held_out h = {0};
@@ -75,7 +68,7 @@ sae_status held_out_open(held_out *out, args *a, const char *dict_path, const sa
     SAE_TRY(sae_dict_load(&h.dict, dict_path, err));
     SAE_TRY(open_model(&h, a, err));
     SAE_TRY(find_site(&h, a, err));
-    SAE_TRY(read_rows(&h, a, progress, err));
+    SAE_TRY(open_text(&h, a, err));
     *out = h;
     h = (held_out){0};
 done:

@@ -1,18 +1,18 @@
 /*
- * held_out.h - what `sae eval` and `sae features` share: a dictionary, the model that it reads, and rows of held-out text.
+ * held_out.h - what `sae eval` and `sae features` share: a dictionary, the model that it reads, and held-out text.
  */
 #ifndef SAE_CLI_HELD_OUT_H
 #define SAE_CLI_HELD_OUT_H
 
 #include "cli/cli.h"
-#include "eval/sample.h"
 
 typedef struct held_out {
     sae_dict *dict;
     sae_model *model;
     sae_tokenizer *tok;
+    sae_text *text;
     sae_site site;
-    sample rows;
+    sae_eval_options options;
 } held_out;
 
 /* The options that held_out_open reads; a command's table begins with them. */
@@ -25,7 +25,7 @@ typedef struct held_out {
 /* clang-format on */
 
 /* Opens the folder `dict_path` and everything around it. The model and the site are the dictionary's own unless given. */
-sae_status held_out_open(held_out *out, args *a, const char *dict_path, const sae_progress *progress, sae_error *err);
+sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_error *err);
 void held_out_close(held_out *h);
 
 #endif

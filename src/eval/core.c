@@ -86,7 +86,7 @@ done:
     return status;
 }
 
-sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const eval_options *options,
+sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae_eval_options *options,
                     const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;

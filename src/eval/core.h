@@ -38,13 +38,8 @@ sae_status core_density_plot(sae_result *result, const char *label, const densit
 /* What was measured on: site, tokens, mask; as settings, inputs and a note. */
 sae_status core_describe(sae_result *result, const sample *s, sae_error *err);
 
-typedef struct eval_options {
-    int64_t ce_tokens; /* positions that the losses are measured on; 0: 8,192 */
-    uint64_t seed;
-} eval_options;
-
-/* Everything above for one dictionary, as `sae eval` does. Fails with SHAPE when d_in is not the site's width. */
-sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const eval_options *options,
+/* Everything above for one dictionary on a sample. Fails with SHAPE when d_in is not the site's width. */
+sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae_eval_options *options,
                     const sae_progress *progress, sae_error *err);
 /* SHAPE, with both widths in the message, unless they fit. */
 sae_status core_check_width(const sae_dict *dict, const sae_model *model, sae_error *err);

@@ -28,23 +28,45 @@ static void scan_free(scan *w)
     mem_free(w->target_of);
 }
 
-static sae_status map_latents(scan *w, sae_error *err)
+/* target_of [d_sae] must hold -1 everywhere. */
+static sae_status mark_targets(int32_t *target_of, int64_t d_sae, const feature_target *targets, int n, sae_error *err)
 {
-    int64_t d_sae = w->dict ? sae_dict_get_config(w->dict)->d_sae : 0;
-
-    w->target_of = mem_alloc_array((size_t)d_sae + 1, sizeof *w->target_of, "which latents are watched", err);
-    if (!w->target_of) return SAE_NOMEM;
-    for (int64_t i = 0; i < d_sae; i++) w->target_of[i] = -1;
-    for (int i = 0; i < w->n; i++) {
-        if (w->targets[i].read) continue;
-        if (w->targets[i].latent < 0 || w->targets[i].latent >= d_sae)
+    for (int i = 0; i < n; i++) {
+        if (targets[i].read) continue;
+        if (targets[i].latent < 0 || targets[i].latent >= d_sae)
             return SAE_FAIL(err, SAE_RANGE, "latent %lld does not exist: the dictionary has latents 0 to %lld",
-                            (long long)w->targets[i].latent, (long long)d_sae - 1);
-        if (w->target_of[w->targets[i].latent] >= 0)
-            return SAE_FAIL(err, SAE_RANGE, "latent %lld is asked for twice", (long long)w->targets[i].latent);
-        w->target_of[w->targets[i].latent] = i;
+                            (long long)targets[i].latent, (long long)d_sae - 1);
+        if (target_of[targets[i].latent] >= 0)
+            return SAE_FAIL(err, SAE_RANGE, "latent %lld is asked for twice", (long long)targets[i].latent);
+        target_of[targets[i].latent] = i;
     }
     return SAE_OK;
+}
+
+/* Caller frees *out with mem_free. */
+static sae_status map_latents(int32_t **out, const sae_dict *dict, const feature_target *targets, int n, sae_error *err)
+{
+    int64_t d_sae = dict ? sae_dict_get_config(dict)->d_sae : 0;
+    int32_t *target_of = mem_alloc_array((size_t)d_sae + 1, sizeof *target_of, "which latents are watched", err);
+    sae_status status;
+
+    if (!target_of) return SAE_NOMEM;
+    for (int64_t i = 0; i < d_sae; i++) target_of[i] = -1;
+    status = mark_targets(target_of, d_sae, targets, n, err);
+    if (status == SAE_OK)
+        *out = target_of;
+    else
+        mem_free(target_of);
+    return status;
+}
+
+sae_status features_check(const sae_dict *dict, const feature_target *targets, int n, sae_error *err)
+{
+    int32_t *target_of = NULL;
+    sae_status status = map_latents(&target_of, dict, targets, n, err);
+
+    mem_free(target_of);
+    return status;
 }
 
 static sae_status scan_create(scan *w, sae_error *err)
@@ -55,7 +77,7 @@ static sae_status scan_create(scan *w, sae_error *err)
     w->kept = mem_alloc_array(tokens, (size_t)w->s->d * sizeof(float), "counted rows", err);
     w->index = mem_alloc_array(tokens, sizeof *w->index, "places of counted rows", err);
     if (!w->strength || !w->kept || !w->index) return SAE_NOMEM;
-    return map_latents(w, err);
+    return map_latents(&w->target_of, w->dict, w->targets, w->n, err);
 }
 
 static sae_status latent_strengths(scan *w, int64_t n_kept, int64_t stride, sae_error *err)

@@ -40,6 +40,9 @@ typedef struct feature {
 sae_status features_scan(feature *features, sample *s, const sae_dict *dict, const feature_target *targets, int n,
                          int n_contexts, const sae_progress *progress, sae_error *err);
 
+/* RANGE when a latent does not exist or is asked for twice: before the work, not after it. */
+sae_status features_check(const sae_dict *dict, const feature_target *targets, int n, sae_error *err);
+
 /* ---- Cards (cards.c) ---------------------------------------------------------------------------------------------------- */
 
 typedef struct card {

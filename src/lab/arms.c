@@ -161,7 +161,7 @@ static sae_status arm_export(experiment *e, sae_trainer *trainer, int arm, sae_e
     }
     SAE_TRY(sae_trainer_export(trainer, arm, &trained, err));
     SAE_TRY(folder_make(folder, err));
-    SAE_TRY(sae_dict_save(trained, path, SAE_SCAFFOLD_NATIVE, e->options.force, err));
+    SAE_TRY(sae_dict_save(trained, path, SAE_SCAFFOLD_NATIVE, e->overwrite, err));
     SAE_TRY(sae_dict_load(&e->dicts[arm], path, err));
 done:
     sae_dict_free(trained);
@@ -187,7 +187,7 @@ sae_status arms_train(experiment *e, sae_error *err)
     }
     SAE_TRY(sae_acts_open_store(&acts, store, &order, err));
     SAE_TRY(sae_trainer_create(&trainer, configs, ARMS, &e->recipe, err));
-    SAE_TRY(file_writer_open(&log, log_path, e->options.force, err));
+    SAE_TRY(file_writer_open(&log, log_path, e->overwrite, err));
     SAE_TRY(train_steps(e, trainer, acts, &log, c, err));
     SAE_TRY(file_writer_commit(&log, NULL, err));
     for (int a = 0; a < ARMS; a++) SAE_TRY(arm_export(e, trainer, a, err));

@@ -148,7 +148,9 @@ sae_status rows_prepare(experiment *e, sae_error *err)
     SAE_TRY(dropped_rows(e, inputs_path, err));
     SAE_TRY(rows_moments(e, store, err));
     if (e->store_rows < 2 * e->options.batch)
-        SAE_RAISE(err, SAE_RANGE, "the training text gives %lld rows, two batches of %lld are needed: give more text",
+        SAE_RAISE(err, SAE_RANGE,
+                  "the training text gives %lld rows, two batches of %lld are needed: give more text, more "
+                  "--tokens or a smaller --batch",
                   (long long)e->store_rows, (long long)e->options.batch);
 done:
     mem_free(store);

@@ -93,23 +93,26 @@ static sae_status fill_options(experiment *e, const scaffold_options *given, sae
 
 /* ---- Opening -------------------------------------------------------------------------------------------------------------- */
 
-/* A finished run is not written over; what an interrupted one left (rows) is used. */
-static sae_status folder_begin(const experiment *e, sae_error *err)
+/* A finished run is not written over. An unfinished one has no run.json: its rows are used, the rest is made anew. */
+static sae_status folder_begin(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *run = experiment_path(e, "run.json", err), *results = experiment_path(e, "results", err);
+    char *rows = experiment_path(e, "acts.json", err);
 
-    if (!run || !results) {
+    if (!run || !results || !rows) {
         status = SAE_NOMEM;
         goto done;
     }
     if (file_exists(run) && !e->options.force)
         SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it",
                   e->options.out);
+    e->overwrite = e->options.force || file_exists(rows);
     SAE_TRY(folder_make(results, err));
 done:
     mem_free(run);
     mem_free(results);
+    mem_free(rows);
     return status;
 }
 

@@ -65,6 +65,7 @@ typedef struct experiment {
     sae_site site;
     char site_name[64];
     int64_t d;
+    bool overwrite; /* what training leaves: with force, or over what an unfinished run of ours left */
     json_t *inputs; /* what the rows were computed from, with hashes */
     sae_train_options recipe;
     int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
