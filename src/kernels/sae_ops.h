@@ -20,6 +20,9 @@ typedef struct adam_constants {
     float gradient_scale; /* the clipping factor */
 } adam_constants;
 
+/* Columns of a panel: what `gather` keeps in registers while it runs through a list. */
+enum { PANEL = 32 };
+
 typedef struct sae_ops {
     const char *isa;
     /* sum a_i b_i */
@@ -30,6 +33,8 @@ typedef struct sae_ops {
     void (*axpy)(float *y, float a, const float *x, int64_t n);
     /* y += sum_j a[j] x[j] for four vectors */
     void (*axpy4)(float *y, const float a[4], const float *const x[4], int64_t n);
+    /* out[PANEL] += sum_i coefficient[i] panel[index[i]] over n rows of PANEL floats */
+    void (*gather)(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n);
     /* sum x_i^2, accumulated in double (blocks of at most 256 in float) */
     double (*sum_squares)(const float *x, int64_t n);
     /* Indices (first + i) and values p_i + bias_i of all i with p_i + bias_i > cutoff, in ascending order; both outputs

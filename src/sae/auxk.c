@@ -92,11 +92,13 @@ static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
     bool usable = V > 0.0 && isfinite(V); /* a perfect reconstruction leaves nothing to rebuild */
     float factor = usable ? (float)(2.0 * t->options.auxk_alpha / V) : 0.0f;
 
-#pragma omp parallel for schedule(dynamic, 32)
+    sparse_rows by_row = {B, l->config.d_sae, a->row_start, a->latent_start, a->latent, a->value};
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = (float)-to_residual * last[i];
+    sparse_times_dense(t, &by_row, l->p[P_W_DEC].w, d, true, s->aux_grad);
+#pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < B; b++) {
         float *row = s->aux_grad + b * d;
-        for (int64_t i = 0; i < d; i++) row[i] = (float)-to_residual * last[b * d + i];
-        add_pairs(t->ops, row, a, a->value, a->row_start[b], a->row_start[b + 1], l->p[P_W_DEC].w, d);
         s->row_loss[b] = t->ops->sum_squares(row, d);
         for (int64_t i = 0; i < d; i++) row[i] *= factor;
     }

@@ -5,6 +5,7 @@
  */
 #include "sae/train.h"
 
+#include <omp.h>
 #include <string.h>
 
 static uint32_t bits_of(float value)
@@ -59,22 +60,33 @@ static void drop_ties(pair_lists *k, int64_t n_rows, uint32_t edge_bits, int64_t
     }
 }
 
+/* Each thread takes a range of latents and looks at all pairs: no two write to one list, and rows come in order. */
 void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64_t *counter)
 {
     int64_t n = lists->row_start[n_rows];
 
-    memset(counter, 0, (size_t)(n_latents + 1) * sizeof *counter);
-    for (int64_t i = 0; i < n; i++) counter[lists->latent[i]]++;
-    for (int64_t j = 0, sum = 0; j <= n_latents; j++) {
-        int64_t count = counter[j];
-        lists->latent_start[j] = counter[j] = sum;
-        sum += count;
-    }
-    for (int64_t b = 0; b < n_rows; b++) {
-        for (int64_t i = lists->row_start[b]; i < lists->row_start[b + 1]; i++) {
-            int64_t to = counter[lists->latent[i]]++;
-            lists->position[to] = (int32_t)i;
-            lists->row[to] = (int32_t)b;
+#pragma omp parallel
+    {
+        int64_t me = omp_get_thread_num(), threads = omp_get_num_threads();
+        int32_t first = (int32_t)(n_latents * me / threads), last = (int32_t)(n_latents * (me + 1) / threads);
+        memset(counter + first, 0, (size_t)(last - first) * sizeof *counter);
+        for (int64_t i = 0; i < n; i++)
+            if (lists->latent[i] >= first && lists->latent[i] < last) counter[lists->latent[i]]++;
+#pragma omp barrier
+#pragma omp single
+        for (int64_t j = 0, sum = 0; j <= n_latents; j++) {
+            int64_t count = j < n_latents ? counter[j] : 0;
+            lists->latent_start[j] = counter[j] = sum;
+            sum += count;
+        }
+        for (int64_t b = 0; b < n_rows; b++) {
+            for (int64_t i = lists->row_start[b]; i < lists->row_start[b + 1]; i++) {
+                if (lists->latent[i] < first || lists->latent[i] >= last) continue;
+                int64_t to = counter[lists->latent[i]]++;
+                lists->row[to] = (int32_t)b;
+                lists->weight[to] = lists->value[i];
+                if (lists->position) lists->position[to] = (int32_t)i;
+            }
         }
     }
 }

@@ -43,15 +43,17 @@ typedef struct candidate {
     int32_t row, latent;
 } candidate;
 
-/* (row, latent, value) triples by row, and by latent as positions in the lists by row. */
+/* (row, latent, value) triples, by row and by latent. */
 typedef struct pair_lists {
     int64_t *row_start;    /* [B + 1] */
     int32_t *latent;       /* [capacity] */
     float *value;          /* [capacity] */
-    int64_t *latent_start; /* [F + 1] */
-    int32_t *position;     /* [capacity] by latent, rows ascending within one */
-    int32_t *row;          /* [capacity] the row of each, by latent */
-    float *d_value;        /* [capacity] dL/d(pre-activation) by row; P2 only, else NULL */
+    float *d_value;        /* [capacity] dL/d(pre-activation); P2 only, else NULL */
+    int64_t *latent_start; /* [F + 1]; the rest is ordered by latent, rows ascending within one */
+    int32_t *row;          /* [capacity] */
+    float *weight;         /* [capacity] the values again */
+    float *slope;          /* [capacity] dL/d(pre-activation) */
+    int32_t *position;     /* [capacity] where each stands by row; P2 only, else NULL */
 } pair_lists;
 
 /* Dead latents' activations of one row, kept while the tiles pass: keys (value bits << 32 | ~latent), compacted to the
@@ -94,11 +96,14 @@ typedef struct scratch {
     aux_row *aux_rows;                 /* [B] */
     uint64_t *aux_keys;                /* [B, aux_room] */
     float *aux_bias;                   /* [F] b_enc of latents that count as dead, -inf of the others */
-    double *partial;                   /* [N_BLOCKS, d + 1] */
-    float *d_c;                        /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
-    double *squares;                   /* [N_BLOCKS] of the gradients of a block of latents */
-    double *column;                    /* [d] */
-    double *row_loss;                  /* [B, G] squared error of each prefix */
+    float *panels;                     /* [panel_threads, panel_rows, PANEL] */
+    int panel_threads;
+    int64_t panel_rows; /* max(B, F) */
+    double *partial;    /* [N_BLOCKS, d + 1] */
+    float *d_c;         /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
+    double *squares;    /* [N_BLOCKS] of the gradients of a block of latents */
+    double *column;     /* [d] */
+    double *row_loss;   /* [B, G] squared error of each prefix */
 } scratch;
 
 struct sae_trainer {
@@ -146,6 +151,16 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
 int64_t auxk_mark(sae_trainer *t, const learner *l);
 /* ... and the AuxK term of those that are (after forward_rows): counts them, loss, lists, aux_grad. */
 sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step_sums *sums, sae_error *err);
+
+/* panels.c: out[i] = (add ? out[i] : 0) + sum of coefficient[p] x from[index[p]] over p in [start[i], start[i + 1]), for all
+ * i < n_out with entries; rows of d. `from` has n_from rows, of which only those with used[row + 1] > used[row] are read (NULL: all). */
+typedef struct sparse_rows {
+    int64_t n_out, n_from;
+    const int64_t *start, *used;
+    const int32_t *index;
+    const float *coefficient;
+} sparse_rows;
+void sparse_times_dense(sae_trainer *t, const sparse_rows *s, const float *from, int64_t d, bool add, float *out);
 
 /* backward.c: every gradient of the dictionary, W_dec's without its part along the rows. Returns their norm. Rows of
  * W_enc and W_dec that latent_is_active denies have no gradient and are left as they were. */

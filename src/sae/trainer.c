@@ -14,6 +14,8 @@
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+enum { MOST_PANEL_BYTES = 64 << 20 };
+
 /* ---- Layout ------------------------------------------------------------------------------------------------------------- */
 
 static void describe_params(learner *l)
@@ -50,9 +52,11 @@ static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, 
     k->latent = arena_take(a, (size_t)capacity * sizeof *k->latent);
     k->value = arena_take(a, (size_t)capacity * sizeof *k->value);
     k->latent_start = arena_take(a, (size_t)(F + 1) * sizeof *k->latent_start);
-    k->position = arena_take(a, (size_t)capacity * sizeof *k->position);
     k->row = arena_take(a, (size_t)capacity * sizeof *k->row);
+    k->weight = arena_take(a, (size_t)capacity * sizeof *k->weight);
+    k->slope = arena_take(a, (size_t)capacity * sizeof *k->slope);
     k->d_value = p2 ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
+    k->position = p2 ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
 }
 
 /* The largest of what the dictionaries need. */
@@ -105,6 +109,10 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->aux_rows = arena_take(a, (size_t)B * sizeof *s->aux_rows);
     s->aux_keys = arena_take(a, e->aux_k > 0 ? (size_t)(B * s->aux_room) * sizeof *s->aux_keys : 0);
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
+    s->panel_rows = larger(B, e->F);
+    size_t panel = (size_t)(s->panel_rows * PANEL) * sizeof(float);
+    s->panel_threads = (int)larger(1, smaller(threads, (int64_t)(MOST_PANEL_BYTES / panel)));
+    s->panels = arena_take(a, e->aux_k > 0 ? (size_t)s->panel_threads * panel : 0);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (d + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
     s->squares = arena_take(a, N_BLOCKS * sizeof *s->squares);

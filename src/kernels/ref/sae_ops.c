@@ -26,6 +26,11 @@ static void axpy4(float *y, const float a[4], const float *const x[4], int64_t n
     for (int j = 0; j < 4; j++) axpy(y, a[j], x[j], n);
 }
 
+static void gather(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) axpy(out, coefficient[i], panel + (int64_t)index[i] * PANEL, PANEL);
+}
+
 static double sum_squares(const float *x, int64_t n)
 {
     double sum = 0;
@@ -58,4 +63,4 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
     }
 }
 
-const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, sum_squares, scan_above, adam};
+const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, gather, sum_squares, scan_above, adam};
