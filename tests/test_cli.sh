@@ -311,3 +311,6 @@ if [ -z "$different" ]; then ok "scaffold gives the same numbers again"; else no
 expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"
+
+# ---- bench ----
+expect "bench train, a batch smaller than the product's tiles" 0 '' bench train --d-in 16 --width 256 --batch 40 --k 4 --pairs 1

@@ -42,6 +42,22 @@ typedef struct bench {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static int64_t tile_rows_of(const form *f, int64_t B) { return smaller(f->rows ? f->rows : (B + 1) / 2, B); }
+
+static int64_t tile_latents_of(const form *f, int64_t F) { return f->latents ? smaller(f->latents, F) : F; }
+
+/* Entries of the largest tile: of a small batch, a tile may hold more than half the rows. */
+static int64_t largest_tile(int64_t B, int64_t F)
+{
+    int64_t most = 0;
+
+    for (int i = 0; i < N_FORMS; i++) {
+        int64_t entries = tile_rows_of(&forms[i], B) * tile_latents_of(&forms[i], F);
+        if (entries > most) most = entries;
+    }
+    return most;
+}
+
 static sae_status run_form(bench *n, int which, double *seconds, sae_error *err)
 {
     double started = clock_seconds();
@@ -56,7 +72,7 @@ static sae_status run_form(bench *n, int which, double *seconds, sae_error *err)
                 SAE_TRY(encoder_tile(n->bf16, b, j, n->result, &got_rows, &got_latents, err));
     } else {
         const form *f = &forms[which];
-        int64_t rows = f->rows ? f->rows : (n->B + 1) / 2, latents = f->latents ? smaller(f->latents, n->F) : n->F;
+        int64_t rows = tile_rows_of(f, n->B), latents = tile_latents_of(f, n->F);
         for (int64_t j = 0; j < n->F; j += latents)
             for (int64_t b = 0; b < n->B; b += rows) {
                 int64_t h = smaller(rows, n->B - b), w = smaller(latents, n->F - j);
@@ -176,7 +192,7 @@ sae_status trainer_bench(trainer_bench_result *out, const trainer_bench_options 
     n.W = t->learners[0].p[P_W_ENC].w;
     if (shape.bf16) n.bf16 = t->encoders[0];
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
-    n.result_count = shape.bf16 ? tile_rows * tile_latents : (n.B + 1) / 2 * n.F;
+    n.result_count = shape.bf16 ? tile_rows * tile_latents : largest_tile(n.B, n.F);
     if (take_memory(&n, err)) SAE_TRY(SAE_NOMEM);
     make_dead(t, options->dead);
     SAE_TRY(choose_form(&n, err));
