@@ -101,6 +101,11 @@ $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
 	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
+# Beside dictionary_learning, fetched into .scratch/peers once (3 GB). PEERS="--saelens --json": SAELens too, as JSON.
+bench-peers: $(BUILD)/sae
+	@command -v python3 > /dev/null || { echo 'make bench-peers needs Python: apt-get install python3 python3-venv'; exit 3; }
+	@python3 tests/peers/bench_peers.py --sae $(BUILD)/sae $(PEERS)
+
 FORMAT ?= clang-format-14
 format:
 	find src include tests $(wildcard bench) -name '*.[ch]' -exec $(FORMAT) -i {} +
@@ -153,6 +158,7 @@ help:
 	@echo 'make tests          only builds the test programs; tests/run.sh NAME runs one of them'
 	@echo 'make check-asan     the tests under ASan and UBSan only'
 	@echo 'make fuzz           libFuzzer on each reader for FUZZ_SECONDS ($(FUZZ_SECONDS)) each; needs clang'
+	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
@@ -162,6 +168,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan fuzz fuzzers includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE all tests check check-asan fuzz fuzzers bench-peers includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)
