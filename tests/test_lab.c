@@ -286,6 +286,63 @@ START_TEST(test_same_command_same_bytes)
 }
 END_TEST
 
+/* `sae eval` and `sae features` on the exported folder see what the run saw: the same numbers, the same contexts. */
+START_TEST(test_eval_agrees_with_the_run)
+{
+    static const char *const keys[] = {"tokens",
+                                       "l0",
+                                       "fvu",
+                                       "cosine",
+                                       "dead",
+                                       "dense_0.1",
+                                       "ce_clean",
+                                       "ce_zero",
+                                       "ce_reconstruction",
+                                       "ce_sparse_only",
+                                       "loss_recovered"};
+    sae_result *summary = NULL, *ours = NULL, *theirs = NULL, *features = NULL;
+    sae_model *model = NULL;
+    sae_tokenizer *tok = NULL;
+    sae_text *text = NULL;
+    sae_dict *dict = NULL;
+    sae_text_options how = sae_text_defaults();
+    sae_eval_options options = {.tokens = 1024, .ce_tokens = 512};
+    sae_site site;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    OK(sae_result_read(&theirs, scratch_path("run/results/scaffold.json"), &err));
+    OK(sae_dict_load(&dict, scratch_path("run/scaffold/sae"), &err));
+    ck_assert_str_eq(sae_dict_get_config(dict)->site, o.site);
+    ck_assert_str_eq(sae_dict_get_config(dict)->model, "tiny");
+    OK(sae_model_open(&model, o.model, NULL, &err));
+    OK(sae_tokenizer_open(&tok, o.model, &err));
+    OK(sae_site_parse(&site, o.site, model, &err));
+    how.ctx = 32;
+    how.split = SAE_SPLIT_HELD_OUT;
+    OK(sae_text_open(&text, tok, o.texts, 1, &how, &err));
+    OK(sae_eval_core(&ours, dict, model, text, site, &options, NULL, &err));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        ck_assert_msg(sae_result_get(ours, keys[i], -1) == sae_result_get(theirs, keys[i], -2), "%s: %.17g, %.17g",
+                      keys[i], sae_result_get(ours, keys[i], -1), sae_result_get(theirs, keys[i], -2));
+    OK(sae_text_seek(text, 0, &err));
+    OK(sae_eval_features(&features, dict, model, tok, text, site, (int64_t[]){7, 3}, 2, &options, NULL, &err));
+    sae_result_free(features);
+    FAILS(sae_eval_features(&features, dict, model, tok, text, site, (int64_t[]){64}, 1, &options, NULL, &err),
+          SAE_RANGE, "0 to 63");
+    sae_text_free(text);
+    sae_tokenizer_free(tok);
+    sae_model_free(model);
+    sae_dict_free(dict);
+    sae_result_free(ours);
+    sae_result_free(theirs);
+    sae_result_free(summary);
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
 /* A store of other rows is not used: another site, other rows. */
 START_TEST(test_other_inputs_other_rows)
 {
@@ -435,6 +492,7 @@ int main(void)
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
     tcase_add_test(whole, test_same_command_same_bytes);
+    tcase_add_test(whole, test_eval_agrees_with_the_run);
     tcase_add_test(whole, test_other_inputs_other_rows);
     tcase_add_test(whole, test_arms_are_a_pair);
     tcase_add_test(whole, test_stopped);
