@@ -81,7 +81,7 @@ static sae_status curves_report(experiment *e, const curves *c, sae_error *err)
     sae_status status = SAE_OK;
     sae_result *r = NULL;
 
-    SAE_TRY(experiment_result(e, "training", &r, err));
+    SAE_TRY(experiment_result(e, "training", "Training", &r, err));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         SAE_TRY(sae_result_number(r, numbers[i].key, numbers[i].value, err));
         SAE_TRY(sae_result_label(r, numbers[i].key, numbers[i].label, NULL, err));

@@ -101,7 +101,8 @@ static sae_status report_arm(experiment *e, int arm, sae_error *err)
     if (arm == ARM_SCAFFOLD) where.sparse = LOSS_R4;
     where.n_vocab = sae_model_get_info(e->model)->n_vocab;
     where.seed = e->options.seed;
-    SAE_TRY(experiment_result(e, arm_names[arm], &r, err));
+    SAE_TRY(experiment_result(e, arm_names[arm],
+                              arm == ARM_BASELINE ? "The baseline" : "The dictionary with the scaffold", &r, err));
     SAE_TRY(core_describe(r, &e->held_out, err));
     SAE_TRY(core_report(r, &e->arms[arm], &e->held_out, &where, err));
 done:
@@ -116,7 +117,7 @@ static sae_status report_density(experiment *e, sae_error *err)
     char names[DENSITY_THRESHOLDS][24];
     const char *categories[DENSITY_THRESHOLDS];
 
-    SAE_TRY(experiment_result(e, "density", &r, err));
+    SAE_TRY(experiment_result(e, "density", "Dense latents", &r, err));
     for (int i = 0; i < DENSITY_THRESHOLDS; i++) {
         snprintf(names[i], sizeof names[i], "%g %%", 100 * density_thresholds[i]);
         categories[i] = names[i];

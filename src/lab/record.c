@@ -79,7 +79,7 @@ sae_status results_write(const experiment *e, sae_error *err)
     for (int i = 0; i + 1 < n; i++) order[i + 1] = e->results[i];
     for (int i = 0; i < n; i++) {
         char name[96];
-        snprintf(name, sizeof name, "results/%s.json", sae_result_name(e->results[i]));
+        snprintf(name, sizeof name, "results/%s.json", e->result_files[i]);
         mem_free(path);
         path = experiment_path(e, name, err);
         if (!path) {

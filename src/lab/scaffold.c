@@ -10,12 +10,14 @@ char *experiment_path(const experiment *e, const char *name, sae_error *err)
     return path_join(e->options.out, name, err);
 }
 
-sae_status experiment_result(experiment *e, const char *name, sae_result **result, sae_error *err)
+sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err)
 {
-    sae_status status = sae_result_create(&e->results[e->n_results], name, err);
+    sae_status status = sae_result_create(&e->results[e->n_results], title, err);
 
-    if (status == SAE_OK) *result = e->results[e->n_results++];
-    return status;
+    if (status != SAE_OK) return status;
+    e->result_files[e->n_results] = file;
+    *result = e->results[e->n_results++];
+    return SAE_OK;
 }
 
 subspace experiment_components(const experiment *e, int64_t n)

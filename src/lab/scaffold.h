@@ -81,6 +81,7 @@ typedef struct experiment {
     stage_cost costs[STAGES_MAX];
     int n_costs;
     sae_result *results[RESULTS_MAX];
+    const char *result_files[RESULTS_MAX];
     int n_results;
 } experiment;
 
@@ -119,8 +120,8 @@ sae_status record_write(const experiment *e, sae_error *err);
 
 /* ---- Helpers of the steps (scaffold.c) ----------------------------------------------------------------------------------- */
 
-/* A new result of the run, written to OUT/results/NAME.json at the end; borrowed. */
-sae_status experiment_result(experiment *e, const char *name, sae_result **result, sae_error *err);
+/* A new result of the run, written to OUT/results/FILE.json at the end (`file`: static storage); borrowed. */
+sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
 /* The first n principal components; borrows. */

@@ -92,7 +92,7 @@ sae_status showcase_report(experiment *e, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(experiment_result(e, "cards", &w.result, err));
+    SAE_TRY(experiment_result(e, "cards", "What was absorbed", &w.result, err));
     SAE_TRY(show_directions(&w, err));
     for (int arm = 0; arm < ARMS; arm++) SAE_TRY(show_latents(&w, arm, err));
 done:

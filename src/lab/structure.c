@@ -138,7 +138,7 @@ sae_status structure_report(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     sae_result *r = NULL;
 
-    SAE_TRY(experiment_result(e, "structure", &r, err));
+    SAE_TRY(experiment_result(e, "structure", "What the scaffold is", &r, err));
     SAE_TRY(facts(e, r, err));
     SAE_TRY(overlaps(e, r, err));
     SAE_TRY(angles(e, r, err));

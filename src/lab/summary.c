@@ -189,7 +189,7 @@ sae_status summary_report(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     sae_result *r = NULL;
 
-    SAE_TRY(experiment_result(e, "summary", &r, err));
+    SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
     SAE_TRY(setting_note(e, r, err));
     SAE_TRY(dense_table(e, r, err));
     SAE_TRY(removal_two_by_two(e, r, err));
