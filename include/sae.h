@@ -372,7 +372,9 @@ SAE_API sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps);
 SAE_API sae_train_options sae_recipe_dictionary_learning(int64_t batch, int64_t steps, int64_t d_sae);
 
 typedef struct sae_memory_plan {
-    size_t weights, gradients, moments, scratch, total; /* bytes that the trainer will ask for */
+    size_t weights, gradients, moments, scratch; /* bytes that the trainer takes when it is created */
+    size_t library;                              /* what oneDNN takes and gives back within each product: an estimate */
+    size_t total;                                /* of all these */
 } sae_memory_plan;
 
 SAE_API sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, const sae_train_options *options);

@@ -281,9 +281,9 @@ static void tell_plan(training *t)
     say(t->a, "training  %d dictionar%s, %lld steps of %lld rows = %lld rows", t->n_dicts,
         t->n_dicts == 1 ? "y" : "ies", (long long)r->steps, (long long)r->batch, (long long)(r->steps * r->batch));
     say(t->a, "recipe    %s", text ? text : "");
-    say(t->a, "memory    weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f: %.0f MiB",
+    say(t->a, "memory    weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN %.0f: %.0f MiB",
         (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
-        (double)plan.scratch * mib, (double)plan.total * mib);
+        (double)plan.scratch * mib, (double)plan.library * mib, (double)plan.total * mib);
     free(text);
     json_decref(json);
 }

@@ -161,7 +161,8 @@ static sae_status all_tiles(sae_trainer *t, const learner *l, encoder *e, tile_u
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    encoder_shape shape = {t->options.batch, l->config.d_in, l->config.d_sae, false};
+    encoder_shape shape = {t->options.batch, l->config.d_in, l->config.d_sae,
+                           t->options.encoder_dtype == SAE_ENCODER_BF16};
     int64_t tile_rows, tile_latents, n_rows, n_latents;
 
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);

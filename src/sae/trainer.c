@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool wants_bf16(const sae_train_options *o) { return o->encoder_dtype == SAE_ENCODER_BF16; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -84,7 +85,7 @@ static extent extent_of(const learner *learners, int n, const sae_train_options 
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
 {
     int64_t B = o->batch, d = e->d, tile_rows, tile_latents, threads = s->n_threads;
-    encoder_shape shape = {B, d, e->F, false};
+    encoder_shape shape = {B, d, e->F, wants_bf16(o)};
     size_t row = (size_t)d * sizeof(float);
 
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
@@ -216,14 +217,14 @@ static void initial_weights(sae_trainer *t, learner *l)
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
 }
 
-static bool wants_bf16(const sae_train_options *o) { return o->encoder_dtype == SAE_ENCODER_BF16; }
-
 sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, const sae_train_options *options)
 {
     sae_memory_plan plan = {0};
     sae_error err = {0};
     sae_trainer t = {.options = *options, .n_dicts = n_dicts};
     arena arenas[4] = {{0}};
+    int64_t tile_rows, tile_latents;
+    size_t library = 0;
 
     if (n_dicts < 1 || check_options(options, &err)) return plan;
     for (int i = 0; i < n_dicts; i++)
@@ -238,10 +239,14 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
         if (!shared) arenas[3].used += encoder_bytes(&shape);
+        encoder_tile_shape(&shape, &tile_rows, &tile_latents);
+        if (!shape.bf16)
+            library =
+                (size_t)larger((int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in));
     }
     mem_free(t.learners);
-    plan = (sae_memory_plan){arenas[0].used, arenas[1].used, arenas[2].used, arenas[3].used, 0};
-    plan.total = plan.weights + plan.gradients + plan.moments + plan.scratch;
+    plan = (sae_memory_plan){arenas[0].used, arenas[1].used, arenas[2].used, arenas[3].used, library, 0};
+    plan.total = plan.weights + plan.gradients + plan.moments + plan.scratch + plan.library;
     return plan;
 }
 

@@ -10,9 +10,9 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-/* Measured (docs/performance.md): with fewer rows oneDNN's sgemm packs the weights too often, with more the tile falls
- * out of the shared cache before it is read. */
-enum { TILE_ROWS = 1024, TILE_LATENTS = 2048 };
+/* Measured (docs/performance.md): with fewer rows oneDNN's sgemm packs the weights too often, with more the tile falls out of
+ * the shared cache before it is read. Its AVX-512 float32 product wants more rows. */
+enum { TILE_ROWS = 1024, TILE_ROWS_AVX512 = 2048, TILE_LATENTS = 2048 };
 
 /* One matmul of the shape [rows, d_in] x [d_in, latents]. */
 typedef struct product {
@@ -40,7 +40,9 @@ static int64_t blocks(int64_t n, int64_t block) { return (n + block - 1) / block
 
 void encoder_tile_shape(const encoder_shape *shape, int64_t *tile_rows, int64_t *tile_latents)
 {
-    *tile_rows = smaller(shape->n_rows, TILE_ROWS);
+    bool avx512 = cpu_isa_get() >= ISA_AVX512 && !shape->bf16;
+
+    *tile_rows = smaller(shape->n_rows, avx512 ? TILE_ROWS_AVX512 : TILE_ROWS);
     *tile_latents = smaller(shape->d_sae, TILE_LATENTS);
 }
 
@@ -48,6 +50,11 @@ size_t encoder_bytes(const encoder_shape *shape)
 {
     if (!shape->bf16) return 0;
     return (size_t)(shape->n_rows + blocks(shape->d_sae, TILE_LATENTS) * TILE_LATENTS) * shape->d_in * 2;
+}
+
+size_t encoder_packing_bytes(int64_t rows, int64_t latents, int64_t d_in)
+{
+    return (size_t)((rows + latents) * d_in) * sizeof(float);
 }
 
 static bool describe(dnnl_memory_desc_t *md, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
