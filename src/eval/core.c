@@ -109,6 +109,7 @@ sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae
     where.n_vocab = sae_model_get_info(s->model)->n_vocab;
     where.seed = options->seed;
     SAE_TRY(core_report(result, &arm, s, &where, err));
+    SAE_TRY(core_density_plot(result, "latents", &arm.density, err));
     *out = result;
     result = NULL;
 done:

@@ -30,7 +30,7 @@ typedef struct core_losses {
     uint64_t seed; /* of the bootstrap */
 } core_losses;
 
-/* Puts all of it into a result: numbers with their names, the plot "density". */
+/* Puts all of it into a result: numbers with their names. */
 sae_status core_report(sae_result *result, const core_arm *a, const sample *s, const core_losses *losses,
                        sae_error *err);
 /* The histogram of densities as a series of the plot "density". */

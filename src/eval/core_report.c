@@ -97,7 +97,6 @@ static sae_status report_density(sae_result *result, const density *p, sae_error
         snprintf(name, sizeof name, "of them active per token");
         SAE_TRY(measure(result, key, name, density_mass(p, threshold), NULL, err));
     }
-    SAE_TRY(core_density_plot(result, "latents", p, err));
 done:
     return status;
 }

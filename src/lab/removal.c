@@ -145,7 +145,7 @@ sae_status removal_report(experiment *e, sae_error *err)
     sae_result *r = NULL;
 
     SAE_TRY(experiment_result(e, "removal", "Taking the scaffold out of the model", &r, err));
-    SAE_TRY(sae_result_text(r, "note",
+    SAE_TRY(sae_result_note(r,
                             "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
                             "without the scaffold's part. "
                             "P projects on the row space of W_up, the mean is that of the training rows. Every row of "
