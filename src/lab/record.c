@@ -2,6 +2,7 @@
  * record.c - what a run leaves: results as JSON, the page, and run.json with all that is needed to repeat it. Times stand
  * in run.json's "cost" only, so the results of two equal runs are equal files.
  */
+#include "eval/training.h"
 #include "kernels/matmul.h"
 #include "lab/scaffold.h"
 
@@ -22,16 +23,6 @@ static json_t *options_json(const experiment *e)
                      "arch", o->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "width", (json_int_t)o->width, "k",
                      (json_int_t)o->k, "rank", (json_int_t)o->rank, "batch", (json_int_t)o->batch, "seed",
                      (json_int_t)o->seed, "draws", o->draws, "cards", o->cards);
-}
-
-static json_t *recipe_json(const sae_train_options *t)
-{
-    return json_pack("{sI sI sf sI sI sf sI sI sf sI sf sf sf sf sb}", "batch", (json_int_t)t->batch, "steps",
-                     (json_int_t)t->steps, "lr", t->lr, "warmup_steps", (json_int_t)t->warmup_steps, "decay_start",
-                     (json_int_t)t->decay_start, "threshold_beta", t->threshold_beta, "threshold_start_step",
-                     (json_int_t)t->threshold_start_step, "dead_tokens", (json_int_t)t->dead_tokens, "auxk_alpha",
-                     t->auxk_alpha, "auxk_k", (json_int_t)t->auxk_k, "adam_beta1", t->adam_beta1, "adam_beta2",
-                     t->adam_beta2, "adam_eps", t->adam_eps, "grad_clip", t->grad_clip, "unit_scale", t->unit_scale);
 }
 
 static json_t *cost_json(const experiment *e)
