@@ -149,9 +149,13 @@ static void print_key(void *user, const char *key, const char *type, const char 
 
 static void print_tensor(const tensor *t)
 {
-    char shape[128];
+    char shape[128], name[256];
 
-    printf("%-50s %-8s %s\n", t->name, dtype_table[t->type].name, tensor_shape_text(t, shape, sizeof shape));
+    /* A name comes from the file: it must not steer the terminal. */
+    snprintf(name, sizeof name, "%s", t->name);
+    for (char *c = name; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    printf("%-50s %-8s %s\n", name, dtype_table[t->type].name, tensor_shape_text(t, shape, sizeof shape));
 }
 
 /* --all: everything that a GGUF file says. */

@@ -61,6 +61,7 @@ static const option_row options[] = {
 /* Everything of one call. Owned but where noted. */
 typedef struct training {
     args *a;
+    sae_step_stats *last; /* [n_dicts] of the newest logged step */
     char *model_path;
     sae_model *model;
     sae_tokenizer *tok;
@@ -197,8 +198,10 @@ static sae_status dictionaries(training *t, sae_error *err)
     t->n_dicts = n_widths * n_ks * n_ranks;
     t->configs = mem_alloc_array((size_t)t->n_dicts + 1, sizeof *t->configs, "the dictionaries", err);
     t->names = mem_alloc_array((size_t)t->n_dicts + 1, sizeof *t->names, "their names", err);
+    t->last = mem_alloc_array((size_t)t->n_dicts + 1, sizeof *t->last, "statistics of a step", err);
     t->name_list = mem_alloc_array((size_t)t->n_dicts + 1, sizeof *t->name_list, "their names", err);
-    if (!t->configs || !t->names || !t->name_list) SAE_TRY(SAE_NOMEM);
+    if (!t->configs || !t->names || !t->name_list || !t->last) SAE_TRY(SAE_NOMEM);
+    if (!arch && args_given(t->a, "groups")) warn("--groups is for --arch matryoshka: ignored");
     for (int w = 0; w < n_widths; w++)
         for (int k = 0; k < n_ks; k++)
             for (int r = 0; r < n_ranks; r++, n++) {
@@ -246,9 +249,17 @@ static sae_status recipe(training *t, sae_error *err)
     sae_train_options *r = &t->recipe;
     int which = 0, type = 0;
     int64_t batch = args_int(t->a, "batch", 2048), steps = args_int(t->a, "steps", 0);
+    const row_order *order = t->order.pool ? &t->order : NULL;
 
+    if (order && !args_given(t->a, "batch")) batch = order->batch;
     if (batch < 1) SAE_TRY(args_fail(t->a, err, "--batch must be at least 1"));
-    if (!args_given(t->a, "steps")) steps = (args_int(t->a, "rows", 0) + batch - 1) / batch;
+    if (order && !args_given(t->a, "steps"))
+        steps = order->n_steps;
+    else if (!args_given(t->a, "steps"))
+        steps = (args_int(t->a, "rows", 0) + batch - 1) / batch;
+    if (order && (batch != order->batch || steps > order->n_steps))
+        SAE_TRY(args_fail(t->a, err, "the order holds %lld steps of %lld rows; asked for are %lld of %lld",
+                          (long long)order->n_steps, (long long)order->batch, (long long)steps, (long long)batch));
     SAE_TRY(args_choice(t->a, "recipe", recipes, &which, err));
     SAE_TRY(args_choice(t->a, "encoder-dtype", dtypes, &type, err));
     *r = which ? sae_recipe_dictionary_learning(batch, steps, t->configs[0].d_sae) : sae_recipe_saebench(batch, steps);
@@ -293,6 +304,7 @@ static void logged(void *user, int64_t rows, const sae_step_stats *s)
     training *t = user;
 
     (void)rows;
+    memcpy(t->last, s, (size_t)t->n_dicts * sizeof *s);
     progress_note(&t->line, "loss %.4g, L0 %.1f, FVU %.4f, dead %lld, dense %lld", s[0].loss, s[0].l0, s[0].fvu,
                   (long long)s[0].dead, (long long)s[0].dense);
 }
@@ -354,6 +366,18 @@ done:
     return status;
 }
 
+/* The last batch of each dictionary, to standard output. */
+static void tell_result(const training *t)
+{
+    printf("%-28s %10s %8s %8s %10s %6s %6s\n", "dictionary, last batch", "loss", "L0", "FVU", "threshold", "dead",
+           "dense");
+    for (int i = 0; i < t->n_dicts; i++) {
+        const sae_step_stats *s = &t->last[i];
+        printf("%-28s %10.4g %8.2f %8.4f %10.4g %6lld %6lld\n", t->names[i], s->loss, s->l0, s->fvu, s->threshold,
+               (long long)s->dead, (long long)s->dense);
+    }
+}
+
 /* ---- The command -------------------------------------------------------------------------------------------------------------- */
 
 static sae_status set_initial_weights(training *t, sae_error *err)
@@ -374,23 +398,46 @@ done:
     return status;
 }
 
-/* A folder with something in it is continued (--resume), written over (--force), or left alone. */
+/* What a run leaves behind, or file_writer and folder_writer while they write it. */
+static bool is_of_a_run(const training *t, const char *name)
+{
+    static const char *const names[] = {"run.json", "log.jsonl", "checkpoints", "sae", "results", "report.html"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+    for (int i = 0; i < t->n_dicts; i++)
+        if (strcmp(name, t->names[i]) == 0) return true;
+    return false;
+}
+
+/* A folder with something in it is continued (--resume), written over when it holds a run (--force), else left alone. */
 static sae_status begin_folder(training *t, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = path_join(folder, "run.json", err), *checkpoints = path_join(folder, "checkpoints", err);
+    char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
+         *run = path_join(folder, "run.json", err);
+    int n = 0;
 
-    if (!path || !checkpoints) SAE_TRY(SAE_NOMEM);
+    if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
     if (args_flag(t->a, "resume")) goto done;
-    if (file_exists(path) && !args_flag(t->a, "force"))
+    if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
+    if (n > 0 && !args_flag(t->a, "force"))
         SAE_RAISE(err, SAE_EXISTS,
-                  "%s holds a run already: use --resume to continue it, --force to replace it, or another --out",
-                  folder);
+                  "%s is not empty: use --resume to continue a run, --force to replace it, or another --out", folder);
+    if (n > 0 && !file_exists(run))
+        SAE_RAISE(err, SAE_EXISTS,
+                  "%s is not empty and holds no run.json: --force replaces only runs; use another --out", folder);
+    for (int i = 0; i < n; i++)
+        if (!is_of_a_run(t, names[i]))
+            SAE_RAISE(err, SAE_EXISTS,
+                      "%s holds %s, which no run of this command leaves: move it away or use another --out", folder,
+                      names[i]);
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(folder_remove(checkpoints, err));
 done:
-    mem_free(path);
+    folder_list_free(names, n);
     mem_free(checkpoints);
+    mem_free(run);
     return status;
 }
 
@@ -411,7 +458,8 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(sae_trainer_create(&t.trainer, t.configs, t.n_dicts, &t.recipe, err));
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(begin_folder(&t, folder, err));
-    SAE_TRY(write_run(&t, folder, err));
+    if (!args_flag(a, "resume"))
+        SAE_TRY(write_run(&t, folder, err)); /* a resumed run keeps its own record until it has gone on */
     training_options o = {.folder = folder,
                           .names = t.n_dicts > 1 ? t.name_list : NULL,
                           .log_every = args_int(a, "log-every", 0),
@@ -425,6 +473,7 @@ static sae_status run_train(args *a, sae_error *err)
     status = training_run(t.trainer, &t.recipe, t.d_in, t.acts, &o, &progress, err);
     progress_end(&t.line);
     SAE_TRY(status);
+    tell_result(&t);
     SAE_TRY(write_run(&t, folder, err)); /* again: the text's hash covers what was read by now */
     for (int i = 0; i < t.n_dicts; i++) SAE_TRY(export_one(&t, i, folder, (sae_scaffold_export)how, err));
 done:
@@ -432,6 +481,7 @@ done:
     mem_free(t.configs);
     mem_free(t.names);
     mem_free(t.name_list);
+    mem_free(t.last);
     row_order_close(&t.order);
     sae_acts_free(t.acts);
     sae_text_free(t.text);

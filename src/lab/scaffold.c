@@ -118,6 +118,19 @@ done:
     return status;
 }
 
+/* Before anything is written: a text that cannot be opened leaves no folder behind. */
+static sae_status texts_exist(const experiment *e, sae_error *err)
+{
+    sae_text *text = NULL;
+    sae_text_options how = sae_text_defaults();
+
+    how.ctx = e->options.ctx;
+    how.separator = e->options.separator;
+    sae_status status = sae_text_open(&text, e->tok, e->options.texts, e->options.n_texts, &how, err);
+    sae_text_free(text);
+    return status;
+}
+
 static sae_status site_open(experiment *e, const char *name, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -139,6 +152,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(site_open(e, options->site, err));
     e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(fill_options(e, options, err));
+    SAE_TRY(texts_exist(e, err));
     SAE_TRY(folder_begin(e, err));
 done:
     return status;

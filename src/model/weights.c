@@ -259,6 +259,7 @@ sae_status weights_bind(sae_model *m, sae_error *err)
     sae_status status = SAE_OK;
     const description *d = &m->d;
     arena count = {0}, fill = {0};
+    char name[256];
 
     SAE_TRY(append_part(m, &m->embed, SLOT_EMBED, 0, d->n_vocab, d->d_model, 0, false, err));
     if (d->position == POSITION_LEARNED)
@@ -272,6 +273,10 @@ sae_status weights_bind(sae_model *m, sae_error *err)
     if (!m->vectors) return SAE_NOMEM;
     fill.base = (unsigned char *)m->vectors;
     SAE_TRY(bind_vectors(m, &fill, err));
+    if (family_find(m->family, &m->source, SLOT_DOWN, d->n_layer, name, sizeof name))
+        SAE_RAISE(err, SAE_SHAPE,
+                  "%s: holds %s, but its configuration has only %lld layers: one of them is of another model",
+                  m->source.path, name, (long long)d->n_layer);
 done:
     return status;
 }

@@ -479,9 +479,14 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
 
     if (i < 0 || i >= t->n_dicts) SAE_RAISE(err, SAE_RANGE, "there is no dictionary %d in this trainer", i);
     const learner *l = &t->learners[i];
+    if (l->threshold < 0.0 && t->step > t->options.threshold_start_step + 1)
+        SAE_RAISE(err, SAE_STATE,
+                  "dictionary %d has no threshold: none of its latents fired after step %lld. Are the rows all alike?",
+                  i, (long long)t->options.threshold_start_step);
     if (l->threshold < 0.0)
         SAE_RAISE(err, SAE_STATE,
-                  "dictionary %d has no threshold yet: it is first set after step %lld and %lld were done; "
+                  "dictionary %d has no threshold yet: it is first set in the step after step %lld, and %lld steps "
+                  "were done; "
                   "train longer, or lower --threshold-start-step",
                   i, (long long)t->options.threshold_start_step, (long long)t->step);
     SAE_TRY(sae_dict_create(&dict, &l->config, err));
