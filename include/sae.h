@@ -15,7 +15,8 @@
  *   - A function that can fail returns sae_status and takes a `sae_error *` last; NULL is accepted there. The first
  *     failure fills it. Output parameters are untouched on failure.
  *   - Ownership is one of: "caller frees with X", "borrowed until Y", "caller's buffer".
- *   - Free functions accept NULL. Options structs may be NULL for defaults; zero in a field means its default.
+ *   - Free functions accept NULL. Options of opening functions may be NULL for defaults, and zero in a field means its default;
+ *     recipes, plans and dictionary configurations must be given whole.
  *   - Objects are not shared between threads; the library itself works in parallel inside a call (OpenMP).
  */
 #ifndef SAE_H
@@ -397,10 +398,7 @@ SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, sae
 SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
 SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 
-/* Sets the initial weights of dictionary i (before the first step): shapes as in sae_weights; NULL members are kept. */
-SAE_API sae_status sae_trainer_set_weights(sae_trainer *trainer, int i, const sae_weights *weights, sae_error *err);
-
-/* The same from a safetensors file: tensors PREFIX + W_enc, b_enc, W_dec, b_dec (W_down, W_up), or encoder.weight,
+/* Initial weights of dictionary i (before the first step) from a safetensors file: tensors PREFIX + W_enc, b_enc, W_dec, b_dec (W_down, W_up), or encoder.weight,
  * encoder.bias, decoder.weight as dictionary_learning names and stores them. b_dec is set by the first step all the same. */
 SAE_API sae_status sae_trainer_read_weights(sae_trainer *trainer, int i, const char *path, const char *prefix,
                                             sae_error *err);
@@ -412,8 +410,9 @@ SAE_API sae_status sae_trainer_export(const sae_trainer *trainer, int i, sae_dic
 /* The whole state under DIR/checkpoints/STEP: written beside, synced, renamed. `rows_given` is the place in the data. */
 SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_dir, int64_t rows_given,
                                     sae_error *err);
-/* Removes all but the newest `keep` checkpoints (at least one stays). */
-SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t keep, sae_error *err);
+/* Keeps the newest `keep` checkpoints (at least one) of steps up to `step`, the one just saved, and removes the others: older ones,
+ * and later ones, which did not verify or belong to a run that was cut back. */
+SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep, sae_error *err);
 /* The newest checkpoint whose checksums verify. *rows_given tells where the data must go on. */
 SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
 

@@ -166,6 +166,38 @@ START_TEST(test_ties_keep_exactly_k)
 }
 END_TEST
 
+/* All latents alike and all rows nearly so: more candidates in one bin of the histogram than the list can hold. */
+START_TEST(test_crowded_edge_is_exact)
+{
+    enum { ROWS = 512, D = 8, WIDTH = 512 };
+    sae_dict_config c = batchtopk(D, WIDTH, 1, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    float *rows = malloc(sizeof(float) * ROWS * D);
+    sae_error err = {0};
+
+    for (int v = 0; v < 2; v++) { /* with distinct rows, then with all the same: more ties at the edge than fit */
+        sae_trainer *t = create(&c, 1, &o);
+        learner *l = &t->learners[0];
+        step_sums sums = {0};
+        for (int i = 0; i < WIDTH * D; i++) l->p[P_W_ENC].w[i] = 1.0f;
+        for (int b = 0; b < ROWS; b++)
+            for (int i = 0; i < D; i++) rows[b * D + i] = 1.0f + (v ? 0.0f : 1e-5f * (float)((b * 7) % ROWS));
+        memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
+        ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+        select_kept(t, l, &sums);
+        if (v == 0)
+            ck_assert_int_eq(sums.n_kept, ROWS);
+        else
+            ck_assert_int_le(sums.n_kept, ROWS);
+        for (int b = 0; v == 0 && b < ROWS; b++) /* the largest row has them all */
+            ck_assert_int_eq(t->s.kept.row_start[b + 1] - t->s.kept.row_start[b],
+                             (b * 7) % ROWS == ROWS - 1 ? ROWS : 0);
+        sae_trainer_free(t);
+    }
+    free(rows);
+}
+END_TEST
+
 /* ---- Arms --------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_dictionaries_train_as_if_alone)
@@ -559,6 +591,7 @@ int main(void)
     tcase_add_checked_fixture(files, make_folder, remove_folder);
     tcase_add_test(laws, test_selection_is_the_exact_batch_topk);
     tcase_add_test(laws, test_ties_keep_exactly_k);
+    tcase_add_test(laws, test_crowded_edge_is_exact);
     tcase_add_test(laws, test_dictionaries_train_as_if_alone);
     tcase_add_test(laws, test_zero_scaffold_is_the_baseline);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);

@@ -180,15 +180,35 @@ static sae_status fix_limit(live *l, sae_error *err)
     return SAE_OK;
 }
 
+/* A text of special tokens only, read again and again, would never give a row. */
+static sae_status no_rows_for(const live *l, int64_t n_batches, sae_error *err)
+{
+    enum { PATIENCE = 100 };
+
+    if (n_batches < PATIENCE) return SAE_OK;
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "%d batches of %lld sequences in a row gave no row that counts: the text seems to hold only special tokens",
+        PATIENCE, (long long)l->options.batch_seqs);
+}
+
 /* Puts rows into an empty window; it stays empty only at the end of the text. */
 static sae_status refill_window(live *l, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     l->from = l->to = 0;
-    while (l->limit == 0 && !l->ended && l->to < MEDIAN_ROWS) SAE_TRY(run_batch(l, err));
+    for (int64_t n = 0, before = 0; l->limit == 0 && !l->ended && l->to < MEDIAN_ROWS; n++) {
+        if (l->to > before) n = 0;
+        before = l->to;
+        SAE_TRY(no_rows_for(l, n, err));
+        SAE_TRY(run_batch(l, err));
+    }
     if (l->limit == 0) SAE_TRY(fix_limit(l, err));
-    while (l->to == 0 && !l->ended) SAE_TRY(run_batch(l, err));
+    for (int64_t n = 0; l->to == 0 && !l->ended; n++) {
+        SAE_TRY(no_rows_for(l, n, err));
+        SAE_TRY(run_batch(l, err));
+    }
 done:
     return status;
 }

@@ -153,6 +153,8 @@ static sae_status counts(training *t, const char *name, int64_t **values, int *n
         (*values)[i] = strtoll(items[i], &end, 10);
         if (end == items[i] || *end || (*values)[i] < 0)
             return args_fail(t->a, err, "--%s %s: not a whole number", name, items[i]);
+        for (int j = 0; j < i; j++)
+            if ((*values)[j] == (*values)[i]) return args_fail(t->a, err, "--%s names %s twice", name, items[i]);
     }
     return SAE_OK;
 }
@@ -262,6 +264,10 @@ static sae_status recipe(training *t, sae_error *err)
                           (long long)order->n_steps, (long long)order->batch, (long long)steps, (long long)batch));
     SAE_TRY(args_choice(t->a, "recipe", recipes, &which, err));
     SAE_TRY(args_choice(t->a, "encoder-dtype", dtypes, &type, err));
+    for (int i = 1; i < t->n_dicts && which && !args_given(t->a, "lr"); i++)
+        if (t->configs[i].d_sae != t->configs[0].d_sae)
+            SAE_TRY(args_fail(t->a, err,
+                              "dictionary_learning's learning rate depends on the width: give --lr, or one --width"));
     *r = which ? sae_recipe_dictionary_learning(batch, steps, t->configs[0].d_sae) : sae_recipe_saebench(batch, steps);
     r->lr = args_real(t->a, "lr", r->lr);
     r->warmup_steps = args_int(t->a, "warmup-steps", r->warmup_steps);
@@ -309,13 +315,84 @@ static void logged(void *user, int64_t rows, const sae_step_stats *s)
                   (long long)s[0].dead, (long long)s[0].dense);
 }
 
+/* What the rows are computed from; a run is continued only with the same. Caller json_decref's. */
+static sae_status data_json(training *t, json_t **out, sae_error *err)
+{
+    static const char *const names[] = {"store", "array", "order"};
+    sae_status status = SAE_OK;
+    json_t *data =
+        json_pack("{ss sI sI sI sf sI}", "site", t->site_name, "seed", (json_int_t)args_int(t->a, "seed", 0), "ctx",
+                  (json_int_t)args_int(t->a, "ctx", 256), "separator", (json_int_t)args_int(t->a, "separator", -1),
+                  "max_norm", args_real(t->a, "max-norm", 10.0), "buffer", (json_int_t)args_int(t->a, "buffer", 0));
+    const char *const *texts = NULL;
+    int n_texts = args_list(t->a, "text", &texts);
+    char *path = NULL, text[24];
+    uint64_t hash;
+
+    if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    for (int i = 0; i < 3; i++) {
+        const char *name = args_text(t->a, names[i]);
+        if (!name) continue;
+        mem_free(path);
+        path = i == 0 ? path_join(name, "meta.json", err) : mem_strdup(name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (i > 0 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
+        SAE_TRY(file_hash(path, &hash, err));
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        json_object_set_new(data, names[i], json_string(text));
+    }
+    if (t->model) {
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)sae_model_hash(t->model));
+        json_object_set_new(data, "model", json_string(text));
+    }
+    for (int i = 0; i < n_texts; i++) {
+        SAE_TRY(file_exists(texts[i]) ? file_hash(texts[i], &hash, err) : SAE_OK); /* "-" has none */
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)(file_exists(texts[i]) ? hash : 0));
+        char key[32];
+        snprintf(key, sizeof key, "text %d", i);
+        json_object_set_new(data, key, json_string(text));
+    }
+    *out = data;
+    data = NULL;
+done:
+    json_decref(data);
+    mem_free(path);
+    return status;
+}
+
+/* A resumed run must see the rows of the one it goes on from. */
+static sae_status same_data(training *t, const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *ours = NULL, *run = NULL, *value;
+    char *path = path_join(folder, "run.json", err);
+    const char *key;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&run, path, err));
+    SAE_TRY(data_json(t, &ours, err));
+    json_object_foreach(ours, key, value)
+    {
+        if (!json_equal(value, json_object_get(json_object_get(run, "data"), key)))
+            SAE_RAISE(err, SAE_STATE,
+                      "%s: the run was begun on other rows (%s differs): resume with the data it was started with",
+                      path, key);
+    }
+done:
+    json_decref(run);
+    json_decref(ours);
+    mem_free(path);
+    return status;
+}
+
 static sae_status write_run(training *t, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *path = path_join(folder, "run.json", err);
-    json_t *dicts = json_array(), *inputs = json_object(), *run = NULL;
+    json_t *dicts = json_array(), *data = NULL, *run = NULL;
 
-    if (!path || !dicts || !inputs) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(data_json(t, &data, err));
     for (int i = 0; i < t->n_dicts; i++) {
         const sae_dict_config *c = &t->configs[i];
         json_array_append_new(dicts, json_pack("{ss ss sI sI sI sI ss ss}", "name", t->names[i], "arch",
@@ -324,23 +401,16 @@ static sae_status write_run(training *t, const char *folder, sae_error *err)
                                                (json_int_t)c->k, "rank", (json_int_t)c->rank, "variant",
                                                c->variant == SAE_P2 ? "p2" : "p1", "site", c->site));
     }
-    if (t->model) {
-        char hash[24];
-        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sae_model_hash(t->model));
-        json_object_set_new(inputs, "model_hash", json_string(hash));
-        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sae_text_hash(t->text));
-        json_object_set_new(inputs, "text_hash", json_string(hash));
-    }
     run = json_pack("{ss ss so so so so s{ss ss ss si}}", "command", "train", "version", sae_version(), "arguments",
-                    args_json(t->a), "recipe", recipe_json(&t->recipe), "dictionaries", dicts, "inputs", inputs,
-                    "machine", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
-                    matmul_library(), "threads", omp_get_max_threads());
-    dicts = inputs = NULL; /* taken by run, or freed with it */
+                    args_json(t->a), "recipe", recipe_json(&t->recipe), "dictionaries", dicts, "data", data, "machine",
+                    "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products", matmul_library(),
+                    "threads", omp_get_max_threads());
+    dicts = data = NULL; /* taken by run, or freed with it */
     if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
     SAE_TRY(json_write_file(run, path, true, err));
 done:
     json_decref(dicts);
-    json_decref(inputs);
+    json_decref(data);
     json_decref(run);
     mem_free(path);
     return status;
@@ -366,9 +436,10 @@ done:
     return status;
 }
 
-/* The last batch of each dictionary, to standard output. */
+/* The last batch of each dictionary, to standard output. A run that was complete already has none. */
 static void tell_result(const training *t)
 {
+    if (t->last[0].loss == 0.0) return;
     printf("%-28s %10s %8s %8s %10s %6s %6s\n", "dictionary, last batch", "loss", "L0", "FVU", "threshold", "dead",
            "dense");
     for (int i = 0; i < t->n_dicts; i++) {
@@ -458,8 +529,10 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(sae_trainer_create(&t.trainer, t.configs, t.n_dicts, &t.recipe, err));
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(begin_folder(&t, folder, err));
-    if (!args_flag(a, "resume"))
-        SAE_TRY(write_run(&t, folder, err)); /* a resumed run keeps its own record until it has gone on */
+    if (args_flag(a, "resume"))
+        SAE_TRY(same_data(&t, folder, err)); /* its record stays as it was */
+    else
+        SAE_TRY(write_run(&t, folder, err));
     training_options o = {.folder = folder,
                           .names = t.n_dicts > 1 ? t.name_list : NULL,
                           .log_every = args_int(a, "log-every", 0),
@@ -474,7 +547,6 @@ static sae_status run_train(args *a, sae_error *err)
     progress_end(&t.line);
     SAE_TRY(status);
     tell_result(&t);
-    SAE_TRY(write_run(&t, folder, err)); /* again: the text's hash covers what was read by now */
     for (int i = 0; i < t.n_dicts; i++) SAE_TRY(export_one(&t, i, folder, (sae_scaffold_export)how, err));
 done:
     sae_trainer_free(t.trainer);

@@ -157,7 +157,7 @@ static sae_status save(loop *l, sae_error *err)
     if (l->saved == step) return SAE_OK;
     SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
     l->saved = step;
-    SAE_TRY(sae_checkpoints_prune(l->options->folder, l->options->keep_checkpoints, err));
+    SAE_TRY(sae_checkpoints_prune(l->options->folder, step, l->options->keep_checkpoints, err));
 done:
     return status;
 }
@@ -168,7 +168,11 @@ static sae_status one_step(loop *l, int64_t step, sae_error *err)
     const training_options *o = l->options;
     int64_t rows = (step + 1) * l->recipe->batch;
 
-    SAE_TRY(next_rows(l, step, err));
+    status = next_rows(l, step, err);
+    if (status != SAE_OK) { /* what was learned so far is kept */
+        if (step > 0) save(l, NULL);
+        goto done;
+    }
     SAE_TRY(sae_trainer_step(l->t, l->rows, l->stats, err));
     if (step % l->log_every == 0 || step == l->recipe->steps - 1) {
         for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)

@@ -4,6 +4,7 @@
 #include "lab/scaffold.h"
 
 #include <math.h>
+#include <string.h>
 
 char *experiment_path(const experiment *e, const char *name, sae_error *err)
 {
@@ -95,6 +96,30 @@ static sae_status fill_options(experiment *e, const scaffold_options *given, sae
 
 /* ---- Opening -------------------------------------------------------------------------------------------------------------- */
 
+/* A folder without run.json may hold what an unfinished run left, and nothing else. */
+static sae_status only_ours(const char *folder, sae_error *err)
+{
+    static const char *const ours[] = {"acts",     "results",  "log.jsonl",   "checkpoints",
+                                       "baseline", "scaffold", "report.html", "run.json"};
+    sae_status status = SAE_OK;
+    char **names = NULL;
+    int n = 0;
+
+    if (!file_is_folder(folder)) return SAE_OK;
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
+            known = known || strncmp(names[i], ours[k], strlen(ours[k])) == 0;
+        if (!known)
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s, which no run of this command leaves: give another --out", folder,
+                      names[i]);
+    }
+done:
+    folder_list_free(names, n);
+    return status;
+}
+
 /* A finished run is not written over. An unfinished one has no run.json: its rows are used, the rest is made anew. */
 static sae_status folder_begin(experiment *e, sae_error *err)
 {
@@ -109,6 +134,7 @@ static sae_status folder_begin(experiment *e, sae_error *err)
     if (file_exists(run) && !e->options.force)
         SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it",
                   e->options.out);
+    if (!file_exists(run)) SAE_TRY(only_ours(e->options.out, err));
     e->overwrite = e->options.force || file_exists(rows);
     SAE_TRY(folder_make(results, err));
 done:

@@ -316,7 +316,7 @@ done:
     return status;
 }
 
-sae_status sae_checkpoints_prune(const char *run_dir, int64_t keep, sae_error *err)
+sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *parent = path_join(run_dir, "checkpoints", err), *folder = NULL;
@@ -326,7 +326,8 @@ sae_status sae_checkpoints_prune(const char *run_dir, int64_t keep, sae_error *e
     if (!parent) SAE_TRY(SAE_NOMEM);
     SAE_TRY(folder_list(parent, &names, &n, err));
     for (int i = n - 1; i >= 0; i--) {
-        if (!is_checkpoint_name(names[i]) || n_found++ < (keep > 0 ? keep : 1)) continue;
+        if (!is_checkpoint_name(names[i])) continue;
+        if (strtoll(names[i], NULL, 10) <= step && n_found++ < (keep > 0 ? keep : 1)) continue;
         mem_free(folder);
         folder = path_join(parent, names[i], err);
         if (!folder) SAE_TRY(SAE_NOMEM);

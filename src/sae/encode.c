@@ -42,7 +42,7 @@ static void centre_rows(sae_trainer *t, learner *l)
 
 /* ---- The three things that can be done with a tile ----------------------------------------------------------------- */
 
-typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4 } tile_use;
+typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4, COUNT_LOW = 8 } tile_use;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
 static uint32_t bits_of(float value)
@@ -124,6 +124,15 @@ static void put_aux(scratch *s, int64_t row, const int32_t *latent, const float 
     }
 }
 
+/* COUNT: by the upper 16 bits. COUNT_LOW: by the lower ones, of values in the bin just above the cutoff. */
+static void count_value(uint32_t *histogram, uint32_t bits, tile_use use, uint32_t cutoff)
+{
+    if (use & COUNT)
+        histogram[bits >> 16]++;
+    else if (bits >> 16 == (cutoff + 1) >> 16)
+        histogram[bits & 0xffff]++;
+}
+
 /* Rows keep their thread from tile to tile (static schedule), so that the candidates of a row come in latent order. */
 static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutoff, int64_t row0, int64_t n_rows,
                      int64_t latent0, int64_t n_latents, int64_t ld)
@@ -140,13 +149,13 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
         for (int64_t i = 0; i < n_rows; i++) {
             const float *p = s->tile + i * ld;
             int64_t n;
-            if (use & (COLLECT | COUNT)) {
+            if (use & (COLLECT | COUNT | COUNT_LOW)) {
                 n = t->ops->scan_above(p, l->p[P_B_ENC].w + latent0, n_latents, cutoff, (int32_t)latent0, latent,
                                        value);
                 if (use & COLLECT)
                     put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
                 else
-                    for (int64_t j = 0; j < n; j++) histogram[bits_of(value[j]) >> 16]++;
+                    for (int64_t j = 0; j < n; j++) count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
             }
             if (use & COLLECT_AUX) {
                 n = t->ops->scan_above(p, s->aux_bias + latent0, n_latents, s->aux_rows[row0 + i].cutoff,
@@ -178,17 +187,21 @@ done:
 
 /* ---- Cutoffs ------------------------------------------------------------------------------------------------------------ */
 
-/* The largest cutoff, a multiple of 2^16 in bits, above which (or at whose bin) at least K activations lie; 0 when there are
- * fewer positive ones. One less in bits, because the scan is strict. */
-static float cutoff_from_histogram(scratch *s, int64_t K)
+/* The lowest bin such that it and all above hold at least `rank` values, and in *above how many lie above it; 0: there are fewer. */
+static int64_t bin_from_histogram(const scratch *s, int64_t rank, int64_t *above)
 {
-    int64_t above = 0;
-
-    for (int64_t bin = HISTOGRAM_BINS - 1; bin > 0; bin--) {
-        for (int i = 0; i < s->n_threads; i++) above += s->histogram[(size_t)i * HISTOGRAM_BINS + bin];
-        if (above >= K) return float_of((uint32_t)bin << 16) == 0.0f ? 0.0f : float_of(((uint32_t)bin << 16) - 1);
+    for (int64_t bin = HISTOGRAM_BINS - 1, sum = 0; bin >= 0; bin--) {
+        *above = sum;
+        for (int i = 0; i < s->n_threads; i++) sum += s->histogram[(size_t)i * HISTOGRAM_BINS + bin];
+        if (sum >= rank) return bin;
     }
-    return 0.0f;
+    return 0;
+}
+
+static sae_status count_tiles(sae_trainer *t, const learner *l, encoder *e, tile_use use, float cutoff, sae_error *err)
+{
+    memset(t->s.histogram, 0, (size_t)t->s.n_threads * HISTOGRAM_BINS * sizeof *t->s.histogram);
+    return all_tiles(t, l, e, use, cutoff, err);
 }
 
 static void empty_candidates(scratch *s)
@@ -214,6 +227,36 @@ static void empty_aux(scratch *s, int64_t n_rows)
     for (int64_t b = 0; b < n_rows; b++) s->aux_rows[b] = (aux_row){0, false, 0.0f};
 }
 
+/* Finds a cutoff that lets the K largest through and little more, then collects them. By the upper bits first: one in 128 of relative
+ * width. When too many values crowd there (duplicates of a latent, rows alike), by the lower bits as well, which is exact; and
+ * when more tie exactly at the edge than the list can hold, the ties are left out. */
+static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e, int64_t K, tile_use aux,
+                                    sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    int64_t above = 0, above_low = 0;
+
+    SAE_TRY(count_tiles(t, l, e, COUNT, 0.0f, err));
+    uint32_t bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
+    float cutoff = bin ? float_of(bin - 1) : 0.0f; /* one less in bits: the scan is strict */
+    empty_candidates(s);
+    SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
+    if (s->n_candidates > s->candidate_capacity && bin) {
+        SAE_TRY(count_tiles(t, l, e, COUNT_LOW, cutoff, err));
+        uint32_t edge = bin | (uint32_t)bin_from_histogram(s, K - above, &above_low);
+        empty_candidates(s);
+        SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge - 1), err));
+        if (s->n_candidates > s->candidate_capacity) {
+            empty_candidates(s);
+            SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge), err));
+        }
+    }
+    pack_candidates(s);
+done:
+    return status;
+}
+
 sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -234,11 +277,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
             if (s->n_candidates >= K || cutoff == 0.0f) goto done;
         }
     }
-    memset(s->histogram, 0, (size_t)s->n_threads * HISTOGRAM_BINS * sizeof *s->histogram);
-    SAE_TRY(all_tiles(t, l, e, COUNT, 0.0f, err));
-    empty_candidates(s);
-    SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff_from_histogram(s, K), err));
-    pack_candidates(s);
+    SAE_TRY(count_and_collect(t, l, e, K, aux, err));
 done:
     return status;
 }

@@ -327,20 +327,6 @@ void sae_trainer_free(sae_trainer *t)
 int64_t sae_trainer_steps_done(const sae_trainer *t) { return t->step; }
 int sae_trainer_n_dicts(const sae_trainer *t) { return t->n_dicts; }
 
-sae_status sae_trainer_set_weights(sae_trainer *t, int i, const sae_weights *weights, sae_error *err)
-{
-    const float *from[N_PARAMS] = {weights->W_enc, weights->b_enc,  weights->W_dec,
-                                   weights->b_dec, weights->W_down, weights->W_up};
-
-    if (i < 0 || i >= t->n_dicts) return SAE_FAIL(err, SAE_RANGE, "there is no dictionary %d in this trainer", i);
-    if (t->step > 0) return SAE_FAIL(err, SAE_STATE, "initial weights can be set only before the first step");
-    for (int p = 0; p < N_PARAMS; p++) {
-        param *to = &t->learners[i].p[p];
-        if (from[p]) memcpy(to->w, from[p], (size_t)(to->rows * to->columns) * sizeof(float));
-    }
-    return SAE_OK;
-}
-
 /* ---- A step ------------------------------------------------------------------------------------------------------------- */
 
 /* The point with the smallest sum of distances to the rows (Weiszfeld's iteration, at most 100 rounds, to 1e-5), as
