@@ -61,6 +61,7 @@ typedef enum sae_status {
 #undef SAE_STATUS_ENUM
 } sae_status;
 
+/* Zero it before its first use and before using it again (`sae_error err = {0};`): only an empty record is filled. */
 typedef struct sae_error {
     sae_status code;
     const char *where;  /* "file.c:line" of the library's source; static storage */

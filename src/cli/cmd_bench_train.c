@@ -84,7 +84,8 @@ static sae_status run_bench_train(args *a, sae_error *err)
     printf("whole step       %8.1f ms   %.0f rows/s\n", r.step_ms, r.tokens_per_s);
     printf("ratio            %8.3f      quartiles %.3f to %.3f over %d pairs\n", r.ratio, r.ratio_low, r.ratio_high,
            o.pairs);
-    printf("memory           %8.0f MiB  peak; planned %.0f (weights %.0f, gradients %.0f, moments %.0f, scratch %.0f, oneDNN %.0f, "
+    printf("memory           %8.0f MiB  peak; planned %.0f (weights %.0f, gradients %.0f, moments %.0f, scratch %.0f, "
+           "oneDNN %.0f, "
            "bench %.0f, "
            "program %.0f)\n",
            (double)peak * mib, (double)planned * mib, (double)r.plan.weights * mib, (double)r.plan.gradients * mib,

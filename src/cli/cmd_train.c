@@ -69,7 +69,7 @@ typedef struct training {
     sae_acts *acts;
     row_order order;
     sae_site site;
-    char site_name[128];
+    char site_name[128], model_name[256];
     int64_t d_in;
     int n_dicts;
     sae_dict_config *configs;
@@ -108,6 +108,26 @@ done:
     return status;
 }
 
+/* Which model and site a store's rows come from, as `sae acts` noted it: for the dictionary's own record. */
+static sae_status store_origin(training *t, const char *store, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *site = NULL, *model = NULL;
+    json_t *meta = NULL;
+    char *path = path_join(store, "meta.json", err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&meta, path, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, path, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), "model", "", &model, path, err));
+    snprintf(t->site_name, sizeof t->site_name, "%s", site);
+    snprintf(t->model_name, sizeof t->model_name, "%s", model);
+done:
+    json_decref(meta);
+    mem_free(path);
+    return status;
+}
+
 static sae_status open_rows(training *t, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -125,9 +145,10 @@ static sae_status open_rows(training *t, sae_error *err)
         t->d_in = t->order.d;
         goto done;
     }
-    if (store)
+    if (store) {
         SAE_TRY(sae_acts_open_store(&t->acts, store, &o, err));
-    else if (array) {
+        SAE_TRY(store_origin(t, store, err));
+    } else if (array) {
         o.max_norm = args_given(t->a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */
         SAE_TRY(sae_acts_open_array(&t->acts, array, &o, err));
     } else
@@ -216,7 +237,8 @@ static sae_status dictionaries(training *t, sae_error *err)
                                        .rank = ranks[r],
                                        .apply_b_dec_to_input = true};
                 snprintf(c->site, sizeof c->site, "%s", t->site_name);
-                snprintf(c->model, sizeof c->model, "%s", args_text(t->a, "model") ? args_text(t->a, "model") : "");
+                snprintf(c->model, sizeof c->model, "%s",
+                         args_text(t->a, "model") ? args_text(t->a, "model") : t->model_name);
                 if (arch) SAE_TRY(groups(t, c, err));
                 snprintf(t->names[n], sizeof t->names[n], "width%lld-k%lld-rank%lld", (long long)widths[w],
                          (long long)ks[k], (long long)ranks[r]);
@@ -481,7 +503,7 @@ static bool is_of_a_run(const training *t, const char *name)
     return false;
 }
 
-/* A folder with something in it is continued (--resume), written over when it holds a run (--force), else left alone. */
+/* A folder with a run in it is continued (--resume) or written over (--force); what is nobody's run is left alone. */
 static sae_status begin_folder(training *t, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -492,17 +514,16 @@ static sae_status begin_folder(training *t, const char *folder, sae_error *err)
     if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
     if (args_flag(t->a, "resume")) goto done;
     if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
-    if (n > 0 && !args_flag(t->a, "force"))
-        SAE_RAISE(err, SAE_EXISTS,
-                  "%s is not empty: use --resume to continue a run, --force to replace it, or another --out", folder);
-    if (n > 0 && !file_exists(run))
-        SAE_RAISE(err, SAE_EXISTS,
-                  "%s is not empty and holds no run.json: --force replaces only runs; use another --out", folder);
-    for (int i = 0; i < n; i++)
-        if (!is_of_a_run(t, names[i]))
+    for (int i = 0; i < n; i++) {
+        if (!is_of_a_run(t, names[i])) continue; /* other things are left alone */
+        if (!args_flag(t->a, "force"))
             SAE_RAISE(err, SAE_EXISTS,
-                      "%s holds %s, which no run of this command leaves: move it away or use another --out", folder,
+                      "%s holds %s: use --resume to continue a run, --force to replace it, or another --out", folder,
                       names[i]);
+        if (!file_exists(run))
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no run.json: --force replaces only runs; use another --out",
+                      folder, names[i]);
+    }
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(folder_remove(checkpoints, err));
 done:
@@ -546,8 +567,8 @@ static sae_status run_train(args *a, sae_error *err)
     status = training_run(t.trainer, &t.recipe, t.d_in, t.acts, &o, &progress, err);
     progress_end(&t.line);
     SAE_TRY(status);
-    tell_result(&t);
     for (int i = 0; i < t.n_dicts; i++) SAE_TRY(export_one(&t, i, folder, (sae_scaffold_export)how, err));
+    tell_result(&t);
 done:
     sae_trainer_free(t.trainer);
     mem_free(t.configs);

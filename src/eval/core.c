@@ -99,6 +99,8 @@ sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae
                     {"reconstruction", edit_reconstruct, &full},
                     {"sparse only", edit_reconstruct, &sparse}};
     int n_edits = sae_dict_get_config(dict)->rank ? 4 : 3;
+    const char *label = "latents";
+    const density *histogram = &arm.density;
 
     SAE_TRY(core_measure(&arm, s, dict, progress, err));
     SAE_TRY(splice_measure(&losses, s, splice_sequences(s, options->ce_tokens ? options->ce_tokens : 8192), edits,
@@ -109,7 +111,7 @@ sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae
     where.n_vocab = sae_model_get_info(s->model)->n_vocab;
     where.seed = options->seed;
     SAE_TRY(core_report(result, &arm, s, &where, err));
-    SAE_TRY(core_density_plot(result, "latents", &arm.density, err));
+    SAE_TRY(core_density_plot(result, &label, &histogram, 1, err));
     *out = result;
     result = NULL;
 done:

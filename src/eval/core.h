@@ -33,8 +33,9 @@ typedef struct core_losses {
 /* Puts all of it into a result: numbers with their names. */
 sae_status core_report(sae_result *result, const core_arm *a, const sample *s, const core_losses *losses,
                        sae_error *err);
-/* The histogram of densities as a series of the plot "density". */
-sae_status core_density_plot(sae_result *result, const char *label, const density *p, sae_error *err);
+/* The histograms of n densities in one plot, "density". */
+sae_status core_density_plot(sae_result *result, const char *const *labels, const density *const *densities, int n,
+                             sae_error *err);
 /* What was measured on: site, tokens, mask; as settings, inputs and a note. */
 sae_status core_describe(sae_result *result, const sample *s, sae_error *err);
 

@@ -64,20 +64,23 @@ done:
     return status;
 }
 
-sae_status core_density_plot(sae_result *result, const char *label, const density *p, sae_error *err)
+sae_status core_density_plot(sae_result *result, const char *const *labels, const density *const *densities, int n,
+                             sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t counts[DENSITY_BINS];
     double x[DENSITY_BINS], y[DENSITY_BINS];
 
-    density_histogram(p, counts);
-    for (int i = 0; i < DENSITY_BINS; i++) {
-        x[i] = density_log10_low + (double)i * density_bin_width;
-        y[i] = (double)counts[i];
-    }
     SAE_TRY(sae_result_plot(result, "density", "How often latents fire", "log10 of the share of tokens", "latents",
                             SAE_PLOT_STEP, 0, err));
-    SAE_TRY(sae_result_series(result, "density", label, x, y, DENSITY_BINS, err));
+    for (int k = 0; k < n; k++) {
+        density_histogram(densities[k], counts);
+        for (int i = 0; i < DENSITY_BINS; i++) {
+            x[i] = density_log10_low + (double)i * density_bin_width;
+            y[i] = (double)counts[i];
+        }
+        SAE_TRY(sae_result_series(result, "density", labels[k], x, y, DENSITY_BINS, err));
+    }
     SAE_TRY(sae_result_line(result, "density", "10 % of tokens", true, -1, err));
 done:
     return status;

@@ -116,6 +116,7 @@ static sae_status report_density(experiment *e, sae_error *err)
     double counts[ARMS][DENSITY_THRESHOLDS];
     char names[DENSITY_THRESHOLDS][24];
     const char *categories[DENSITY_THRESHOLDS];
+    const density *densities[ARMS] = {&e->arms[ARM_BASELINE].density, &e->arms[ARM_SCAFFOLD].density};
 
     SAE_TRY(experiment_result(e, "density", "Dense latents", &r, err));
     for (int i = 0; i < DENSITY_THRESHOLDS; i++) {
@@ -127,7 +128,7 @@ static sae_status report_density(experiment *e, sae_error *err)
                             SAE_PLOT_BAR, 0, err));
     for (int a = 0; a < ARMS; a++)
         SAE_TRY(sae_result_bars(r, "counts", arm_names[a], categories, counts[a], NULL, NULL, DENSITY_THRESHOLDS, err));
-    for (int a = 0; a < ARMS; a++) SAE_TRY(core_density_plot(r, arm_names[a], &e->arms[a].density, err));
+    SAE_TRY(core_density_plot(r, arm_names, densities, ARMS, err));
 done:
     return status;
 }

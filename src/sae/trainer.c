@@ -256,6 +256,12 @@ static sae_status take_memory(sae_trainer *t, sae_error *err)
     arena arenas[4] = {{0}};
 
     layout(t, arenas);
+    size_t wanted = arenas[0].used + arenas[1].used + arenas[2].used + arenas[3].used, free_now = memory_available();
+    if (free_now > 0 && wanted > free_now)
+        return SAE_FAIL(
+            err, SAE_NOMEM,
+            "training takes %zu MiB and %zu MiB are free: use a smaller width, batch or number of dictionaries",
+            wanted >> 20, free_now >> 20);
     for (int i = 0; i < 4; i++) {
         t->memory[i] = mem_alloc(arenas[i].used, names[i], err);
         if (!t->memory[i]) return SAE_NOMEM;
