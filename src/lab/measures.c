@@ -43,7 +43,7 @@ static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
     rng random = rng_seed(e->options.seed, 77); /* a stream of its own: more draws leave the first ones as they were */
 
     for (int i = 0; i < e->options.draws; i++) {
-        SAE_TRY(subspace_random(&o->draws[i], e->d, e->options.rank, &random, err));
+        SAE_TRY(subspace_random(&o->draws[i], e->d, compared_rank(e), &random, err));
         o->random[2 * i] = (edit_space){&o->draws[i], NULL};
         o->random[2 * i + 1] = (edit_space){&o->draws[i], e->mean};
         o->edits[LOSS_RANDOM + 2 * i] = (edit){"random", edit_remove, &o->random[2 * i]};

@@ -202,13 +202,16 @@ done:
     return status;
 }
 
+/* Comparators have as many directions as the scaffold really writes to, which may be fewer than its rank. */
+int64_t compared_rank(const experiment *e) { return e->map.rank > 0 ? e->map.rank : e->options.rank; }
+
 static sae_status subspaces_find(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     SAE_TRY(scaffold_map_create(&e->map, e->dicts[ARM_SCAFFOLD], e->mean, e->covariance, err));
     SAE_TRY(subspace_pca(&e->components, e->covariance, e->d, 0, e->d, e->spectrum, err));
-    e->pca = experiment_components(e, e->options.rank);
+    e->pca = experiment_components(e, compared_rank(e));
 done:
     return status;
 }

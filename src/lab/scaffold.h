@@ -122,6 +122,7 @@ sae_status record_write(const experiment *e, sae_error *err);
 
 /* A new result of the run, written to OUT/results/FILE.json at the end (`file`: static storage); borrowed. */
 sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
+int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
 /* The first n principal components; borrows. */
