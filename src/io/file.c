@@ -70,6 +70,12 @@ void file_map_close(file_map *map)
     *map = (file_map){0};
 }
 
+sae_status file_remove(const char *path, sae_error *err)
+{
+    if (unlink(path) == 0 || errno == ENOENT) return SAE_OK;
+    return SAE_FAIL(err, SAE_IO, "%s: cannot be removed: %s", path, strerror(errno));
+}
+
 bool file_exists(const char *path)
 {
     struct stat info;

@@ -22,6 +22,7 @@ sae_status file_map_open(file_map *out, const char *path, sae_error *err);
 void file_map_close(file_map *map);
 
 bool file_exists(const char *path);
+sae_status file_remove(const char *path, sae_error *err); /* absent is fine */
 bool file_is_folder(const char *path);
 /* "a/b" into a new string: caller frees with mem_free. */
 char *path_join(const char *folder, const char *name, sae_error *err);

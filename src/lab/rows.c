@@ -76,7 +76,7 @@ static sae_status store_create(experiment *e, const char *store, const char *inp
 
     SAE_TRY(text_open(e, SAE_SPLIT_TRAIN, &text, err));
     SAE_TRY(sae_acts_open_live(&acts, e->model, text, e->site, &live, err));
-    remove(inputs_path); /* from here on the folder holds no rows that fit an old description */
+    SAE_TRY(file_remove(inputs_path, err)); /* from here on no old description stands beside the rows */
     SAE_TRY(sae_store_write(store, acts, e->options.tokens, &options, e->progress, err));
     about = json_pack("{sO sI}", "inputs", e->inputs, "dropped", (json_int_t)sae_acts_get_info(acts).dropped);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
