@@ -28,7 +28,11 @@ static void axpy4(float *y, const float a[4], const float *const x[4], int64_t n
 
 static void gather(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) axpy(out, coefficient[i], panel + (int64_t)index[i] * PANEL, PANEL);
+    for (int k = 0; k < PANEL; k++) {
+        double sum = out[k];
+        for (int64_t i = 0; i < n; i++) sum += (double)coefficient[i] * panel[(int64_t)index[i] * PANEL + k];
+        out[k] = (float)sum;
+    }
 }
 
 static double sum_squares(const float *x, int64_t n)
