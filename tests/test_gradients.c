@@ -220,8 +220,7 @@ START_TEST(test_gradients_equal_central_differences)
         for (int64_t j = 0; by_latent && j < F; j++) /* rows without pairs are not written */
             if (!latent_is_active(&t->s, j)) memset(l->p[p].g + j * D, 0, D * sizeof(float));
         double off = compare(m, w[p], l->p[p].g, l->p[p].rows, l->p[p].columns, p == P_W_DEC);
-        ck_assert_msg(off < 5e-6, "%s: gradient off by %.2g of its largest entry", l->p[p].name,
-                      off); /* observed 9e-7 */
+        ck_assert_msg(off < 5e-6, "%s: gradient off by %.2g of its largest entry", l->p[p].name, off);
     }
     sae_trainer_free(t);
     free(m);

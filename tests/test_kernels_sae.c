@@ -49,7 +49,7 @@ static void expect_sentinel(const char *what, const float *x, int64_t n)
 /* Sums of n products may differ by what rounding allows: n eps sum |a b| is a proven bound, sqrt(n) of it is seen. */
 static void expect_sum(const char *isa, const char *what, int64_t n, double got, double expected, double magnitude)
 {
-    double bound = 4.0 * FLT_EPSILON * sqrt((double)n + 1) * magnitude + 1e-30; /* observed: under a quarter of it */
+    double bound = 4.0 * FLT_EPSILON * sqrt((double)n + 1) * magnitude + 1e-30;
 
     ck_assert_msg(fabs(got - expected) <= bound, "%s %s, n %lld: %.9g, reference %.9g, bound %.2g", isa, what,
                   (long long)n, got, expected, bound);
@@ -106,11 +106,10 @@ START_TEST(test_axpy)
         memcpy(expected, y, (size_t)n * sizeof *y);
         o->axpy(got, a[1], x[1], n);
         sae_ops_ref.axpy(expected, a[1], x[1], n);
-        expect_vectors(o->isa, "axpy", n, got, expected,
-                       2e-6); /* one rounding apart at values to 10: observed 4.8e-7 */
+        expect_vectors(o->isa, "axpy", n, got, expected, 2e-6);
         o->axpy4(got, a, (const float *const *)x, n);
         sae_ops_ref.axpy4(expected, a, (const float *const *)x, n);
-        expect_vectors(o->isa, "axpy4", n, got, expected, 6e-6); /* observed 1.9e-6 */
+        expect_vectors(o->isa, "axpy4", n, got, expected, 6e-6);
     }
 }
 END_TEST
@@ -197,9 +196,9 @@ START_TEST(test_adam)
             }
             tables[t]->adam(got[0], got[1], got[2], with_gradient ? g : NULL, n, &c);
             sae_ops_ref.adam(expected[0], expected[1], expected[2], with_gradient ? g : NULL, n, &c);
-            expect_vectors(tables[t]->isa, "adam w", n, got[0], expected[0], 2e-6); /* observed 4.8e-7 */
-            expect_vectors(tables[t]->isa, "adam m", n, got[1], expected[1], 1e-6); /* observed 2.4e-7 */
-            expect_vectors(tables[t]->isa, "adam v", n, got[2], expected[2], 1e-7); /* observed 3.0e-8 */
+            expect_vectors(tables[t]->isa, "adam w", n, got[0], expected[0], 2e-6);
+            expect_vectors(tables[t]->isa, "adam m", n, got[1], expected[1], 1e-6);
+            expect_vectors(tables[t]->isa, "adam v", n, got[2], expected[2], 1e-7);
         }
 }
 END_TEST

@@ -119,8 +119,8 @@ START_TEST(test_steps_equal_dictionary_learning)
     bool linear = run->linear_layout;
     const char *enc = linear ? "final.encoder.weight" : "final.W_enc",
                *dec = linear ? "final.decoder.weight" : "final.W_dec";
-    ck_assert_double_le(worst(l->p[P_W_ENC].w, floats(golden, enc), F, D, !linear), 2e-5); /* observed 3e-6 */
-    ck_assert_double_le(worst(l->p[P_W_DEC].w, floats(golden, dec), F, D, linear), 2e-5);  /* observed 3e-6 */
+    ck_assert_double_le(worst(l->p[P_W_ENC].w, floats(golden, enc), F, D, !linear), 2e-5);
+    ck_assert_double_le(worst(l->p[P_W_DEC].w, floats(golden, dec), F, D, linear), 2e-5);
     ck_assert_double_le(worst(l->p[P_B_DEC].w, floats(golden, "final.b_dec"), 1, D, false), 2e-5);
     for (int j = 0; j < F; j++) ck_assert_int_eq(l->since_fired[j], ints(golden, "final.num_tokens_since_fired")[j]);
     sae_trainer_free(t);

@@ -132,8 +132,7 @@ START_TEST(test_selection_is_the_exact_batch_topk)
         for (int64_t b = 0; b < ROWS; b++)
             for (int64_t i = t->s.kept.row_start[b]; i < t->s.kept.row_start[b + 1]; i++) {
                 float a = all[b * WIDTH + t->s.kept.latent[i]];
-                ck_assert_msg(fabs((double)a - t->s.kept.value[i]) <= 2e-6 * largest,
-                              "a kept value is wrong"); /* 4e-7 */
+                ck_assert_msg(fabs((double)a - t->s.kept.value[i]) <= 2e-6 * largest, "a kept value is wrong");
                 if (i > t->s.kept.row_start[b]) ck_assert_int_lt(t->s.kept.latent[i - 1], t->s.kept.latent[i]);
             }
         qsort(all, (size_t)ROWS * WIDTH, sizeof *all, descending);
@@ -321,8 +320,7 @@ START_TEST(test_p1_and_p2_have_the_same_functions)
         free(value);
         sae_dict_free(dict[v]);
     }
-    for (int i = 0; i < N * D; i++)
-        ck_assert_double_le(fabs((double)recon[0][i] - recon[1][i]), 1e-5); /* observed 2e-6 */
+    for (int i = 0; i < N * D; i++) ck_assert_double_le(fabs((double)recon[0][i] - recon[1][i]), 1e-5);
 }
 END_TEST
 
@@ -350,7 +348,7 @@ START_TEST(test_scale_of_rows_does_not_matter)
     ck_assert(memcmp(start[0], start[1], sizeof start[0]) == 0);
     for (int64_t i = 0; i < start[0][32]; i++) {
         ck_assert_int_eq(latent[0][i], latent[1][i]);
-        ck_assert_double_le(fabs(4.0 * value[0][i] - value[1][i]), 1e-5 * fabs((double)value[1][i])); /* observed 0 */
+        ck_assert_double_le(fabs(4.0 * value[0][i] - value[1][i]), 1e-5 * fabs((double)value[1][i]));
     }
     for (int v = 0; v < 2; v++) {
         free(latent[v]);
@@ -575,7 +573,7 @@ START_TEST(test_bf16_product_follows_f32)
         steps(t, 120, 1, &s[v]);
         sae_trainer_free(t);
     }
-    ck_assert_double_le(fabs(s[1].fvu - s[0].fvu), 0.03 * s[0].fvu); /* observed 0.005 */
+    ck_assert_double_le(fabs(s[1].fvu - s[0].fvu), 0.03 * s[0].fvu);
     ck_assert_double_ne(s[1].fvu, s[0].fvu);
 }
 END_TEST
