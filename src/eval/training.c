@@ -6,6 +6,7 @@
 
 #include "io/io.h"
 #include "kernels/dequant.h"
+#include "sae/recipe_fields.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +24,18 @@ void matryoshka_default_groups(sae_dict_config *c)
 
 json_t *recipe_json(const sae_train_options *r)
 {
-    return json_pack("{sI sI sf sI sI sf sI sI sf sI sf sf sf sf sf sb ss sI}", "batch", (json_int_t)r->batch, "steps",
-                     (json_int_t)r->steps, "lr", r->lr, "warmup_steps", (json_int_t)r->warmup_steps, "decay_start",
-                     (json_int_t)r->decay_start, "threshold_beta", r->threshold_beta, "threshold_start_step",
-                     (json_int_t)r->threshold_start_step, "dead_tokens", (json_int_t)r->dead_tokens, "auxk_alpha",
-                     r->auxk_alpha, "auxk_k", (json_int_t)r->auxk_k, "adam_beta1", r->adam_beta1, "adam_beta2",
-                     r->adam_beta2, "adam_eps", r->adam_eps, "grad_clip", r->grad_clip, "input_scale", r->input_scale,
-                     "unit_scale", (int)r->unit_scale, "encoder_dtype",
-                     r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32", "seed", (json_int_t)(r->seed & INT64_MAX));
+    json_t *json = json_pack("{sI sI}", "batch", (json_int_t)r->batch, "steps", (json_int_t)r->steps);
+
+    if (!json) return NULL;
+#define NUMBER_OF_COUNT(x)                       json_integer((json_int_t)(x))
+#define NUMBER_OF_REAL(x)                        json_real(x)
+#define PUT(field, type, option, argument, help) json_object_set_new(json, #field, NUMBER_OF_##type(r->field));
+    RECIPE_FIELDS(PUT)
+    json_object_set_new(json, "input_scale", json_real(r->input_scale));
+    json_object_set_new(json, "unit_scale", json_boolean(r->unit_scale));
+    json_object_set_new(json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));
+    json_object_set_new(json, "seed", json_integer((json_int_t)(r->seed & INT64_MAX)));
+    return json;
 }
 
 /* ---- Rows in a given order ------------------------------------------------------------------------------------------------ */

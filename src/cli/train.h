@@ -1,0 +1,102 @@
+/*
+ * train.h - what the commands that train share: their options and what comes of them. One concept a file:
+ *   train_input.c   the rows, and the record of what they come from
+ *   train_dicts.c   the dictionaries
+ *   train_recipe.c  the constants of the recipe
+ *   train_folder.c  the run's folder and its run.json
+ * A command's table is made of the OPTION_..._ROWS below, so an option is written once and means the same in each.
+ */
+#ifndef SAE_CLI_TRAIN_H
+#define SAE_CLI_TRAIN_H
+
+#include "cli/cli.h"
+#include "eval/training.h"
+#include "sae/recipe_fields.h"
+
+/* ---- The rows (train_input.c) --------------------------------------------------------------------------------------------- */
+
+/* clang-format off */
+#define OPTION_INPUT_ROWS                                                                                                                 \
+    OPTION_MODEL_ROW, OPTION_TEXT_ROW(NULL), OPTION_SITE_ROW(NULL), OPTION_STORE_ROW, OPTION_ARRAY_ROW,                                   \
+    {"order", OPTION_TEXT, "FILE",                                                                                                        \
+     "with --array: which rows each step takes, [steps, batch] integers in .npy or .safetensors[:name]", NULL},                           \
+    OPTION_CTX_ROW("256"), OPTION_SEPARATOR_ROW, OPTION_MAX_NORM_ROW,                                                                     \
+    {"buffer", OPTION_COUNT, "N", "rows in the shuffle buffer of a live run", "262144"}
+/* clang-format on */
+
+/* Where a run's rows come from. Owned. */
+typedef struct train_input {
+    char *model_path;
+    sae_model *model;
+    sae_tokenizer *tok;
+    sae_text *text;
+    sae_acts *acts;  /* NULL with an order */
+    row_order order; /* .pool is NULL without one */
+    sae_site site;
+    char site_name[128], model_name[256]; /* as the dictionaries shall note them; may be empty */
+    int64_t d_in;
+} train_input;
+
+/* Opens what --model, --store or --array name. `out` starts zeroed; caller closes it, on failure too. */
+sae_status train_input_open(train_input *out, args *a, sae_error *err);
+void train_input_close(train_input *in);
+/* Hashes and settings of all that the rows are computed from; a run is continued only with the same. Caller json_decref's. */
+sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err);
+
+/* ---- The dictionaries (train_dicts.c) ------------------------------------------------------------------------------------- */
+
+/* clang-format off */
+#define OPTION_DICT_ROWS                                                                                                                  \
+    {"arch", OPTION_TEXT, "NAME", "batchtopk or matryoshka", "batchtopk"},                                                                \
+    {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
+    {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0)", "64"},                                              \
+    {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
+    {"variant", OPTION_TEXT, "NAME", "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left", "p1"},                         \
+    {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
+     "Matryoshka: shares of the width, summing to 1 (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
+/* clang-format on */
+
+typedef struct train_dicts {
+    int n;
+    sae_dict_config *configs; /* [n] */
+    const char **names;       /* [n] */
+    char (*name_space)[64];   /* what names point into */
+} train_dicts;
+
+/* Every combination of the values given. `out` starts zeroed; caller frees it, on failure too. */
+sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sae_error *err);
+void train_dicts_free(train_dicts *dicts);
+json_t *train_dict_json(const sae_dict_config *c, const char *name);
+
+/* ---- The recipe (train_recipe.c) ------------------------------------------------------------------------------------------ */
+
+#define OPTION_OF_FIELD_COUNT                                 OPTION_COUNT
+#define OPTION_OF_FIELD_REAL                                  OPTION_REAL
+#define OPTION_FIELD_ROW(field, type, option, argument, help) {option, OPTION_OF_FIELD_##type, argument, help, NULL},
+/* clang-format off */
+#define OPTION_RECIPE_ROWS                                                                                                                \
+    {"recipe", OPTION_TEXT, "NAME",                                                                                                       \
+     "saebench (constants scaled to the run) or dictionary_learning (its literal ones)", "saebench"},                                     \
+    OPTION_BATCH_ROW("2048"),                                                                                                             \
+    {"steps", OPTION_COUNT, "N", "training steps (default: --rows / --batch)", NULL},                                                     \
+    {"rows", OPTION_COUNT, "N", "training rows in all", "1M"},                                                                            \
+    RECIPE_FIELDS(OPTION_FIELD_ROW)                                                                                                       \
+    {"scale-input", OPTION_TEXT, "HOW", "unit: so that E|x|^2 = 1 while training; none; or a number to divide by", NULL},                 \
+    {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"}
+/* clang-format on */
+
+/* The recipe that --recipe names, with every constant that the user gave in its place. */
+sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
+                             sae_error *err);
+
+/* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
+
+/* A folder with a run in it is continued (--resume) or written over (--force); what is nobody's run is left alone. */
+sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
+/* Writes FOLDER/run.json: all that is needed to repeat the run. */
+sae_status train_folder_write_run(args *a, const char *folder, const train_input *in, const train_dicts *dicts,
+                                  const sae_train_options *recipe, sae_error *err);
+/* A resumed run must see the rows of the one it goes on from: STATE when they differ. */
+sae_status train_folder_same_data(args *a, const char *folder, const train_input *in, sae_error *err);
+
+#endif

@@ -1,0 +1,97 @@
+/* train_folder.c - the folder of a run: whether it may be written to, and run.json, the record of what it was. */
+#include "cli/train.h"
+#include "io/io.h"
+#include "kernels/matmul.h"
+
+#include <omp.h>
+#include <string.h>
+
+/* What a run leaves behind, or file_writer and folder_writer while they write it. */
+static bool is_of_a_run(const train_dicts *dicts, const char *name)
+{
+    static const char *const names[] = {"run.json", "log.jsonl", "checkpoints", "sae", "results", "report.html"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+    for (int i = 0; i < dicts->n; i++)
+        if (strcmp(name, dicts->names[i]) == 0) return true;
+    return false;
+}
+
+sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
+         *run = path_join(folder, "run.json", err);
+    int n = 0;
+
+    if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
+    if (args_flag(a, "resume")) goto done;
+    if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
+        if (!args_flag(a, "force"))
+            SAE_RAISE(err, SAE_EXISTS,
+                      "%s holds %s: use --resume to continue a run, --force to replace it, or another --out", folder,
+                      names[i]);
+        if (!file_exists(run))
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no run.json: --force replaces only runs; use another --out",
+                      folder, names[i]);
+    }
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(folder_remove(checkpoints, err));
+done:
+    folder_list_free(names, n);
+    mem_free(checkpoints);
+    mem_free(run);
+    return status;
+}
+
+sae_status train_folder_write_run(args *a, const char *folder, const train_input *in, const train_dicts *list,
+                                  const sae_train_options *recipe, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(folder, "run.json", err);
+    json_t *dicts = json_array(), *data = NULL, *run = NULL;
+
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(train_input_json(in, a, &data, err));
+    for (int i = 0; i < list->n; i++) json_array_append_new(dicts, train_dict_json(&list->configs[i], list->names[i]));
+    run = json_pack("{ss ss so so so so s{ss ss ss si}}", "command", "train", "version", sae_version(), "arguments",
+                    args_json(a), "recipe", recipe_json(recipe), "dictionaries", dicts, "data", data, "machine",
+                    "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products", matmul_library(),
+                    "threads", omp_get_max_threads());
+    dicts = data = NULL; /* taken by run, or freed with it */
+    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(json_write_file(run, path, true, err));
+done:
+    json_decref(dicts);
+    json_decref(data);
+    json_decref(run);
+    mem_free(path);
+    return status;
+}
+
+sae_status train_folder_same_data(args *a, const char *folder, const train_input *in, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *ours = NULL, *run = NULL, *value;
+    char *path = path_join(folder, "run.json", err);
+    const char *key;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&run, path, err));
+    SAE_TRY(train_input_json(in, a, &ours, err));
+    json_object_foreach(ours, key, value)
+    {
+        if (!json_equal(value, json_object_get(json_object_get(run, "data"), key)))
+            SAE_RAISE(err, SAE_STATE,
+                      "%s: the run was begun on other rows (%s differs): resume with the data it was started with",
+                      path, key);
+    }
+done:
+    json_decref(run);
+    json_decref(ours);
+    mem_free(path);
+    return status;
+}

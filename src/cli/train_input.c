@@ -1,0 +1,137 @@
+/* train_input.c - the rows that a run trains on: live from a model, from a store, from an array or in a given order. */
+#include "cli/train.h"
+#include "io/io.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static sae_status open_live(train_input *in, args *a, const sae_acts_options *acts, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *model = NULL, *const *sites = NULL, *const *texts = NULL;
+    sae_text_options text = sae_text_defaults();
+    int n_texts = args_list(a, "text", &texts), n_sites = args_list(a, "site", &sites);
+
+    SAE_TRY(args_require(a, "model", &model, err));
+    if (n_sites != 1) SAE_TRY(args_fail(a, err, "a live run needs one --site, for example blocks.14.hook_resid_post"));
+    if (n_texts < 1) SAE_TRY(args_fail(a, err, "a live run needs --text FILE (.txt or .jsonl, also .zst or .gz)"));
+    SAE_TRY(model_path(model, &in->model_path, err));
+    SAE_TRY(sae_model_open(&in->model, in->model_path, NULL, err));
+    SAE_TRY(sae_site_parse(&in->site, sites[0], in->model, err));
+    sae_site_name(in->site, in->site_name, sizeof in->site_name);
+    SAE_TRY(sae_tokenizer_open(&in->tok, in->model_path, err));
+    text.ctx = args_int(a, "ctx", 256);
+    text.separator = (int32_t)args_int(a, "separator", -1);
+    text.split = SAE_SPLIT_TRAIN;
+    text.repeat = true;
+    SAE_TRY(sae_text_open(&in->text, in->tok, texts, n_texts, &text, err));
+    SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, in->site, acts, err));
+done:
+    return status;
+}
+
+/* Which model and site a store's rows come from, as `sae acts` noted it: for the dictionary's own record. */
+static sae_status store_origin(train_input *in, const char *store, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *site = NULL, *model = NULL;
+    json_t *meta = NULL;
+    char *path = path_join(store, "meta.json", err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&meta, path, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, path, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), "model", "", &model, path, err));
+    snprintf(in->site_name, sizeof in->site_name, "%s", site);
+    snprintf(in->model_name, sizeof in->model_name, "%s", model);
+done:
+    json_decref(meta);
+    mem_free(path);
+    return status;
+}
+
+sae_status train_input_open(train_input *in, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *store = args_text(a, "store"), *array = args_text(a, "array"), *order = args_text(a, "order");
+    sae_acts_options o = {.buffer_rows = args_int(a, "buffer", 0),
+                          .max_norm = args_real(a, "max-norm", 10.0),
+                          .seed = (uint64_t)args_int(a, "seed", 0),
+                          .repeat = true};
+
+    if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
+        SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
+    if (order && !array) SAE_TRY(args_fail(a, err, "--order goes with --array"));
+    if (order) {
+        SAE_TRY(row_order_open(&in->order, array, order, err));
+        in->d_in = in->order.d;
+        goto done;
+    }
+    if (store) {
+        SAE_TRY(sae_acts_open_store(&in->acts, store, &o, err));
+        SAE_TRY(store_origin(in, store, err));
+    } else if (array) {
+        o.max_norm = args_given(a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */
+        SAE_TRY(sae_acts_open_array(&in->acts, array, &o, err));
+    } else
+        SAE_TRY(open_live(in, a, &o, err));
+    in->d_in = sae_acts_get_info(in->acts).d;
+    say(a, "rows      %s", sae_acts_get_info(in->acts).describe);
+done:
+    return status;
+}
+
+void train_input_close(train_input *in)
+{
+    row_order_close(&in->order);
+    sae_acts_free(in->acts);
+    sae_text_free(in->text);
+    sae_tokenizer_free(in->tok);
+    sae_model_free(in->model);
+    mem_free(in->model_path);
+    *in = (train_input){0};
+}
+
+sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err)
+{
+    static const char *const names[] = {"store", "array", "order"};
+    sae_status status = SAE_OK;
+    json_t *data =
+        json_pack("{ss sI sI sI sf sI}", "site", in->site_name, "seed", (json_int_t)args_int(a, "seed", 0), "ctx",
+                  (json_int_t)args_int(a, "ctx", 256), "separator", (json_int_t)args_int(a, "separator", -1),
+                  "max_norm", args_real(a, "max-norm", 10.0), "buffer", (json_int_t)args_int(a, "buffer", 0));
+    const char *const *texts = NULL;
+    int n_texts = args_list(a, "text", &texts);
+    char *path = NULL, text[24];
+    uint64_t hash;
+
+    if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    for (int i = 0; i < 3; i++) {
+        const char *name = args_text(a, names[i]);
+        if (!name) continue;
+        mem_free(path);
+        path = i == 0 ? path_join(name, "meta.json", err) : mem_strdup(name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (i > 0 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
+        SAE_TRY(file_hash(path, &hash, err));
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        json_object_set_new(data, names[i], json_string(text));
+    }
+    if (in->model) {
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)sae_model_hash(in->model));
+        json_object_set_new(data, "model", json_string(text));
+    }
+    for (int i = 0; i < n_texts; i++) {
+        SAE_TRY(file_exists(texts[i]) ? file_hash(texts[i], &hash, err) : SAE_OK); /* "-" has none */
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)(file_exists(texts[i]) ? hash : 0));
+        char key[32];
+        snprintf(key, sizeof key, "text %d", i);
+        json_object_set_new(data, key, json_string(text));
+    }
+    *out = data;
+    data = NULL;
+done:
+    json_decref(data);
+    mem_free(path);
+    return status;
+}

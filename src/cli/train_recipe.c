@@ -1,0 +1,57 @@
+/* train_recipe.c - the constants of a run: a recipe by its name, and what the user set in its place. */
+#include "cli/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static sae_status scale_option(sae_train_options *r, args *a, sae_error *err)
+{
+    const char *how = args_text(a, "scale-input");
+    char *end = NULL;
+
+    if (!how) return SAE_OK;
+    r->unit_scale = strcmp(how, "unit") == 0;
+    r->input_scale = 1.0;
+    if (r->unit_scale || strcmp(how, "none") == 0) return SAE_OK;
+    r->input_scale = strtod(how, &end);
+    if (end == how || *end) return args_fail(a, err, "--scale-input %s: use unit, none or a number", how);
+    return SAE_OK;
+}
+
+sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *in, const train_dicts *dicts,
+                             sae_error *err)
+{
+    static const char *const recipes[] = {"saebench", "dictionary_learning", NULL}, *const dtypes[] = {"f32", "bf16",
+                                                                                                       NULL};
+    sae_status status = SAE_OK;
+    int which = 0, type = 0;
+    int64_t batch = args_int(a, "batch", 2048), steps = args_int(a, "steps", 0);
+    const row_order *order = in->order.pool ? &in->order : NULL;
+
+    if (order && !args_given(a, "batch")) batch = order->batch;
+    if (batch < 1) SAE_TRY(args_fail(a, err, "--batch must be at least 1"));
+    if (order && !args_given(a, "steps"))
+        steps = order->n_steps;
+    else if (!args_given(a, "steps"))
+        steps = (args_int(a, "rows", 0) + batch - 1) / batch;
+    if (order && (batch != order->batch || steps > order->n_steps))
+        SAE_TRY(args_fail(a, err, "the order holds %lld steps of %lld rows; asked for are %lld of %lld",
+                          (long long)order->n_steps, (long long)order->batch, (long long)steps, (long long)batch));
+    SAE_TRY(args_choice(a, "recipe", recipes, &which, err));
+    SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
+    for (int i = 1; i < dicts->n && which && !args_given(a, "lr"); i++)
+        if (dicts->configs[i].d_sae != dicts->configs[0].d_sae)
+            SAE_TRY(args_fail(a, err,
+                              "dictionary_learning's learning rate depends on the width: give --lr, or one --width"));
+    *r = which ? sae_recipe_dictionary_learning(batch, steps, dicts->configs[0].d_sae)
+               : sae_recipe_saebench(batch, steps);
+#define TAKE_COUNT                                args_int
+#define TAKE_REAL                                 args_real
+#define TAKE(field, type, option, argument, help) r->field = TAKE_##type(a, option, r->field);
+    RECIPE_FIELDS(TAKE)
+    r->seed = (uint64_t)args_int(a, "seed", 0);
+    r->encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
+    SAE_TRY(scale_option(r, a, err));
+done:
+    return status;
+}
