@@ -289,12 +289,14 @@ typedef enum sae_arch {
     SAE_JUMPRELU,   /* a threshold per latent: what the two above become when saved */
     SAE_TOPK,       /* the k largest of each row */
     SAE_STANDARD,   /* relu */
+    SAE_GATED,      /* a gate decides which latents are active, a magnitude how much; they share W_enc */
 } sae_arch;
 
 /* How the scaffold and the encoder are joined: with c = x - b_dec, s = c W_down W_up (method: docs/method.md). */
 typedef enum sae_variant {
     SAE_P1, /* parallel: the encoder sees c */
     SAE_P2, /* residual: the encoder sees c - s */
+    SAE_P3, /* residual, with a scaffold that learns from |c - s|^2 alone: the dictionary gives it no gradient */
 } sae_variant;
 
 #define SAE_MAX_GROUPS 16
@@ -303,11 +305,16 @@ typedef struct sae_dict_config {
     sae_arch arch;
     sae_variant variant;
     int64_t d_in, d_sae;
+    int64_t d_out;                  /* width that a transcoder writes; 0: an autoencoder, which writes its own rows */
+    bool skip;                      /* transcoder: W_skip, a linear path from input to output */
     int64_t k;                      /* target L0; 0 when not known */
+    double l1_coefficient;          /* standard and gated: weight of the sparsity penalty */
     int64_t rank;                   /* of the scaffold; 0: none */
     int n_groups;                   /* Matryoshka: number of nested prefixes; 0 or 1: none */
     int64_t groups[SAE_MAX_GROUPS]; /* sizes of the groups (not prefixes); they sum to d_sae */
+    bool scaffold_last;             /* Matryoshka: the scaffold joins only the last prefix (M2), else every one (M1) */
     bool apply_b_dec_to_input;      /* subtract b_dec before encoding */
+    uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
 } sae_dict_config;
 
@@ -317,9 +324,10 @@ SAE_API void sae_dict_free(sae_dict *dict);
 SAE_API const sae_dict_config *sae_dict_get_config(const sae_dict *dict); /* borrowed */
 
 /* The weights, borrowed until free; latents are rows in both: W_enc [d_sae, d_in] (the transpose of the field's
- * W_enc), W_dec [d_sae, d_in]; W_down [rank, d_in] (transposed as well), W_up [rank, d_in]; threshold [d_sae]. */
+ * W_enc), W_dec [d_sae, d_out]; W_down [rank, d_in] (transposed as well), W_up [rank, d_out]; threshold [d_sae]; b_mag and
+ * r_mag [d_sae] of gated ones, whose b_enc is b_gate; W_skip [d_out, d_in]. What a dictionary does not have is NULL. */
 typedef struct sae_weights {
-    float *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up;
+    float *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up, *b_mag, *r_mag, *W_skip;
 } sae_weights;
 SAE_API sae_weights sae_dict_weights(sae_dict *dict);
 
@@ -364,7 +372,6 @@ typedef struct sae_train_options {
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
-    uint64_t seed;      /* of the initial weights */
     sae_encoder_dtype encoder_dtype; /* of the encoder product */
 } sae_train_options;
 
@@ -381,21 +388,24 @@ typedef struct sae_memory_plan {
 
 SAE_API sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, const sae_train_options *options);
 
-/* N dictionaries that share data order, batch size and options; equal seeds give equal initial weights where shapes
- * agree, whatever the rank. All memory is taken here: a step allocates nothing. Caller frees with sae_trainer_free. */
+/* N dictionaries that share data order, batch size and options; equal seeds of theirs give equal initial weights where
+ * shapes agree, whatever the rank. All memory is taken here: a step allocates nothing. Caller frees with sae_trainer_free. */
 SAE_API sae_status sae_trainer_create(sae_trainer **out, const sae_dict_config *configs, int n_dicts,
                                       const sae_train_options *options, sae_error *err);
 SAE_API void sae_trainer_free(sae_trainer *trainer);
 
 typedef struct sae_step_stats {
-    int64_t step;                    /* of the step just done, from 0 */
-    double loss, l2_loss, auxk_loss; /* sums over d_in, means over rows; auxk is divided by the residual's variance */
+    int64_t step; /* of the step just done, from 0 */
+    /* Sums over d_in, means over rows; auxk_loss is divided by the residual's variance; sparsity_loss is what is added. */
+    double loss, l2_loss, auxk_loss, sparsity_loss;
     double l0, fvu, threshold, grad_norm, lr, min_active;
-    int64_t dead, dense; /* latents; dense: fired in more than 10 % of the rows of this batch */
+    int64_t dead, dense;   /* latents; dense: fired in more than 10 % of the rows of this batch */
+    int64_t died, revived; /* latents that became dead with this batch; dead ones that fired in it */
 } sae_step_stats;
 
-/* One step on rows [batch, d_in]. stats [n_dicts] may be NULL. */
-SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, sae_step_stats *stats, sae_error *err);
+/* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. */
+SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
+                                    sae_step_stats *stats, sae_error *err);
 SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
 SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 

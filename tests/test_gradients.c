@@ -204,7 +204,7 @@ START_TEST(test_gradients_equal_central_differences)
     ck_assert_msg(sae_trainer_create(&t, &config, 1, &o, &err) == SAE_OK, "%s", err.message);
     learner *l = &t->learners[0];
     disturb(l, c->aux);
-    ck_assert_msg(sae_trainer_step(t, rows, &stats, &err) == SAE_OK, "%s", err.message); /* lr is 0 in step 0 */
+    ck_assert_msg(sae_trainer_step(t, rows, NULL, &stats, &err) == SAE_OK, "%s", err.message); /* lr is 0 in step 0 */
 
     *m = (model){.c = c, .alpha = o.auxk_alpha, .aux_k = 3};
     to_double(&m->x[0][0], rows, B * D);

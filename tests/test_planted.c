@@ -143,7 +143,7 @@ START_TEST(test_scaffold_absorbs_the_planted_dense_part)
     ck_assert_msg(sae_trainer_create(&t, c, 3, &o, &err) == SAE_OK, "%s", err.message);
     for (int n = 0; n < STEPS; n++) {
         draw(p, rows, BATCH);
-        ck_assert_msg(sae_trainer_step(t, rows, NULL, &err) == SAE_OK, "%s", err.message);
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, NULL, &err) == SAE_OK, "%s", err.message);
     }
     for (int v = 0; v < 3; v++) {
         sae_dict *dict = NULL;

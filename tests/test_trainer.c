@@ -103,7 +103,7 @@ START_TEST(test_steps_equal_dictionary_learning)
     for (int step = 0; step < STEPS; step++) {
         sae_step_stats s;
         for (int b = 0; b < B; b++) memcpy(rows + b * D, pool + index[step * B + b] * D, D * sizeof(float));
-        ck_assert_msg(sae_trainer_step(t, rows, &s, &err) == SAE_OK, "%s", err.message);
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
         /* Bounds: ten times what float32 against float64 moves dictionary_learning itself; observed in brackets. */
         expect_close("loss", step, s.loss, floats(golden, "steps.loss")[step], 4e-6);                /* [2e-7] */
         expect_close("l2 loss", step, s.l2_loss, floats(golden, "steps.l2_loss")[step], 4e-6);       /* [2e-7] */

@@ -72,7 +72,7 @@ static void steps(sae_trainer *t, int64_t until, double scale, sae_step_stats *l
 
     while (sae_trainer_steps_done(t) < until) {
         make_rows(rows, batch, d, sae_trainer_steps_done(t), scale);
-        ck_assert_msg(sae_trainer_step(t, rows, stats, &err) == SAE_OK, "%s", err.message);
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, stats, &err) == SAE_OK, "%s", err.message);
     }
     if (last) memcpy(last, stats, (size_t)t->n_dicts * sizeof *stats);
     free(stats);
@@ -117,7 +117,7 @@ START_TEST(test_selection_is_the_exact_batch_topk)
         sae_step_stats stats;
         step_sums sums = {0};
         make_rows(rows, ROWS, D, (int64_t)step, scales[step]);
-        if (step == 0) ck_assert_int_eq(sae_trainer_step(t, rows, &stats, &err), SAE_OK); /* b_dec is set */
+        if (step == 0) ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &stats, &err), SAE_OK); /* b_dec is set */
         memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
         ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
         select_kept(t, l, &sums);
@@ -157,9 +157,9 @@ START_TEST(test_ties_keep_exactly_k)
     sae_error err = {0};
 
     make_rows(rows, ROWS, D, 0, 1);
-    ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &s, &err), SAE_OK);
     for (int b = 1; b < ROWS; b++) memcpy(rows + b * D, rows, D * sizeof(float)); /* every row the same */
-    ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &s, &err), SAE_OK);
     ck_assert_double_eq(s.l0, KEEP);
     sae_trainer_free(t);
 }
@@ -258,7 +258,7 @@ START_TEST(test_scaffold_alone_becomes_pca)
         for (int i = 0; i < D; i++) rows[b * D + i] = (float)(2.0 + 4.0 * pow(0.7, i) * rng_normal(&r));
     for (int n = 0; n < STEPS; n++) {
         for (int j = 0; j < 4; j++) t->learners[0].p[P_B_ENC].w[j] = -1e9f;
-        ck_assert_int_eq(sae_trainer_step(t, rows, &s, &err), SAE_OK);
+        ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &s, &err), SAE_OK);
         fvu = s.fvu;
     }
     ck_assert_double_eq(s.l0, 0);
@@ -447,13 +447,14 @@ START_TEST(test_bad_rows_are_a_message)
             steps(t, first, 1, NULL);
             make_rows(rows, 16, 8, 0, 1);
             rows[37] = bad[i];
-            ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &err), SAE_NUMERIC);
+            ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_NUMERIC);
             sae_trainer_free(t);
         }
     sae_trainer *t = create(&c, 1, &o);
     sae_error err = {0};
     memset(rows, 0, sizeof rows);
-    for (int n = 0; n < 3; n++) ck_assert_int_eq(sae_trainer_step(t, rows, NULL, &err), SAE_OK); /* nothing to learn */
+    for (int n = 0; n < 3; n++)
+        ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_OK); /* nothing to learn */
     sae_trainer_free(t);
 }
 END_TEST

@@ -78,7 +78,8 @@ sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sa
                                        .d_sae = widths[w],
                                        .k = ks[k],
                                        .rank = ranks[r],
-                                       .apply_b_dec_to_input = true};
+                                       .apply_b_dec_to_input = true,
+                                       .seed = (uint64_t)args_int(a, "seed", 0)};
                 snprintf(c->site, sizeof c->site, "%s", in->site_name);
                 snprintf(c->model, sizeof c->model, "%s",
                          args_text(a, "model") ? args_text(a, "model") : in->model_name);

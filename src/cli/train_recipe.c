@@ -49,7 +49,6 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
 #define TAKE_REAL                                 args_real
 #define TAKE(field, type, option, argument, help) r->field = TAKE_##type(a, option, r->field);
     RECIPE_FIELDS(TAKE)
-    r->seed = (uint64_t)args_int(a, "seed", 0);
     r->encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
     SAE_TRY(scale_option(r, a, err));
 done:

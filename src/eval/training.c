@@ -34,7 +34,6 @@ json_t *recipe_json(const sae_train_options *r)
     json_object_set_new(json, "input_scale", json_real(r->input_scale));
     json_object_set_new(json, "unit_scale", json_boolean(r->unit_scale));
     json_object_set_new(json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));
-    json_object_set_new(json, "seed", json_integer((json_int_t)(r->seed & INT64_MAX)));
     return json;
 }
 
@@ -178,7 +177,7 @@ static sae_status one_step(loop *l, int64_t step, sae_error *err)
         if (step > 0) save(l, NULL);
         goto done;
     }
-    SAE_TRY(sae_trainer_step(l->t, l->rows, l->stats, err));
+    SAE_TRY(sae_trainer_step(l->t, l->rows, NULL, l->stats, err));
     if (step % l->log_every == 0 || step == l->recipe->steps - 1) {
         for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)
             SAE_TRY(log_step(l->log, rows, &l->stats[i], o->names ? o->names[i] : NULL, err));

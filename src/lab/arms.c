@@ -19,6 +19,7 @@ static sae_dict_config arm_config(const experiment *e, int arm)
 
     c.rank = arm == ARM_SCAFFOLD ? o->rank : 0;
     c.apply_b_dec_to_input = true;
+    c.seed = o->seed;
     if (o->arch == SAE_MATRYOSHKA) matryoshka_default_groups(&c);
     snprintf(c.site, sizeof c.site, "%s", e->site_name);
     snprintf(c.model, sizeof c.model, "%s", o->model_name);

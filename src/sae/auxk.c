@@ -110,14 +110,8 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    const int64_t *fired = s->kept.latent_start;
     int64_t B = t->options.batch, F = l->config.d_sae;
 
-    sums->dead = 0;
-    for (int64_t j = 0; j < F; j++) {
-        l->since_fired[j] = fired[j + 1] > fired[j] ? 0 : l->since_fired[j] + B;
-        sums->dead += l->since_fired[j] >= t->options.dead_tokens;
-    }
     s->aux_used = with_aux && sums->dead > 0;
     if (!s->aux_used) goto done;
     if (!finish_rows(t, sums->dead)) {

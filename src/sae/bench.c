@@ -147,7 +147,7 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
     ratios = products + pairs;
     for (int i = -3; i < pairs; i++) { /* three to warm up: the cutoff settles */
         double started = clock_seconds(), step, product;
-        SAE_TRY(sae_trainer_step(t, n->rows, &stats, err));
+        SAE_TRY(sae_trainer_step(t, n->rows, NULL, &stats, err));
         step = clock_seconds() - started;
         SAE_TRY(run_form(n, n->form, &product, err));
         if (i < 0) continue;

@@ -5,6 +5,7 @@
  * A folder appears as a whole (io's folder_writer): a safetensors file per dictionary, and state.json with their checksums and
  * its own. Resuming takes the newest whose checksums verify.
  */
+#include "sae/recipe_fields.h"
 #include "sae/train.h"
 
 #include "io/io.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { FORMAT = 1, TENSORS = 3 * N_PARAMS + 1 };
+enum { FORMAT = 2, TENSORS = 3 * N_PARAMS + 1 };
 
 /* Weights and moments of each parameter, and since_fired, as tensors; names live in the caller's buffer. */
 static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSORS][32])
@@ -46,23 +47,32 @@ static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSOR
     return n + 1;
 }
 
-/* What must be equal for a checkpoint to be continued: shapes and every option. */
-static json_t *describe(const sae_trainer *t, const learner *l)
+/* What must be equal for a checkpoint to be continued, of the dictionary ... */
+static json_t *describe(const learner *l)
 {
-    const sae_train_options *o = &t->options;
     const sae_dict_config *c = &l->config;
     json_t *groups = json_array();
 
     for (int g = 0; g < c->n_groups; g++) json_array_append_new(groups, json_integer(c->groups[g]));
-    return json_pack(
-        "{sisisIsIsIsIso sIsIsfsIsIsfsIsIsfsIsfsfsfsfsfsbsIsi}", "arch", (int)c->arch, "variant", (int)c->variant,
-        "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank,
-        "groups", groups, "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "lr", o->lr, "warmup_steps",
-        (json_int_t)o->warmup_steps, "decay_start", (json_int_t)o->decay_start, "threshold_beta", o->threshold_beta,
-        "threshold_start_step", (json_int_t)o->threshold_start_step, "dead_tokens", (json_int_t)o->dead_tokens,
-        "auxk_alpha", o->auxk_alpha, "auxk_k", (json_int_t)o->auxk_k, "adam_beta1", o->adam_beta1, "adam_beta2",
-        o->adam_beta2, "adam_eps", o->adam_eps, "grad_clip", o->grad_clip, "input_scale", o->input_scale, "unit_scale",
-        (int)o->unit_scale, "seed", (json_int_t)(o->seed & INT64_MAX), "encoder_dtype", (int)o->encoder_dtype);
+    return json_pack("{si si sI sI sI sI so sb sI sb sf sI}", "arch", (int)c->arch, "variant", (int)c->variant, "d_in",
+                     (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
+                     (json_int_t)c->rank, "groups", groups, "scaffold_last", (int)c->scaffold_last, "d_out",
+                     (json_int_t)c->d_out, "skip", (int)c->skip, "l1_coefficient", c->l1_coefficient, "seed",
+                     (json_int_t)(c->seed & INT64_MAX));
+}
+
+/* ... and of the options: every field of the recipe. */
+static json_t *describe_options(const sae_train_options *o)
+{
+    json_t *json = json_pack("{sI sI sf sb si}", "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps,
+                             "input_scale", o->input_scale, "unit_scale", (int)o->unit_scale, "encoder_dtype",
+                             (int)o->encoder_dtype);
+
+#define NUMBER_OF_COUNT(x)                       json_integer((json_int_t)(x))
+#define NUMBER_OF_REAL(x)                        json_real(x)
+#define PUT(field, type, option, argument, help) json_object_set_new(json, #field, NUMBER_OF_##type(o->field));
+    RECIPE_FIELDS(PUT)
+    return json;
 }
 
 /* XXH3 of the state without its own checksum, in jansson's compact form with sorted keys. */
@@ -99,7 +109,7 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
-    json_t *entry = json_pack("{sssssosfsfsf}", "file", file, "hash", hash_text, "config", describe(t, l), "threshold",
+    json_t *entry = json_pack("{sssssosfsfsf}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
                               l->threshold, "input_scale", l->input_scale, "cutoff", (double)l->cutoff);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
@@ -113,8 +123,8 @@ static sae_status write_state(const sae_trainer *t, const char *folder, int64_t 
     sae_status status = SAE_OK;
     char hash[17];
     char *path = path_join(folder, "state.json", err);
-    json_t *state = json_pack("{sisIsIsO}", "format", FORMAT, "step", (json_int_t)t->step, "rows_given",
-                              (json_int_t)rows_given, "dicts", dicts);
+    json_t *state = json_pack("{sisIsIsosO}", "format", FORMAT, "step", (json_int_t)t->step, "rows_given",
+                              (json_int_t)rows_given, "options", describe_options(&t->options), "dicts", dicts);
 
     if (!path || !state) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
     SAE_TRY(state_hash(state, hash, err));
@@ -236,7 +246,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     const char *file = NULL;
     char *path = NULL;
     double cutoff;
-    json_t *ours = describe(t, l);
+    json_t *ours = describe(l);
     const char *difference = first_difference(json_object_get(entry, "config"), ours);
 
     if (difference)
@@ -264,6 +274,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     sae_status status = SAE_OK;
     const json_t *dicts = json_object_get(state, "dicts");
     int64_t format, step, rows;
+    json_t *ours = describe_options(&t->options);
 
     SAE_TRY(json_get_int(state, "format", 0, &format, folder, err));
     if (format != FORMAT)
@@ -272,12 +283,19 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     if ((int)json_array_size(dicts) != t->n_dicts)
         SAE_RAISE(err, SAE_STATE, "%s: holds %zu dictionaries, this run has %d", folder, json_array_size(dicts),
                   t->n_dicts);
+    const char *difference = first_difference(json_object_get(state, "options"), ours);
+    if (difference)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: the run was begun with another \"%s\": resume with the options it was started with (they are in "
+                  "run.json)",
+                  folder, difference);
     for (int i = 0; i < t->n_dicts; i++) SAE_TRY(load_learner(t, i, folder, json_array_get(dicts, (size_t)i), err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
     SAE_TRY(json_get_int(state, "rows_given", 0, &rows, folder, err));
     t->step = step;
     *rows_given = rows;
 done:
+    json_decref(ours);
     return status;
 }
 

@@ -56,15 +56,19 @@ static sae_status check_config(const sae_dict_config *c, sae_error *err)
 
 static void lay_out(sae_weights *w, const sae_dict_config *c, arena *a)
 {
-    size_t d_in = (size_t)c->d_in, d_sae = (size_t)c->d_sae, rank = (size_t)c->rank, f = sizeof(float);
+    size_t d_in = (size_t)c->d_in, d_out = c->d_out > 0 ? (size_t)c->d_out : d_in, d_sae = (size_t)c->d_sae;
+    size_t rank = (size_t)c->rank, f = sizeof(float);
 
     w->W_enc = arena_take(a, d_sae * d_in * f);
     w->b_enc = arena_take(a, d_sae * f);
-    w->W_dec = arena_take(a, d_sae * d_in * f);
-    w->b_dec = arena_take(a, d_in * f);
+    w->W_dec = arena_take(a, d_sae * d_out * f);
+    w->b_dec = arena_take(a, d_out * f);
     w->threshold = arena_take(a, d_sae * f);
     w->W_down = rank ? arena_take(a, rank * d_in * f) : NULL;
-    w->W_up = rank ? arena_take(a, rank * d_in * f) : NULL;
+    w->W_up = rank ? arena_take(a, rank * d_out * f) : NULL;
+    w->b_mag = c->arch == SAE_GATED ? arena_take(a, d_sae * f) : NULL;
+    w->r_mag = c->arch == SAE_GATED ? arena_take(a, d_sae * f) : NULL;
+    w->W_skip = c->skip ? arena_take(a, d_out * d_in * f) : NULL;
 }
 
 sae_status sae_dict_create(sae_dict **out, const sae_dict_config *config, sae_error *err)

@@ -2,14 +2,14 @@
  * train.h - the inside of a trainer: what one dictionary keeps between steps, what all share within one.
  *
  * Letters: B batch rows, d d_in, F d_sae, r rank, G groups (Matryoshka; else 1), K = k B kept pairs.
- * A step of one dictionary, in the order of the files:
+ * A step of one dictionary goes through its family's forward and backward (family.c). Of BatchTopK and Matryoshka, in the order of the files:
  *   encode.c    u = x - b_dec (- s); candidates above a running cutoff, and the dead latents' own, tile by tile
  *   select.c    the K largest of the candidates, as lists by row and by latent
  *   forward.c   e = x^ - x row by row, the losses, and dL/dx^ per group
  *   auxk.c      AuxK: the residual rebuilt from dead latents, and its dL/dx^
  *   backward.c  gradients latent by latent (W_enc, W_dec, b_enc), then the scaffold and b_dec
  *   update.c    clipping, Adam, unit rows
- * Everything is laid out when the trainer is created (trainer.c); a step allocates nothing.
+ * Everything is laid out when the trainer is created (layout.c); a step allocates nothing.
  */
 #ifndef SAE_TRAIN_H
 #define SAE_TRAIN_H
@@ -24,11 +24,16 @@ typedef struct param {
     float *w, *g, *m, *v;
 } param;
 
-enum { P_W_ENC, P_B_ENC, P_W_DEC, P_B_DEC, P_W_DOWN, P_W_UP, N_PARAMS };
+/* Absent ones have no rows. The gated family's b_enc is its b_gate; threshold: one per latent, jumprelu only. */
+enum { P_W_ENC, P_B_ENC, P_W_DEC, P_B_DEC, P_W_DOWN, P_W_UP, P_THRESHOLD, P_B_MAG, P_R_MAG, P_W_SKIP, N_PARAMS };
+
+typedef struct family family;
 
 /* What one dictionary keeps between steps. */
 typedef struct learner {
     sae_dict_config config;
+    const family *family;
+    int64_t d_out;                     /* config.d_out, or d_in of an autoencoder */
     int n_groups;                      /* >= 1 */
     int64_t group_end[SAE_MAX_GROUPS]; /* prefixes */
     param p[N_PARAMS];
@@ -119,11 +124,38 @@ struct sae_trainer {
 
 /* What a step finds out. */
 typedef struct step_sums {
-    double l2_loss, aux_loss;
-    double residual, variance; /* sums over rows and columns: |e|^2 and |x - mean x|^2 */
-    double smallest;           /* kept activation; 0: none was kept */
-    int64_t n_kept, dead, dense;
+    double l2_loss, aux_loss, sparsity_loss; /* sparsity_loss with its coefficient, aux_loss without */
+    double residual, variance;               /* sums over rows and columns: |e|^2 and |x - mean x|^2 */
+    double smallest;                         /* kept activation; 0: none was kept */
+    int64_t n_kept, dead, dense, died, revived;
 } step_sums;
+
+/* The largest of what the dictionaries need. */
+typedef struct extent {
+    int64_t d, F, r, G, K, aux_k;
+    bool p2;
+} extent;
+
+/* An architecture. Hooks that are NULL have nothing to do. */
+struct family {
+    sae_arch arch;
+    const char *name;
+    /* What it asks of configuration i and of the options. */
+    sae_status (*check)(const sae_dict_config *config, int i, const sae_train_options *options, sae_error *err);
+    /* Memory of its own: scratch from `scratch`, shared with other dictionaries of the family where it takes it once. */
+    void (*layout)(sae_trainer *t, learner *l, const extent *e, arena *scratch);
+    /* From x (and targets) to the losses in *sums, the lists of active pairs and dL/dx^; counts what fired. */
+    sae_status (*forward)(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
+    /* Every gradient of the dictionary; returns their norm. */
+    double (*backward)(sae_trainer *t, learner *l, encoder *e);
+    /* Of the exported dictionary, what is not a parameter of the same name: thresholds. NULL: one threshold for all. */
+    sae_status (*finish_export)(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
+};
+const family *family_of(sae_arch arch); /* NULL: cannot be trained */
+
+/* batchtopk.c */
+sae_status batchtopk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
+double batchtopk_backward(sae_trainer *t, learner *l, encoder *e);
 
 /* encode.c: u (and c, h) from x; then the candidates hold the K largest positive activations (all positive ones when
  * there are fewer) and, with_aux, the AuxK rows hold the best of the latents that aux_bias lets through. */
@@ -170,7 +202,18 @@ bool latent_is_active(const scratch *s, int64_t latent);
 void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns); /* one row of w to unit norm */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 
-/* trainer.c */
+/* step.c: dead, dense, died, revived from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
+void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_sums *sums);
+
+/* trainer.c: a learner without memory. */
+void learner_init(learner *l, const sae_dict_config *config, const sae_train_options *o);
+/* check.c */
+sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err);
+/* layout.c: hands out (or, from empty arenas, counts) weights, gradients, moments, scratch. */
+void describe_params(learner *l);
+void trainer_layout(sae_trainer *t, arena arenas[4]);
+sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
+/* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);
 
 #endif

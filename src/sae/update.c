@@ -42,7 +42,6 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns)
 void update(sae_trainer *t, learner *l, double grad_norm, double lr)
 {
     adam_constants c = constants(&t->options, t->step, grad_norm, lr);
-    const int small[] = {P_B_ENC, P_B_DEC, P_W_DOWN, P_W_UP};
 
 #pragma omp parallel for schedule(dynamic, 64)
     for (int64_t j = 0; j < l->config.d_sae; j++) {
@@ -51,5 +50,6 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
         adam_rows(t->ops, &l->p[P_W_DEC], j, 1, active, &c);
         unit_rows(t->ops, l->p[P_W_DEC].w, j, l->config.d_in);
     }
-    for (int i = 0; i < 4; i++) adam_rows(t->ops, &l->p[small[i]], 0, l->p[small[i]].rows, true, &c);
+    for (int i = 0; i < N_PARAMS; i++)
+        if (i != P_W_ENC && i != P_W_DEC) adam_rows(t->ops, &l->p[i], 0, l->p[i].rows, true, &c);
 }

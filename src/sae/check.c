@@ -1,0 +1,77 @@
+/* check.c - what a trainer accepts: every configuration and option, refused with the reason before anything is taken. */
+#include "sae/train.h"
+
+#include <math.h>
+
+static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, int i, int64_t batch,
+                               sae_error *err)
+{
+    int64_t sum = 0;
+
+    if (!family_of(c->arch))
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: architecture number %d cannot be trained", i,
+                        (int)c->arch);
+    if (c->d_in != first->d_in)
+        return SAE_FAIL(err, SAE_SHAPE,
+                        "dictionary %d: d_in %lld differs from the first one's %lld, but one stream feeds both", i,
+                        (long long)c->d_in, (long long)first->d_in);
+    if (c->d_in < 1 || c->d_in > 1 << 20 || c->d_sae < 1 || c->d_sae > 1 << 26)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: d_in %lld, d_sae %lld: must lie in [1, 2^20] and [1, 2^26]", i,
+                        (long long)c->d_in, (long long)c->d_sae);
+    if (c->k < 1 || c->k > c->d_sae)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld must lie in [1, d_sae = %lld]", i, (long long)c->k,
+                        (long long)c->d_sae);
+    if (c->k * batch > 1 << 28)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "dictionary %d: k x batch = %lld pairs a step is over 2^28: use a smaller batch", i,
+                        (long long)(c->k * batch));
+    if (c->rank < 0 || c->rank > c->d_in)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: rank %lld must lie in [0, d_in = %lld]", i, (long long)c->rank,
+                        (long long)c->d_in);
+    if (c->n_groups < 0 || c->n_groups > SAE_MAX_GROUPS)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: %d Matryoshka groups; at most %d", i, c->n_groups,
+                        SAE_MAX_GROUPS);
+    for (int g = 0; g < c->n_groups; g++) {
+        if (c->groups[g] < 1 || c->groups[g] > c->d_sae)
+            return SAE_FAIL(err, SAE_RANGE, "dictionary %d: Matryoshka group %d has %lld latents", i, g,
+                            (long long)c->groups[g]);
+        sum += c->groups[g];
+    }
+    if (c->arch == SAE_MATRYOSHKA ? c->n_groups < 1 || sum != c->d_sae : c->n_groups > 1)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: Matryoshka groups sum to %lld, d_sae is %lld", i,
+                        (long long)sum, (long long)c->d_sae);
+    return SAE_OK;
+}
+
+static sae_status check_options(const sae_train_options *o, sae_error *err)
+{
+    if (o->batch < 1 || o->batch > 1 << 24)
+        return SAE_FAIL(err, SAE_RANGE, "batch %lld must lie in [1, 2^24]", (long long)o->batch);
+    if (o->steps < 1) return SAE_FAIL(err, SAE_RANGE, "steps %lld must be at least 1", (long long)o->steps);
+    if (!(o->lr > 0.0) || !isfinite(o->lr)) return SAE_FAIL(err, SAE_RANGE, "lr %g must be positive", o->lr);
+    if (!(o->threshold_beta >= 0.0 && o->threshold_beta < 1.0))
+        return SAE_FAIL(err, SAE_RANGE, "threshold beta %g must lie in [0, 1)", o->threshold_beta);
+    if (!(o->adam_beta1 >= 0.0 && o->adam_beta1 < 1.0 && o->adam_beta2 >= 0.0 && o->adam_beta2 < 1.0 &&
+          o->adam_eps > 0.0))
+        return SAE_FAIL(err, SAE_RANGE, "Adam's betas must lie in [0, 1), its eps above 0");
+    if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->dead_tokens < 0 || o->auxk_k < 0)
+        return SAE_FAIL(err, SAE_RANGE, "AuxK's weight, clipping, warm-up and dead tokens must not be negative");
+    if (!o->unit_scale && (!(o->input_scale > 0.0) || !isfinite(o->input_scale)))
+        return SAE_FAIL(err, SAE_RANGE, "input scale %g must be positive", o->input_scale);
+    return SAE_OK;
+}
+
+sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (n_dicts < 1) SAE_RAISE(err, SAE_RANGE, "a trainer needs at least one dictionary");
+    SAE_TRY(check_options(options, err));
+    for (int i = 0; i < n_dicts; i++) {
+        SAE_TRY(check_config(&configs[i], &configs[0], i, options->batch, err));
+        const family *f = family_of(configs[i].arch);
+        if (f->check) SAE_TRY(f->check(&configs[i], i, options, err));
+    }
+done:
+    return status;
+}

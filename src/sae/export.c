@@ -1,0 +1,46 @@
+/* export.c - a dictionary in the rows' own units from a trainer's state. */
+#include "sae/train.h"
+
+#include <string.h>
+
+/* With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
+ * codes then carry the rows' units. W_down and W_up are linear and stay. */
+sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *dict = NULL;
+
+    if (i < 0 || i >= t->n_dicts) SAE_RAISE(err, SAE_RANGE, "there is no dictionary %d in this trainer", i);
+    const learner *l = &t->learners[i];
+    bool one_threshold = !l->family->finish_export;
+    if (one_threshold && l->threshold < 0.0 && t->step > t->options.threshold_start_step + 1)
+        SAE_RAISE(err, SAE_STATE,
+                  "dictionary %d has no threshold: none of its latents fired after step %lld. Are the rows all alike?",
+                  i, (long long)t->options.threshold_start_step);
+    if (one_threshold && l->threshold < 0.0)
+        SAE_RAISE(err, SAE_STATE,
+                  "dictionary %d has no threshold yet: it is first set in the step after step %lld, and %lld steps "
+                  "were done; "
+                  "train longer, or lower --threshold-start-step",
+                  i, (long long)t->options.threshold_start_step, (long long)t->step);
+    SAE_TRY(sae_dict_create(&dict, &l->config, err));
+    sae_weights w = sae_dict_weights(dict);
+    float *to[N_PARAMS] = {w.W_enc, w.b_enc,     w.W_dec, w.b_dec, w.W_down,
+                           w.W_up,  w.threshold, w.b_mag, w.r_mag, w.W_skip};
+    float scale = (float)l->input_scale;
+    for (int p = 0; p < N_PARAMS; p++) {
+        int64_t n = l->p[p].rows * l->p[p].columns;
+        if (n > 0) memcpy(to[p], l->p[p].w, (size_t)n * sizeof(float));
+        if (p == P_B_ENC || p == P_B_DEC || p == P_THRESHOLD || p == P_B_MAG)
+            for (int64_t k = 0; k < n; k++) to[p][k] *= scale;
+    }
+    if (one_threshold)
+        for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->input_scale);
+    else
+        SAE_TRY(l->family->finish_export(t, l, dict, err));
+    *out = dict;
+    dict = NULL;
+done:
+    sae_dict_free(dict);
+    return status;
+}

@@ -1,0 +1,16 @@
+/*
+ * family.c - the table of what can be trained: per architecture its memory, forward, backward and export.
+ */
+#include "sae/train.h"
+
+static const family families[] = {
+    {.arch = SAE_BATCHTOPK, .name = "batchtopk", .forward = batchtopk_forward, .backward = batchtopk_backward},
+    {.arch = SAE_MATRYOSHKA, .name = "matryoshka", .forward = batchtopk_forward, .backward = batchtopk_backward},
+};
+
+const family *family_of(sae_arch arch)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (families[i].arch == arch) return &families[i];
+    return NULL;
+}

@@ -1,0 +1,180 @@
+/*
+ * layout.c - all memory of a trainer, as one layout.
+ *
+ * The layout functions run twice: once to count (the plan), once to hand out memory. So the plan cannot drift from what is
+ * taken.
+ */
+#include "sae/train.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { MOST_PANEL_BYTES = 64 << 20 };
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+void describe_params(learner *l)
+{
+    int64_t d = l->config.d_in, d_out = l->d_out, F = l->config.d_sae, r = l->config.rank;
+    bool gated = l->config.arch == SAE_GATED;
+    const param p[N_PARAMS] = {
+        [P_W_ENC] = {.name = "W_enc", .rows = F, .columns = d},
+        [P_B_ENC] = {.name = "b_enc", .rows = 1, .columns = F},
+        [P_W_DEC] = {.name = "W_dec", .rows = F, .columns = d_out},
+        [P_B_DEC] = {.name = "b_dec", .rows = 1, .columns = d_out},
+        [P_W_DOWN] = {.name = "W_down", .rows = r, .columns = d},
+        [P_W_UP] = {.name = "W_up", .rows = r, .columns = d_out},
+        [P_THRESHOLD] = {.name = "threshold", .rows = l->config.arch == SAE_JUMPRELU, .columns = F},
+        [P_B_MAG] = {.name = "b_mag", .rows = gated, .columns = F},
+        [P_R_MAG] = {.name = "r_mag", .rows = gated, .columns = F},
+        [P_W_SKIP] = {.name = "W_skip", .rows = l->config.skip ? d_out : 0, .columns = d},
+    };
+
+    memcpy(l->p, p, sizeof p);
+}
+
+static void layout_learner(learner *l, arena *weights, arena *gradients, arena *moments)
+{
+    for (int i = 0; i < N_PARAMS; i++) {
+        param *p = &l->p[i];
+        size_t bytes = (size_t)p->rows * p->columns * sizeof(float);
+        p->w = arena_take(weights, bytes);
+        p->g = arena_take(gradients, bytes);
+        p->m = arena_take(moments, bytes);
+        p->v = arena_take(moments, bytes);
+    }
+    l->since_fired = arena_take(moments, (size_t)l->config.d_sae * sizeof *l->since_fired);
+}
+
+static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool p2, arena *a)
+{
+    k->row_start = arena_take(a, (size_t)(B + 1) * sizeof *k->row_start);
+    k->latent = arena_take(a, (size_t)capacity * sizeof *k->latent);
+    k->value = arena_take(a, (size_t)capacity * sizeof *k->value);
+    k->latent_start = arena_take(a, (size_t)(F + 1) * sizeof *k->latent_start);
+    k->row = arena_take(a, (size_t)capacity * sizeof *k->row);
+    k->weight = arena_take(a, (size_t)capacity * sizeof *k->weight);
+    k->slope = arena_take(a, (size_t)capacity * sizeof *k->slope);
+    k->d_value = p2 ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
+    k->position = p2 ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
+}
+
+static extent extent_of(const sae_trainer *t)
+{
+    const sae_train_options *o = &t->options;
+    extent e = {.d = t->learners[0].config.d_in};
+
+    for (int i = 0; i < t->n_dicts; i++) {
+        const sae_dict_config *c = &t->learners[i].config;
+        e.F = larger(e.F, c->d_sae);
+        e.r = larger(e.r, c->rank);
+        e.G = larger(e.G, t->learners[i].n_groups);
+        e.K = larger(e.K, c->k * o->batch);
+        e.p2 = e.p2 || (c->rank > 0 && c->variant == SAE_P2);
+    }
+    if (o->auxk_alpha > 0.0) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
+    return e;
+}
+
+static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
+{
+    int64_t B = o->batch, d = e->d, tile_rows, tile_latents, threads = s->n_threads;
+    encoder_shape shape = {B, d, e->F, o->encoder_dtype == SAE_ENCODER_BF16};
+    size_t row = (size_t)d * sizeof(float);
+
+    encoder_tile_shape(&shape, &tile_rows, &tile_latents);
+    s->x = arena_take(a, B * row);
+    s->c = arena_take(a, B * row);
+    s->u = e->p2 ? arena_take(a, B * row) : s->c;
+    s->h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
+    s->d_h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
+    s->grad = arena_take(a, (size_t)(e->G * B) * row);
+    s->aux_grad = e->p2 || e->aux_k > 0 ? arena_take(a, B * row) : NULL;
+    s->tile = arena_take(a, (size_t)(tile_rows * tile_latents) * sizeof(float));
+    s->hit_latent = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_latent);
+    s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
+    s->histogram = arena_take(a, (size_t)threads * HISTOGRAM_BINS * sizeof *s->histogram);
+    s->stretches = arena_take(a, (size_t)threads * sizeof *s->stretches);
+    s->candidate_capacity = 2 * e->K + 4096 * (threads + 1);
+    s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
+    s->counter = arena_take(a, (size_t)(larger(B, e->F) + 1) * sizeof *s->counter);
+    layout_lists(&s->kept, s->candidate_capacity, B, e->F, e->p2, a);
+    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->p2, a);
+    s->aux_room = 2 * (e->aux_k + e->aux_k / 4) + 16;
+    s->aux_rows = arena_take(a, (size_t)B * sizeof *s->aux_rows);
+    s->aux_keys = arena_take(a, e->aux_k > 0 ? (size_t)(B * s->aux_room) * sizeof *s->aux_keys : 0);
+    s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
+    s->panel_rows = larger(B, e->F);
+    size_t panel = (size_t)(s->panel_rows * PANEL) * sizeof(float);
+    s->panel_threads = (int)larger(1, smaller(threads, (int64_t)(MOST_PANEL_BYTES / panel)));
+    s->panels = arena_take(a, e->aux_k > 0 ? (size_t)s->panel_threads * panel : 0);
+    s->partial = arena_take(a, (size_t)N_BLOCKS * (d + 1) * sizeof *s->partial);
+    s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
+    s->squares = arena_take(a, N_BLOCKS * sizeof *s->squares);
+    s->column = arena_take(a, (size_t)d * sizeof *s->column);
+    s->row_loss = arena_take(a, (size_t)(B * e->G) * sizeof *s->row_loss);
+}
+
+void trainer_layout(sae_trainer *t, arena arenas[4])
+{
+    extent e = extent_of(t);
+
+    for (int i = 0; i < t->n_dicts; i++) layout_learner(&t->learners[i], &arenas[0], &arenas[1], &arenas[2]);
+    layout_scratch(&t->s, &e, &t->options, &arenas[3]);
+    for (int i = 0; i < t->n_dicts; i++)
+        if (t->learners[i].family->layout) t->learners[i].family->layout(t, &t->learners[i], &e, &arenas[3]);
+}
+
+sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, const sae_train_options *options)
+{
+    sae_memory_plan plan = {0};
+    sae_error err = {0};
+    sae_trainer t = {.options = *options, .n_dicts = n_dicts};
+    arena arenas[4] = {{0}};
+    int64_t tile_rows, tile_latents;
+    size_t library = 0;
+
+    if (trainer_check(configs, n_dicts, options, &err)) return plan;
+    t.learners = mem_alloc_array((size_t)n_dicts, sizeof *t.learners, "a plan", &err);
+    if (!t.learners) return plan;
+    for (int i = 0; i < n_dicts; i++) learner_init(&t.learners[i], &configs[i], options);
+    t.s.n_threads = omp_get_max_threads();
+    trainer_layout(&t, arenas);
+    for (int i = 0; i < n_dicts; i++) {
+        encoder_shape shape = {options->batch, configs[i].d_in, configs[i].d_sae,
+                               options->encoder_dtype == SAE_ENCODER_BF16};
+        bool shared = false;
+        for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
+        if (!shared) arenas[3].used += encoder_bytes(&shape);
+        encoder_tile_shape(&shape, &tile_rows, &tile_latents);
+        if (!shape.bf16)
+            library =
+                (size_t)larger((int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in));
+    }
+    mem_free(t.learners);
+    plan = (sae_memory_plan){arenas[0].used, arenas[1].used, arenas[2].used, arenas[3].used, library, 0};
+    plan.total = plan.weights + plan.gradients + plan.moments + plan.scratch + plan.library;
+    return plan;
+}
+
+sae_status trainer_take_memory(sae_trainer *t, sae_error *err)
+{
+    static const char *const names[4] = {"the weights", "the gradients", "the Adam moments", "the step's scratch"};
+    arena arenas[4] = {{0}};
+
+    trainer_layout(t, arenas);
+    size_t wanted = arenas[0].used + arenas[1].used + arenas[2].used + arenas[3].used, free_now = memory_available();
+    if (free_now > 0 && wanted > free_now)
+        return SAE_FAIL(
+            err, SAE_NOMEM,
+            "training takes %zu MiB and %zu MiB are free: use a smaller width, batch or number of dictionaries",
+            wanted >> 20, free_now >> 20);
+    for (int i = 0; i < 4; i++) {
+        t->memory[i] = mem_alloc(arenas[i].used, names[i], err);
+        if (!t->memory[i]) return SAE_NOMEM;
+        arenas[i] = (arena){t->memory[i], 0};
+    }
+    trainer_layout(t, arenas);
+    return SAE_OK;
+}
