@@ -228,12 +228,20 @@ SAE_API uint64_t sae_text_hash(const sae_text *text);
 
 typedef struct sae_acts sae_acts;
 
+/* A stretch of a row: the columns of one site, or of one store of several that are read side by side. */
+typedef struct sae_acts_part {
+    int64_t d;
+    double median_norm; /* that rows are dropped against; 0 when they are not filtered */
+} sae_acts_part;
+
 typedef struct sae_acts_info {
-    int64_t d;            /* width of a row */
-    int64_t n_rows;       /* distinct rows; -1 when not known (a live stream) */
-    int64_t dropped;      /* rows over max_norm so far */
-    double median_norm;   /* that the drop is measured against; 0 when rows are not filtered */
-    size_t buffer_bytes;  /* of the shuffle buffer */
+    int64_t d;                  /* width of a row */
+    int64_t n_rows;             /* distinct rows; -1 when not known (a live stream) */
+    int64_t dropped;            /* rows over max_norm so far */
+    double median_norm;         /* of the first part */
+    size_t buffer_bytes;        /* of the shuffle buffer */
+    const sae_acts_part *parts; /* [n_parts], side by side: their widths sum to d; borrowed until the next call */
+    int n_parts;
     const char *describe; /* one line for people; borrowed until free */
 } sae_acts_info;
 
@@ -248,12 +256,14 @@ typedef struct sae_acts_options {
     bool repeat;   /* store and array: begin a new epoch (shuffled anew) at the end */
 } sae_acts_options;
 
-/* Rows of `site` as the model computes them from `text`; both borrowed until free. */
-SAE_API sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, sae_site site,
-                                      const sae_acts_options *options, sae_error *err);
-/* Rows of a store that sae_store_write made. */
-SAE_API sae_status sae_acts_open_store(sae_acts **out, const char *path, const sae_acts_options *options,
-                                       sae_error *err);
+/* Rows of the sites as the model computes them from `text`; both borrowed until free. A row is the sites' rows of one token
+ * side by side, in the order given: [n_sites * d_model]. It is dropped when it is over max_norm at any of the sites. */
+SAE_API sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, const sae_site *sites,
+                                      int n_sites, const sae_acts_options *options, sae_error *err);
+/* Rows of stores that sae_store_write made. Several are read side by side, a row of each as one wider row: they must hold the
+ * same tokens in the same order (SHAPE or STATE when they do not). */
+SAE_API sae_status sae_acts_open_store(sae_acts **out, const char *const *paths, int n_paths,
+                                       const sae_acts_options *options, sae_error *err);
 /* Rows of an array in X.npy, or in X.safetensors[:name]: [n, d], f32, f16, bf16 or f64. */
 SAE_API sae_status sae_acts_open_array(sae_acts **out, const char *path, const sae_acts_options *options,
                                        sae_error *err);
@@ -269,9 +279,16 @@ SAE_API sae_status sae_acts_next(sae_acts *acts, int64_t n, float *rows, int32_t
 SAE_API sae_status sae_acts_seek(sae_acts *acts, int64_t row, sae_error *err);
 
 /* Writes `n_rows` rows (or all there are when negative) of an in-order or shuffled stream to a store: a folder of checksummed shards with
- * rows in bf16 or f32 and token ids and positions beside. The folder must not exist, unless `force`. */
+ * token ids and positions beside the rows. The folder must not exist, unless `force`. */
+typedef enum sae_store_dtype {
+    SAE_STORE_BF16,
+    SAE_STORE_F16, /* RANGE: a number is over 65,504 */
+    SAE_STORE_F32,
+    SAE_STORE_INT8, /* one scale per row: largest magnitude / 127 */
+} sae_store_dtype;
+
 typedef struct sae_store_options {
-    bool f32;           /* else bf16 */
+    sae_store_dtype dtype;
     int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB */
     bool force;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */

@@ -49,6 +49,11 @@ static const char *in_scratch(const char *name)
     return b;
 }
 
+static sae_status open_store(sae_acts **out, const char *path, const sae_acts_options *o, sae_error *e)
+{
+    return sae_acts_open_store(out, &path, 1, o, e);
+}
+
 static void expect_scratch_files(int expected)
 {
     char **names;
@@ -286,17 +291,34 @@ static sae_acts *open_rows(bool shuffled, bool repeat)
 }
 
 static const struct {
-    bool f32;
+    sae_store_dtype type;
     int64_t asked, shard_rows, shards, rows;
 } stores[] = {
-    {true, -1, 0, 1, N_ROWS}, {false, -1, 1000, 3, N_ROWS}, {true, N_ROWS, 2500, 1, N_ROWS},
-    {true, 40, 1, 40, 40},    {false, 1, 0, 1, 1},          {false, 2001, 1000, 3, 2001},
+    {SAE_STORE_F32, -1, 0, 1, N_ROWS},
+    {SAE_STORE_BF16, -1, 1000, 3, N_ROWS},
+    {SAE_STORE_F32, N_ROWS, 2500, 1, N_ROWS},
+    {SAE_STORE_F32, 40, 1, 40, 40},
+    {SAE_STORE_BF16, 1, 0, 1, 1},
+    {SAE_STORE_BF16, 2001, 1000, 3, 2001},
+    {SAE_STORE_F16, -1, 1000, 3, N_ROWS},
+    {SAE_STORE_INT8, -1, 999, 3, N_ROWS},
+    {SAE_STORE_INT8, 3, 1, 3, 3},
 };
+
+/* The most that an entry may be off: half a unit of the last place, or half a step of the row's scale. */
+static float store_bound(sae_store_dtype type, float x, float largest)
+{
+    static const float relative[] = {[SAE_STORE_BF16] = 0x1p-9f, [SAE_STORE_F16] = 0x1p-12f};
+
+    if (type == SAE_STORE_INT8) return largest / 127 * 0.50001f; /* the scale is rounded too */
+    return relative[type] * 2 * fabsf(x);
+}
 
 START_TEST(what_was_stored_is_read)
 {
     static float rows[N_ROWS * D], expected[N_ROWS * D];
-    sae_store_options o = {.f32 = stores[_i].f32, .shard_rows = stores[_i].shard_rows, .about = "{\"site\": \"here\"}"};
+    sae_store_options o = {
+        .dtype = stores[_i].type, .shard_rows = stores[_i].shard_rows, .about = "{\"site\": \"here\"}"};
     sae_acts_options in_order = {.in_order = true};
     sae_acts *acts = open_rows(false, false);
     int64_t got;
@@ -309,12 +331,14 @@ START_TEST(what_was_stored_is_read)
     ck_assert_int_eq((int64_t)json_array_size(json_object_get(meta, "shards")), stores[_i].shards);
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(meta, "about"), "site")), "here");
     json_decref(meta);
-    OK(sae_acts_open_store(&acts, in_scratch("deep/store"), &in_order, &err));
+    OK(open_store(&acts, in_scratch("deep/store"), &in_order, &err));
     ck_assert_int_eq(sae_acts_get_info(acts).n_rows, stores[_i].rows);
     OK(sae_acts_next(acts, N_ROWS, rows, NULL, NULL, &got, &err));
     ck_assert_int_eq(got, stores[_i].rows);
-    for (int64_t i = 0; i < got * D; i++)
-        ck_assert_float_le(fabsf(rows[i] - expected[i]), stores[_i].f32 ? 0 : 0x1p-8f * expected[i]);
+    for (int64_t i = 0; i < got * D; i++) {
+        float largest = expected[i / D * D + D - 1], off = fabsf(rows[i] - expected[i]); /* rows ascend */
+        ck_assert_float_le(off, store_bound(stores[_i].type, expected[i], largest));
+    }
     sae_acts_free(acts);
 }
 END_TEST
@@ -322,13 +346,13 @@ END_TEST
 START_TEST(seek_in_a_store)
 {
     static const int64_t places[] = {0, 999, 1000, 2499, 2500, 4321};
-    sae_store_options o = {.f32 = true, .shard_rows = 1000};
+    sae_store_options o = {.dtype = SAE_STORE_F32, .shard_rows = 1000};
     sae_acts_options repeat = {.repeat = true, .seed = 9};
     sae_acts *acts = open_rows(true, false);
 
     OK(sae_store_write(in_scratch("store"), acts, -1, &o, NULL, &err));
     sae_acts_free(acts);
-    OK(sae_acts_open_store(&acts, in_scratch("store"), &repeat, &err));
+    OK(open_store(&acts, in_scratch("store"), &repeat, &err));
     check_seek(acts, 2 * N_ROWS, D, places, 6);
     sae_acts_free(acts);
 }
@@ -348,7 +372,7 @@ static void flip_byte(const char *path, size_t from_end)
 START_TEST(a_damaged_shard_is_named)
 {
     static float rows[N_ROWS * D];
-    sae_store_options o = {.f32 = _i == 0, .shard_rows = 1000};
+    sae_store_options o = {.dtype = _i == 0 ? SAE_STORE_F32 : SAE_STORE_BF16, .shard_rows = 1000};
     sae_acts_options in_order = {.in_order = true};
     sae_acts *acts = open_rows(false, false);
     int64_t got;
@@ -358,18 +382,18 @@ START_TEST(a_damaged_shard_is_named)
     OK(sae_store_write(in_scratch("store"), acts, -1, &o, NULL, &err));
     sae_acts_free(acts);
     flip_byte(in_scratch("store/shard-00001.safetensors"), 100);
-    OK(sae_acts_open_store(&acts, in_scratch("store"), &in_order, &err));
+    OK(open_store(&acts, in_scratch("store"), &in_order, &err));
     OK(sae_acts_next(acts, 1000, rows, NULL, NULL, &got, &err)); /* the first shard is well */
     FAILS(SAE_FORMAT, sae_acts_next(acts, 1, rows, NULL, NULL, &got, &err), "shard-00001.safetensors: its checksum");
     sae_acts_free(acts);
-    OK(sae_acts_open_store(&acts, in_scratch("store"), NULL, &err)); /* shuffled: it comes up soon */
+    OK(open_store(&acts, in_scratch("store"), NULL, &err)); /* shuffled: it comes up soon */
     FAILS(SAE_FORMAT, sae_acts_next(acts, N_ROWS, rows, NULL, NULL, &got, &err), "shard-00001.safetensors");
     sae_acts_free(acts);
     OK(file_read_all(in_scratch("store/shard-00002.safetensors"), 1 << 24, &text, &bytes, &err));
     OK(file_write_text(in_scratch("store/shard-00002.safetensors"), text, bytes - 1, true, &err));
-    FAILS(SAE_FORMAT, sae_acts_open_store(&acts, in_scratch("store"), NULL, &err), "shard-00002.safetensors");
+    FAILS(SAE_FORMAT, open_store(&acts, in_scratch("store"), NULL, &err), "shard-00002.safetensors");
     OK(folder_remove(in_scratch("store/shard-00002.safetensors"), &err));
-    FAILS(SAE_IO, sae_acts_open_store(&acts, in_scratch("store"), NULL, &err), "shard-00002.safetensors");
+    FAILS(SAE_IO, open_store(&acts, in_scratch("store"), NULL, &err), "shard-00002.safetensors");
     mem_free(text);
 }
 END_TEST
@@ -384,7 +408,10 @@ static const struct {
     {"version", "2", SAE_UNSUPPORTED, "version 2"},
     {"d", "8", SAE_SHAPE, "[1000, 8]"},
     {"d", "\"7\"", SAE_FORMAT, "\"d\""},
-    {"dtype", "\"F16\"", SAE_UNSUPPORTED, "F16"},
+    {"dtype", "\"F8\"", SAE_UNSUPPORTED, "F8"},
+    {"dtype", "\"I32\"", SAE_UNSUPPORTED, "I32"},
+    {"dtype", "\"I8\"", SAE_SHAPE, "I8"},
+    {"dtype", "\"F16\"", SAE_SHAPE, "F16"},
     {"dtype", "\"BF16\"", SAE_SHAPE, "BF16"},
     {"n_rows", "2499", SAE_FORMAT, "n_rows"},
     {"shards", "[]", SAE_FORMAT, "0 shards"},
@@ -398,7 +425,7 @@ static const struct {
 
 START_TEST(bad_metas_are_refused)
 {
-    sae_store_options o = {.f32 = true, .shard_rows = 1000};
+    sae_store_options o = {.dtype = SAE_STORE_F32, .shard_rows = 1000};
     sae_acts *acts = open_rows(false, false);
     json_t *meta, *value = json_loads(bad_metas[_i].value, JSON_DECODE_ANY, NULL);
 
@@ -410,8 +437,8 @@ START_TEST(bad_metas_are_refused)
     json_object_set_new(meta, bad_metas[_i].key, value);
     OK(json_write_file(meta, in_scratch("store/meta.json"), true, &err));
     json_decref(meta);
-    FAILS(bad_metas[_i].code, sae_acts_open_store(&acts, in_scratch("store"), NULL, &err), bad_metas[_i].words);
-    FAILS(SAE_IO, sae_acts_open_store(&acts, in_scratch("nowhere"), NULL, &err), "nowhere");
+    FAILS(bad_metas[_i].code, open_store(&acts, in_scratch("store"), NULL, &err), bad_metas[_i].words);
+    FAILS(SAE_IO, open_store(&acts, in_scratch("nowhere"), NULL, &err), "nowhere");
     ck_assert_ptr_null(acts);
 }
 END_TEST
@@ -445,7 +472,7 @@ START_TEST(an_interrupted_write_leaves_no_store)
     FAILS(SAE_CANCELLED, sae_store_write(in_scratch("store"), acts, -1, &forced, &progress, &err), "stopped");
     expect_scratch_files(2); /* and the first store, whole: */
     sae_acts_free(acts);
-    OK(sae_acts_open_store(&acts, in_scratch("store"), NULL, &err));
+    OK(open_store(&acts, in_scratch("store"), NULL, &err));
     ck_assert_int_eq(sae_acts_get_info(acts).n_rows, 1200);
     sae_acts_free(acts);
     acts = open_rows(false, false);
@@ -487,7 +514,7 @@ START_TEST(failed_allocations_leave_no_store)
     for (nth = 1;; nth++) {
         acts = NULL;
         mem_fail_nth(nth);
-        sae_status status = sae_acts_open_store(&acts, in_scratch("store"), &shuffled, NULL);
+        sae_status status = open_store(&acts, in_scratch("store"), &shuffled, NULL);
         if (status == SAE_OK) status = sae_acts_next(acts, 5, rows, NULL, NULL, &got, NULL);
         mem_fail_nth(0);
         sae_acts_free(acts);
@@ -496,6 +523,69 @@ START_TEST(failed_allocations_leave_no_store)
         ck_assert_int_eq(status, SAE_NOMEM);
     }
     ck_assert_int_gt(nth, 10);
+}
+END_TEST
+
+START_TEST(too_large_for_f16)
+{
+    float x[4] = {1, 2, -65519, 65520};
+    tensor t = {.name = "x", .type = DTYPE_F32, .rank = 2, .shape = {4, 1}, .data = x};
+    sae_store_options o = {.dtype = SAE_STORE_F16}, unknown = {.dtype = (sae_store_dtype)4};
+    sae_acts_options in_order = {.in_order = true};
+    sae_acts *acts;
+
+    OK(npy_write(in_scratch("large.npy"), &t, false, &err));
+    OK(sae_acts_open_array(&acts, in_scratch("large.npy"), &in_order, &err));
+    FAILS(SAE_RANGE, sae_store_write(in_scratch("store"), acts, -1, &o, NULL, &err), "row 3");
+    FAILS(SAE_RANGE, sae_store_write(in_scratch("store"), acts, -1, &unknown, NULL, &err), "sae_store_dtype");
+    expect_scratch_files(1);
+    OK(sae_acts_seek(acts, 0, &err));
+    OK(sae_store_write(in_scratch("store"), acts, 3, &o, NULL, &err));
+    sae_acts_free(acts);
+}
+END_TEST
+
+/* A bad scale, or none. */
+START_TEST(damaged_int8_rows_are_refused)
+{
+    static const struct {
+        float scale;
+        bool named;
+        sae_status open, next;
+    } cases[] = {{1, true, SAE_OK, SAE_OK},
+                 {NAN, true, SAE_OK, SAE_NUMERIC},
+                 {INFINITY, true, SAE_OK, SAE_NUMERIC},
+                 {1, false, SAE_FORMAT, SAE_OK}};
+    int8_t q[3] = {1, -127, 0};
+    int32_t zero[1] = {0};
+    float rows[3];
+    int64_t got;
+    uint64_t hash;
+    sae_acts *acts;
+    tensor t[] = {{.name = "rows", .type = DTYPE_I8, .rank = 2, .shape = {1, 3}, .data = q},
+                  {.name = "tokens", .type = DTYPE_I32, .rank = 1, .shape = {1}, .data = zero},
+                  {.name = "positions", .type = DTYPE_I32, .rank = 1, .shape = {1}, .data = zero},
+                  {.name = cases[_i].named ? "scales" : "scale",
+                   .type = DTYPE_F32,
+                   .rank = 1,
+                   .shape = {1},
+                   .data = &cases[_i].scale}};
+    char text[20];
+
+    OK(folder_make(in_scratch("store"), &err));
+    OK(safetensors_write(in_scratch("store/shard-00000.safetensors"), t, 4, NULL, false, &hash, &err));
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    json_t *meta =
+        json_pack("{s:s, s:i, s:i, s:s, s:i, s:s, s:[{s:i, s:s}]}", "format", STORE_FORMAT, "version", STORE_VERSION,
+                  "d", 3, "dtype", "I8", "n_rows", 1, "source", "a test", "shards", "rows", 1, "xxh3", text);
+    OK(json_write_file(meta, in_scratch("store/meta.json"), false, &err));
+    json_decref(meta);
+    sae_status status = open_store(&acts, in_scratch("store"), NULL, &err);
+    ck_assert_int_eq(status, cases[_i].open);
+    if (status != SAE_OK) return;
+    ck_assert_int_eq(sae_acts_next(acts, 1, rows, NULL, NULL, &got, &err), cases[_i].next);
+    if (cases[_i].next == SAE_OK) ck_assert(rows[0] == 1 && rows[1] == -127 && rows[2] == 0);
+    sae_acts_free(acts);
 }
 END_TEST
 
@@ -699,7 +789,7 @@ START_TEST(live_in_order)
     int64_t dropped = 0;
 
     if (max_norm >= 0) median = filter(&x, max_norm > 0 ? max_norm : 10, x.n < 4096 ? x.n : 4096, &dropped);
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err));
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
     given g = take_all(acts, 333);
     ck_assert_int_eq(g.n, x.n);
     ck_assert_mem_eq(g.rows, x.rows, (size_t)(g.n * MODEL_D) * sizeof(float));
@@ -746,7 +836,7 @@ START_TEST(live_shuffled_gives_the_same_rows)
     expected x = expect_live(8);
     int64_t in_place = 0, moved = 0;
 
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err));
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
     ck_assert_uint_eq(sae_acts_get_info(acts).buffer_bytes, (size_t)rooms[_i] * (MODEL_D * 4 + 12));
     given g = take_all(acts, 100);
     ck_assert_int_eq(g.n, x.n);
@@ -774,7 +864,7 @@ START_TEST(live_order_follows_the_seed)
         sae_acts_options o = {.buffer_rows = 1000, .batch_seqs = 8, .seed = i == 2 ? 6 : 5};
         source s = source_open(false);
         sae_acts *acts;
-        OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err));
+        OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
         g[i] = take_all(acts, 1000);
         sae_acts_free(acts);
         source_free(&s);
@@ -800,12 +890,12 @@ START_TEST(seek_in_a_live_stream)
     int64_t got;
 
     OK(sae_text_next(s.text, 1, ids, mask, &got, &err)); /* a stream may begin in the midst of a text */
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err));
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
     check_seek(acts, 9000, MODEL_D, places, 6); /* over the end of the text, which repeats */
     sae_acts_free(acts);
     source_free(&s);
     s = source_open(false);
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err));
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
     FAILS(SAE_RANGE, sae_acts_seek(acts, 100000, &err), "behind the end");
     sae_acts_free(acts);
     source_free(&s);
@@ -815,17 +905,17 @@ END_TEST
 START_TEST(live_into_a_store_and_back)
 {
     sae_acts_options in_order = {.in_order = true, .batch_seqs = 8, .max_norm = 1.2};
-    sae_store_options f32 = {.f32 = true, .shard_rows = 1000};
+    sae_store_options f32 = {.dtype = SAE_STORE_F32, .shard_rows = 1000};
     source s = source_open(false);
     sae_acts *acts;
     expected x = expect_live(8);
     int64_t dropped = 0;
     double median = filter(&x, 1.2, x.n < 4096 ? x.n : 4096, &dropped);
 
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &in_order, &err));
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &in_order, &err));
     OK(sae_store_write(in_scratch("store"), acts, -1, &f32, NULL, &err));
     sae_acts_free(acts);
-    OK(sae_acts_open_store(&acts, in_scratch("store"), &in_order, &err));
+    OK(open_store(&acts, in_scratch("store"), &in_order, &err));
     ck_assert_int_eq(sae_acts_get_info(acts).n_rows, x.n);
     ck_assert_double_eq_tol(sae_acts_get_info(acts).median_norm, median, 1e-12);
     ck_assert_ptr_nonnull(strstr(sae_acts_get_info(acts).describe, "blocks.1.hook_resid_post of " MODEL));
@@ -841,6 +931,126 @@ START_TEST(live_into_a_store_and_back)
 }
 END_TEST
 
+/* Rows of several sites are the sites' own rows side by side; a limit at any of them drops the row from all. */
+START_TEST(several_sites_of_one_pass)
+{
+    static const sae_site sites[] = {
+        {.layer = 1, .hook = SAE_RESID_POST}, {.layer = 0, .hook = SAE_MLP_OUT}, {.layer = 1, .hook = SAE_RESID_PRE}};
+    enum { N = 3 };
+    sae_acts_options o = {.in_order = true, .batch_seqs = 8, .max_norm = _i ? 1.2 : -1};
+    float *rows = malloc(20000 * N * MODEL_D * sizeof *rows);
+    int32_t *tokens = malloc(20000 * sizeof *tokens), *positions = malloc(20000 * sizeof *positions);
+    int64_t n, kept = 0, alone_kept[N];
+    sae_acts *acts;
+    source s = source_open(false);
+    given alone[N];
+    double limits[N];
+
+    OK(sae_acts_open_live(&acts, s.model, s.text, sites, N, &o, &err));
+    ck_assert_int_eq(sae_acts_get_info(acts).d, N * MODEL_D);
+    OK(sae_acts_next(acts, 19999, rows, tokens, positions, &n, &err));
+    sae_acts_info info = sae_acts_get_info(acts);
+    ck_assert_int_eq(info.n_parts, N);
+    for (int k = 0; k < N; k++) {
+        source t = source_open(false);
+        sae_acts *one;
+        sae_acts_options all = {.in_order = true, .batch_seqs = 8, .max_norm = -1};
+        OK(sae_acts_open_live(&one, t.model, t.text, &sites[k], 1, &all, &err));
+        alone[k] = take_all(one, 500);
+        sae_acts_free(one);
+        source_free(&t);
+        limits[k] = _i ? 1.2 * info.parts[k].median_norm : INFINITY;
+        ck_assert_int_eq(info.parts[k].d, MODEL_D);
+        alone_kept[k] = 0;
+    }
+    for (int64_t i = 0; i < alone[0].n; i++) {
+        bool over = false;
+        for (int k = 0; k < N; k++) {
+            bool here = norm_of(alone[k].rows + i * MODEL_D) > limits[k];
+            over |= here;
+            alone_kept[k] += !here;
+        }
+        if (over) continue;
+        ck_assert_int_lt(kept, n);
+        ck_assert(tokens[kept] == alone[0].tokens[i] && positions[kept] == alone[0].positions[i]);
+        for (int k = 0; k < N; k++)
+            ck_assert_mem_eq(rows + (kept * N + k) * MODEL_D, alone[k].rows + i * MODEL_D, MODEL_D * sizeof *rows);
+        kept++;
+    }
+    ck_assert_int_eq(kept, n);
+    ck_assert_int_eq(info.dropped, alone[0].n - n);
+    for (int k = 0; k < N; k++) {
+        if (_i) ck_assert_int_lt(kept, alone_kept[k]); /* each drops some that the others keep */
+        given_free(&alone[k]);
+    }
+    ck_assert_ptr_nonnull(strstr(info.describe, "blocks.1.hook_resid_post + blocks.0.hook_mlp_out + "));
+    FAILS(SAE_RANGE, sae_acts_open_live(&acts, s.model, s.text, sites, 0, &o, &err), "0 sites");
+    sae_acts_free(acts);
+    free(rows), free(tokens), free(positions);
+    source_free(&s);
+}
+END_TEST
+
+/* Two stores of the same tokens as one wider row; stores of other tokens are refused, at the latest when rows meet. */
+START_TEST(stores_side_by_side)
+{
+    static const sae_site sites[] = {{.layer = 1, .hook = SAE_RESID_POST}, {.layer = 0, .hook = SAE_MLP_OUT}};
+    sae_acts_options o = {.in_order = true, .batch_seqs = 8, .max_norm = -1}, shuffled = {.seed = 3, .repeat = true};
+    char a[200], b[200], c[200], e[200], f[200];
+    const char *const pair[] = {a, b}, *const off[] = {a, c}, *const few[] = {a, e}, *const kin[] = {a, f};
+    static float rows[3000 * 2 * MODEL_D], both[3000 * 2 * MODEL_D];
+    int64_t got;
+    sae_acts *acts;
+    source s;
+
+    snprintf(a, sizeof a, "%s/a", scratch), snprintf(b, sizeof b, "%s/b", scratch);
+    snprintf(c, sizeof c, "%s/c", scratch), snprintf(e, sizeof e, "%s/e", scratch),
+        snprintf(f, sizeof f, "%s/f", scratch);
+    for (int k = 0; k < 5;
+         k++) { /* a, b: two sites; c: begins later in the text; e: fewer rows; f: another text by name */
+        sae_store_options w = {.dtype = k == 0 ? SAE_STORE_BF16 : SAE_STORE_F32,
+                               .shard_rows = k == 0 ? 1000 : 700,
+                               .about = k == 4 ? "{\"text\": [\"g\"]}" : "{\"text\": [\"f\"]}"};
+        s = source_open(false);
+        if (k == 2) OK(sae_text_seek(s.text, 1, &err));
+        OK(sae_acts_open_live(&acts, s.model, s.text, &sites[k > 0], 1, &o, &err));
+        OK(sae_store_write(k == 0   ? a
+                           : k == 1 ? b
+                           : k == 2 ? c
+                           : k == 3 ? e
+                                    : f,
+                           acts, k == 3 ? 2999 : 3000, &w, NULL, &err));
+        sae_acts_free(acts);
+        source_free(&s);
+    }
+    s = source_open(false);
+    OK(sae_acts_open_live(&acts, s.model, s.text, sites, 2, &o, &err));
+    OK(sae_acts_next(acts, 3000, rows, NULL, NULL, &got, &err));
+    sae_acts_free(acts);
+    OK(sae_acts_open_store(&acts, pair, 2, &o, &err));
+    sae_acts_info info = sae_acts_get_info(acts);
+    ck_assert(info.d == 2 * MODEL_D && info.n_parts == 2 && info.parts[1].d == MODEL_D && info.n_rows == 3000);
+    OK(sae_acts_next(acts, 3000, both, NULL, NULL, &got, &err));
+    for (int64_t i = 0; i < 3000; i++) {
+        ck_assert_mem_eq(both + i * 2 * MODEL_D + MODEL_D, rows + i * 2 * MODEL_D + MODEL_D, MODEL_D * sizeof(float));
+        for (int j = 0; j < MODEL_D; j++)
+            ck_assert_float_le(fabsf(both[i * 2 * MODEL_D + j] - rows[i * 2 * MODEL_D + j]),
+                               0x1p-8f * fabsf(rows[i * 2 * MODEL_D + j]));
+    }
+    sae_acts_free(acts);
+    OK(sae_acts_open_store(&acts, pair, 2, &shuffled, &err));
+    OK(sae_acts_next(acts, 3000, both, NULL, NULL, &got, &err));
+    sae_acts_free(acts);
+    OK(sae_acts_open_store(&acts, off, 2, &o, &err));
+    FAILS(SAE_STATE, sae_acts_next(acts, 3000, both, NULL, NULL, &got, &err), "same tokens in the same order");
+    sae_acts_free(acts);
+    FAILS(SAE_SHAPE, sae_acts_open_store(&acts, few, 2, &o, &err), "2999 rows");
+    FAILS(SAE_STATE, sae_acts_open_store(&acts, kin, 2, &o, &err), "\"text\"");
+    FAILS(SAE_RANGE, sae_acts_open_store(&acts, pair, 0, &o, &err), "0 stores");
+    source_free(&s);
+}
+END_TEST
+
 START_TEST(live_refusals_and_failed_allocations)
 {
     sae_site beyond = {.layer = 3, .hook = SAE_RESID_POST};
@@ -850,9 +1060,10 @@ START_TEST(live_refusals_and_failed_allocations)
     static float rows[100 * MODEL_D];
     int64_t got, nth;
 
-    FAILS(SAE_RANGE, sae_acts_open_live(&acts, s.model, s.text, beyond, NULL, &err), "layer 3");
+    FAILS(SAE_RANGE, sae_acts_open_live(&acts, s.model, s.text, &beyond, 1, NULL, &err), "layer 3");
     ck_assert_ptr_null(acts);
-    OK(sae_acts_open_live(&acts, s.model, s.text, site, &o, &err)); /* the model's own scratch is made once and kept */
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o,
+                          &err)); /* the model's own scratch is made once and kept */
     OK(sae_acts_next(acts, 100, rows, NULL, NULL, &got, &err));
     sae_acts_free(acts);
     for (nth = 1;; nth++) {
@@ -861,7 +1072,7 @@ START_TEST(live_refusals_and_failed_allocations)
         size_t before = mem_in_use();
         acts = NULL;
         mem_fail_nth(nth);
-        sae_status status = sae_acts_open_live(&acts, s.model, s.text, site, &o, NULL);
+        sae_status status = sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, NULL);
         if (status == SAE_OK) status = sae_acts_next(acts, 100, rows, NULL, NULL, &got, NULL);
         mem_fail_nth(0);
         bool opened = acts != NULL;
@@ -895,7 +1106,11 @@ int main(void)
     tcase_add_loop_test(c, bad_metas_are_refused, 0, (int)(sizeof bad_metas / sizeof *bad_metas));
     tcase_add_test(c, an_interrupted_write_leaves_no_store);
     tcase_add_test(c, failed_allocations_leave_no_store);
+    tcase_add_test(c, too_large_for_f16);
+    tcase_add_loop_test(c, damaged_int8_rows_are_refused, 0, 4);
     tcase_add_loop_test(c, live_in_order, 0, 3);
+    tcase_add_loop_test(c, several_sites_of_one_pass, 0, 2);
+    tcase_add_test(c, stores_side_by_side);
     tcase_add_loop_test(c, live_shuffled_gives_the_same_rows, 0, 4);
     tcase_add_test(c, live_order_follows_the_seed);
     tcase_add_loop_test(c, seek_in_a_live_stream, 0, 2);

@@ -207,6 +207,49 @@ START_TEST(test_16_bit_output_same_as_the_reference)
 }
 END_TEST
 
+/* Rows of int8: both directions give the reference's bits; an entry is off by half a step of the scale at most. */
+START_TEST(test_int8_rows)
+{
+    rng r = rng_seed(3, 0);
+
+    for (int64_t n = 0; n < 200; n++) {
+        float in[200], back[201], expected[200];
+        int8_t got[202], want[200]; /* the one before and behind n stay */
+        float size = (float)exp(60 * rng_uniform(&r) - 30), largest = 0;
+        for (int64_t i = 0; i < n; i++) in[i] = size * (float)rng_normal(&r), largest = fmaxf(largest, fabsf(in[i]));
+        got[0] = got[n + 1] = 55;
+        float scale = f32_to_i8(in, n, got + 1), scale_ref = dequant_ref.to_i8(in, n, want);
+        ck_assert(bits(scale) == bits(scale_ref) && got[0] == 55 && got[n + 1] == 55);
+        ck_assert_mem_eq(got + 1, want, (size_t)n);
+        back[n] = 12345.0f;
+        i8_to_f32(got + 1, scale, n, back);
+        dequant_ref.scaled_i8(want, scale, n, expected);
+        assert_same(back, expected, n, "int8");
+        ck_assert_float_eq(back[n], 12345.0f);
+        /* 0.5 and the rounding of 127 / largest, of the product and of the scale; observed 0.49993 */
+        for (int64_t i = 0; i < n; i++) ck_assert_float_le(fabsf(back[i] - in[i]), 0.50003f * largest / 127);
+    }
+}
+END_TEST
+
+START_TEST(test_int8_edges)
+{
+    int8_t q[4] = {1, 1, 1, 1};
+    float out[4];
+
+    ck_assert_float_eq(f32_to_i8((float[]){0, -0.0f, 0x1p-101f, 0}, 4, q), 0);
+    ck_assert(!q[0] && !q[1] && !q[2] && !q[3]);
+    ck_assert_float_eq(f32_to_i8((float[]){127, -127, 2.5f, 3.5f}, 4, q), 1); /* ties go to the even */
+    ck_assert(q[0] == 127 && q[1] == -127 && q[2] == 2 && q[3] == 4);
+    float scale = f32_to_i8((float[]){3.4e38f, -3.4e38f, 1e38f, 0}, 4, q);
+    ck_assert(q[0] == 127 && q[1] == -127 && q[2] == 37 && q[3] == 0);
+    i8_to_f32(q, scale, 4, out);
+    ck_assert(isfinite(out[0]) && isfinite(out[1]));
+    scale = f32_to_i8((float[]){0x1p-100f, 0, 0, -0x1p-100f}, 4, q);
+    ck_assert(q[0] == 127 && q[3] == -127 && scale > 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("dequant");
@@ -219,6 +262,8 @@ int main(void)
     tcase_add_test(all, test_plain_types);
     tcase_add_test(all, test_same_bits_as_the_reference);
     tcase_add_test(all, test_16_bit_output_same_as_the_reference);
+    tcase_add_test(all, test_int8_rows);
+    tcase_add_test(all, test_int8_edges);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

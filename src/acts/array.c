@@ -9,15 +9,17 @@ sae_status sae_acts_open_array(sae_acts **out, const char *path, const sae_acts_
     table *t = NULL;
     char shape[200];
 
-    SAE_TRY(table_create(&t, path, 1, options, err));
-    SAE_TRY(array_open(&t->array, path, err));
-    const tensor *a = &t->array.t;
+    SAE_TRY(table_create(&t, 1, options, err));
+    table_part *p = &t->parts[0];
+    SAE_TRY(table_part_create(p, path, 1, err));
+    SAE_TRY(array_open(&p->array, path, err));
+    const tensor *a = &p->array.t;
     if (a->rank != 2)
         SAE_RAISE(err, SAE_SHAPE, "%s: has shape %s; expected [rows, width]", path,
                   tensor_shape_text(a, shape, sizeof shape));
-    t->type = a->type;
-    t->d = a->shape[1];
-    t->shards[0] = (shard){.rows = a->data, .n = a->shape[0], .checked = true};
+    p->type = a->type;
+    p->d = a->shape[1];
+    p->shards[0] = (shard){.rows = a->data, .n = a->shape[0], .checked = true};
     snprintf(t->describe, sizeof t->describe, "%.400s: %lld rows of %lld %s", path, (long long)a->shape[0],
              (long long)a->shape[1], dtype_table[a->type].name);
     status = table_finish(out, t, err);

@@ -2,8 +2,8 @@
  * live.c - rows as a model computes them from text, through a shuffle buffer.
  *
  * A forward pass over a few sequences fills the window: rows that the text's mask counts and whose norm is not over the
- * limit. The limit is max_norm times the median of the first MEDIAN_ROWS rows (which wait in the window until it is known)
- * and never changes again. From the window rows go to the caller in order, or into the buffer: it is filled, half of it is
+ * limit at any of the sites. A site's limit is max_norm times the median of the first MEDIAN_ROWS rows (which wait in the
+ * window until it is known) and never changes again. From the window rows go to the caller in order, or into the buffer: it is filled, half of it is
  * served in random order, it is filled again.
  *
  * All of it follows from text, model and seed; so a seek begins again and computes what lies before the wanted row. To
@@ -25,29 +25,40 @@ typedef struct rows_block {
     int64_t room;
 } rows_block;
 
+/* A site and its columns of a row. */
+typedef struct site_columns {
+    struct live *live;
+    sae_site site;
+    int64_t first; /* column; there are d_site */
+    double median, limit;
+} site_columns;
+
 typedef struct live {
     sae_model *model;
     sae_text *text;
-    sae_site site;
+    site_columns *sites;
+    sae_tap *taps;
+    sae_acts_part *parts;
+    int n_sites;
     sae_acts_options options;
-    int64_t d, ctx, first_sequence;
+    int64_t d_site, d, ctx, first_sequence; /* d = n_sites d_site */
 
     int32_t *ids; /* [batch_seqs, ctx] */
     uint8_t *mask;
     int64_t n_seq; /* of the pass that is running */
 
-    rows_block window; /* [from, to) wait to be served or buffered */
-    int64_t from, to;
-    bool ended; /* the text */
+    rows_block window;         /* [from, to) wait to be served or buffered */
+    int64_t from, to, arrived; /* arrived: behind the rows of the pass that is running */
+    bool ended;                /* the text */
 
     rows_block buffer; /* shuffled streams only */
     int32_t *order;    /* [room]: the first `filled` are slots that hold rows, in the order of serving from the end */
     int64_t filled;
     rng shuffle;
 
-    double median, limit; /* limit is infinite when rows are not filtered, and 0 while the median is not known */
+    bool limited; /* the sites' limits are known, or there are none */
     int64_t dropped, given;
-    char describe[600];
+    char describe[900];
 } live;
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------------------ */
@@ -95,6 +106,9 @@ static void live_free(void *self)
     mem_free(l->order);
     mem_free(l->ids);
     mem_free(l->mask);
+    mem_free(l->sites);
+    mem_free(l->taps);
+    mem_free(l->parts);
     mem_free(l);
 }
 
@@ -109,10 +123,22 @@ static double row_norm(const float *row, int64_t d)
     return sqrt(sum);
 }
 
-/* Takes row i of the window out when it is over the limit; else leaves it at place `to`. */
+static double site_norm(const live *l, int64_t i, const site_columns *c)
+{
+    return row_norm(l->window.rows + i * l->d + c->first, l->d_site);
+}
+
+static bool over_limit(const live *l, int64_t i)
+{
+    for (int s = 0; s < l->n_sites; s++)
+        if (l->sites[s].limit < INFINITY && site_norm(l, i, &l->sites[s]) > l->sites[s].limit) return true;
+    return false;
+}
+
+/* Takes row i of the window out when it is over a limit; else leaves it at place `to`. */
 static int64_t keep_row(live *l, int64_t i, int64_t to)
 {
-    if (l->limit < INFINITY && row_norm(l->window.rows + i * l->d, l->d) > l->limit) {
+    if (over_limit(l, i)) {
         l->dropped++;
         return to;
     }
@@ -120,38 +146,44 @@ static int64_t keep_row(live *l, int64_t i, int64_t to)
     return to + 1;
 }
 
-/* The tap: masked rows are left out; the others go to the end of the window, once the limit is known through it. */
+/* The tap of one site: masked rows are left out, its columns of the others go behind the end of the window. */
 static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, sae_error *err)
 {
-    live *l = user;
+    site_columns *c = user;
+    live *l = c->live;
+    int64_t to = l->to;
 
-    if (n_rows != l->n_seq * l->ctx || d != l->d)
+    if (n_rows != l->n_seq * l->ctx || d != l->d_site)
         return SAE_FAIL(err, SAE_SHAPE, "the model gave [%lld, %lld] rows for %lld sequences of %lld tokens",
                         (long long)n_rows, (long long)d, (long long)l->n_seq, (long long)l->ctx);
     for (int64_t i = 0; i < n_rows; i++) {
         if (!l->mask[i]) continue;
-        memcpy(l->window.rows + l->to * d, rows + i * d, (size_t)d * sizeof *rows);
-        l->window.tokens[l->to] = l->ids[i];
-        l->window.positions[l->to] = (int32_t)(i % l->ctx);
-        if (!isfinite(row_norm(rows + i * d, d)))
+        memcpy(l->window.rows + to * l->d + c->first, rows + i * d, (size_t)d * sizeof *rows);
+        l->window.tokens[to] = l->ids[i];
+        l->window.positions[to] = (int32_t)(i % l->ctx);
+        if (!isfinite(site_norm(l, to, c)))
             return SAE_FAIL(err, SAE_NUMERIC, "the model's row at position %lld, token %d, is infinite or undefined",
                             (long long)(i % l->ctx), l->ids[i]);
-        l->to = l->limit > 0 ? keep_row(l, l->to, l->to) : l->to + 1;
+        to++;
     }
+    l->arrived = to;
     return SAE_OK;
 }
 
-/* One forward pass over the next sequences. */
+/* One forward pass over the next sequences. Its rows are filtered once the limits are known. */
 static sae_status run_batch(live *l, sae_error *err)
 {
-    sae_tap tap = {.site = l->site, .fn = take_rows, .user = l};
     sae_status status = SAE_OK;
 
     SAE_TRY(sae_text_next(l->text, l->options.batch_seqs, l->ids, l->mask, &l->n_seq, err));
     l->ended = l->n_seq < l->options.batch_seqs;
     if (l->n_seq == 0) goto done;
-    sae_run run = {.ids = l->ids, .n_seq = l->n_seq, .n_ctx = l->ctx, .taps = &tap, .n_taps = 1};
+    sae_run run = {.ids = l->ids, .n_seq = l->n_seq, .n_ctx = l->ctx, .taps = l->taps, .n_taps = l->n_sites};
     SAE_TRY(sae_model_run(l->model, &run, err));
+    if (l->limited)
+        for (int64_t i = l->to; i < l->arrived; i++) l->to = keep_row(l, i, l->to);
+    else
+        l->to = l->arrived;
 done:
     return status;
 }
@@ -163,18 +195,24 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median norm of the first rows fixes the limit, which is then applied to all in the window. */
-static sae_status fix_limit(live *l, sae_error *err)
+static void fix_limit(const live *l, site_columns *c, double *norms, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) norms[i] = site_norm(l, i, c);
+    if (n) qsort(norms, (size_t)n, sizeof *norms, compare_doubles);
+    c->median = n ? (norms[(n - 1) / 2] + norms[n / 2]) / 2 : 0;
+    c->limit = c->median > 0 ? l->options.max_norm * c->median : INFINITY;
+}
+
+/* The median norms of the first rows fix the limits, which are then applied to all in the window. */
+static sae_status fix_limits(live *l, sae_error *err)
 {
     int64_t n = l->to < MEDIAN_ROWS ? l->to : MEDIAN_ROWS, kept = 0;
     double *norms = mem_alloc_array((size_t)n + 1, sizeof *norms, "norms of rows", err);
 
     if (!norms) return SAE_NOMEM;
-    for (int64_t i = 0; i < n; i++) norms[i] = row_norm(l->window.rows + i * l->d, l->d);
-    if (n) qsort(norms, (size_t)n, sizeof *norms, compare_doubles);
-    l->median = n ? (norms[(n - 1) / 2] + norms[n / 2]) / 2 : 0;
-    l->limit = l->median > 0 ? l->options.max_norm * l->median : INFINITY;
+    for (int s = 0; s < l->n_sites; s++) fix_limit(l, &l->sites[s], norms, n);
     mem_free(norms);
+    l->limited = true;
     for (int64_t i = 0; i < l->to; i++) kept = keep_row(l, i, kept);
     l->to = kept;
     return SAE_OK;
@@ -198,13 +236,13 @@ static sae_status refill_window(live *l, sae_error *err)
     sae_status status = SAE_OK;
 
     l->from = l->to = 0;
-    for (int64_t n = 0, before = 0; l->limit == 0 && !l->ended && l->to < MEDIAN_ROWS; n++) {
+    for (int64_t n = 0, before = 0; !l->limited && !l->ended && l->to < MEDIAN_ROWS; n++) {
         if (l->to > before) n = 0;
         before = l->to;
         SAE_TRY(no_rows_for(l, n, err));
         SAE_TRY(run_batch(l, err));
     }
-    if (l->limit == 0) SAE_TRY(fix_limit(l, err));
+    if (!l->limited) SAE_TRY(fix_limits(l, err));
     for (int64_t n = 0; l->to == 0 && !l->ended; n++) {
         SAE_TRY(no_rows_for(l, n, err));
         SAE_TRY(run_batch(l, err));
@@ -281,8 +319,11 @@ static void reset(live *l)
 {
     l->from = l->to = l->filled = l->given = l->dropped = 0;
     l->ended = false;
-    l->median = 0;
-    l->limit = l->options.max_norm > 0 ? 0 : INFINITY;
+    l->limited = l->options.max_norm < 0;
+    for (int s = 0; s < l->n_sites; s++) {
+        l->sites[s].median = 0;
+        l->sites[s].limit = INFINITY;
+    }
     l->shuffle = rng_seed(l->options.seed, 0);
     for (int64_t i = 0; i < l->buffer.room; i++) l->order[i] = (int32_t)i;
 }
@@ -312,11 +353,14 @@ static sae_acts_info live_info(const void *self)
 {
     const live *l = self;
 
+    for (int s = 0; s < l->n_sites; s++) l->parts[s] = (sae_acts_part){l->d_site, l->sites[s].median};
     return (sae_acts_info){.d = l->d,
                            .n_rows = -1,
                            .dropped = l->dropped,
-                           .median_norm = l->median,
+                           .median_norm = l->sites[0].median,
                            .buffer_bytes = buffer_bytes(l),
+                           .parts = l->parts,
+                           .n_parts = l->n_sites,
                            .describe = l->describe};
 }
 
@@ -327,13 +371,17 @@ static const acts_kind live_kind = {live_next, live_seek, live_info, live_free};
 static void describe(live *l)
 {
     const sae_model_info *info = sae_model_get_info(l->model);
-    char site[64], order[96] = "in order";
+    char site[64], sites[400] = "", order[96] = "in order";
 
-    sae_site_name(l->site, site, sizeof site);
+    for (int s = 0; s < l->n_sites; s++) {
+        size_t used = strlen(sites);
+        sae_site_name(l->sites[s].site, site, sizeof site);
+        snprintf(sites + used, sizeof sites - used, "%s%s", s ? " + " : "", site);
+    }
     if (!l->options.in_order)
         snprintf(order, sizeof order, "shuffled in a buffer of %lld rows (%.1f MB)", (long long)l->options.buffer_rows,
                  (double)buffer_bytes(l) / 1e6);
-    snprintf(l->describe, sizeof l->describe, "%s of %.300s, sequences of %lld tokens, %s", site, info->path,
+    snprintf(l->describe, sizeof l->describe, "%s of %.300s, sequences of %lld tokens, %s", sites, info->path,
              (long long)l->ctx, order);
 }
 
@@ -360,16 +408,37 @@ static sae_status check_fit(const live *l, sae_error *err)
 {
     const sae_model_info *info = sae_model_get_info(l->model);
 
-    if (l->site.layer < 0 || l->site.layer >= info->n_layer)
-        return SAE_FAIL(err, SAE_RANGE, "the site is at layer %d; the model has layers 0 to %lld", l->site.layer,
-                        (long long)info->n_layer - 1);
+    for (int s = 0; s < l->n_sites; s++)
+        if (l->sites[s].site.layer < 0 || l->sites[s].site.layer >= info->n_layer)
+            return SAE_FAIL(err, SAE_RANGE, "the site is at layer %d; the model has layers 0 to %lld",
+                            l->sites[s].site.layer, (long long)info->n_layer - 1);
     if (l->ctx > info->n_ctx)
         return SAE_FAIL(err, SAE_RANGE, "sequences of %lld tokens; the model's context is %lld: choose a smaller --ctx",
                         (long long)l->ctx, (long long)info->n_ctx);
     return SAE_OK;
 }
 
-sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, sae_site site,
+static sae_status take_sites(live *l, const sae_site *sites, int n_sites, sae_error *err)
+{
+    enum { MAX_SITES = 1024 };
+
+    if (n_sites < 1 || n_sites > MAX_SITES)
+        return SAE_FAIL(err, SAE_RANGE, "rows of %d sites; expected 1 to %d", n_sites, MAX_SITES);
+    l->n_sites = n_sites;
+    l->sites = mem_alloc_array((size_t)n_sites, sizeof *l->sites, "the sites", err);
+    l->taps = mem_alloc_array((size_t)n_sites, sizeof *l->taps, "the sites", err);
+    l->parts = mem_alloc_array((size_t)n_sites, sizeof *l->parts, "the sites", err);
+    if (!l->sites || !l->taps || !l->parts) return SAE_NOMEM;
+    l->d_site = sae_model_get_info(l->model)->d_model;
+    l->d = n_sites * l->d_site;
+    for (int s = 0; s < n_sites; s++) {
+        l->sites[s] = (site_columns){.live = l, .site = sites[s], .first = s * l->d_site};
+        l->taps[s] = (sae_tap){.site = sites[s], .fn = take_rows, .user = &l->sites[s]};
+    }
+    return SAE_OK;
+}
+
+sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, const sae_site *sites, int n_sites,
                               const sae_acts_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -378,11 +447,10 @@ sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, 
     if (!l) return SAE_NOMEM;
     l->model = model;
     l->text = text;
-    l->site = site;
-    l->d = sae_model_get_info(model)->d_model;
     l->ctx = sae_text_ctx(text);
     l->first_sequence = sae_text_tell(text);
     SAE_TRY(acts_options_fill(&l->options, options, err));
+    SAE_TRY(take_sites(l, sites, n_sites, err));
     SAE_TRY(check_fit(l, err));
     SAE_TRY(allocate(l, err));
     describe(l);

@@ -22,22 +22,22 @@ static sae_status read_hash(const json_t *entry, uint64_t *hash, const char *pat
     return SAE_OK;
 }
 
-static sae_status find_column(const shard *s, const char *name, const unsigned char **out, sae_error *err)
+static sae_status find_column(const shard *s, const char *name, dtype type, const unsigned char **out, sae_error *err)
 {
     const tensor *t = safetensors_find(s->file, name);
 
-    if (!t || t->type != DTYPE_I32 || t->rank != 1 || t->shape[0] != s->n)
-        return SAE_FAIL(err, SAE_FORMAT, "%s: expected a tensor \"%s\" [%lld] of type I32", safetensors_path(s->file),
-                        name, (long long)s->n);
+    if (!t || t->type != type || t->rank != 1 || t->shape[0] != s->n)
+        return SAE_FAIL(err, SAE_FORMAT, "%s: expected a tensor \"%s\" [%lld] of type %s", safetensors_path(s->file),
+                        name, (long long)s->n, dtype_table[type].name);
     *out = t->data;
     return SAE_OK;
 }
 
 /* Shard number i as meta.json's entry describes it. The name is not taken from the file: it could point anywhere. */
-static sae_status open_shard(table *t, int64_t i, const json_t *entry, const char *meta_path, sae_error *err)
+static sae_status open_shard(table_part *p, int64_t i, const json_t *entry, const char *meta_path, sae_error *err)
 {
     sae_status status = SAE_OK;
-    shard *s = &t->shards[i];
+    shard *s = &p->shards[i];
     char name[64], found[160];
     char *path = NULL;
 
@@ -45,21 +45,19 @@ static sae_status open_shard(table *t, int64_t i, const json_t *entry, const cha
     snprintf(name, sizeof name, STORE_SHARD_NAME, (long long)i);
     SAE_TRY(json_get_int(entry, "rows", -1, &s->n, meta_path, err));
     SAE_TRY(read_hash(entry, &s->hash, meta_path, err));
-    path = path_join(t->path, name, err);
-    if (!path) {
-        status = SAE_NOMEM;
-        goto done;
-    }
+    path = path_join(p->path, name, err);
+    if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_open(&s->file, path, err));
     const tensor *rows = safetensors_find(s->file, "rows");
     if (!rows) SAE_RAISE(err, SAE_FORMAT, "%s: tensor \"rows\" is missing", path);
-    if (rows->rank != 2 || rows->type != t->type || rows->shape[0] != s->n || rows->shape[1] != t->d)
+    if (rows->rank != 2 || rows->type != p->type || rows->shape[0] != s->n || rows->shape[1] != p->d)
         SAE_RAISE(err, SAE_SHAPE, "%s: \"rows\" is %s %s; meta.json says %s [%lld, %lld]", path,
-                  dtype_table[rows->type].name, tensor_shape_text(rows, found, sizeof found), dtype_table[t->type].name,
-                  (long long)s->n, (long long)t->d);
+                  dtype_table[rows->type].name, tensor_shape_text(rows, found, sizeof found), dtype_table[p->type].name,
+                  (long long)s->n, (long long)p->d);
     s->rows = rows->data;
-    SAE_TRY(find_column(s, "tokens", &s->tokens, err));
-    SAE_TRY(find_column(s, "positions", &s->positions, err));
+    if (p->type == DTYPE_I8) SAE_TRY(find_column(s, "scales", DTYPE_F32, &s->scales, err));
+    SAE_TRY(find_column(s, "tokens", DTYPE_I32, &s->tokens, err));
+    SAE_TRY(find_column(s, "positions", DTYPE_I32, &s->positions, err));
 done:
     mem_free(path);
     return status;
@@ -89,60 +87,106 @@ static sae_status read_type(const json_t *meta, dtype *out, const char *path, sa
 
     sae_status status = json_get_string(meta, "dtype", "", &name, path, err);
     if (status != SAE_OK) return status;
-    if (strcmp(name, "F32") != 0 && strcmp(name, "BF16") != 0)
-        return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: \"dtype\" is \"%.20s\"; F32 and BF16 can be read", path, name);
-    *out = strcmp(name, "F32") == 0 ? DTYPE_F32 : DTYPE_BF16;
-    return SAE_OK;
+    for (int i = 0; i < STORE_DTYPES; i++) {
+        *out = store_dtypes[i];
+        if (strcmp(name, dtype_table[*out].name) == 0) return SAE_OK;
+    }
+    return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: \"dtype\" is \"%.20s\"; BF16, F16, F32 and I8 can be read", path, name);
 }
 
-/* Fills a table whose shards are as many as meta.json lists. */
-static sae_status read_store(table *t, const json_t *meta, const char *path, sae_error *err)
+/* All that meta.json says of a store into an empty part. */
+static sae_status read_store(table_part *p, const char *folder, const json_t *meta, const char *path, sae_error *err)
 {
     const json_t *shards = json_object_get(meta, "shards");
+    size_t n_shards = json_array_size(shards);
     sae_status status = SAE_OK;
-    const char *source = NULL;
     int64_t n_rows = 0, total = 0;
 
-    SAE_TRY(json_get_int(meta, "d", 0, &t->d, path, err));
+    SAE_TRY(check_format(meta, path, err));
+    if (n_shards < 1 || n_shards > STORE_MAX_SHARDS)
+        SAE_RAISE(err, SAE_FORMAT, "%s: lists %zu shards; expected 1 to %d", path, n_shards, STORE_MAX_SHARDS);
+    SAE_TRY(table_part_create(p, folder, (int64_t)n_shards, err));
+    SAE_TRY(json_get_int(meta, "d", 0, &p->d, path, err));
     SAE_TRY(json_get_int(meta, "n_rows", 0, &n_rows, path, err));
-    SAE_TRY(json_get_double(meta, "median_norm", 0, &t->median_norm, path, err));
-    SAE_TRY(json_get_string(meta, "source", "", &source, path, err));
-    SAE_TRY(read_type(meta, &t->type, path, err));
-    for (int64_t i = 0; i < t->n_shards; i++) {
-        SAE_TRY(open_shard(t, i, json_array_get(shards, (size_t)i), path, err));
-        total += t->shards[i].n; /* each is the size of a tensor in a file: the sum cannot overflow */
+    SAE_TRY(json_get_double(meta, "median_norm", 0, &p->median_norm, path, err));
+    SAE_TRY(read_type(meta, &p->type, path, err));
+    for (int64_t i = 0; i < p->n_shards; i++) {
+        SAE_TRY(open_shard(p, i, json_array_get(shards, (size_t)i), path, err));
+        total += p->shards[i].n; /* each is the size of a tensor in a file: the sum cannot overflow */
     }
     if (total != n_rows)
         SAE_RAISE(err, SAE_FORMAT, "%s: \"n_rows\" is %lld; its shards hold %lld", path, (long long)n_rows,
                   (long long)total);
-    snprintf(t->describe, sizeof t->describe, "%.200s: %lld rows of %lld %s, from %.300s", t->path, (long long)n_rows,
-             (long long)t->d, dtype_table[t->type].name, source);
 done:
     return status;
 }
 
-sae_status sae_acts_open_store(sae_acts **out, const char *path, const sae_acts_options *options, sae_error *err)
+static sae_status open_part(table_part *p, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *meta = NULL;
-    table *t = NULL;
-    char *meta_path = path_join(path, STORE_META_NAME, err);
+    char *meta_path = path_join(folder, STORE_META_NAME, err);
 
     if (!meta_path) return SAE_NOMEM;
-    if (!file_is_folder(path))
-        SAE_RAISE(err, SAE_IO, "%s: expected the folder of a store, which `sae acts` writes", path);
-    SAE_TRY(json_read_file(&meta, meta_path, err));
-    SAE_TRY(check_format(meta, meta_path, err));
-    size_t n_shards = json_array_size(json_object_get(meta, "shards"));
-    if (n_shards < 1 || n_shards > STORE_MAX_SHARDS)
-        SAE_RAISE(err, SAE_FORMAT, "%s: lists %zu shards; expected 1 to %d", meta_path, n_shards, STORE_MAX_SHARDS);
-    SAE_TRY(table_create(&t, path, (int64_t)n_shards, options, err));
-    SAE_TRY(read_store(t, meta, meta_path, err));
+    if (!file_is_folder(folder))
+        SAE_RAISE(err, SAE_IO, "%s: expected the folder of a store, which `sae acts` writes", folder);
+    SAE_TRY(json_read_file(&p->meta, meta_path, err));
+    SAE_TRY(read_store(p, folder, p->meta, meta_path, err));
+done:
+    mem_free(meta_path);
+    return status;
+}
+
+/* ---- Side by side ------------------------------------------------------------------------------------------------------------ */
+
+/* What two stores of the same tokens in the same order say alike, if they say it. */
+static sae_status check_kin(const table_part *a, const table_part *b, sae_error *err)
+{
+    static const char *const keys[] = {"model_xxh3", "text", "split", "ctx", "separator"};
+    const json_t *x = json_object_get(a->meta, "about"), *y = json_object_get(b->meta, "about");
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *p = json_object_get(x, keys[i]), *q = json_object_get(y, keys[i]);
+        if (p && q && !json_equal(p, q))
+            return SAE_FAIL(err, SAE_STATE,
+                            "%s and %s differ in \"%s\" of \"about\" in meta.json: their rows are not of the same "
+                            "tokens, so they cannot be read side by side",
+                            a->path, b->path, keys[i]);
+    }
+    return SAE_OK;
+}
+
+static void describe_parts(table *t)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < t->n_parts && used < sizeof t->describe; i++) {
+        const table_part *p = &t->parts[i];
+        const char *source = json_string_value(json_object_get(p->meta, "source"));
+        used += (size_t)snprintf(t->describe + used, sizeof t->describe - used,
+                                 "%s%.200s: %lld rows of %lld %s, from %.300s", i ? "; beside it " : "", p->path,
+                                 (long long)json_integer_value(json_object_get(p->meta, "n_rows")), (long long)p->d,
+                                 dtype_table[p->type].name, source ? source : "");
+    }
+}
+
+sae_status sae_acts_open_store(sae_acts **out, const char *const *paths, int n_paths, const sae_acts_options *options,
+                               sae_error *err)
+{
+    enum { MAX_PARTS = 64 };
+    sae_status status = SAE_OK;
+    table *t = NULL;
+
+    if (n_paths < 1 || n_paths > MAX_PARTS)
+        SAE_RAISE(err, SAE_RANGE, "%d stores to read side by side; expected 1 to %d", n_paths, MAX_PARTS);
+    SAE_TRY(table_create(&t, n_paths, options, err));
+    for (int i = 0; i < n_paths; i++) {
+        SAE_TRY(open_part(&t->parts[i], paths[i], err));
+        SAE_TRY(check_kin(&t->parts[0], &t->parts[i], err));
+    }
+    describe_parts(t);
     status = table_finish(out, t, err);
     t = NULL;
 done:
     table_free(t);
-    json_decref(meta);
-    mem_free(meta_path);
     return status;
 }

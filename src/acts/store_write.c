@@ -10,6 +10,7 @@
 #include "kernels/dequant.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,9 @@ typedef struct writer {
     sae_acts *acts;
     sae_store_options options;
     int64_t d, shard_rows, n_rows, n_shards;
+    dtype type;
     size_t element;              /* bytes */
+    float *scales;               /* [shard_rows]; int8 only */
     float *chunk;                /* [CHUNK_ROWS, d]: as the stream gives them */
     unsigned char *rows;         /* [shard_rows, d] as they are stored */
     int32_t *tokens, *positions; /* [shard_rows] */
@@ -38,8 +41,11 @@ static sae_status check_options(writer *w, const sae_store_options *options, int
         sae_status status = json_parse(&w->about, w->options.about, strlen(w->options.about), "\"about\"", err);
         if (status != SAE_OK) return status;
     }
+    if ((int)w->options.dtype < 0 || (int)w->options.dtype >= STORE_DTYPES)
+        return SAE_FAIL(err, SAE_RANGE, "type %d is none of sae_store_dtype", (int)w->options.dtype);
     w->d = info.d;
-    w->element = w->options.f32 ? 4 : 2;
+    w->type = store_dtypes[w->options.dtype];
+    w->element = (size_t)dtype_table[w->type].block_bytes;
     fit = SHARD_BYTES / (info.d * (int64_t)w->element);
     w->shard_rows = w->options.shard_rows;
     if (w->shard_rows == 0) w->shard_rows = fit < 1 ? 1 : fit < 262144 ? fit : 262144;
@@ -57,8 +63,40 @@ static sae_status allocate(writer *w, sae_error *err)
     w->rows = mem_alloc_array(n * d, w->element, "a shard of a store", err);
     w->tokens = mem_alloc_array(n, sizeof *w->tokens, "a shard of a store", err);
     w->positions = mem_alloc_array(n, sizeof *w->positions, "a shard of a store", err);
+    if (w->type == DTYPE_I8) {
+        w->scales = mem_alloc_array(n, sizeof *w->scales, "a shard of a store", err);
+        if (!w->scales) return SAE_NOMEM;
+    }
     w->shards = json_array();
     return w->chunk && w->rows && w->tokens && w->positions && w->shards ? SAE_OK : SAE_NOMEM;
+}
+
+static sae_status too_large(const writer *w, int64_t place, sae_error *err)
+{
+    return SAE_FAIL(err, SAE_RANGE,
+                    "row %lld holds a number that is too large for %s: choose another type of rows (bf16 has the range "
+                    "of f32)",
+                    (long long)(w->n_rows + place), dtype_table[w->type].name);
+}
+
+/* n rows of the chunk as they are stored, at places `at` of the shard on. */
+static sae_status pack_rows(writer *w, int64_t at, int64_t n, sae_error *err)
+{
+    unsigned char *to = w->rows + (size_t)(at * w->d) * w->element;
+
+    switch (w->type) {
+    case DTYPE_BF16: f32_to_bf16(w->chunk, n * w->d, to); return SAE_OK;
+    case DTYPE_I8:
+        for (int64_t i = 0; i < n; i++)
+            w->scales[at + i] = f32_to_i8(w->chunk + i * w->d, w->d, to + (size_t)(i * w->d));
+        return SAE_OK;
+    case DTYPE_F16:
+        for (int64_t i = 0; i < n * w->d; i++)
+            if (fabsf(w->chunk[i]) >= 65520) return too_large(w, at + i / w->d, err);
+        f32_to_f16(w->chunk, n * w->d, to);
+        return SAE_OK;
+    default: memcpy(to, w->chunk, (size_t)(n * w->d) * sizeof *w->chunk); return SAE_OK;
+    }
 }
 
 /* Up to `want` rows into the shard from place `at` on. */
@@ -66,13 +104,9 @@ static sae_status take_rows(writer *w, int64_t at, int64_t want, int64_t *got, s
 {
     sae_status status = SAE_OK;
     int64_t n = want < CHUNK_ROWS ? want : CHUNK_ROWS;
-    unsigned char *to = w->rows + (size_t)(at * w->d) * w->element;
 
     SAE_TRY(sae_acts_next(w->acts, n, w->chunk, w->tokens + at, w->positions + at, got, err));
-    if (w->options.f32)
-        memcpy(to, w->chunk, (size_t)(*got * w->d) * w->element);
-    else
-        f32_to_bf16(w->chunk, *got * w->d, to);
+    SAE_TRY(pack_rows(w, at, *got, err));
 done:
     return status;
 }
@@ -81,13 +115,10 @@ static sae_status write_shard(writer *w, int64_t n, sae_error *err)
 {
     sae_status status = SAE_OK;
     const tensor t[] = {
-        {.name = "rows",
-         .type = w->options.f32 ? DTYPE_F32 : DTYPE_BF16,
-         .rank = 2,
-         .shape = {n, w->d},
-         .data = w->rows},
+        {.name = "rows", .type = w->type, .rank = 2, .shape = {n, w->d}, .data = w->rows},
         {.name = "tokens", .type = DTYPE_I32, .rank = 1, .shape = {n}, .data = w->tokens},
         {.name = "positions", .type = DTYPE_I32, .rank = 1, .shape = {n}, .data = w->positions},
+        {.name = "scales", .type = DTYPE_F32, .rank = 1, .shape = {n}, .data = w->scales},
     };
     char name[64], text[32];
     uint64_t hash = 0;
@@ -101,7 +132,7 @@ static sae_status write_shard(writer *w, int64_t n, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(safetensors_write(path, t, 3, NULL, false, &hash, err));
+    SAE_TRY(safetensors_write(path, t, w->type == DTYPE_I8 ? 4 : 3, NULL, false, &hash, err));
     snprintf(text, sizeof text, "%016" PRIx64, hash);
     json_array_append_new(w->shards, json_pack("{s:s, s:I, s:s}", "file", name, "rows", (json_int_t)n, "xxh3", text));
     w->n_shards++;
@@ -148,7 +179,7 @@ static sae_status write_meta(writer *w, sae_error *err)
     json_object_set_new(meta, "format", json_string(STORE_FORMAT));
     json_object_set_new(meta, "version", json_integer(STORE_VERSION));
     json_object_set_new(meta, "d", json_integer(w->d));
-    json_object_set_new(meta, "dtype", json_string(w->options.f32 ? "F32" : "BF16"));
+    json_object_set_new(meta, "dtype", json_string(dtype_table[w->type].name));
     json_object_set_new(meta, "n_rows", json_integer(w->n_rows));
     json_object_set_new(meta, "source", json_string(info.describe));
     json_object_set_new(meta, "median_norm", json_number_or_null(info.median_norm));
@@ -178,6 +209,7 @@ static void release(writer *w)
     folder_writer_abort(&w->folder);
     mem_free(w->chunk);
     mem_free(w->rows);
+    mem_free(w->scales);
     mem_free(w->tokens);
     mem_free(w->positions);
     json_decref(w->shards);

@@ -9,12 +9,12 @@
 #include "kernels/dequant.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK_ROWS = 1024 };
 
-sae_status table_create(table **out, const char *path, int64_t n_shards, const sae_acts_options *options,
-                        sae_error *err)
+sae_status table_create(table **out, int n_parts, const sae_acts_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
     table *t = mem_alloc(sizeof *t, "a table of rows", err);
@@ -22,13 +22,10 @@ sae_status table_create(table **out, const char *path, int64_t n_shards, const s
     if (!t) return SAE_NOMEM;
     t->order_epoch = -1;
     SAE_TRY(acts_options_fill(&t->options, options, err));
-    t->path = mem_strdup(path, err);
-    t->shards = mem_alloc_array((size_t)n_shards, sizeof *t->shards, "the shards of a store", err);
-    if (!t->path || !t->shards) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    t->n_shards = n_shards;
+    t->parts = mem_alloc_array((size_t)n_parts, sizeof *t->parts, "a table of rows", err);
+    t->public_parts = mem_alloc_array((size_t)n_parts, sizeof *t->public_parts, "a table of rows", err);
+    if (!t->parts || !t->public_parts) SAE_TRY(SAE_NOMEM);
+    t->n_parts = n_parts;
     *out = t;
     t = NULL;
 done:
@@ -36,30 +33,45 @@ done:
     return status;
 }
 
+sae_status table_part_create(table_part *part, const char *path, int64_t n_shards, sae_error *err)
+{
+    part->path = mem_strdup(path, err);
+    part->shards = mem_alloc_array((size_t)n_shards, sizeof *part->shards, "the shards of a store", err);
+    if (!part->path || !part->shards) return SAE_NOMEM;
+    part->n_shards = n_shards;
+    return SAE_OK;
+}
+
 void table_free(table *t)
 {
     if (!t) return;
-    for (int64_t s = 0; s < t->n_shards; s++) safetensors_close(t->shards[s].file);
-    array_close(&t->array);
-    mem_free(t->shards);
-    mem_free(t->path);
+    for (int i = 0; i < t->n_parts; i++) {
+        table_part *p = &t->parts[i];
+        for (int64_t s = 0; s < p->n_shards; s++) safetensors_close(p->shards[s].file);
+        array_close(&p->array);
+        json_decref(p->meta);
+        mem_free(p->shards);
+        mem_free(p->path);
+    }
+    mem_free(t->parts);
+    mem_free(t->public_parts);
     mem_free(t);
 }
 
 /* ---- One row -------------------------------------------------------------------------------------------------------------- */
 
-static shard *shard_of(const table *t, int64_t row)
+shard *table_shard(const table_part *part, int64_t row)
 {
-    int64_t low = 0, high = t->n_shards - 1;
+    int64_t low = 0, high = part->n_shards - 1;
 
     while (low < high) {
         int64_t middle = (low + high + 1) / 2;
-        if (t->shards[middle].first <= row)
+        if (part->shards[middle].first <= row)
             low = middle;
         else
             high = middle - 1;
     }
-    return &t->shards[low];
+    return &part->shards[low];
 }
 
 /* Once per shard, when its first row is wanted. */
@@ -87,15 +99,29 @@ static int32_t load_i32(const unsigned char *base, int64_t i)
     return value;
 }
 
-static bool copy_row(const table *t, int64_t row, float *out)
+static bool copy_part(const table_part *p, int64_t row, float *out)
 {
-    const shard *s = shard_of(t, row);
-    float poison = 0; /* becomes NaN when one entry is not finite */
+    const shard *s = table_shard(p, row);
+    const unsigned char *from = s->rows + (size_t)(row - s->first) * p->row_bytes;
+    float poison = 0, scale; /* poison becomes NaN when one entry is not finite */
 
-    dequant_f32(t->type, s->rows + (size_t)(row - s->first) * t->row_bytes, t->d, out);
+    if (s->scales) {
+        memcpy(&scale, s->scales + (row - s->first) * 4, sizeof scale);
+        i8_to_f32(from, scale, p->d, out);
+        return isfinite(scale);
+    }
+    dequant_f32(p->type, from, p->d, out);
 #pragma omp simd reduction(+ : poison)
-    for (int64_t j = 0; j < t->d; j++) poison += out[j] * 0;
+    for (int64_t j = 0; j < p->d; j++) poison += out[j] * 0;
     return poison == 0;
+}
+
+/* The first part with a number in the row that is not finite, or -1. */
+static int copy_row(const table *t, int64_t row, float *out)
+{
+    for (int i = 0; i < t->n_parts; i++)
+        if (!copy_part(&t->parts[i], row, out + t->parts[i].first)) return i;
+    return -1;
 }
 
 /* ---- The stream -------------------------------------------------------------------------------------------------------------- */
@@ -112,24 +138,58 @@ static int64_t row_at(table *t, int64_t place)
     return permutation_at(&t->order, place % t->n_rows);
 }
 
+/* Row `row` of part i against part 0: the same token at the same position. */
+static sae_status check_beside(const table *t, int i, int64_t row, int32_t token, int32_t position, sae_error *err)
+{
+    const table_part *p = &t->parts[i];
+    const shard *s = table_shard(p, row);
+    int32_t other = load_i32(s->tokens, row - s->first), place = load_i32(s->positions, row - s->first);
+
+    if (other == token && place == position) return SAE_OK;
+    return SAE_FAIL(err, SAE_STATE,
+                    "%s: row %lld is token %d at position %d, and token %d at position %d in %s: these stores do not "
+                    "hold the same tokens in the same order",
+                    p->path, (long long)row, other, place, token, position, t->parts[0].path);
+}
+
+/* The shards of a row are checked when it is the first that is wanted of them. */
+static sae_status look_up(const table *t, int64_t row, int32_t *token, int32_t *position, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < t->n_parts; i++) {
+        shard *s = table_shard(&t->parts[i], row);
+        SAE_TRY(check_shard(s, err));
+        if (i == 0) {
+            *token = load_i32(s->tokens, row - s->first);
+            *position = load_i32(s->positions, row - s->first);
+        } else {
+            SAE_TRY(check_beside(t, i, row, *token, *position, err));
+        }
+    }
+done:
+    return status;
+}
+
 /* n <= CHUNK_ROWS rows from place t->given on. */
 static sae_status next_chunk(table *t, int64_t n, float *rows, int32_t *tokens, int32_t *positions, sae_error *err)
 {
     int64_t numbers[CHUNK_ROWS], bad = -1;
+    int32_t token = -1, position = -1;
 
     for (int64_t i = 0; i < n; i++) {
         numbers[i] = row_at(t, t->given + i);
-        shard *s = shard_of(t, numbers[i]);
-        sae_status status = check_shard(s, err);
+        sae_status status = look_up(t, numbers[i], &token, &position, err);
         if (status != SAE_OK) return status;
-        if (tokens) tokens[i] = load_i32(s->tokens, numbers[i] - s->first);
-        if (positions) positions[i] = load_i32(s->positions, numbers[i] - s->first);
+        if (tokens) tokens[i] = token;
+        if (positions) positions[i] = position;
     }
 #pragma omp parallel for reduction(max : bad)
     for (int64_t i = 0; i < n; i++)
-        if (!copy_row(t, numbers[i], rows + i * t->d)) bad = numbers[i];
+        if (copy_row(t, numbers[i], rows + i * t->d) >= 0) bad = numbers[i];
     if (bad >= 0)
-        return SAE_FAIL(err, SAE_NUMERIC, "%s: row %lld holds infinite or undefined numbers", t->path, (long long)bad);
+        return SAE_FAIL(err, SAE_NUMERIC, "%s: row %lld holds infinite or undefined numbers",
+                        t->parts[copy_row(t, bad, rows)].path, (long long)bad);
     t->given += n;
     return SAE_OK;
 }
@@ -157,8 +217,8 @@ static sae_status table_seek(void *self, int64_t row, sae_error *err)
     table *t = self;
 
     if (!t->options.repeat && row > t->n_rows)
-        return SAE_FAIL(err, SAE_RANGE, "%s: row %lld lies behind the end of its %lld rows", t->path, (long long)row,
-                        (long long)t->n_rows);
+        return SAE_FAIL(err, SAE_RANGE, "%s: row %lld lies behind the end of its %lld rows", t->parts[0].path,
+                        (long long)row, (long long)t->n_rows);
     t->given = row;
     return SAE_OK;
 }
@@ -167,29 +227,53 @@ static sae_acts_info table_info(const void *self)
 {
     const table *t = self;
 
-    return (sae_acts_info){.d = t->d, .n_rows = t->n_rows, .median_norm = t->median_norm, .describe = t->describe};
+    return (sae_acts_info){.d = t->d,
+                           .n_rows = t->n_rows,
+                           .median_norm = t->parts[0].median_norm,
+                           .parts = t->public_parts,
+                           .n_parts = t->n_parts,
+                           .describe = t->describe};
 }
 
 static void table_free_self(void *self) { table_free(self); }
 
 static const acts_kind table_kind = {table_next, table_seek, table_info, table_free_self};
 
+/* Types and sizes of a part; numbers its shards. */
+static sae_status finish_part(table_part *p, sae_error *err)
+{
+    bool scaled = p->type == DTYPE_I8 && p->shards[0].scales;
+
+    if (p->type != DTYPE_F32 && p->type != DTYPE_F16 && p->type != DTYPE_BF16 && p->type != DTYPE_F64 && !scaled)
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: rows of type %s; F32, F16, BF16 and F64 can be read", p->path,
+                        dtype_table[p->type].name);
+    p->row_bytes = (size_t)p->d * (size_t)dtype_table[p->type].block_bytes;
+    p->n_rows = 0;
+    for (int64_t s = 0; s < p->n_shards; s++) {
+        p->shards[s].first = p->n_rows;
+        p->n_rows += p->shards[s].n;
+    }
+    if (p->d < 1 || p->n_rows < 1)
+        return SAE_FAIL(err, SAE_SHAPE, "%s: holds %lld rows of width %lld; expected at least one of each", p->path,
+                        (long long)p->n_rows, (long long)p->d);
+    return SAE_OK;
+}
+
 sae_status table_finish(sae_acts **out, table *t, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (t->type != DTYPE_F32 && t->type != DTYPE_F16 && t->type != DTYPE_BF16 && t->type != DTYPE_F64)
-        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: rows of type %s; F32, F16, BF16 and F64 can be read", t->path,
-                  dtype_table[t->type].name);
-    t->row_bytes = (size_t)t->d * (size_t)dtype_table[t->type].block_bytes;
-    t->n_rows = 0;
-    for (int64_t s = 0; s < t->n_shards; s++) {
-        t->shards[s].first = t->n_rows;
-        t->n_rows += t->shards[s].n;
+    for (int i = 0; i < t->n_parts; i++) {
+        table_part *p = &t->parts[i];
+        SAE_TRY(finish_part(p, err));
+        if (p->n_rows != t->parts[0].n_rows)
+            SAE_RAISE(err, SAE_SHAPE, "%s: holds %lld rows, %s %lld: they cannot be read side by side", p->path,
+                      (long long)p->n_rows, t->parts[0].path, (long long)t->parts[0].n_rows);
+        p->first = t->d;
+        t->d += p->d; /* each is a size in a file: the sum of a few cannot overflow */
+        t->public_parts[i] = (sae_acts_part){p->d, p->median_norm};
     }
-    if (t->d < 1 || t->n_rows < 1)
-        SAE_RAISE(err, SAE_SHAPE, "%s: holds %lld rows of width %lld; expected at least one of each", t->path,
-                  (long long)t->n_rows, (long long)t->d);
+    t->n_rows = t->parts[0].n_rows;
     status = acts_wrap(out, &table_kind, t, err);
     t = NULL;
 done:

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const dtypes[] = {"bf16", "f32", NULL};
+static const char *const dtypes[] = /* by sae_store_dtype */
+    {"bf16", "f16", "f32", "int8", NULL};
 static const char *const splits[] = {"all", "train", "held-out", NULL};
 
 /* What a run needs, opened. */
@@ -64,7 +65,7 @@ static sae_status open_all(job *j, args *a, sae_error *err)
     SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
     sae_site_name(j->site, j->site_name, sizeof j->site_name);
     sae_acts_options options = {.in_order = true, .max_norm = args_real(a, "max-norm", 0)};
-    SAE_TRY(sae_acts_open_live(&j->acts, j->model, j->text, j->site, &options, err));
+    SAE_TRY(sae_acts_open_live(&j->acts, j->model, j->text, &j->site, 1, &options, err));
 done:
     return status;
 }
@@ -97,7 +98,8 @@ static char *about_text(const job *j, const args *a)
 static void print_result(const args *a, const job *j, const char *out, int64_t n_rows)
 {
     sae_acts_info info = sae_acts_get_info(j->acts);
-    double bytes = (double)n_rows * ((double)info.d * (j->dtype ? 4 : 2) + 8);
+    static const double element[] = {2, 2, 4, 1};
+    double bytes = (double)n_rows * ((double)info.d * element[j->dtype] + (j->dtype == SAE_STORE_INT8 ? 12 : 8));
 
     if (args_flag(a, "json")) {
         json_t *result = json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:f}", "store", out, "site", j->site_name, "rows",
@@ -117,7 +119,7 @@ static void print_result(const args *a, const job *j, const char *out, int64_t n
 static sae_status count_rows(const char *out, int64_t *n_rows, sae_error *err)
 {
     sae_acts *stored = NULL;
-    sae_status status = sae_acts_open_store(&stored, out, NULL, err);
+    sae_status status = sae_acts_open_store(&stored, &out, 1, NULL, err);
 
     if (status == SAE_OK) *n_rows = sae_acts_get_info(stored).n_rows;
     sae_acts_free(stored);
@@ -138,7 +140,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(open_all(&j, a, err));
     say(a, "%s", sae_acts_get_info(j.acts).describe);
     about = about_text(&j, a);
-    sae_store_options options = {.f32 = j.dtype == 1,
+    sae_store_options options = {.dtype = (sae_store_dtype)j.dtype,
                                  .shard_rows = args_int(a, "shard-rows", 0),
                                  .force = args_flag(a, "force"),
                                  .about = about};
@@ -160,7 +162,7 @@ static const option_row options[] = {
     OPTION_TEXT_ROW(NULL),
     OPTION_TOKENS_ROW(NULL),
     OPTION_OUT_ROW("FOLDER"),
-    {"dtype", OPTION_TEXT, "TYPE", "bf16 or f32", "bf16"},
+    {"dtype", OPTION_TEXT, "TYPE", "of the stored rows: bf16, f16, f32, or int8 with a scale per row", "bf16"},
     {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
     OPTION_CTX_ROW("256"),
     OPTION_SEPARATOR_ROW,

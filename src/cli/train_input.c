@@ -25,7 +25,7 @@ static sae_status open_live(train_input *in, args *a, const sae_acts_options *ac
     text.split = SAE_SPLIT_TRAIN;
     text.repeat = true;
     SAE_TRY(sae_text_open(&in->text, in->tok, texts, n_texts, &text, err));
-    SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, in->site, acts, err));
+    SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, &in->site, 1, acts, err));
 done:
     return status;
 }
@@ -68,7 +68,7 @@ sae_status train_input_open(train_input *in, args *a, sae_error *err)
         goto done;
     }
     if (store) {
-        SAE_TRY(sae_acts_open_store(&in->acts, store, &o, err));
+        SAE_TRY(sae_acts_open_store(&in->acts, &store, 1, &o, err));
         SAE_TRY(store_origin(in, store, err));
     } else if (array) {
         o.max_norm = args_given(a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */

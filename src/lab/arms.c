@@ -119,10 +119,11 @@ sae_status arms_train(experiment *e, sae_error *err)
     sae_acts *acts = NULL;
     curves *c = mem_alloc(sizeof *c, "training curves", err);
     char *store = experiment_path(e, "acts", err);
+    const char *const stores[] = {store};
     training_options run = {.folder = e->options.out, .names = arm_names, .logged = curves_add, .user = c};
 
     if (!c || !store) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(sae_acts_open_store(&acts, store, &order, err));
+    SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
     SAE_TRY(sae_trainer_create(&trainer, configs, ARMS, &e->recipe, err));
     SAE_TRY(training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err));
     for (int a = 0; a < ARMS; a++) SAE_TRY(arm_export(e, trainer, a, err));

@@ -48,7 +48,7 @@ static bool store_matches(const experiment *e, const char *store, const char *in
     json_t *inputs = NULL;
     bool same = file_exists(inputs_path) && json_read_file(&inputs, inputs_path, &ignored) == SAE_OK &&
                 json_equal(json_object_get(inputs, "inputs"), e->inputs) &&
-                sae_acts_open_store(&acts, store, NULL, &ignored) == SAE_OK && sae_acts_get_info(acts).d == e->d;
+                sae_acts_open_store(&acts, &store, 1, NULL, &ignored) == SAE_OK && sae_acts_get_info(acts).d == e->d;
 
     sae_acts_free(acts);
     json_decref(inputs);
@@ -75,7 +75,7 @@ static sae_status store_create(experiment *e, const char *store, const char *inp
     sae_store_options options = {.force = e->options.force};
 
     SAE_TRY(text_open(e, SAE_SPLIT_TRAIN, &text, err));
-    SAE_TRY(sae_acts_open_live(&acts, e->model, text, e->site, &live, err));
+    SAE_TRY(sae_acts_open_live(&acts, e->model, text, &e->site, 1, &live, err));
     SAE_TRY(file_remove(inputs_path, err)); /* from here on no old description stands beside the rows */
     SAE_TRY(sae_store_write(store, acts, e->options.tokens, &options, e->progress, err));
     about = json_pack("{sO sI}", "inputs", e->inputs, "dropped", (json_int_t)sae_acts_get_info(acts).dropped);
@@ -119,7 +119,7 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(sae_acts_open_store(&acts, store, &options, err));
+    SAE_TRY(sae_acts_open_store(&acts, &store, 1, &options, err));
     SAE_TRY(moments_create(&m, e->d, err));
     while (got == CHUNK) {
         SAE_TRY(sae_acts_next(acts, CHUNK, rows, NULL, NULL, &got, err));

@@ -9,6 +9,8 @@
 #if defined(__AVX2__)
 
 #include <immintrin.h>
+#include <math.h>
+#include <string.h>
 
 static void from_f16(const void *source, int64_t n, float *out)
 {
@@ -140,6 +142,55 @@ static void to_f16(const float *source, int64_t n, void *out)
     dequant_ref.to_f16(source + i, n - i, p + 2 * i);
 }
 
+static void scaled_i8(const void *source, float scale, int64_t n, float *out)
+{
+    const unsigned char *p = source;
+    const __m256 s = _mm256_set1_ps(scale);
+    int64_t i = 0;
+
+    for (; i + 16 <= n; i += 16) {
+        __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(eight_floats(q), s));
+        _mm256_storeu_ps(out + i + 8, _mm256_mul_ps(eight_floats(_mm_srli_si128(q, 8)), s));
+    }
+    dequant_ref.scaled_i8(p + i, scale, n - i, out + i);
+}
+
+static float largest_magnitude(const float *x, int64_t n)
+{
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 m = _mm256_setzero_ps();
+    float lanes[8], largest = 0;
+    int64_t i = 0;
+
+    for (; i + 8 <= n; i += 8) m = _mm256_max_ps(m, _mm256_and_ps(_mm256_loadu_ps(x + i), magnitude));
+    _mm256_storeu_ps(lanes, m);
+    for (int j = 0; j < 8; j++) largest = fmaxf(largest, lanes[j]);
+    for (; i < n; i++) largest = fmaxf(largest, fabsf(x[i]));
+    return largest;
+}
+
+static float to_i8(const float *source, int64_t n, void *out)
+{
+    unsigned char *p = out;
+    float largest = largest_magnitude(source, n);
+    int64_t i = 0;
+
+    if (largest < I8_SMALLEST) {
+        memset(p, 0, (size_t)n);
+        return 0;
+    }
+    const float inverse = 127.0f / largest;
+    const __m256 factor = _mm256_set1_ps(inverse);
+    for (; i + 8 <= n; i += 8) {
+        __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(source + i), factor));
+        __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+        _mm_storel_epi64((__m128i *)(void *)(p + i), _mm_packs_epi16(words, words));
+    }
+    for (; i < n; i++) p[i] = (unsigned char)(int8_t)lrintf(source[i] * inverse);
+    return largest / 127.0f;
+}
+
 const dequant_ops dequant_avx2 = {
     .to_f32 = {[DTYPE_F16] = from_f16,
                [DTYPE_BF16] = from_bf16,
@@ -148,6 +199,8 @@ const dequant_ops dequant_avx2 = {
                [DTYPE_Q4_1] = from_q4_1},
     .to_bf16 = to_bf16,
     .to_f16 = to_f16,
+    .scaled_i8 = scaled_i8,
+    .to_i8 = to_i8,
 };
 
 #else

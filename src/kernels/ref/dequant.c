@@ -6,6 +6,7 @@
  */
 #include "kernels/dequant.h"
 
+#include <math.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read as they lie: little-endian");
@@ -162,6 +163,28 @@ static void to_f16(const float *source, int64_t n, void *out)
     }
 }
 
+static void scaled_i8(const void *source, float scale, int64_t n, float *out)
+{
+    const int8_t *p = source;
+
+    for (int64_t i = 0; i < n; i++) out[i] = (float)p[i] * scale;
+}
+
+static float to_i8(const float *source, int64_t n, void *out)
+{
+    int8_t *p = out;
+    float largest = 0;
+
+    for (int64_t i = 0; i < n; i++) largest = fmaxf(largest, fabsf(source[i]));
+    if (largest < I8_SMALLEST) {
+        memset(p, 0, (size_t)n);
+        return 0;
+    }
+    const float inverse = 127.0f / largest;
+    for (int64_t i = 0; i < n; i++) p[i] = (int8_t)lrintf(source[i] * inverse);
+    return largest / 127.0f;
+}
+
 const dequant_ops dequant_ref = {
     .to_f32 = {[DTYPE_F32] = from_f32,
                [DTYPE_F16] = from_f16,
@@ -181,6 +204,8 @@ const dequant_ops dequant_ref = {
                [DTYPE_Q4_1] = from_q4_1},
     .to_bf16 = to_bf16,
     .to_f16 = to_f16,
+    .scaled_i8 = scaled_i8,
+    .to_i8 = to_i8,
 };
 
 void dequant_f32(dtype type, const void *source, int64_t n, float *out)
@@ -202,4 +227,18 @@ void f32_to_f16(const float *source, int64_t n, void *out)
     bool fast = cpu_isa_get() >= ISA_AVX2 && dequant_avx2.to_f16;
 
     (fast ? dequant_avx2 : dequant_ref).to_f16(source, n, out);
+}
+
+void i8_to_f32(const void *source, float scale, int64_t n, float *out)
+{
+    bool fast = cpu_isa_get() >= ISA_AVX2 && dequant_avx2.scaled_i8;
+
+    (fast ? dequant_avx2 : dequant_ref).scaled_i8(source, scale, n, out);
+}
+
+float f32_to_i8(const float *source, int64_t n, void *out)
+{
+    bool fast = cpu_isa_get() >= ISA_AVX2 && dequant_avx2.to_i8;
+
+    return (fast ? dequant_avx2 : dequant_ref).to_i8(source, n, out);
 }
