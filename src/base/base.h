@@ -54,6 +54,7 @@ void mem_guard_begin(const char *phase);
 void mem_guard_end(void);
 /* The Nth mem_alloc from now fails (1: the next one); 0 switches this off. For tests. */
 void mem_fail_nth(int64_t nth);
+bool mem_failed(void); /* since it was last asked for: was there an allocation to fail? */
 
 bool mul_overflows(size_t a, size_t b, size_t *product);
 size_t memory_peak_rss(void);  /* bytes; 0 when unknown */

@@ -20,6 +20,7 @@ enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 16 << 20 };
 
 static _Atomic size_t in_use;
 static _Atomic int64_t fail_countdown;
+static atomic_bool failed;
 static const char *_Atomic guard_phase;
 
 bool mul_overflows(size_t a, size_t b, size_t *product) { return __builtin_mul_overflow(a, b, product); }
@@ -36,6 +37,7 @@ void *mem_alloc(size_t bytes, const char *what, sae_error *err)
         return NULL;
     }
     if (atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1) {
+        atomic_store(&failed, true);
         SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes; failure asked for by a test)", what, bytes);
         return NULL;
     }
@@ -100,7 +102,14 @@ char *mem_strdup(const char *text, sae_error *err)
 size_t mem_in_use(void) { return atomic_load(&in_use); }
 void mem_guard_begin(const char *phase) { atomic_store(&guard_phase, phase); }
 void mem_guard_end(void) { atomic_store(&guard_phase, NULL); }
-void mem_fail_nth(int64_t nth) { atomic_store(&fail_countdown, nth); }
+
+void mem_fail_nth(int64_t nth)
+{
+    if (nth > 0) atomic_store(&failed, false);
+    atomic_store(&fail_countdown, nth);
+}
+
+bool mem_failed(void) { return atomic_load(&failed); }
 
 size_t memory_peak_rss(void)
 {

@@ -5,10 +5,10 @@
  * it does with any program that maps files: our own writers replace files by rename and never shorten one.
  */
 #include "io/io.h"
+#include "io/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,16 +21,16 @@ static const size_t json_file_limit = (size_t)256 << 20; /* the largest tokenize
 static sae_status open_regular(const char *path, int *fd, size_t *bytes, sae_error *err)
 {
     struct stat info;
-    int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a FIFO must not make us wait */
+    int f = sys_open(path, O_RDONLY | O_NONBLOCK); /* O_NONBLOCK: a FIFO must not make us wait */
 
     if (f < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    if (fstat(f, &info) != 0) {
+    if (sys_fstat(f, &info) != 0) {
         int cause = errno;
-        close(f);
+        sys_close(f);
         return SAE_FAIL(err, SAE_IO, "%s: cannot be examined: %s", path, strerror(cause));
     }
     if (!S_ISREG(info.st_mode)) {
-        close(f);
+        sys_close(f);
         return SAE_FAIL(err, SAE_IO, "%s: is a %s, expected a regular file", path,
                         S_ISDIR(info.st_mode) ? "folder" : "device, pipe or socket");
     }
@@ -50,14 +50,14 @@ sae_status file_map_open(file_map *out, const char *path, sae_error *err)
     SAE_TRY(open_regular(path, &fd, &map.bytes, err));
     map.data = (const unsigned char *)""; /* of an empty file: mmap refuses length 0 */
     if (map.bytes > 0) {
-        void *data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) SAE_RAISE(err, SAE_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+        void *data = sys_map(fd, map.bytes);
+        if (!data) SAE_RAISE(err, SAE_IO, "%s: cannot be mapped: %s", path, strerror(errno));
         map.data = data;
     }
     *out = map;
     map.path = NULL;
 done:
-    if (fd >= 0) close(fd);
+    if (fd >= 0) sys_close(fd);
     mem_free(map.path);
     return status;
 }
@@ -72,7 +72,7 @@ void file_map_close(file_map *map)
 
 sae_status file_remove(const char *path, sae_error *err)
 {
-    if (unlink(path) == 0 || errno == ENOENT) return SAE_OK;
+    if (sys_remove(path) == 0 || errno == ENOENT) return SAE_OK;
     return SAE_FAIL(err, SAE_IO, "%s: cannot be removed: %s", path, strerror(errno));
 }
 
@@ -107,15 +107,16 @@ char *path_join(const char *folder, const char *name, sae_error *err)
 sae_status file_read_all(const char *path, size_t limit, char **text, size_t *bytes, sae_error *err)
 {
     sae_status status = SAE_OK;
-    size_t room = (size_t)64 << 10, used = 0, got;
-    FILE *file = fopen(path, "rbe");
+    size_t room = (size_t)64 << 10, used = 0;
+    ssize_t got;
+    int fd = sys_open(path, O_RDONLY);
     char *buffer = NULL;
 
-    if (!file) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
     buffer = mem_alloc(room + 1, "a file's contents", err);
     if (!buffer) SAE_RAISE(err, SAE_NOMEM, "no memory");
-    while ((got = fread(buffer + used, 1, room - used, file)) > 0) {
-        used += got;
+    while ((got = sys_read(fd, buffer + used, room - used)) > 0) {
+        used += (size_t)got;
         if (used > limit)
             SAE_RAISE(err, SAE_RANGE, "%s: longer than %zu bytes, the most that is read of such a file", path, limit);
         if (used == room) {
@@ -125,13 +126,13 @@ sae_status file_read_all(const char *path, size_t limit, char **text, size_t *by
             room *= 2;
         }
     }
-    if (ferror(file)) SAE_RAISE(err, SAE_IO, "%s: cannot be read: %s", path, strerror(errno));
+    if (got < 0) SAE_RAISE(err, SAE_IO, "%s: cannot be read: %s", path, strerror(errno));
     buffer[used] = '\0';
     *text = buffer;
     if (bytes) *bytes = used;
     buffer = NULL;
 done:
-    fclose(file);
+    sys_close(fd);
     mem_free(buffer);
     return status;
 }

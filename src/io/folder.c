@@ -1,7 +1,7 @@
 /* folder.c - folders: made, listed, synced, removed. */
 #include "io/io.h"
+#include "io/system.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -10,9 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static sae_status make_one(const char *path, sae_error *err)
+static sae_status make_one(char *path, sae_error *err)
 {
-    if (mkdir(path, 0777) == 0) return SAE_OK;
+    if (sys_make_folder(path) == 0) {
+        sae_status status = folder_sync_parent(path, err);
+        if (status != SAE_OK) sys_remove(path);
+        return status;
+    }
     int cause = errno;
     if (cause == EEXIST && file_is_folder(path)) return SAE_OK;
     return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be made: %s", path, strerror(cause));
@@ -38,7 +42,7 @@ done:
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
 {
     (void)info, (void)kind, (void)where;
-    return remove(path);
+    return sys_remove(path);
 }
 
 sae_status folder_remove(const char *path, sae_error *err)
@@ -54,14 +58,27 @@ sae_status folder_remove(const char *path, sae_error *err)
 
 sae_status folder_sync(const char *path, sae_error *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = sys_open(path, O_RDONLY | O_DIRECTORY);
 
+    if (fd < 0 && errno == EACCES && file_is_folder(path)) return SAE_OK; /* may be written to, but not opened */
     if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be opened: %s", path, strerror(errno));
-    int cause = fsync(fd) == 0 ? 0 : errno;
-    close(fd);
+    int cause = sys_sync(fd) == 0 ? 0 : errno;
+    sys_close(fd);
     if (cause && cause != EINVAL) /* EINVAL: this file system has no such thing, and needs none */
         return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be synced: %s", path, strerror(cause));
     return SAE_OK;
+}
+
+sae_status folder_sync_parent(char *path, sae_error *err)
+{
+    char *slash = strrchr(path, '/');
+
+    if (!slash) return folder_sync(".", err);
+    if (slash == path) return folder_sync("/", err);
+    *slash = '\0';
+    sae_status status = folder_sync(path, err);
+    *slash = '/';
+    return status;
 }
 
 void folder_list_free(char **names, int n)
@@ -78,7 +95,7 @@ sae_status folder_list(const char *path, char ***names, int *n, sae_error *err)
     char **list = NULL;
     int used = 0, room = 0;
     struct dirent *entry;
-    DIR *folder = opendir(path);
+    DIR *folder = sys_open_folder(path);
 
     if (!folder) return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be opened: %s", path, strerror(errno));
     for (errno = 0; (entry = readdir(folder)); errno = 0) {

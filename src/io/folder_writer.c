@@ -1,15 +1,16 @@
 /*
- * folder_writer.c - a folder that appears as a whole: written beside its place, then renamed.
+ * folder_writer.c - a folder that appears as a whole: written beside its place, then put there by one rename.
  *
  * Invariant: until commit succeeds the path holds what it held before; an existing folder is replaced only when all that is
  * in it is of the kind that is being written, so that --force on a wrong path destroys nothing of the user's.
  */
 #include "io/io.h"
+#include "io/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static sae_status check_contents(const char *path, bool force, bool (*ours)(const char *name), sae_error *err)
@@ -70,8 +71,8 @@ sae_status folder_writer_open(folder_writer *out, const char *path, bool force, 
     snprintf(w.temporary, length + 32, "%s.tmp.%ld", w.path, (long)getpid());
     SAE_TRY(check_place(&w, err));
     SAE_TRY(make_parent(w.path, err));
-    SAE_TRY(folder_remove(w.temporary, err)); /* of a process long gone that had our number */
-    SAE_TRY(folder_make(w.temporary, err));
+    SAE_TRY(leftovers_remove(w.path, err));
+    if (sys_make_folder(w.temporary) != 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w.path, strerror(errno));
     *out = w;
     w = (folder_writer){0};
 done:
@@ -80,40 +81,67 @@ done:
     return status;
 }
 
-/* Puts the old folder aside, the new one in its place, and only then removes the old one. */
-static sae_status swap_in(const folder_writer *w, sae_error *err)
+/* Where the file system cannot exchange names: the old folder goes aside, the new one in its place. */
+static sae_status swap_by_two(const folder_writer *w, const char *aside, sae_error *err)
 {
-    char aside[4200];
+    if (sys_rename(w->path, aside) != 0)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be replaced: %s", w->path, strerror(errno));
+    if (sys_rename(w->temporary, w->path) == 0) {
+        sys_rename(aside, w->temporary); /* the old one, to be removed; a failure leaves it aside, where it is found */
+        return SAE_OK;
+    }
+    int cause = errno;
+    if (sys_rename(aside, w->path) != 0)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s; what was there is now %s", w->path,
+                        strerror(cause), aside);
+    return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(cause));
+}
+
+/* Exchanges the names of the new folder and the old one. */
+static sae_status exchange(const folder_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t room = strlen(w->temporary) + 8;
+    char *aside;
+
+    if (sys_rename_flags(w->temporary, w->path, RENAME_EXCHANGE) == 0) return SAE_OK;
+    if (errno != EINVAL && errno != ENOSYS)
+        return SAE_FAIL(err, SAE_IO, "%s: cannot be replaced: %s", w->path, strerror(errno));
+    aside = mem_alloc(room, "a path", err);
+    if (!aside) return SAE_NOMEM;
+    snprintf(aside, room, "%s.old", w->temporary);
+    status = swap_by_two(w, aside, err);
+    mem_free(aside);
+    return status;
+}
+
+/* The new folder under its name, durably; or everything as it was. */
+static sae_status put_in_place(const folder_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
     bool exists = file_is_folder(w->path);
 
-    if ((size_t)snprintf(aside, sizeof aside, "%s.old", w->temporary) >= sizeof aside)
-        return SAE_FAIL(err, SAE_IO, "%.200s...: the name is too long", w->path);
-    if (exists && rename(w->path, aside) != 0)
-        return SAE_FAIL(err, SAE_IO, "%s: cannot be replaced: %s", w->path, strerror(errno));
-    if (rename(w->temporary, w->path) != 0) {
-        int cause = errno;
-        if (exists && rename(aside, w->path) != 0)
-            return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s; what was there is now %s", w->path,
-                            strerror(cause), aside);
-        return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(cause));
-    }
-    return exists ? folder_remove(aside, err) : SAE_OK;
+    if (exists)
+        SAE_TRY(exchange(w, err));
+    else if (sys_rename(w->temporary, w->path) != 0)
+        SAE_RAISE(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(errno));
+    status = folder_sync_parent(w->path, err);
+    if (status != SAE_OK && exists) exchange(w, NULL);
+    if (status != SAE_OK && !exists) sys_rename(w->path, w->temporary);
+done:
+    return status;
 }
 
 sae_status folder_writer_commit(folder_writer *w, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *slash;
 
     if (!w->temporary) return SAE_FAIL(err, SAE_STATE, "a folder that is closed already cannot be committed");
     SAE_TRY(folder_sync(w->temporary, err));
     SAE_TRY(check_place(w, err)); /* again: hours may have passed */
-    SAE_TRY(swap_in(w, err));
-    mem_free(w->temporary);
-    w->temporary = NULL;
-    slash = strrchr(w->path, '/');
-    if (slash && slash != w->path) *slash = '\0';
-    SAE_TRY(folder_sync(!slash ? "." : slash == w->path ? "/" : w->path, err));
+    SAE_TRY(put_in_place(w, err));
+    status = folder_remove(w->temporary, err); /* what stood there before */
+    if (status != SAE_OK) sae_error_prefix(err, "%s: is written; what it replaces is left", w->path);
 done:
     folder_writer_abort(w);
     return status;

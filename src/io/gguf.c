@@ -6,7 +6,9 @@
  * what is kept is where they lie.
  */
 #include "io/gguf.h"
+#include "io/system.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -395,11 +397,10 @@ bool gguf_is(const char *path)
 {
     char magic[4] = {0};
 
-    if (file_is_folder(path)) return false;
-    FILE *file = fopen(path, "rbe");
-    if (!file) return false;
-    size_t got = fread(magic, 1, sizeof magic, file);
-    fclose(file);
+    int fd = sys_open(path, O_RDONLY | O_NONBLOCK); /* O_NONBLOCK: a FIFO must not make us wait */
+    if (fd < 0) return false;
+    ssize_t got = sys_pread_all(fd, magic, sizeof magic, 0); /* fails for what is not a file */
+    sys_close(fd);
     return got == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
 }
 

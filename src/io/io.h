@@ -8,8 +8,6 @@
 #include "base/base.h"
 #include "base/dtype.h"
 
-#include <stdio.h>
-
 /* ---- Plain files (file.c) ------------------------------------------------------------------------------------------- */
 
 /* A file mapped read-only. */
@@ -29,14 +27,25 @@ char *path_join(const char *folder, const char *name, sae_error *err);
 sae_status folder_make(const char *path, sae_error *err);   /* with its parents; an existing folder is fine */
 sae_status folder_remove(const char *path, sae_error *err); /* with all in it; absent is fine */
 sae_status folder_sync(const char *path, sae_error *err);   /* fsync of a folder: a rename in it is durable */
+/* Of the folder that `path` lies in; the text is changed meanwhile, and put back. */
+sae_status folder_sync_parent(char *path, sae_error *err);
+/* Removes what writers of `path` that were killed left beside it: PATH.tmp.PID of a process that is no more. What cannot be
+ * listed or removed stays, and does no harm: only NOMEM is a failure. */
+sae_status leftovers_remove(const char *path, sae_error *err);
+/* Is the name that of something half written, BASE.tmp.PID (base NULL: whatever base)? */
+bool is_leftover(const char *name, const char *base);
 /* Names in a folder, sorted; caller frees each and the list with folder_list_free. */
 sae_status folder_list(const char *path, char ***names, int *n, sae_error *err);
 void folder_list_free(char **names, int n);
 
 /* A file written beside its place ("PATH.tmp.PID") and renamed at commit, after fsync. Abort (or a failed commit) leaves
- * nothing behind and the old file untouched. */
+ * nothing behind and the old file untouched; only when the folder's own fsync fails, after the rename, a file replaced with
+ * force is the new one already. */
 typedef struct file_writer {
-    FILE *file;
+    bool is_open;
+    int fd;
+    unsigned char *buffer; /* not written yet: [0, used) */
+    size_t used;
     char *path, *temporary;
     uint64_t bytes;
     void *hash; /* XXH3 state over all bytes written */
@@ -47,8 +56,10 @@ sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_e
 sae_status file_writer_commit(file_writer *w, uint64_t *hash, sae_error *err); /* hash may be NULL */
 void file_writer_abort(file_writer *w);                                        /* after commit: nothing */
 
-/* A folder written beside its place ("PATH.tmp.PID": write files into `temporary`) and renamed as a whole at commit. An
- * existing folder that is not empty is replaced only with force, and only when `ours` accepts every name in it. */
+/* A folder written beside its place ("PATH.tmp.PID": write files into `temporary`) and put there as a whole at commit. An
+ * existing folder that is not empty is replaced only with force, and only when `ours` accepts every name in it. Killed at
+ * any moment, the path holds the old folder or the new one (on file systems that can exchange two names; elsewhere the old
+ * one may be left as PATH.tmp.PID.old, between two renames). */
 typedef struct folder_writer {
     char *path, *temporary;
     bool force;
@@ -72,7 +83,9 @@ sae_status json_write_file(const json_t *value, const char *path, bool force,
 typedef struct line_log line_log;
 sae_status line_log_open(line_log **out, const char *path, bool (*stands)(void *user, const char *line, size_t bytes),
                          void *user, sae_error *err);
-sae_status line_log_put(line_log *log, const char *line, sae_error *err); /* a newline is added; flushed */
+sae_status line_log_put(line_log *log, const char *line,
+                        sae_error *err);                 /* a newline is added; seen by readers at once */
+sae_status line_log_sync(line_log *log, sae_error *err); /* fsync: survives a power failure */
 void line_log_close(line_log *log);
 
 /* ---- safetensors (safetensors.c) --------------------------------------------------------------------------------------- */

@@ -1,14 +1,22 @@
 /* line_log.c - a log that grows line by line, cut back when a run goes on from an earlier point. */
 #include "io/io.h"
+#include "io/system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 struct line_log {
-    FILE *file;
+    int fd;
+    int64_t bytes; /* of whole lines */
     char *path;
 };
+
+static sae_status write_fail(const line_log *log, sae_error *err)
+{
+    return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", log->path, strerror(errno));
+}
 
 /* How many bytes of the file are whole lines that stand; 0 when there is no file. */
 static sae_status standing_bytes(const char *path, bool (*stands)(void *user, const char *line, size_t bytes),
@@ -37,12 +45,14 @@ sae_status line_log_open(line_log **out, const char *path, bool (*stands)(void *
     size_t keep = 0;
 
     if (!log) return SAE_NOMEM;
+    log->fd = -1;
     log->path = mem_strdup(path, err);
     if (!log->path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(standing_bytes(path, stands, user, &keep, err));
-    log->file = fopen(path, stands ? "ae" : "we");
-    if (!log->file || (stands && ftruncate(fileno(log->file), (off_t)keep) != 0))
-        SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", path, strerror(errno));
+    log->fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND);
+    if (log->fd < 0 || (sys_truncate(log->fd, (int64_t)keep) != 0 && errno != EINVAL)) /* EINVAL: a device */
+        SAE_TRY(write_fail(log, err));
+    log->bytes = (int64_t)keep;
     *out = log;
     log = NULL;
 done:
@@ -52,15 +62,33 @@ done:
 
 sae_status line_log_put(line_log *log, const char *line, sae_error *err)
 {
-    if (fputs(line, log->file) < 0 || fputc('\n', log->file) < 0 || fflush(log->file) != 0)
-        return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", log->path, strerror(errno));
-    return SAE_OK;
+    sae_status status = SAE_OK;
+    size_t length = strlen(line);
+    char *text = mem_alloc(length + 1, "a line of a log", err);
+
+    if (!text) return SAE_NOMEM;
+    memcpy(text, line, length);
+    text[length] = '\n'; /* in one call: a reader sees whole lines */
+    if (sys_write_all(log->fd, text, length + 1) == 0) {
+        log->bytes += (int64_t)length + 1;
+    } else {
+        status = write_fail(log, err);
+        sys_truncate(log->fd, log->bytes); /* a part of the line may be there */
+    }
+    mem_free(text);
+    return status;
+}
+
+sae_status line_log_sync(line_log *log, sae_error *err)
+{
+    if (sys_sync(log->fd) == 0 || errno == EINVAL) return SAE_OK; /* EINVAL: a device, such as /dev/null */
+    return write_fail(log, err);
 }
 
 void line_log_close(line_log *log)
 {
     if (!log) return;
-    if (log->file) fclose(log->file);
+    if (log->fd >= 0) sys_close(log->fd);
     mem_free(log->path);
     mem_free(log);
 }

@@ -6,12 +6,12 @@
  */
 #include "io/bytes.h"
 #include "io/io.h"
+#include "io/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -45,9 +45,7 @@ static sae_status fill(stream *s, sae_error *err)
     memmove(s->in, s->in + s->in_at, s->in_end - s->in_at);
     s->in_end -= s->in_at;
     s->in_at = 0;
-    ssize_t got;
-    do got = read(s->fd, s->in + s->in_end, CHUNK - s->in_end);
-    while (got < 0 && errno == EINTR);
+    ssize_t got = sys_read(s->fd, s->in + s->in_end, CHUNK - s->in_end);
     if (got < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be read: %s", s->path, strerror(errno));
     s->in_end += (size_t)got;
     s->in_done = got == 0;
@@ -202,10 +200,10 @@ static sae_status open_input(stream *s, const char *path, sae_error *err)
         s->fd = STDIN_FILENO;
         return SAE_OK;
     }
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->fd = sys_open(path, O_RDONLY);
     if (s->fd < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
     s->fd_owned = true;
-    if (fstat(s->fd, &info) == 0 && S_ISDIR(info.st_mode))
+    if (sys_fstat(s->fd, &info) == 0 && S_ISDIR(info.st_mode))
         return SAE_FAIL(err, SAE_IO, "%s: is a folder, expected a file", path);
     return SAE_OK;
 }
@@ -233,7 +231,7 @@ done:
 void stream_close(stream *s)
 {
     if (!s) return;
-    if (s->fd_owned) close(s->fd);
+    if (s->fd_owned) sys_close(s->fd);
     if (s->gzip_ready) inflateEnd(&s->gzip);
     ZSTD_freeDStream(s->zstd);
     mem_free(s->in);

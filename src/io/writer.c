@@ -4,18 +4,26 @@
  * Invariant: until commit succeeds the path holds what it held before; after an abort or a failure no temporary is left.
  */
 #include "io/io.h"
+#include "io/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+enum { BUFFER_BYTES = 1 << 16 };
 
 static sae_status exists_fail(const char *path, sae_error *err)
 {
     return SAE_FAIL(err, SAE_EXISTS, "%s: exists already; choose another name, or use --force to replace it", path);
+}
+
+static sae_status write_fail(const file_writer *w, sae_error *err)
+{
+    return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
 }
 
 /* A rename would replace a device such as /dev/null by a file: refused even with force. */
@@ -33,9 +41,10 @@ static sae_status check_place(const char *path, bool force, sae_error *err)
 
 static void release(file_writer *w)
 {
-    if (w->file) fclose(w->file);
-    if (w->temporary) unlink(w->temporary);
+    if (w->is_open) sys_close(w->fd);
+    if (w->temporary) sys_remove(w->temporary);
     XXH3_freeState(w->hash);
+    mem_free(w->buffer);
     mem_free(w->temporary);
     mem_free(w->path);
     *w = (file_writer){0};
@@ -50,21 +59,18 @@ sae_status file_writer_open(file_writer *out, const char *path, bool force, sae_
 
     SAE_TRY(check_place(path, force, err));
     w.path = mem_strdup(path, err);
+    w.buffer = mem_alloc(BUFFER_BYTES, "a file's buffer", err);
     temporary = mem_alloc(room, "a path", err);
     w.hash = XXH3_createState();
-    if (!w.path || !temporary || !w.hash) SAE_RAISE(err, SAE_NOMEM, "no memory");
+    if (!w.path || !w.buffer || !temporary || !w.hash) SAE_RAISE(err, SAE_NOMEM, "no memory");
     XXH3_64bits_reset(w.hash);
     snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
-    unlink(temporary); /* of a process long gone that had our number */
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", path, strerror(errno));
+    SAE_TRY(leftovers_remove(path, err));
+    w.fd = sys_open(temporary, O_WRONLY | O_CREAT | O_EXCL);
+    if (w.fd < 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", path, strerror(errno));
+    w.is_open = true;
     w.temporary = temporary;
     temporary = NULL;
-    w.file = fdopen(fd, "wb");
-    if (!w.file) {
-        close(fd);
-        SAE_RAISE(err, SAE_NOMEM, "%s: no memory to write it", path);
-    }
     *out = w;
     w = (file_writer){0};
 done:
@@ -73,12 +79,28 @@ done:
     return status;
 }
 
+static sae_status flush(file_writer *w, sae_error *err)
+{
+    size_t bytes = w->used;
+
+    w->used = 0;
+    return sys_write_all(w->fd, w->buffer, bytes) == 0 ? SAE_OK : write_fail(w, err);
+}
+
 sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_error *err)
 {
-    if (!w->file) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be written to");
+    if (!w->is_open) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be written to");
     if (bytes == 0) return SAE_OK;
-    if (fwrite(data, 1, bytes, w->file) != bytes)
-        return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+    if (bytes > BUFFER_BYTES - w->used) {
+        sae_status status = flush(w, err);
+        if (status != SAE_OK) return status;
+    }
+    if (bytes > BUFFER_BYTES) {
+        if (sys_write_all(w->fd, data, bytes) != 0) return write_fail(w, err);
+    } else {
+        memcpy(w->buffer + w->used, data, bytes);
+        w->used += bytes;
+    }
     XXH3_64bits_update(w->hash, data, bytes);
     w->bytes += bytes;
     return SAE_OK;
@@ -88,43 +110,40 @@ sae_status file_writer_put(file_writer *w, const void *data, size_t bytes, sae_e
 static sae_status rename_into_place(const file_writer *w, sae_error *err)
 {
     if (!w->force) {
-        if (renameat2(AT_FDCWD, w->temporary, AT_FDCWD, w->path, RENAME_NOREPLACE) == 0) return SAE_OK;
+        if (sys_rename_flags(w->temporary, w->path, RENAME_NOREPLACE) == 0) return SAE_OK;
         if (errno == EEXIST) return exists_fail(w->path, err);
         if (errno != EINVAL && errno != ENOSYS) /* these: the file system does not know the flag */
             return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(errno));
     }
-    if (rename(w->temporary, w->path) != 0)
+    if (sys_rename(w->temporary, w->path) != 0)
         return SAE_FAIL(err, SAE_IO, "%s: cannot be put in place: %s", w->path, strerror(errno));
     return SAE_OK;
 }
 
-static sae_status sync_parent(char *path, sae_error *err)
+/* Fills the disk, syncs, closes: after this only the name is missing. */
+static sae_status finish(file_writer *w, sae_error *err)
 {
-    char *slash = strrchr(path, '/');
+    sae_status status = flush(w, err);
 
-    if (!slash) return folder_sync(".", err);
-    if (slash == path) return folder_sync("/", err);
-    *slash = '\0';
-    sae_status status = folder_sync(path, err);
-    *slash = '/';
-    return status;
+    if (status != SAE_OK) return status;
+    if (sys_sync(w->fd) != 0) return write_fail(w, err);
+    w->is_open = false;
+    return sys_close(w->fd) == 0 ? SAE_OK : write_fail(w, err);
 }
 
 sae_status file_writer_commit(file_writer *w, uint64_t *hash, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (!w->file) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be committed");
-    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
-        SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
-    int closed = fclose(w->file);
-    w->file = NULL;
-    if (closed != 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+    if (!w->is_open) return SAE_FAIL(err, SAE_STATE, "a file that is closed already cannot be committed");
+    SAE_TRY(finish(w, err));
+    bool replaces = file_exists(w->path);
     SAE_TRY(rename_into_place(w, err));
     mem_free(w->temporary); /* it bears its own name now */
     w->temporary = NULL;
     if (hash) *hash = XXH3_64bits_digest(w->hash);
-    SAE_TRY(sync_parent(w->path, err));
+    status = folder_sync_parent(w->path, err);
+    if (status != SAE_OK && !replaces) sys_remove(w->path); /* as before, so that it can be tried again */
 done:
     release(w);
     return status;

@@ -63,13 +63,13 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 {
     int64_t B = t->options.batch, limit = t->options.dead_tokens;
 
-    sums->dead = sums->dense = 0;
+    sums->dead = sums->dense = sums->died = sums->revived = 0;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         int64_t n = fired[j + 1] - fired[j], before = l->since_fired[j];
         l->since_fired[j] = n > 0 ? 0 : before + B;
         sums->dead += l->since_fired[j] >= limit;
-        l->died += before < limit && l->since_fired[j] >= limit;
-        l->revived += before >= limit && n > 0;
+        sums->died += before < limit && l->since_fired[j] >= limit;
+        sums->revived += before >= limit && n > 0;
         sums->dense += 10 * n > B;
     }
 }
@@ -112,8 +112,8 @@ static sae_status step_one(sae_trainer *t, int i, const float *rows, const float
                                   .min_active = sums.smallest,
                                   .dead = sums.dead,
                                   .dense = sums.dense,
-                                  .died = l->died,
-                                  .revived = l->revived};
+                                  .died = sums.died,
+                                  .revived = sums.revived};
 done:
     return status;
 }

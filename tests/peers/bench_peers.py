@@ -230,5 +230,4 @@ def main():
         print_table(result)
 
 
-if __name__ == "__main__":
-    main()
+main()
