@@ -1,0 +1,343 @@
+/*
+ * test_parity.c - loss curves of dictionary_learning's and SAELens's own trainers, step by step, by the library and by `sae train`.
+ *
+ * The runs are those of tests/peers/make_goldens.py; their meta files say what was set, so that $SAE_GOLDENS may name a folder
+ * with runs of other seeds and sizes. A run that is not there is skipped.
+ */
+#include "io/io.h"
+#include "sae/recipe_fields.h"
+#include "sae/train.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What is asked of every loss, relative; a run that float32 itself moves little is held to less (bound_of). */
+#define BOUND 1e-4
+
+/* ---- A run and how it was set up --------------------------------------------------------------------------------------- */
+
+typedef struct peer peer;
+
+typedef struct golden {
+    const peer *peer;
+    char path[600];
+    safetensors *file, *batches;
+    json_t *meta, *hyper;
+    sae_dict_config config;
+    sae_train_options options;
+    const float *pool, *loss;
+    const int32_t *index;
+} golden;
+
+struct peer {
+    const char *name;
+    sae_arch arch;
+    void (*set)(golden *g);
+};
+
+static const char *folder(void)
+{
+    const char *given = getenv("SAE_GOLDENS");
+
+    return given && *given ? given : "data/golden/sae";
+}
+
+static double number(const golden *g, const char *key, double otherwise)
+{
+    const json_t *value = json_object_get(g->hyper, key);
+
+    return json_is_number(value) ? json_number_value(value) : otherwise;
+}
+
+static int64_t count(const golden *g, const char *key, int64_t otherwise)
+{
+    return (int64_t)llround(number(g, key, (double)otherwise));
+}
+
+static const void *values(const safetensors *st, const char *name, dtype type)
+{
+    const tensor *t = safetensors_find(st, name);
+
+    ck_assert_msg(t && t->type == type, "golden tensor %s", name);
+    return t->data;
+}
+
+/* NULL when the run does not record it. */
+static const float *series(const golden *g, const char *name)
+{
+    const tensor *t = safetensors_find(g->file, name);
+
+    return t && t->type == DTYPE_F32 ? t->data : NULL;
+}
+
+static void set_common(golden *g)
+{
+    sae_train_options *o = &g->options;
+    const json_t *betas = json_object_get(g->hyper, "adam_betas");
+
+    o->lr = number(g, "lr", 0);
+    o->warmup_steps = count(g, "warmup_steps", 0);
+    o->adam_beta1 = json_number_value(json_array_get(betas, 0));
+    o->adam_beta2 = json_number_value(json_array_get(betas, 1));
+    o->adam_eps = number(g, "adam_eps", 1e-8);
+    o->grad_clip = number(g, "grad_clip", 0);
+    g->config.k = count(g, "k", 0);
+}
+
+static void set_groups(golden *g, const char *key, bool prefixes)
+{
+    const json_t *sizes = json_object_get(g->hyper, key);
+    int64_t before = 0;
+
+    g->config.n_groups = (int)json_array_size(sizes);
+    ck_assert_int_le(g->config.n_groups, SAE_MAX_GROUPS);
+    for (int i = 0; i < g->config.n_groups; i++) {
+        int64_t size = json_integer_value(json_array_get(sizes, (size_t)i));
+        g->config.groups[i] = prefixes ? size - before : size;
+        before = size;
+    }
+}
+
+static void set_topk(golden *g)
+{
+    sae_train_options *o = &g->options;
+
+    set_common(g);
+    o->decay_start = count(g, "decay_start", o->steps);
+    o->threshold_beta = number(g, "threshold_beta", 0);
+    o->threshold_start_step = count(g, "threshold_start_step", 0);
+    o->dead_tokens = count(g, "dead_feature_threshold", 0);
+    o->auxk_alpha = number(g, "auxk_alpha", 0);
+    if (g->config.arch == SAE_MATRYOSHKA) set_groups(g, "group_sizes", false);
+}
+
+/* In brackets, the largest difference of a loss from the library's that was observed. */
+static const peer peers[] = {
+    {"batchtopk", SAE_BATCHTOPK, set_topk},   /* [1.6e-7] */
+    {"matryoshka", SAE_MATRYOSHKA, set_topk}, /* [2.2e-7] */
+};
+enum { N_PEERS = sizeof peers / sizeof *peers };
+
+/* False when the run is not in the folder. */
+static bool golden_open(golden *g, const peer *p)
+{
+    sae_error err = {0};
+    json_error_t where;
+    char path[600];
+
+    *g = (golden){.peer = p};
+    snprintf(path, sizeof path, "%s/train_%s.meta.json", folder(), p->name);
+    snprintf(g->path, sizeof g->path, "%s/train_%s.safetensors", folder(), p->name);
+    if (access(path, R_OK) != 0) {
+        printf("SKIP: %s is not there\n", path);
+        return false;
+    }
+    g->meta = json_load_file(path, 0, &where);
+    ck_assert_msg(g->meta != NULL, "%s: %s", path, where.text);
+    g->hyper = json_object_get(g->meta, "hyper");
+    ck_assert_int_eq(safetensors_open(&g->file, g->path, &err), SAE_OK);
+    snprintf(path, sizeof path, "%s/train_batches.safetensors", folder());
+    ck_assert_int_eq(safetensors_open(&g->batches, path, &err), SAE_OK);
+    g->pool = values(g->batches, "pool", DTYPE_F32);
+    g->index = values(g->batches, "index", DTYPE_I32);
+    g->loss = values(g->file, "steps.loss", DTYPE_F32);
+    int64_t batch = count(g, "batch_size", 0), steps = count(g, "steps", 0);
+    g->config =
+        (sae_dict_config){.arch = p->arch, .d_in = count(g, "activation_dim", 0), .d_sae = count(g, "dict_size", 0)};
+    g->options = sae_recipe_dictionary_learning(batch, steps, g->config.d_sae);
+    p->set(g);
+    return true;
+}
+
+static void golden_close(golden *g)
+{
+    json_decref(g->meta);
+    safetensors_close(g->file);
+    safetensors_close(g->batches);
+}
+
+/* Ten times what float32 against float64 moves the library itself, but no less than 4e-6 and no more than asked. */
+static double bound_of(const golden *g)
+{
+    double moved = json_number_value(json_object_get(json_object_get(g->meta, "f32_vs_f64"), "max_rel_loss"));
+
+    return fmin(BOUND, fmax(4e-6, 10 * moved));
+}
+
+/* ---- Comparing --------------------------------------------------------------------------------------------------------- */
+
+static double relative(double got, double expected) { return fabs(got - expected) / fmax(fabs(expected), 1e-9); }
+
+static void expect_close(const char *what, int64_t step, double got, const float *expected, double bound)
+{
+    if (!expected) return;
+    ck_assert_msg(relative(got, expected[step]) <= bound,
+                  "step %lld: %s is %.9g, expected %.9g (off by %.2g, bound %.2g)", (long long)step, what, got,
+                  (double)expected[step], relative(got, expected[step]), bound);
+}
+
+/* A parameter's name in either library, and whether it is stored transposed to ours. */
+static const struct {
+    int param;
+    const char *name;
+    bool transposed;
+} stored[] = {
+    {P_W_ENC, "encoder.weight", false}, {P_W_ENC, "W_enc", true},         {P_W_DEC, "decoder.weight", true},
+    {P_W_DEC, "W_dec", false},          {P_B_ENC, "encoder.bias", false}, {P_B_ENC, "b_enc", false},
+    {P_B_ENC, "gate_bias", false},      {P_B_ENC, "b_gate", false},       {P_B_DEC, "b_dec", false},
+    {P_B_DEC, "bias", false},           {P_B_DEC, "decoder_bias", false}, {P_THRESHOLD, "threshold", false},
+    {P_B_MAG, "mag_bias", false},       {P_B_MAG, "b_mag", false},        {P_R_MAG, "r_mag", false},
+};
+
+/* Weights at the end: within ten times what float32 moves them, but no less than 2e-5 (weights are of order 1). */
+static void expect_weights(const golden *g, const sae_trainer *t)
+{
+    const json_t *moved = json_object_get(json_object_get(g->meta, "f32_vs_f64"), "final_max_abs");
+    bool seen[N_PARAMS] = {false};
+    char name[64];
+
+    for (size_t i = 0; i < sizeof stored / sizeof *stored; i++) {
+        const param *p = &t->learners[0].p[stored[i].param];
+        snprintf(name, sizeof name, "final.%s", stored[i].name);
+        const float *expected = series(g, name);
+        if (!expected || p->rows == 0) continue;
+        double bound = fmax(2e-5, 10 * json_number_value(json_object_get(moved, stored[i].name)));
+        for (int64_t r = 0; r < p->rows; r++)
+            for (int64_t c = 0; c < p->columns; c++) {
+                double want = expected[stored[i].transposed ? c * p->rows + r : r * p->columns + c],
+                       got = p->w[r * p->columns + c];
+                ck_assert_msg(fabs(got - want) <= bound, "%s[%lld, %lld] is %.9g, expected %.9g (bound %.2g)", name,
+                              (long long)r, (long long)c, got, want, bound);
+            }
+        seen[stored[i].param] = true;
+    }
+    for (int p = 0; p < N_PARAMS; p++)
+        ck_assert_msg(seen[p] || t->learners[0].p[p].rows == 0, "%s has no golden %s", g->path,
+                      t->learners[0].p[p].name);
+}
+
+static void expect_step(const golden *g, const sae_step_stats *s, double *worst)
+{
+    const tensor *dead = safetensors_find(g->file, "steps.dead");
+    double bound = bound_of(g);
+
+    *worst = fmax(*worst, relative(s->loss, g->loss[s->step]));
+    expect_close("loss", s->step, s->loss, g->loss, bound);
+    expect_close("l2 loss", s->step, s->l2_loss, series(g, "steps.l2_loss"), bound);
+    expect_close("l0", s->step, s->l0, series(g, "steps.l0"), 1e-6);
+    expect_close("lr", s->step, s->lr, series(g, "steps.lr"), 1e-6);
+    expect_close("gradient norm", s->step, s->grad_norm, series(g, "steps.grad_norm"), 1e-4);
+    expect_close("threshold", s->step, s->threshold, series(g, "steps.threshold"), 1e-5);
+    if (dead) ck_assert_int_eq(s->dead, ((const int32_t *)dead->data)[s->step]);
+}
+
+START_TEST(test_library)
+{
+    golden g;
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+    double worst = 0;
+
+    if (!golden_open(&g, &peers[_i])) return;
+    int64_t B = g.options.batch, d = g.config.d_in;
+    float *rows = malloc((size_t)(B * d) * sizeof *rows);
+    ck_assert_msg(sae_trainer_create(&t, &g.config, 1, &g.options, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_read_weights(t, 0, g.path, "init.", &err) == SAE_OK, "%s", err.message);
+    for (int64_t step = 0; step < g.options.steps; step++) {
+        sae_step_stats s;
+        for (int64_t b = 0; b < B; b++)
+            memcpy(rows + b * d, g.pool + g.index[step * B + b] * d, (size_t)d * sizeof *rows);
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
+        expect_step(&g, &s, &worst);
+    }
+    expect_weights(&g, t);
+    if (getenv("SAE_GOLDENS")) printf("%s: losses within %.1e\n", g.peer->name, worst);
+    sae_trainer_free(t);
+    free(rows);
+    golden_close(&g);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
+/* ---- The same by `sae train` -------------------------------------------------------------------------------------------- */
+
+/* The command line of a run: every constant is given, whatever the recipe would set. */
+static void write_command(const golden *g, const char *out, FILE *f)
+{
+    const sae_train_options *o = &g->options;
+    const sae_dict_config *c = &g->config;
+    const char *build = getenv("BUILD"), *dir = folder();
+
+    fprintf(f, "%s/sae train --quiet --force --log-every 1 --out %s --array %s/train_batches.safetensors:pool",
+            build ? build : "build", out, dir);
+    fprintf(f, " --order %s/train_batches.safetensors:index --init %s:init. --recipe dictionary_learning", dir,
+            g->path);
+    fprintf(f, " --arch %s --width %lld --k %lld --steps %lld", family_of(c->arch)->name, (long long)c->d_sae,
+            (long long)c->k, (long long)o->steps);
+    for (int i = 0; i < c->n_groups; i++)
+        fprintf(f, "%s%.17g", i ? "," : " --groups ", (double)c->groups[i] / (double)c->d_sae);
+#define WRITE_COUNT(option, x)                     fprintf(f, " --" option " %lld", (long long)(x))
+#define WRITE_REAL(option, x)                      fprintf(f, " --" option " %.17g", x)
+#define WRITE(field, type, option, argument, help) WRITE_##type(option, o->field);
+    RECIPE_FIELDS(WRITE)
+    fprintf(f, " > /dev/null");
+}
+
+START_TEST(test_command)
+{
+    golden g;
+    const char *build = getenv("BUILD");
+    char out[200], path[240], line[4096], *command = NULL;
+    size_t size = 0;
+    int64_t n = 0;
+
+    if (!golden_open(&g, &peers[_i])) return;
+    snprintf(out, sizeof out, "%s/tests/parity_%s", build ? build : "build", g.peer->name);
+    FILE *text = open_memstream(&command, &size);
+    write_command(&g, out, text);
+    fclose(text);
+    ck_assert_msg(system(command) == 0, "%s", command);
+    snprintf(path, sizeof path, "%s/log.jsonl", out);
+    FILE *log = fopen(path, "r");
+    ck_assert_msg(log != NULL, "%s", path);
+    for (; fgets(line, sizeof line, log); n++) {
+        json_t *logged = json_loads(line, 0, NULL);
+        ck_assert_int_eq(json_integer_value(json_object_get(logged, "step")), n);
+        expect_close("loss", n, json_number_value(json_object_get(logged, "loss")), g.loss, bound_of(&g));
+        json_decref(logged);
+    }
+    fclose(log);
+    ck_assert_int_eq(n, g.options.steps);
+    free(command);
+    golden_close(&g);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("parity");
+    TCase *library = tcase_create("library"), *command = tcase_create("command");
+
+    tcase_set_timeout(library, 120);
+    tcase_add_loop_test(library, test_library, 0, N_PEERS);
+    suite_add_tcase(s, library);
+    tcase_set_timeout(command, 120);
+    tcase_add_loop_test(command, test_command, 0, N_PEERS);
+    suite_add_tcase(s, command);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
