@@ -374,17 +374,65 @@ typedef struct sae_trainer sae_trainer;
 
 typedef enum sae_encoder_dtype { SAE_ENCODER_F32, SAE_ENCODER_BF16 } sae_encoder_dtype;
 
+/* Rules in which trainers differ (docs/method.md, section 8). The first of each is dictionary_learning's. */
+typedef enum sae_b_dec_start {
+    SAE_B_DEC_MEDIAN,
+    SAE_B_DEC_MEAN,
+    SAE_B_DEC_ZERO
+} sae_b_dec_start; /* of the first batch */
+
+typedef enum sae_decoder_rule {
+    SAE_DECODER_UNIT, /* gradient along a row taken out (along w / (|w| + 1e-6)), rows back to norm 1 after the update */
+    SAE_DECODER_CONSTRAINED, /* the same without the 1e-6 */
+    SAE_DECODER_FREE,        /* rows are left as the update makes them (SAELens) */
+} sae_decoder_rule;
+
+typedef enum sae_warmup_rule {
+    SAE_WARMUP_FROM_ZERO, /* lr t / warmup_steps in step t: the first has none */
+    SAE_WARMUP_FROM_ONE,  /* lr (t + 1) / warmup_steps (SAELens) */
+} sae_warmup_rule;
+
+typedef enum sae_threshold_rule {
+    SAE_THRESHOLD_FROM_FIRST, /* the first value after threshold_start_step, then averaged */
+    SAE_THRESHOLD_FROM_ZERO,  /* averaged from 0 in every step (SAELens) */
+} sae_threshold_rule;
+
+typedef enum sae_dead_rule {
+    SAE_DEAD_AFTER_BATCH,  /* dead: at least dead_tokens rows without firing, this batch's counted */
+    SAE_DEAD_BEFORE_BATCH, /* more than dead_tokens rows, this batch's not counted (SAELens, sparsify) */
+} sae_dead_rule;
+
+typedef enum sae_auxk_rule {
+    SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual (OpenAI's as well) */
+    SAE_AUXK_PLAIN,    /* not relu'd; not normalised; times min(dead / auxk_k, 1) (SAELens) */
+    SAE_AUXK_VARIANCE, /* relu'd; over the variance of the rows; times min(dead / auxk_k, 1) (sparsify) */
+} sae_auxk_rule;
+
+typedef enum sae_level_rule {
+    SAE_LEVELS_MEAN, /* Matryoshka: each prefix weighs 1 / G^2 */
+    SAE_LEVELS_SUM,  /* 1 (SAELens) */
+} sae_level_rule;
+
 typedef struct sae_train_options {
     int64_t batch; /* B, rows per step */
     int64_t steps; /* T */
     double lr;
-    int64_t warmup_steps;         /* lr is t / warmup_steps of its value before */
-    int64_t decay_start;          /* linear decay to 0 from here to T */
-    double threshold_beta;        /* EMA of the smallest kept activation */
-    int64_t threshold_start_step; /* updated in steps > this */
-    int64_t dead_tokens;          /* a latent is dead after so many rows without firing */
-    double auxk_alpha;            /* weight of AuxK */
-    int64_t auxk_k;               /* latents that AuxK uses per row; 0: d_in / 2 */
+    int64_t warmup_steps; /* lr grows linearly before */
+    sae_warmup_rule warmup_rule;
+    int64_t sparsity_warmup_steps; /* a sparsity penalty weighs t / sparsity_warmup_steps of its value before */
+    int64_t decay_start;           /* linear decay to 0 from here to T */
+    double threshold_beta;         /* EMA of the smallest kept activation */
+    int64_t threshold_start_step;  /* updated in steps > this */
+    sae_threshold_rule threshold_rule;
+    int64_t dead_tokens; /* a latent is dead after so many rows without firing */
+    sae_dead_rule dead_rule;
+    double auxk_alpha; /* weight of AuxK */
+    int64_t auxk_k;    /* latents that AuxK uses per row; 0: d_in / 2 */
+    sae_auxk_rule auxk_rule;
+    sae_b_dec_start b_dec_start;
+    double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
+    sae_decoder_rule decoder_rule;
+    sae_level_rule level_rule;
     double adam_beta1, adam_beta2, adam_eps;
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */

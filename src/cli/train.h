@@ -72,6 +72,7 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
 
 #define OPTION_OF_FIELD_COUNT                                 OPTION_COUNT
 #define OPTION_OF_FIELD_REAL                                  OPTION_REAL
+#define OPTION_OF_FIELD_CHOICE                                OPTION_TEXT
 #define OPTION_FIELD_ROW(field, type, option, argument, help) {option, OPTION_OF_FIELD_##type, argument, help, NULL},
 /* clang-format off */
 #define OPTION_RECIPE_ROWS                                                                                                                \

@@ -18,13 +18,24 @@ static sae_status scale_option(sae_train_options *r, args *a, sae_error *err)
     return SAE_OK;
 }
 
+/* The value of an option whose names stand in "first|second"; `otherwise` when it is not given. */
+static sae_status choice_option(args *a, const char *option, const char *names, int otherwise, int *value,
+                                sae_error *err)
+{
+    const char *name = args_text(a, option);
+
+    *value = name ? recipe_choice_find(names, name) : otherwise;
+    if (*value < 0) return args_fail(a, err, "--%s %s: expected one of %s", option, name, names);
+    return SAE_OK;
+}
+
 sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err)
 {
     static const char *const recipes[] = {"saebench", "dictionary_learning", NULL}, *const dtypes[] = {"f32", "bf16",
                                                                                                        NULL};
     sae_status status = SAE_OK;
-    int which = 0, type = 0;
+    int which = 0, type = 0, choice = 0;
     int64_t batch = args_int(a, "batch", 2048), steps = args_int(a, "steps", 0);
     const row_order *order = in->order.pool ? &in->order : NULL;
 
@@ -45,9 +56,12 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
                               "dictionary_learning's learning rate depends on the width: give --lr, or one --width"));
     *r = which ? sae_recipe_dictionary_learning(batch, steps, dicts->configs[0].d_sae)
                : sae_recipe_saebench(batch, steps);
-#define TAKE_COUNT                                args_int
-#define TAKE_REAL                                 args_real
-#define TAKE(field, type, option, argument, help) r->field = TAKE_##type(a, option, r->field);
+#define TAKE_COUNT(field, option, names) r->field = args_int(a, option, r->field);
+#define TAKE_REAL(field, option, names)  r->field = args_real(a, option, r->field);
+#define TAKE_CHOICE(field, option, names)                                                                              \
+    SAE_TRY(choice_option(a, option, names, (int)r->field, &choice, err));                                             \
+    r->field = choice;
+#define TAKE(field, type, option, argument, help) TAKE_##type(field, option, argument)
     RECIPE_FIELDS(TAKE)
     r->encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
     SAE_TRY(scale_option(r, a, err));

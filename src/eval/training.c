@@ -27,10 +27,7 @@ json_t *recipe_json(const sae_train_options *r)
     json_t *json = json_pack("{sI sI}", "batch", (json_int_t)r->batch, "steps", (json_int_t)r->steps);
 
     if (!json) return NULL;
-#define NUMBER_OF_COUNT(x)                       json_integer((json_int_t)(x))
-#define NUMBER_OF_REAL(x)                        json_real(x)
-#define PUT(field, type, option, argument, help) json_object_set_new(json, #field, NUMBER_OF_##type(r->field));
-    RECIPE_FIELDS(PUT)
+    recipe_fields_put(json, r);
     json_object_set_new(json, "input_scale", json_real(r->input_scale));
     json_object_set_new(json, "unit_scale", json_boolean(r->unit_scale));
     json_object_set_new(json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));

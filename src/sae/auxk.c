@@ -3,6 +3,7 @@
  *
  * r = x - x^ (detached). Each row uses the aux_k largest positive pre-activations z of dead latents, e^ = z W_dec without bias;
  * L_aux = sum |e^ - r|^2 / sum |r - mean r|^2, added to the loss with weight alpha. Its gradient reaches W_dec, W_enc and b_enc.
+ * sae_auxk_rule has what others do: the largest of all activations, negative ones too, and other divisors.
  *
  * Which latents are dead is known only after this batch's selection, their activations are collected before it. So all
  * that might be dead are collected, with a margin for those that turn out to fire; if the margin was too small, again.
@@ -10,18 +11,19 @@
 #include "sae/train.h"
 
 #include <math.h>
-#include <string.h>
 
 int64_t auxk_mark(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
     int64_t n = 0, wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
+    bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
     if (t->options.auxk_alpha <= 0.0 || wanted < 1) return 0;
     s->aux_k = wanted < l->config.d_sae ? wanted : l->config.d_sae;
     s->aux_keep = s->aux_k + s->aux_k / 4;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
-        bool perhaps_dead = l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
+        bool perhaps_dead = before_batch ? l->since_fired[j] > t->options.dead_tokens
+                                         : l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
         s->aux_bias[j] = perhaps_dead ? l->p[P_B_ENC].w[j] : -INFINITY;
         n += perhaps_dead;
     }
@@ -35,7 +37,7 @@ static bool finish_rows(sae_trainer *t, int64_t n_dead)
     pair_lists *a = &s->aux;
     const int64_t *fired = s->kept.latent_start;
     int64_t B = t->options.batch, k = n_dead < s->aux_k ? n_dead : s->aux_k;
-    bool enough = true;
+    bool enough = true, fired_are_out = t->options.dead_rule == SAE_DEAD_AFTER_BATCH;
 
     a->row_start[0] = 0;
 #pragma omp parallel for schedule(dynamic, 32) reduction(&& : enough)
@@ -44,7 +46,7 @@ static bool finish_rows(sae_trainer *t, int64_t n_dead)
         int64_t n = 0;
         for (int64_t i = 0; i < s->aux_rows[b].n; i++) {
             uint32_t latent = ~(uint32_t)keys[i];
-            if (fired[latent + 1] == fired[latent]) keys[n++] = keys[i];
+            if (!fired_are_out || fired[latent + 1] == fired[latent]) keys[n++] = keys[i];
         }
         if (n < k && s->aux_rows[b].dropped) enough = false;
         if (n > k) {
@@ -68,33 +70,44 @@ static void list_rows(sae_trainer *t)
     for (int64_t b = 0; b < B; b++) {
         const uint64_t *keys = s->aux_keys + b * s->aux_room;
         for (int64_t i = a->row_start[b]; i < a->row_start[b + 1]; i++) {
-            uint32_t bits = (uint32_t)(keys[i - a->row_start[b]] >> 32);
             a->latent[i] = (int32_t) ~(uint32_t)keys[i - a->row_start[b]];
-            memcpy(&a->value[i], &bits, sizeof bits);
+            a->value[i] = value_of_key(keys[i - a->row_start[b]]);
         }
     }
 }
 
-/* aux_grad = dL/de^ = alpha 2 (e^ - r) / V, and the loss. The last group's gradient row holds the error:
- * r = -grad B G^2 / 2. */
+/* What the squared error of e^ is multiplied by in the loss, before its coefficient; 0: nothing to rebuild. */
+static double aux_weight(sae_trainer *t, const learner *l, const step_sums *sums)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in;
+    double share = fmin((double)sums->dead / (double)s->aux_k, 1.0), mean_square = 0, V = sums->variance;
+
+    if (t->options.auxk_rule == SAE_AUXK_PLAIN) return share / (double)B;
+    if (t->options.auxk_rule == SAE_AUXK_RESIDUAL) {
+        share = 1.0;
+        column_sums(s->grad + (int64_t)(l->n_groups - 1) * B * d, B, d, -1.0 / (s->grad_per_error * (double)B),
+                    s->partial, s->column);
+        for (int64_t i = 0; i < d; i++) mean_square += s->column[i] * s->column[i];
+        V = sums->residual - (double)B * mean_square;
+    }
+    return V > 0.0 && isfinite(V) ? share / V : 0.0; /* a perfect reconstruction leaves nothing to rebuild */
+}
+
+/* aux_grad = dL/de^ = alpha 2 weight (e^ - r), and the loss. The last group's gradient row holds the error: r = -grad /
+ * grad_per_error. */
 static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
     const pair_lists *a = &s->aux;
     int64_t B = t->options.batch, d = l->config.d_in;
-    int G = l->n_groups;
-    const float *last = s->grad + (int64_t)(G - 1) * B * d;
-    double to_residual = -0.5 * (double)B * G * G, mean_square = 0, sum = 0;
-
-    column_sums(last, B, d, to_residual / (double)B, s->partial, s->column);
-    for (int64_t i = 0; i < d; i++) mean_square += s->column[i] * s->column[i];
-    double V = sums->residual - (double)B * mean_square;
-    bool usable = V > 0.0 && isfinite(V); /* a perfect reconstruction leaves nothing to rebuild */
-    float factor = usable ? (float)(2.0 * t->options.auxk_alpha / V) : 0.0f;
+    const float *last = s->grad + (int64_t)(l->n_groups - 1) * B * d;
+    double weight = aux_weight(t, l, sums), sum = 0;
+    float factor = (float)(2.0 * t->options.auxk_alpha * weight), to_error = (float)(1.0 / s->grad_per_error);
 
     sparse_rows by_row = {B, l->config.d_sae, a->row_start, a->latent_start, a->latent, a->value};
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = (float)-to_residual * last[i];
+    for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = to_error * last[i];
     sparse_times_dense(t, &by_row, l->p[P_W_DEC].w, d, true, s->aux_grad);
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < B; b++) {
@@ -103,7 +116,7 @@ static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
         for (int64_t i = 0; i < d; i++) row[i] *= factor;
     }
     for (int64_t b = 0; b < B; b++) sum += s->row_loss[b];
-    sums->aux_loss = usable ? sum / V : 0.0;
+    sums->aux_loss = weight > 0.0 ? sum * weight : 0.0;
 }
 
 sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step_sums *sums, sae_error *err)

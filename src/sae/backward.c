@@ -80,7 +80,7 @@ static void aux_slopes(sae_trainer *t, const learner *l)
     }
 }
 
-/* AuxK's part of the gradients: the whole of it for dead latents, which have no kept pairs. */
+/* AuxK's part of the gradients. A dead latent has kept pairs too only where the batch at hand does not count. */
 static void aux_gradients(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
@@ -105,10 +105,13 @@ static double sum_slopes(const pair_lists *k, int64_t j)
 }
 
 /* Rows of W_dec are held at unit norm, so a gradient along the row would only be undone: it is taken out before clipping. */
-static void remove_parallel(const sae_ops *ops, float *g, const float *w, int64_t d)
+void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d)
 {
-    double scale = 1.0 / (sqrt(ops->sum_squares(w, d)) + 1e-6);
+    const sae_ops *ops = t->ops;
 
+    if (t->options.decoder_rule == SAE_DECODER_FREE) return;
+    double norm = sqrt(ops->sum_squares(w, d)) + (t->options.decoder_rule == SAE_DECODER_UNIT ? 1e-6 : 0.0);
+    double scale = norm > 0.0 ? 1.0 / norm : 0.0;
     ops->axpy(g, (float)(-(double)ops->dot(g, w, d) * scale * scale), w, d);
 }
 
@@ -127,12 +130,14 @@ static void latent_block(sae_trainer *t, learner *l, int block)
         if (!latent_is_active(s, j)) continue;
         float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
         if (s->kept.latent_start[j + 1] > s->kept.latent_start[j]) {
-            memset(g_enc, 0, (size_t)d * sizeof *g_enc);
-            memset(g_dec, 0, (size_t)d * sizeof *g_dec);
+            if (!s->aux_used || s->aux.latent_start[j + 1] == s->aux.latent_start[j]) {
+                memset(g_enc, 0, (size_t)d * sizeof *g_enc);
+                memset(g_dec, 0, (size_t)d * sizeof *g_dec);
+            }
             kept_pairs(t, l, s->grad + g * B * d, j, g_enc, g_dec);
         }
         double sum = sum_slopes(&s->kept, j) + (s->aux_used ? sum_slopes(&s->aux, j) : 0.0);
-        remove_parallel(t->ops, g_dec, l->p[P_W_DEC].w + j * d, d);
+        remove_parallel(t, g_dec, l->p[P_W_DEC].w + j * d, d);
         l->p[P_B_ENC].g[j] = (float)sum;
         t->ops->axpy(d_c, (float)sum, l->p[P_W_ENC].w + j * d, d);
         squares += t->ops->sum_squares(g_enc, d) + t->ops->sum_squares(g_dec, d) + sum * sum;

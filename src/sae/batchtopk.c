@@ -5,7 +5,10 @@ static void update_threshold(sae_trainer *t, learner *l, const step_sums *sums)
 {
     const sae_train_options *o = &t->options;
 
-    if (t->step <= o->threshold_start_step || sums->smallest <= 0.0) return;
+    bool from_zero = o->threshold_rule == SAE_THRESHOLD_FROM_ZERO;
+
+    if (sums->smallest <= 0.0 || (!from_zero && t->step <= o->threshold_start_step)) return;
+    if (from_zero && l->threshold < 0.0) l->threshold = 0.0;
     if (l->threshold < 0.0)
         l->threshold = sums->smallest;
     else

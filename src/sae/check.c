@@ -56,6 +56,9 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
         return SAE_FAIL(err, SAE_RANGE, "Adam's betas must lie in [0, 1), its eps above 0");
     if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->dead_tokens < 0 || o->auxk_k < 0)
         return SAE_FAIL(err, SAE_RANGE, "AuxK's weight, clipping, warm-up and dead tokens must not be negative");
+    if (!(o->decoder_norm > 0.0) || !isfinite(o->decoder_norm) || o->sparsity_warmup_steps < 0)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "the decoder's norm at the start must be positive, the penalty's warm-up not negative");
     if (!o->unit_scale && (!(o->input_scale > 0.0) || !isfinite(o->input_scale)))
         return SAE_FAIL(err, SAE_RANGE, "input scale %g must be positive", o->input_scale);
     return SAE_OK;

@@ -67,11 +67,7 @@ static json_t *describe_options(const sae_train_options *o)
     json_t *json =
         json_pack("{sI sI sf sb si}", "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "input_scale",
                   o->input_scale, "unit_scale", (int)o->unit_scale, "encoder_dtype", (int)o->encoder_dtype);
-
-#define NUMBER_OF_COUNT(x)                       json_integer((json_int_t)(x))
-#define NUMBER_OF_REAL(x)                        json_real(x)
-#define PUT(field, type, option, argument, help) json_object_set_new(json, #field, NUMBER_OF_##type(o->field));
-    RECIPE_FIELDS(PUT)
+    if (json) recipe_fields_put(json, o);
     return json;
 }
 

@@ -104,6 +104,21 @@ void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep)
     }
 }
 
+/* Bits that order as the floats do, negative ones too. */
+static uint32_t ordered_bits(float value)
+{
+    uint32_t bits = bits_of(value);
+
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+float value_of_key(uint64_t key)
+{
+    uint32_t bits = (uint32_t)(key >> 32);
+
+    return float_of(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+}
+
 static void put_aux(scratch *s, int64_t row, const int32_t *latent, const float *value, int64_t n)
 {
     aux_row *a = &s->aux_rows[row];
@@ -117,10 +132,10 @@ static void put_aux(scratch *s, int64_t row, const int32_t *latent, const float 
             a->dropped = true;
             uint64_t least = keys[0];
             for (int64_t j = 1; j < s->aux_keep; j++) least = keys[j] < least ? keys[j] : least;
-            a->cutoff = float_of((uint32_t)(least >> 32));
+            a->cutoff = value_of_key(least);
             if (!(value[i] > a->cutoff)) continue;
         }
-        keys[a->n++] = (uint64_t)bits_of(value[i]) << 32 | (uint32_t)~latent[i];
+        keys[a->n++] = (uint64_t)ordered_bits(value[i]) << 32 | (uint32_t)~latent[i];
     }
 }
 
@@ -222,9 +237,11 @@ static void pack_candidates(scratch *s)
     s->n_candidates = out;
 }
 
-static void empty_aux(scratch *s, int64_t n_rows)
+static void empty_aux(sae_trainer *t)
 {
-    for (int64_t b = 0; b < n_rows; b++) s->aux_rows[b] = (aux_row){0, false, 0.0f};
+    float cutoff = t->options.auxk_rule == SAE_AUXK_PLAIN ? -INFINITY : 0.0f; /* not relu'd, or relu'd */
+
+    for (int64_t b = 0; b < t->options.batch; b++) t->s.aux_rows[b] = (aux_row){0, false, cutoff};
 }
 
 /* Finds a cutoff that lets the K largest through and little more, then collects them. By the upper bits first: one in 128 of relative
@@ -267,7 +284,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
 
     centre_rows(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
-    if (with_aux) empty_aux(s, t->options.batch);
+    if (with_aux) empty_aux(t);
     if (l->cutoff >= 0.0f) {
         empty_candidates(s);
         SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
@@ -284,6 +301,6 @@ done:
 
 sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err)
 {
-    empty_aux(&t->s, t->options.batch);
+    empty_aux(t);
     return all_tiles(t, l, e, COLLECT_AUX, 0.0f, err);
 }

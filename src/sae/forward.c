@@ -2,8 +2,8 @@
  * forward.c - the reconstruction of kept pairs, row by row, its squared errors, and dL/dx^.
  *
  * e_g = s + f[:, :m_g] W_dec[:m_g] - c is the error after group g (its negative is the residual). The loss is
- * sum_g w_g mean_b |e_g|^2 with w_g = 1 / G^2 for Matryoshka (dictionary_learning's: weights 1 / G, then their mean) and 1 for
- * one group. Latents of group g reach every later prefix, so their gradient row is sum_{i >= g} 2 w_i / B e_i.
+ * sum_g w mean_b |e_g|^2 with w = 1 / G^2 (dictionary_learning's Matryoshka: weights 1 / G, then their mean) or 1 (SAELens's sum).
+ * Latents of group g reach every later prefix, so their gradient row is sum_{i >= g} 2 w / B e_i.
  */
 #include "sae/train.h"
 
@@ -38,7 +38,7 @@ static void forward_row(sae_trainer *t, const learner *l, int64_t b)
     const pair_lists *k = &s->kept;
     int64_t B = t->options.batch, d = l->config.d_in, i = k->row_start[b], end = k->row_start[b + 1];
     int G = l->n_groups;
-    float weight = (float)(2.0 / ((double)G * G * (double)B));
+    float weight = (float)s->grad_per_error;
     float *e = s->grad + b * d; /* of group 0; group g lies g B d further */
 
     for (int g = 0; g < G; g++, e += B * d) {
@@ -96,7 +96,9 @@ void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
     int G = l->n_groups;
+    double weight = t->options.level_rule == SAE_LEVELS_SUM ? 1.0 : 1.0 / ((double)G * G);
 
+    s->grad_per_error = 2.0 * weight / (double)B;
     /* e begins as s - c. */
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < B * d; i++) s->grad[i] = -s->c[i];
@@ -109,6 +111,6 @@ void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
         for (int g = 0; g < G; g++) sums->l2_loss += s->row_loss[b * G + g];
         sums->residual += s->row_loss[b * G + G - 1];
     }
-    sums->l2_loss /= (double)G * G * (double)B;
+    sums->l2_loss *= weight / (double)B;
     sums->variance = variance(t, d);
 }

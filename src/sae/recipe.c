@@ -1,7 +1,9 @@
 /* recipe.c - the constants of training, by the name of whose they are. */
+#include "sae/recipe_fields.h"
 #include "sae/train.h"
 
 #include <math.h>
+#include <string.h>
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -16,6 +18,7 @@ sae_train_options sae_recipe_dictionary_learning(int64_t batch, int64_t steps, i
                                .threshold_start_step = 1000,
                                .dead_tokens = 10000000,
                                .auxk_alpha = 1.0 / 32.0,
+                               .decoder_norm = 1.0,
                                .adam_beta1 = 0.9,
                                .adam_beta2 = 0.999,
                                .adam_eps = 1e-8,
@@ -38,11 +41,46 @@ sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps)
     return o;
 }
 
-/* Linear warm-up from 0 (the first step has lr 0: its moments still update), constant, linear decay to 0. */
+int recipe_choice_find(const char *names, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (int i = 0;; i++) {
+        const char *end = strchrnul(names, '|');
+        if ((size_t)(end - names) == length && memcmp(names, name, length) == 0) return i;
+        if (!*end) return -1;
+        names = end + 1;
+    }
+}
+
+static json_t *choice_json(const char *names, int value)
+{
+    for (; value > 0; value--) names = strchrnul(names, '|') + 1;
+    return json_stringn(names, (size_t)(strchrnul(names, '|') - names));
+}
+
+void recipe_fields_put(json_t *object, const sae_train_options *o)
+{
+#define JSON_OF_COUNT(names, x)  json_integer((json_int_t)(x))
+#define JSON_OF_REAL(names, x)   json_real(x)
+#define JSON_OF_CHOICE(names, x) choice_json(names, (int)(x))
+#define PUT(field, type, option, argument, help)                                                                       \
+    json_object_set_new(object, #field, JSON_OF_##type(argument, o->field));
+    RECIPE_FIELDS(PUT)
+}
+
+/* Linear warm-up, constant, linear decay to 0. Where the first step has lr 0, its moments still update. */
 double learning_rate(const sae_train_options *o, int64_t step)
 {
-    if (step < o->warmup_steps) return o->lr * (double)step / (double)o->warmup_steps;
+    int64_t done = step + (o->warmup_rule == SAE_WARMUP_FROM_ONE);
+
+    if (done < o->warmup_steps) return o->lr * (double)done / (double)o->warmup_steps;
     if (step >= o->decay_start && o->decay_start < o->steps)
         return o->lr * (double)(o->steps - step) / (double)(o->steps - o->decay_start);
     return o->lr;
+}
+
+double sparsity_factor(const sae_train_options *o, int64_t step)
+{
+    return step < o->sparsity_warmup_steps ? (double)step / (double)o->sparsity_warmup_steps : 1.0;
 }

@@ -42,6 +42,22 @@ static void geometric_median(const float *x, int64_t n, int64_t d, double *parti
     for (int64_t i = 0; i < d; i++) out[i] = (float)point[i];
 }
 
+static void start_b_dec(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in;
+    float *b_dec = l->p[P_B_DEC].w;
+
+    switch (t->options.b_dec_start) {
+    case SAE_B_DEC_MEDIAN: geometric_median(s->x, B, d, s->partial, s->column, b_dec); break;
+    case SAE_B_DEC_MEAN:
+        column_sums(s->x, B, d, 1.0 / (double)B, s->partial, s->column);
+        for (int64_t i = 0; i < d; i++) b_dec[i] = (float)s->column[i];
+        break;
+    case SAE_B_DEC_ZERO: break; /* it is, or was read from a file */
+    }
+}
+
 static void scale_rows(sae_trainer *t, learner *l, const float *rows)
 {
     scratch *s = &t->s;
@@ -58,16 +74,18 @@ static void scale_rows(sae_trainer *t, learner *l, const float *rows)
 }
 
 /* Rows since each latent last fired, from how often each fired in this batch (its stretch of latent_start [F + 1]); a latent
- * that fires after dead_tokens rows is revived. */
+ * that fires after dead_tokens rows is revived. Dead are those of the rule that AuxK goes by. */
 void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_sums *sums)
 {
     int64_t B = t->options.batch, limit = t->options.dead_tokens;
+    bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
+    if (before_batch) limit++; /* more than dead_tokens */
     sums->dead = sums->dense = sums->died = sums->revived = 0;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         int64_t n = fired[j + 1] - fired[j], before = l->since_fired[j];
         l->since_fired[j] = n > 0 ? 0 : before + B;
-        sums->dead += l->since_fired[j] >= limit;
+        sums->dead += (before_batch ? before : l->since_fired[j]) >= limit;
         sums->died += before < limit && l->since_fired[j] >= limit;
         sums->revived += before >= limit && n > 0;
         sums->dense += 10 * n > B;
@@ -80,7 +98,6 @@ static sae_status step_one(sae_trainer *t, int i, const float *rows, const float
     sae_status status = SAE_OK;
     learner *l = &t->learners[i];
     encoder *e = t->encoders[i];
-    scratch *s = &t->s;
     step_sums sums = {0};
     int64_t B = t->options.batch;
 
@@ -88,7 +105,7 @@ static sae_status step_one(sae_trainer *t, int i, const float *rows, const float
     /* Rows are scaled once for all: every dictionary measures the same scale on the same first rows. */
     if (i == 0) scale_rows(t, l, rows);
     l->input_scale = t->learners[0].input_scale;
-    if (t->step == 0) geometric_median(s->x, B, l->config.d_in, s->partial, s->column, l->p[P_B_DEC].w);
+    if (t->step == 0) start_b_dec(t, l);
     SAE_TRY(l->family->forward(t, l, e, &sums, err));
     double loss = sums.l2_loss + t->options.auxk_alpha * sums.aux_loss + sums.sparsity_loss;
     if (!isfinite(loss))

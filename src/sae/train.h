@@ -61,7 +61,7 @@ typedef struct pair_lists {
     int32_t *position;     /* [capacity] where each stands by row; P2 only, else NULL */
 } pair_lists;
 
-/* Dead latents' activations of one row, kept while the tiles pass: keys (value bits << 32 | ~latent), compacted to the
+/* Dead latents' activations of one row, kept while the tiles pass: keys (ordered value bits << 32 | ~latent), compacted to the
  * best aux_keep whenever there are aux_room. */
 typedef struct aux_row {
     int32_t n;
@@ -103,12 +103,13 @@ typedef struct scratch {
     float *aux_bias;                   /* [F] b_enc of latents that count as dead, -inf of the others */
     float *panels;                     /* [panel_threads, panel_rows, PANEL] */
     int panel_threads;
-    int64_t panel_rows; /* max(B, F) */
-    double *partial;    /* [N_BLOCKS, d + 1] */
-    float *d_c;         /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
-    double *squares;    /* [N_BLOCKS] of the gradients of a block of latents */
-    double *column;     /* [d] */
-    double *row_loss;   /* [B, G] squared error of each prefix */
+    int64_t panel_rows;    /* max(B, F) */
+    double *partial;       /* [N_BLOCKS, d + 1] */
+    float *d_c;            /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
+    double *squares;       /* [N_BLOCKS] of the gradients of a block of latents */
+    double *column;        /* [d] */
+    double *row_loss;      /* [B, G] squared error of each prefix */
+    double grad_per_error; /* the last group's gradient row over its error x^ - x */
 } scratch;
 
 struct sae_trainer {
@@ -164,6 +165,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
 sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err);
 
 /* Moves the `keep` largest of n distinct keys to the front (quickselect); the order within is left as it falls. */
+float value_of_key(uint64_t key);
 void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep);
 
 /* select.c: the K largest candidates as lists by row and by latent; ties at the edge go to lower rows, then latents. */
@@ -197,9 +199,12 @@ void sparse_times_dense(sae_trainer *t, const sparse_rows *s, const float *from,
 /* backward.c: every gradient of the dictionary, W_dec's without its part along the rows. Returns their norm. Rows of
  * W_enc and W_dec that latent_is_active denies have no gradient and are left as they were. */
 double backward(sae_trainer *t, learner *l);
+/* Takes the part of g along the row w out, where the options hold rows of W_dec at unit norm. */
+void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d);
 bool latent_is_active(const scratch *s, int64_t latent);
 /* update.c: clipping, Adam, unit rows. */
-void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns); /* one row of w to unit norm */
+void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
+               double eps); /* a row of w over its norm + eps */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 
 /* step.c: dead, dense, died, revived from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
@@ -215,5 +220,6 @@ void trainer_layout(sae_trainer *t, arena arenas[4]);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
 /* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);
+double sparsity_factor(const sae_train_options *o, int64_t step); /* of a penalty's weight, in [0, 1] */
 
 #endif

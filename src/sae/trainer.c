@@ -3,6 +3,7 @@
  */
 #include "sae/train.h"
 
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -31,7 +32,9 @@ static void initial_weights(sae_trainer *t, learner *l)
     float *W_dec = l->p[P_W_DEC].w;
 
     for (int64_t i = 0; i < F * d; i++) W_dec[i] = (float)rng_normal(&dictionary);
-    for (int64_t j = 0; j < F; j++) unit_rows(t->ops, W_dec, j, d);
+    for (int64_t j = 0; j < F; j++) unit_rows(t->ops, W_dec, j, d, FLT_EPSILON);
+    if (t->options.decoder_norm != 1.0)
+        for (int64_t i = 0; i < F * d; i++) W_dec[i] *= (float)t->options.decoder_norm;
     memcpy(l->p[P_W_ENC].w, W_dec, (size_t)(F * d) * sizeof(float));
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
 }

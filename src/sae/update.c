@@ -31,10 +31,11 @@ static void adam_rows(const sae_ops *ops, const param *p, int64_t row, int64_t n
     ops->adam(p->w + at, p->m + at, p->v + at, has_gradient ? p->g + at : NULL, n * p->columns, c);
 }
 
-void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns)
+void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns, double eps)
 {
     float *x = w + row * columns;
-    float scale = (float)(1.0 / (sqrt(ops->sum_squares(x, columns)) + (double)FLT_EPSILON));
+    double norm = sqrt(ops->sum_squares(x, columns)) + eps;
+    float scale = norm > 0.0 ? (float)(1.0 / norm) : 0.0f;
 
     for (int64_t i = 0; i < columns; i++) x[i] *= scale;
 }
@@ -42,13 +43,15 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns)
 void update(sae_trainer *t, learner *l, double grad_norm, double lr)
 {
     adam_constants c = constants(&t->options, t->step, grad_norm, lr);
+    sae_decoder_rule rule = t->options.decoder_rule;
 
 #pragma omp parallel for schedule(dynamic, 64)
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         bool active = latent_is_active(&t->s, j);
         adam_rows(t->ops, &l->p[P_W_ENC], j, 1, active, &c);
         adam_rows(t->ops, &l->p[P_W_DEC], j, 1, active, &c);
-        unit_rows(t->ops, l->p[P_W_DEC].w, j, l->config.d_in);
+        if (rule != SAE_DECODER_FREE)
+            unit_rows(t->ops, l->p[P_W_DEC].w, j, l->config.d_in, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
         if (i != P_W_ENC && i != P_W_DEC) adam_rows(t->ops, &l->p[i], 0, l->p[i].rows, true, &c);
