@@ -489,8 +489,12 @@ SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_
 /* Keeps the newest `keep` checkpoints (at least one) of steps up to `step`, the one just saved, and removes the others: older ones,
  * and later ones, which did not verify or belong to a run that was cut back. */
 SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep, sae_error *err);
-/* The newest checkpoint whose checksums verify. *rows_given tells where the data must go on. */
+/* The newest checkpoint whose checksums verify; when there is none at all the trainer stays as it is. *rows_given tells where
+ * the data must go on. UNSUPPORTED: a newer program wrote it. STATE: the options are others than the run was begun with. After
+ * a failure the trainer is only good to be freed. */
 SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
+/* What the last resume has to tell: a damaged checkpoint passed over, another number of threads than before; else "". Borrowed. */
+SAE_API const char *sae_trainer_notice(const sae_trainer *trainer);
 
 /* ---- Results --------------------------------------------------------------------------------------------------------- */
 

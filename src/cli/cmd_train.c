@@ -64,6 +64,12 @@ static void logged(void *user, int64_t rows, const sae_step_stats *s)
                   (long long)s[0].dead, (long long)s[0].dense);
 }
 
+static void notice(void *user, const char *text)
+{
+    (void)user;
+    warn("%s", text);
+}
+
 /* One dictionary goes to OUT/sae, several to OUT/NAME/sae. */
 static sae_status export_one(training *t, int i, const char *folder, sae_scaffold_export how, sae_error *err)
 {
@@ -148,6 +154,7 @@ static sae_status run_train(args *a, sae_error *err)
                           .resume = args_flag(a, "resume"),
                           .order = args_text(a, "order") ? &t.in.order : NULL,
                           .logged = logged,
+                          .notice = notice,
                           .user = &t};
     sae_progress progress = progress_begin(&t.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);

@@ -6,7 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
-/* What a run leaves behind, or file_writer and folder_writer while they write it. */
+/* What a run leaves behind, or file_writer and folder_writer while they write it (with more behind the name). */
 static bool is_of_a_run(const train_dicts *dicts, const char *name)
 {
     static const char *const names[] = {"run.json", "log.jsonl", "checkpoints", "sae", "results", "report.html"};
@@ -30,6 +30,7 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
+        if (is_leftover(names[i], NULL)) continue;   /* of a run killed before it began */
         if (!args_flag(a, "force"))
             SAE_RAISE(err, SAE_EXISTS,
                       "%s holds %s: use --resume to continue a run, --force to replace it, or another --out", folder,
@@ -80,6 +81,7 @@ sae_status train_folder_same_data(args *a, const char *folder, const train_input
     const char *key;
 
     if (!path) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(path)) SAE_RAISE(err, SAE_IO, "%s holds no run to resume: start it without --resume", folder);
     SAE_TRY(json_read_file(&run, path, err));
     SAE_TRY(train_input_json(in, a, &ours, err));
     json_object_foreach(ours, key, value)

@@ -155,9 +155,11 @@ static sae_status save(loop *l, sae_error *err)
     int64_t step = sae_trainer_steps_done(l->t);
     sae_status status = SAE_OK;
 
-    if (l->saved == step) return SAE_OK;
-    SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
-    l->saved = step;
+    if (l->saved != step) {
+        SAE_TRY(line_log_sync(l->log, err)); /* no checkpoint without the lines before it */
+        SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
+        l->saved = step;
+    }
     SAE_TRY(sae_checkpoints_prune(l->options->folder, step, l->options->keep_checkpoints, err));
 done:
     return status;
@@ -199,6 +201,7 @@ static sae_status start(loop *l, sae_error *err)
     if (!l->options->resume) goto done;
     SAE_TRY(sae_trainer_resume(l->t, l->options->folder, &rows_given, err));
     l->saved = sae_trainer_steps_done(l->t);
+    if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
     if (l->acts) SAE_TRY(sae_acts_seek(l->acts, rows_given, err));
 done:
     return status;

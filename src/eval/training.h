@@ -22,10 +22,11 @@ typedef struct training_options {
     int64_t log_every;        /* steps; 0: 200 lines a run */
     int64_t checkpoint_every; /* steps; 0: only at the end */
     int64_t keep_checkpoints; /* newest ones kept; 0: 1 */
-    bool resume;              /* continue from the newest checkpoint that verifies */
+    bool resume;              /* continue from the newest checkpoint that verifies; none yet: from the beginning */
     const row_order *order;   /* instead of a stream; NULL */
     /* Called after each logged step; may be NULL. stats [n_dicts]. */
     void (*logged)(void *user, int64_t rows, const sae_step_stats *stats);
+    void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */
     void *user;
 } training_options;
 

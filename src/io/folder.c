@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,6 +55,23 @@ sae_status folder_remove(const char *path, sae_error *err)
     if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
         return SAE_FAIL(err, SAE_IO, "%s: the folder cannot be removed: %s", path, strerror(errno));
     return SAE_OK;
+}
+
+sae_status folder_discard(const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t room = strlen(path) + 32;
+    char *temporary = mem_alloc(room, "a path", err);
+
+    if (!temporary) return SAE_NOMEM;
+    snprintf(temporary, room, "%s.tmp.%ld", path,
+             (long)getpid()); /* removed by the next one that comes by, if not by us */
+    if (sys_rename(path, temporary) != 0)
+        status = SAE_FAIL(err, SAE_IO, "%s: the folder cannot be removed: %s", path, strerror(errno));
+    else
+        status = folder_remove(temporary, err);
+    mem_free(temporary);
+    return status;
 }
 
 sae_status folder_sync(const char *path, sae_error *err)

@@ -24,9 +24,10 @@ sae_status file_remove(const char *path, sae_error *err); /* absent is fine */
 bool file_is_folder(const char *path);
 /* "a/b" into a new string: caller frees with mem_free. */
 char *path_join(const char *folder, const char *name, sae_error *err);
-sae_status folder_make(const char *path, sae_error *err);   /* with its parents; an existing folder is fine */
-sae_status folder_remove(const char *path, sae_error *err); /* with all in it; absent is fine */
-sae_status folder_sync(const char *path, sae_error *err);   /* fsync of a folder: a rename in it is durable */
+sae_status folder_make(const char *path, sae_error *err);    /* with its parents; an existing folder is fine */
+sae_status folder_remove(const char *path, sae_error *err);  /* with all in it; absent is fine */
+sae_status folder_discard(const char *path, sae_error *err); /* the same, but its name is gone at once */
+sae_status folder_sync(const char *path, sae_error *err);    /* fsync of a folder: a rename in it is durable */
 /* Of the folder that `path` lies in; the text is changed meanwhile, and put back. */
 sae_status folder_sync_parent(char *path, sae_error *err);
 /* Removes what writers of `path` that were killed left beside it: PATH.tmp.PID of a process that is no more. What cannot be

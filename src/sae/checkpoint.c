@@ -3,20 +3,28 @@
  * bytes as one never stopped.
  *
  * A folder appears as a whole (io's folder_writer): a safetensors file per dictionary, and state.json with their checksums and
- * its own. Resuming takes the newest whose checksums verify.
+ * its own. Resuming takes the newest whose checksums verify. What is read is hostile even so: sizes and ranges are checked.
  */
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
+#include "base/threads.h"
 #include "io/io.h"
+#include "kernels/matmul.h"
 
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-enum { FORMAT = 2, TENSORS = 3 * N_PARAMS + 1 };
+enum { FORMAT = 2, TENSORS = 3 * N_PARAMS + 1, NAME_ROOM = 40 };
+static const int64_t most = INT64_C(1) << 62; /* counters above it could overflow */
+
+static void file_name(char out[NAME_ROOM], int i) { snprintf(out, NAME_ROOM, "dict_%d.safetensors", i); }
 
 /* Weights and moments of each parameter, and since_fired, as tensors; names live in the caller's buffer. */
 static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSORS][32])
@@ -71,6 +79,13 @@ static json_t *describe_options(const sae_train_options *o)
     return json;
 }
 
+/* What the bytes of a run may depend on besides its options and its rows. */
+static json_t *describe_machine(void)
+{
+    return json_pack("{si ss ss}", "threads", omp_get_max_threads(), "isa", cpu_isa_name(cpu_isa_get()), "products",
+                     matmul_library());
+}
+
 /* XXH3 of the state without its own checksum, in jansson's compact form with sorted keys. */
 static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
 {
@@ -95,12 +110,12 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     sae_status status = SAE_OK;
     const learner *l = &t->learners[i];
     tensor tensors[TENSORS];
-    char names[TENSORS][32], file[32], hash_text[17];
+    char names[TENSORS][32], file[NAME_ROOM], hash_text[17];
     char *path = NULL;
     uint64_t hash;
     int n = list_tensors(l, tensors, names);
 
-    snprintf(file, sizeof file, "dict_%d.safetensors", i);
+    file_name(file, i);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
@@ -119,8 +134,9 @@ static sae_status write_state(const sae_trainer *t, const char *folder, int64_t 
     sae_status status = SAE_OK;
     char hash[17];
     char *path = path_join(folder, "state.json", err);
-    json_t *state = json_pack("{sisIsIsosO}", "format", FORMAT, "step", (json_int_t)t->step, "rows_given",
-                              (json_int_t)rows_given, "options", describe_options(&t->options), "dicts", dicts);
+    json_t *state =
+        json_pack("{sisIsIsososO}", "format", FORMAT, "step", (json_int_t)t->step, "rows_given", (json_int_t)rows_given,
+                  "options", describe_options(&t->options), "machine", describe_machine(), "dicts", dicts);
 
     if (!path || !state) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
     SAE_TRY(state_hash(state, hash, err));
@@ -159,34 +175,57 @@ done:
 
 /* ---- Resuming ------------------------------------------------------------------------------------------------------------- */
 
+/* Another version's checkpoint is not damaged: it is not passed over for an older one. */
+static sae_status check_format(const json_t *state, const char *path, sae_error *err)
+{
+    int64_t format = 0;
+    sae_status status = json_get_int(state, "format", 0, &format, path, err);
+
+    if (status != SAE_OK || format == FORMAT) return status;
+    if (format < 1) return SAE_FAIL(err, SAE_FORMAT, "%s: says no \"format\"", path);
+    return SAE_FAIL(err, SAE_UNSUPPORTED,
+                    "%s: checkpoint format %lld, this program reads %d: resume with the version of sae that wrote it",
+                    path, (long long)format, FORMAT);
+}
+
+static sae_status check_hash(const json_t *entry, const char *path, const char *state_path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *expected = NULL;
+    char hash[17];
+    uint64_t found;
+
+    SAE_TRY(json_get_string(entry, "hash", "", &expected, state_path, err));
+    SAE_TRY(file_hash(path, &found, err));
+    snprintf(hash, sizeof hash, "%016" PRIx64, found);
+    if (strcmp(hash, expected) != 0) SAE_RAISE(err, SAE_FORMAT, "%s: its checksum does not verify", path);
+done:
+    return status;
+}
+
 /* The state of one checkpoint folder with every checksum verified; NULL in *out when it does not verify (err says why). */
 static sae_status read_state(const char *folder, json_t **out, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *path = path_join(folder, "state.json", err), *file = NULL;
-    char hash[17];
-    json_t *state = NULL;
+    char hash[17], name[NAME_ROOM];
+    json_t *state = NULL, *entry;
     const char *expected = NULL;
     size_t i;
-    json_t *entry;
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&state, path, err));
+    SAE_TRY(check_format(state, path, err));
     SAE_TRY(state_hash(state, hash, err));
     SAE_TRY(json_get_string(state, "checksum", "", &expected, path, err));
     if (strcmp(hash, expected) != 0) SAE_RAISE(err, SAE_FORMAT, "%s: its checksum does not verify", path);
     json_array_foreach(json_object_get(state, "dicts"), i, entry)
     {
-        const char *name = NULL;
-        uint64_t found;
-        SAE_TRY(json_get_string(entry, "file", "", &name, path, err));
-        SAE_TRY(json_get_string(entry, "hash", "", &expected, path, err));
+        file_name(name, (int)i); /* not as the file says: that could point anywhere */
         mem_free(file);
         file = path_join(folder, name, err);
         if (!file) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(file_hash(file, &found, err));
-        snprintf(hash, sizeof hash, "%016" PRIx64, found);
-        if (strcmp(hash, expected) != 0) SAE_RAISE(err, SAE_FORMAT, "%s: its checksum does not verify", file);
+        SAE_TRY(check_hash(entry, file, path, err));
     }
     *out = state;
     state = NULL;
@@ -208,11 +247,16 @@ static sae_status load_tensors(learner *l, const char *path, sae_error *err)
     SAE_TRY(safetensors_open(&st, path, err));
     for (int i = 0; i < n; i++) {
         const tensor *found = safetensors_find(st, names[i]);
-        if (!found || found->type != tensors[i].type || found->bytes != tensors[i].bytes)
-            SAE_RAISE(err, SAE_SHAPE, "%s: tensor %s is missing or has another size", path, names[i]);
+        if (!found || found->type != tensors[i].type || found->rank != tensors[i].rank ||
+            memcmp(found->shape, tensors[i].shape, (size_t)found->rank * sizeof *found->shape) != 0)
+            SAE_RAISE(err, SAE_SHAPE, "%s: tensor %s is missing or has another shape", path, names[i]);
         if (found->bytes > 0)
             memcpy((void *)(uintptr_t)tensors[i].data, found->data, found->bytes); /* into the learner's own memory */
     }
+    for (int64_t j = 0; j < l->config.d_sae; j++)
+        if (l->since_fired[j] < 0 || l->since_fired[j] > most)
+            SAE_RAISE(err, SAE_FORMAT, "%s: since_fired of latent %lld is %lld", path, (long long)j,
+                      (long long)l->since_fired[j]);
 done:
     safetensors_close(st);
     return status;
@@ -239,7 +283,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
 {
     sae_status status = SAE_OK;
     learner *l = &t->learners[i];
-    const char *file = NULL;
+    char file[NAME_ROOM];
     char *path = NULL;
     double cutoff;
     json_t *ours = describe(l);
@@ -250,13 +294,16 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
                   "%s: dictionary %d was trained with another \"%s\": resume with the options it was "
                   "started with (they are in run.json)",
                   folder, i, difference);
-    SAE_TRY(json_get_string(entry, "file", "", &file, folder, err));
+    file_name(file, i);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(load_tensors(l, path, err));
     SAE_TRY(json_get_double(entry, "threshold", -1.0, &l->threshold, folder, err));
     SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
     SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
+    if (l->threshold < -1.0 || l->input_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
+        SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, cutoff %g of dictionary %d cannot be", folder,
+                  l->threshold, l->input_scale, cutoff, i);
     l->cutoff = (float)cutoff;
 done:
     json_decref(ours);
@@ -269,14 +316,10 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
 {
     sae_status status = SAE_OK;
     const json_t *dicts = json_object_get(state, "dicts");
-    int64_t format, step, rows;
+    int64_t step, rows;
     json_t *ours = describe_options(&t->options);
 
-    SAE_TRY(json_get_int(state, "format", 0, &format, folder, err));
-    if (format != FORMAT)
-        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: checkpoint format %lld; this program reads %d", folder, (long long)format,
-                  FORMAT);
-    if ((int)json_array_size(dicts) != t->n_dicts)
+    if (json_array_size(dicts) != (size_t)t->n_dicts)
         SAE_RAISE(err, SAE_STATE, "%s: holds %zu dictionaries, this run has %d", folder, json_array_size(dicts),
                   t->n_dicts);
     const char *difference = first_difference(json_object_get(state, "options"), ours);
@@ -288,6 +331,9 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     for (int i = 0; i < t->n_dicts; i++) SAE_TRY(load_learner(t, i, folder, json_array_get(dicts, (size_t)i), err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
     SAE_TRY(json_get_int(state, "rows_given", 0, &rows, folder, err));
+    if (step < 0 || step > t->options.steps || rows < 0 || rows > most)
+        SAE_RAISE(err, SAE_FORMAT, "%s: step %lld and row %lld do not lie in a run of %lld steps", folder,
+                  (long long)step, (long long)rows, (long long)t->options.steps);
     t->step = step;
     *rows_given = rows;
 done:
@@ -300,33 +346,102 @@ static bool is_checkpoint_name(const char *name)
     return strspn(name, "0123456789") == strlen(name) && strlen(name) == 12;
 }
 
+/* Adds a sentence to what sae_trainer_notice tells. */
+__attribute__((format(printf, 2, 3))) static void note(sae_trainer *t, const char *format, ...)
+{
+    size_t used = strlen(t->notice);
+    va_list args;
+
+    if (used + 3 > sizeof t->notice) return;
+    if (used) used += (size_t)snprintf(t->notice + used, sizeof t->notice - used, "; ");
+    va_start(args, format);
+    vsnprintf(t->notice + used, sizeof t->notice - used, format, args);
+    va_end(args);
+}
+
+/* The newest checkpoint that verifies, in *state and *folder (both NULL when there is none at all). */
+static sae_status find_newest(sae_trainer *t, const char *parent, json_t **state, char **folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = NULL;
+    sae_error why = {0};
+    int n = 0;
+
+    SAE_TRY(folder_list(parent, &names, &n, err));
+    for (int i = n - 1; i >= 0 && !*state; i--) { /* sorted names of equal length: newest last */
+        if (!is_checkpoint_name(names[i])) continue;
+        mem_free(path);
+        path = path_join(parent, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        why = (sae_error){0};
+        status = read_state(path, state, &why);
+        if (status == SAE_NOMEM || status == SAE_UNSUPPORTED) SAE_RAISE(err, status, "%s", why.message);
+        if (status != SAE_OK) note(t, "checkpoint %s is damaged and passed over (%.200s)", names[i], why.message);
+        status = SAE_OK;
+    }
+    if (!*state && why.code) SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s", parent, why.message);
+    if (*state) {
+        *folder = path;
+        path = NULL;
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(path);
+    return status;
+}
+
+static void note_machine(sae_trainer *t, const json_t *state)
+{
+    json_t *ours = describe_machine();
+    const char *key = first_difference(json_object_get(state, "machine"), ours);
+
+    if (key)
+        note(t,
+             "the run was begun with other %s than now: it goes on, but may not end with the same bytes as if it had "
+             "not been stopped",
+             strcmp(key, "isa") == 0 ? "instructions (SAE_ISA)" : key);
+    json_decref(ours);
+}
+
 sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows_given, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char **names = NULL, *parent = path_join(run_dir, "checkpoints", err), *folder = NULL;
+    char *parent = path_join(run_dir, "checkpoints", err), *folder = NULL;
     json_t *state = NULL;
-    sae_error last = {0};
-    int n = 0;
 
+    t->notice[0] = '\0';
+    *rows_given = 0;
     if (!parent) SAE_TRY(SAE_NOMEM);
-    if (!file_is_folder(parent)) SAE_RAISE(err, SAE_IO, "%s: no such folder: nothing to resume", parent);
-    SAE_TRY(folder_list(parent, &names, &n, err));
-    for (int i = n - 1; i >= 0 && !state; i--) { /* sorted names of equal length: newest last */
-        if (!is_checkpoint_name(names[i])) continue;
-        mem_free(folder);
-        folder = path_join(parent, names[i], err);
-        if (!folder) SAE_TRY(SAE_NOMEM);
-        last = (sae_error){0};
-        read_state(folder, &state, &last);
-    }
-    if (!state && last.code) SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s", parent, last.message);
-    if (!state) SAE_RAISE(err, SAE_IO, "%s: holds no checkpoint", parent);
-    SAE_TRY(load_state(t, folder, state, rows_given, err));
+    if (file_exists(parent)) SAE_TRY(find_newest(t, parent, &state, &folder, err));
+    if (state) {
+        SAE_TRY(load_state(t, folder, state, rows_given, err));
+        note_machine(t, state);
+    } else
+        note(t, "%s holds no checkpoint yet: the run begins at its first step", run_dir);
 done:
     json_decref(state);
-    folder_list_free(names, n);
     mem_free(folder);
     mem_free(parent);
+    return status;
+}
+
+const char *sae_trainer_notice(const sae_trainer *t) { return t->notice; }
+
+/* ---- Removing old ones ----------------------------------------------------------------------------------------------------- */
+
+/* What a killed run left of the checkpoint that it was writing: STEP.tmp.PID. */
+static sae_status remove_leftover(const char *parent, const char *name, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char step[16];
+    char *path = NULL;
+
+    snprintf(step, sizeof step, "%.12s", name);
+    if (!is_leftover(name, NULL) || !is_checkpoint_name(step)) return SAE_OK;
+    path = path_join(parent, step, err);
+    if (!path) return SAE_NOMEM;
+    status = leftovers_remove(path, err);
+    mem_free(path);
     return status;
 }
 
@@ -340,12 +455,13 @@ sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep
     if (!parent) SAE_TRY(SAE_NOMEM);
     SAE_TRY(folder_list(parent, &names, &n, err));
     for (int i = n - 1; i >= 0; i--) {
+        SAE_TRY(remove_leftover(parent, names[i], err));
         if (!is_checkpoint_name(names[i])) continue;
         if (strtoll(names[i], NULL, 10) <= step && n_found++ < (keep > 0 ? keep : 1)) continue;
         mem_free(folder);
         folder = path_join(parent, names[i], err);
         if (!folder) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(folder_remove(folder, err));
+        SAE_TRY(folder_discard(folder, err));
     }
 done:
     folder_list_free(names, n);

@@ -120,7 +120,8 @@ struct sae_trainer {
     encoder **encoders; /* [n_dicts]; dictionaries of equal width share one */
     scratch s;
     const sae_ops *ops;
-    void *memory[4]; /* weights, gradients, moments, scratch */
+    void *memory[4];   /* weights, gradients, moments, scratch */
+    char notice[1000]; /* of the last resume */
 };
 
 /* What a step finds out. */
