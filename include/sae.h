@@ -254,6 +254,9 @@ typedef struct sae_acts_options {
     uint64_t seed; /* of the shuffle */
     bool in_order; /* do not shuffle */
     bool repeat;   /* store and array: begin a new epoch (shuffled anew) at the end */
+    /* Store and array: a thread reads, checks and decodes blocks of so many rows while the caller computes; a batch is a good
+     * size. The rows are the same. 0: none. */
+    int64_t read_ahead;
 } sae_acts_options;
 
 /* Rows of the sites as the model computes them from `text`; both borrowed until free. A row is the sites' rows of one token

@@ -526,6 +526,92 @@ START_TEST(failed_allocations_leave_no_store)
 }
 END_TEST
 
+/* ---- Read ahead --------------------------------------------------------------------------------------------------------------- */
+
+/* The rows read by a thread are those read without it, however many are asked for, and after every seek; the guard of a step
+ * does not disturb the thread. */
+START_TEST(rows_read_ahead_are_the_same)
+{
+    static const int64_t blocks[] = {1, 7, 256, 2499, 2500, 9000}, seeks[] = {0, 1, 2499, 2500, 3777, 7400};
+    static float plain[3 * N_ROWS * D], rows[3 * N_ROWS * D];
+    static int32_t tokens[3 * N_ROWS], positions[3 * N_ROWS];
+    sae_store_options w = {.shard_rows = 1000};
+    int64_t got, total = 3 * N_ROWS;
+    sae_acts *acts = open_rows(false, false);
+    rng r = rng_seed(4, 0);
+
+    OK(sae_store_write(in_scratch("store"), acts, -1, &w, NULL, &err));
+    sae_acts_free(acts);
+    for (int in_order = 0; in_order < 2; in_order++) {
+        sae_acts_options o = {.seed = 3, .repeat = true, .in_order = in_order};
+        OK(open_store(&acts, in_scratch("store"), &o, &err));
+        OK(sae_acts_next(acts, total, plain, NULL, NULL, &got, &err));
+        sae_acts_free(acts);
+        o.read_ahead = blocks[_i];
+        OK(open_store(&acts, in_scratch("store"), &o, &err));
+        ck_assert_uint_eq(sae_acts_get_info(acts).buffer_bytes, 2 * (size_t)blocks[_i] * (D * 4 + 8));
+        for (int k = 0; k < 6; k++) {
+            int64_t at = seeks[k];
+            if (k) OK(sae_acts_seek(acts, at, &err));
+            while (at < total && at < seeks[k] + 3000) {
+                int64_t n = (int64_t)rng_below(&r, 400);
+                if (n > total - at) n = total - at;
+                OK(sae_acts_next(acts, n, rows, tokens, positions, &got, &err));
+                mem_guard_begin("a test");
+                ck_assert_int_eq(got, n);
+                ck_assert_mem_eq(rows, plain + at * D, (size_t)(n * D) * sizeof *rows);
+                for (int64_t i = 0; i < n; i++) ck_assert(tokens[i] == -1 && positions[i] == -1);
+                mem_guard_end();
+                at += n;
+            }
+        }
+        sae_acts_free(acts); /* while the thread is at work */
+        OK(open_store(&acts, in_scratch("store"), &o, &err));
+        sae_acts_free(acts); /* before it began */
+    }
+}
+END_TEST
+
+/* The end and a damaged shard come at the same row and with the same words as without the thread. */
+START_TEST(reading_ahead_ends_and_fails_the_same)
+{
+    static float rows[N_ROWS * D];
+    sae_store_options w = {.shard_rows = 1000};
+    sae_acts_options o = {.in_order = true, .read_ahead = 300};
+    int64_t got = -7;
+    sae_acts *acts = open_rows(false, false);
+
+    OK(sae_store_write(in_scratch("store"), acts, -1, &w, NULL, &err));
+    sae_acts_free(acts);
+    OK(open_store(&acts, in_scratch("store"), &o, &err));
+    OK(sae_acts_next(acts, N_ROWS - 10, rows, NULL, NULL, &got, &err));
+    OK(sae_acts_next(acts, 100, rows, NULL, NULL, &got, &err));
+    ck_assert_int_eq(got, 10);
+    OK(sae_acts_next(acts, 100, rows, NULL, NULL, &got, &err));
+    ck_assert_int_eq(got, 0);
+    OK(sae_acts_seek(acts, N_ROWS - 1, &err));
+    OK(sae_acts_next(acts, 100, rows, NULL, NULL, &got, &err));
+    ck_assert_int_eq(got, 1);
+    FAILS(SAE_RANGE, sae_acts_seek(acts, N_ROWS + 1, &err), "behind the end");
+    sae_acts_free(acts);
+    flip_byte(in_scratch("store/shard-00001.safetensors"), 100);
+    OK(open_store(&acts, in_scratch("store"), &o, &err));
+    OK(sae_acts_next(acts, 990, rows, NULL, NULL, &got, &err));
+    OK(sae_acts_next(acts, 10, rows, NULL, NULL, &got, &err));
+    got = -7;
+    for (int i = 0; i < 2; i++)
+        FAILS(SAE_FORMAT, sae_acts_next(acts, 1, rows, NULL, NULL, &got, &err),
+              "shard-00001.safetensors: its checksum");
+    ck_assert_int_eq(got, -7);
+    OK(sae_acts_seek(acts, 0, &err));
+    OK(sae_acts_next(acts, 1000, rows, NULL, NULL, &got, &err));
+    ck_assert_int_eq(got, 1000);
+    sae_acts_free(acts);
+    o.read_ahead = -1;
+    FAILS(SAE_RANGE, open_store(&acts, in_scratch("store"), &o, &err), "read ahead");
+}
+END_TEST
+
 START_TEST(too_large_for_f16)
 {
     float x[4] = {1, 2, -65519, 65520};
@@ -1106,6 +1192,8 @@ int main(void)
     tcase_add_loop_test(c, bad_metas_are_refused, 0, (int)(sizeof bad_metas / sizeof *bad_metas));
     tcase_add_test(c, an_interrupted_write_leaves_no_store);
     tcase_add_test(c, failed_allocations_leave_no_store);
+    tcase_add_loop_test(c, rows_read_ahead_are_the_same, 0, 6);
+    tcase_add_test(c, reading_ahead_ends_and_fails_the_same);
     tcase_add_test(c, too_large_for_f16);
     tcase_add_loop_test(c, damaged_int8_rows_are_refused, 0, 4);
     tcase_add_loop_test(c, live_in_order, 0, 3);

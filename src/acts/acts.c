@@ -34,6 +34,9 @@ sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *give
     if (o.batch_seqs < 1 || o.batch_seqs > 65536)
         return SAE_FAIL(err, SAE_RANGE, "%lld sequences per forward pass; expected 1 to 65536",
                         (long long)o.batch_seqs);
+    if (o.read_ahead < 0 || o.read_ahead > INT32_MAX)
+        return SAE_FAIL(err, SAE_RANGE, "%lld rows to read ahead; expected 0 to %d", (long long)o.read_ahead,
+                        INT32_MAX);
     if (isnan(o.max_norm) || (o.max_norm > 0 && o.max_norm < 1))
         return SAE_FAIL(err, SAE_RANGE, "max_norm is %g times the median; expected at least 1, or a negative number",
                         o.max_norm);

@@ -6,6 +6,7 @@
  *   table.c         rows that lie in mapped files, in any order: what a store and an array have in common
  *   array.c         someone's own array as a table
  *   store_read.c    a store as a table; store_write.c makes one; store.h: the layout
+ *   ahead.c         any of these, read by a thread of its own
  *   live.c          rows as a model computes them, through a shuffle buffer
  */
 #ifndef SAE_ACTS_ACTS_H
@@ -24,6 +25,9 @@ typedef struct acts_kind {
 
 /* Wraps `self`, which is freed with the stream, and on failure too. */
 sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_error *err);
+/* The same with a thread that reads block_rows rows at a time ahead (ahead.c). `next` must then neither allocate nor start a
+ * parallel region, and `info` read only what never changes. */
+sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, int64_t block_rows, sae_error *err);
 /* The options with defaults filled in; NULL gives all defaults. */
 sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *given, sae_error *err);
 

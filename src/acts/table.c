@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK_ROWS = 1024 };
+enum { CHUNK_ROWS = 1024, SHARE_ROWS = 64 }; /* given at a time; decoded by a thread at a time */
 
 sae_status table_create(table **out, int n_parts, const sae_acts_options *options, sae_error *err)
 {
@@ -77,11 +77,8 @@ shard *table_shard(const table_part *part, int64_t row)
 /* Once per shard, when its first row is wanted. */
 static sae_status check_shard(shard *s, sae_error *err)
 {
-    uint64_t found = 0;
-
     if (s->checked) return SAE_OK;
-    sae_status status = file_hash(safetensors_path(s->file), &found, err);
-    if (status != SAE_OK) return status;
+    uint64_t found = safetensors_hash(s->file);
     if (found != s->hash)
         return SAE_FAIL(err, SAE_FORMAT,
                         "%s: its checksum is %016" PRIx64 ", and %016" PRIx64
@@ -116,12 +113,36 @@ static bool copy_part(const table_part *p, int64_t row, float *out)
     return poison == 0;
 }
 
+/* Rows from all over a large file miss every cache, and the address cache too: they are asked for before their turn. */
+static void prefetch_row(const table *t, int64_t row)
+{
+    for (int i = 0; i < t->n_parts; i++) {
+        const table_part *p = &t->parts[i];
+        const shard *s = table_shard(p, row);
+        const unsigned char *from = s->rows + (size_t)(row - s->first) * p->row_bytes;
+        for (size_t byte = 0; byte < p->row_bytes; byte += 64) __builtin_prefetch(from + byte);
+    }
+}
+
 /* The first part with a number in the row that is not finite, or -1. */
 static int copy_row(const table *t, int64_t row, float *out)
 {
     for (int i = 0; i < t->n_parts; i++)
         if (!copy_part(&t->parts[i], row, out + t->parts[i].first)) return i;
     return -1;
+}
+
+/* Rows number[begin .. end) to their places. Gives the largest number of a row that is not finite, or -1. */
+static int64_t copy_rows(const table *t, const int64_t *numbers, int64_t begin, int64_t end, float *rows)
+{
+    enum { AHEAD = 2 };
+    int64_t bad = -1;
+
+    for (int64_t i = begin; i < end; i++) {
+        if (!t->options.in_order && i + AHEAD < end) prefetch_row(t, numbers[i + AHEAD]);
+        if (copy_row(t, numbers[i], rows + i * t->d) >= 0 && numbers[i] > bad) bad = numbers[i];
+    }
+    return bad;
 }
 
 /* ---- The stream -------------------------------------------------------------------------------------------------------------- */
@@ -152,7 +173,7 @@ static sae_status check_beside(const table *t, int i, int64_t row, int32_t token
                     p->path, (long long)row, other, place, token, position, t->parts[0].path);
 }
 
-/* The shards of a row are checked when it is the first that is wanted of them. */
+/* The shards of a row are checked when it is the first that is wanted of them. token may be NULL: then neither is looked up. */
 static sae_status look_up(const table *t, int64_t row, int32_t *token, int32_t *position, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -160,6 +181,7 @@ static sae_status look_up(const table *t, int64_t row, int32_t *token, int32_t *
     for (int i = 0; i < t->n_parts; i++) {
         shard *s = table_shard(&t->parts[i], row);
         SAE_TRY(check_shard(s, err));
+        if (!token) continue;
         if (i == 0) {
             *token = load_i32(s->tokens, row - s->first);
             *position = load_i32(s->positions, row - s->first);
@@ -176,17 +198,25 @@ static sae_status next_chunk(table *t, int64_t n, float *rows, int32_t *tokens, 
 {
     int64_t numbers[CHUNK_ROWS], bad = -1;
     int32_t token = -1, position = -1;
+    bool wanted = tokens || positions || t->n_parts > 1;
 
     for (int64_t i = 0; i < n; i++) {
         numbers[i] = row_at(t, t->given + i);
-        sae_status status = look_up(t, numbers[i], &token, &position, err);
+        sae_status status = look_up(t, numbers[i], wanted ? &token : NULL, &position, err);
         if (status != SAE_OK) return status;
         if (tokens) tokens[i] = token;
         if (positions) positions[i] = position;
     }
+    if (t->options.read_ahead) { /* by a thread beside those that compute */
+        bad = copy_rows(t, numbers, 0, n, rows);
+    } else {
 #pragma omp parallel for reduction(max : bad)
-    for (int64_t i = 0; i < n; i++)
-        if (copy_row(t, numbers[i], rows + i * t->d) >= 0) bad = numbers[i];
+        for (int64_t begin = 0; begin < n; begin += SHARE_ROWS) {
+            int64_t end = n - begin < SHARE_ROWS ? n : begin + SHARE_ROWS;
+            int64_t found = copy_rows(t, numbers, begin, end, rows);
+            if (found > bad) bad = found;
+        }
+    }
     if (bad >= 0)
         return SAE_FAIL(err, SAE_NUMERIC, "%s: row %lld holds infinite or undefined numbers",
                         t->parts[copy_row(t, bad, rows)].path, (long long)bad);
@@ -274,7 +304,10 @@ sae_status table_finish(sae_acts **out, table *t, sae_error *err)
         t->public_parts[i] = (sae_acts_part){p->d, p->median_norm};
     }
     t->n_rows = t->parts[0].n_rows;
-    status = acts_wrap(out, &table_kind, t, err);
+    if (t->options.read_ahead)
+        status = ahead_wrap(out, &table_kind, t, t->options.read_ahead, err);
+    else
+        status = acts_wrap(out, &table_kind, t, err);
     t = NULL;
 done:
     table_free(t);

@@ -57,7 +57,8 @@ sae_status train_input_open(train_input *in, args *a, sae_error *err)
     sae_acts_options o = {.buffer_rows = args_int(a, "buffer", 0),
                           .max_norm = args_real(a, "max-norm", 10.0),
                           .seed = (uint64_t)args_int(a, "seed", 0),
-                          .repeat = true};
+                          .repeat = true,
+                          .read_ahead = args_int(a, "batch", 0)};
 
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));

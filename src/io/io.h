@@ -101,6 +101,8 @@ const tensor *safetensors_find(const safetensors *st, const char *name); /* NULL
 const char *safetensors_path(const safetensors *st);
 const json_t *safetensors_metadata(const safetensors *st); /* the "__metadata__" object or NULL */
 
+uint64_t safetensors_hash(const safetensors *st); /* XXH3-64 of the whole file, as it was mapped */
+
 /* Writes tensors (only name, type, rank, shape, data are read) in the format's canonical order. metadata: flat
  * string-to-string object or NULL. hash may be NULL. */
 sae_status safetensors_write(const char *path, const tensor *tensors, int n, const json_t *metadata, bool force,

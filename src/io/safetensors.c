@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static const uint64_t header_limit = 100000000; /* the format's own */
 
@@ -231,6 +232,8 @@ void safetensors_close(safetensors *st)
 int safetensors_count(const safetensors *st) { return st->n; }
 const tensor *safetensors_at(const safetensors *st, int i) { return i >= 0 && i < st->n ? &st->entries[i].t : NULL; }
 const char *safetensors_path(const safetensors *st) { return st->map.path; }
+
+uint64_t safetensors_hash(const safetensors *st) { return XXH3_64bits(st->map.data, st->map.bytes); }
 
 const tensor *safetensors_find(const safetensors *st, const char *name)
 {
