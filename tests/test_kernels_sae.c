@@ -151,6 +151,32 @@ START_TEST(test_gather)
 }
 END_TEST
 
+START_TEST(test_gather_dot)
+{
+    enum { ROWS = 97 };
+    int64_t n = sizes[_i];
+    rng r = rng_seed(7, (uint64_t)n);
+    float *coefficient = numbers(&r, n, 1), *w = numbers(&r, PANEL, 1), panel[ROWS * PANEL];
+    int32_t index[2304];
+
+    find_tables();
+    for (int i = 0; i < ROWS * PANEL; i++) panel[i] = (float)rng_normal(&r);
+    for (int64_t i = 0; i < n; i++) index[i] = (int32_t)rng_below(&r, ROWS);
+    for (int t = 0; t < n_tables; t++) {
+        float *got = numbers(&r, PANEL, 1), *expected = numbers(&r, PANEL, 1);
+        float *dots = numbers(&r, n, 1), *expected_dots = numbers(&r, n, 1);
+        memcpy(expected, got, PANEL * sizeof *got);
+        memcpy(expected_dots, dots, (size_t)n * sizeof *dots);
+        tables[t]->gather_dot(got, panel, index, coefficient, n, w, dots);
+        sae_ops_ref.gather_dot(expected, panel, index, coefficient, n, w, expected_dots);
+        expect_vectors(tables[t]->isa, "gather_dot", PANEL, got, expected,
+                       FLT_EPSILON * ((double)n + 8)); /* as gather */
+        /* PANEL products of order 1: 33 roundings of partial sums below 30. */
+        expect_vectors(tables[t]->isa, "gather_dot's dots", n, dots, expected_dots, 1e-5);
+    }
+}
+END_TEST
+
 START_TEST(test_scan_above)
 {
     int64_t n = sizes[_i];
@@ -212,6 +238,7 @@ int main(void)
     tcase_add_loop_test(tc, test_sums, 0, N_SIZES);
     tcase_add_loop_test(tc, test_axpy, 0, N_SIZES);
     tcase_add_loop_test(tc, test_gather, 0, N_SIZES);
+    tcase_add_loop_test(tc, test_gather_dot, 0, N_SIZES);
     tcase_add_loop_test(tc, test_scan_above, 0, N_SIZES);
     tcase_add_loop_test(tc, test_adam, 0, N_SIZES);
     suite_add_tcase(s, tc);

@@ -35,6 +35,9 @@ typedef struct sae_ops {
     void (*axpy4)(float *y, const float a[4], const float *const x[4], int64_t n);
     /* out[PANEL] += sum_i coefficient[i] panel[index[i]] over n rows of PANEL floats */
     void (*gather)(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n);
+    /* The same, and dots[i] += sum_k w[k] panel[index[i]][k], w [PANEL]. */
+    void (*gather_dot)(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n,
+                       const float *w, float *dots);
     /* sum x_i^2, accumulated in double (blocks of at most 256 in float) */
     double (*sum_squares)(const float *x, int64_t n);
     /* Indices (first + i) and values p_i + bias_i of all i with p_i + bias_i > cutoff, in ascending order; both outputs

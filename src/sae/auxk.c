@@ -105,7 +105,12 @@ static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
     double weight = aux_weight(t, l, sums), sum = 0;
     float factor = (float)(2.0 * t->options.auxk_alpha * weight), to_error = (float)(1.0 / s->grad_per_error);
 
-    sparse_rows by_row = {B, l->config.d_sae, a->row_start, a->latent_start, a->latent, a->value};
+    sparse_rows by_row = {.end = B,
+                          .n_from = l->config.d_sae,
+                          .start = a->row_start,
+                          .used = a->latent_start,
+                          .index = a->latent,
+                          .coefficient = a->value};
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = to_error * last[i];
     sparse_times_dense(t, &by_row, l->p[P_W_DEC].w, d, true, s->aux_grad);

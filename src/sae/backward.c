@@ -13,10 +13,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Of a core's own cache (L2: 512 KB to 2 MB on today's processors) for a stretch of rows. */
-enum { CACHED_BYTES = 384 << 10 };
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+/* From so many pairs per latent on, panels pay. d 512 to 2304, 4,096 rows, AVX2, ms by rows / by panels: 16 pairs 55 / 29,
+ * 25 pairs 260 / 115, 2 pairs 30 / 41 (docs/performance.md). */
+enum { PANEL_PAIRS = 6 };
 
 bool latent_is_active(const scratch *s, int64_t latent)
 {
@@ -51,46 +50,56 @@ static void kept_pairs(const sae_trainer *t, const learner *l, const float *grad
     }
 }
 
-/* The slopes of all AuxK pairs. A dead latent has hundreds of pairs a batch, so the rows are taken in stretches that stay in the
- * core's own cache while the latents pass by. */
-static void aux_slopes(sae_trainer *t, const learner *l)
+/* Slopes and gradients of the pairs of latents [first, end), panel by panel; added where a latent has entries in `earlier` as well
+ * (NULL: none has). grad, u [B, d]. */
+static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, const int64_t *earlier, const float *grad,
+                            int64_t first, int64_t end)
 {
-    scratch *s = &t->s;
-    const pair_lists *k = &s->aux;
-    int64_t B = t->options.batch, d = l->config.d_in, F = l->config.d_sae;
-    int64_t rows = larger(16, CACHED_BYTES / (d * (int64_t)sizeof(float)));
+    int64_t d = l->config.d_in;
+    sparse_rows by_latent = {.first = first,
+                             .end = end,
+                             .n_from = t->options.batch,
+                             .start = k->latent_start,
+                             .earlier = earlier,
+                             .index = k->row,
+                             .coefficient = k->weight,
+                             .w = l->p[P_W_DEC].w,
+                             .dots = k->slope};
 
-    memcpy(s->counter, k->latent_start, (size_t)F * sizeof *s->counter);
-#pragma omp parallel
-    {
-        int64_t me = omp_get_thread_num(), threads = omp_get_num_threads();
-        for (int64_t until = rows; until < B + rows; until += rows) {
-            for (int64_t j = F * me / threads; j < F * (me + 1) / threads; j++) {
-                int64_t i = s->counter[j], end = k->latent_start[j + 1];
-                const float *W_dec = l->p[P_W_DEC].w + j * d, *x[4];
-                for (; i + 4 <= end && k->row[i + 3] < until; i += 4) {
-                    for (int n = 0; n < 4; n++) x[n] = s->aux_grad + k->row[i + n] * d;
-                    t->ops->dot4(W_dec, x, d, k->slope + i);
-                }
-                for (; i < end && k->row[i] < until; i++)
-                    k->slope[i] = t->ops->dot(W_dec, s->aux_grad + k->row[i] * d, d);
-                s->counter[j] = i;
-            }
-        }
+    sparse_times_dense(t, &by_latent, grad, d, false, l->p[P_W_DEC].g);
+    by_latent.coefficient = k->slope;
+    by_latent.dots = NULL;
+    sparse_times_dense(t, &by_latent, t->s.u, d, false, l->p[P_W_ENC].g);
+}
+
+static void pairs_by_rows(sae_trainer *t, learner *l)
+{
+    int64_t d = l->config.d_in;
+    const int64_t *start = t->s.kept.latent_start;
+
+#pragma omp parallel for schedule(dynamic, 64)
+    for (int64_t j = 0; j < l->config.d_sae; j++) {
+        int g = 0;
+        if (start[j + 1] == start[j]) continue;
+        while (j >= l->group_end[g]) g++;
+        float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
+        memset(g_enc, 0, (size_t)d * sizeof *g_enc);
+        memset(g_dec, 0, (size_t)d * sizeof *g_dec);
+        kept_pairs(t, l, t->s.grad + g * t->options.batch * d, j, g_enc, g_dec);
     }
 }
 
-/* AuxK's part of the gradients. A dead latent has kept pairs too only where the batch at hand does not count. */
-static void aux_gradients(sae_trainer *t, learner *l)
+static void kept_gradients(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
-    const pair_lists *k = &s->aux;
-    sparse_rows by_latent = {l->config.d_sae, t->options.batch, k->latent_start, NULL, k->row, k->weight};
+    int64_t F = l->config.d_sae, begin = 0;
 
-    aux_slopes(t, l);
-    sparse_times_dense(t, &by_latent, s->aux_grad, l->config.d_in, false, l->p[P_W_DEC].g);
-    by_latent.coefficient = k->slope;
-    sparse_times_dense(t, &by_latent, s->u, l->config.d_in, false, l->p[P_W_ENC].g);
+    if (s->kept.latent_start[F] < PANEL_PAIRS * F) {
+        pairs_by_rows(t, l);
+        return;
+    }
+    for (int g = 0; g < l->n_groups; begin = l->group_end[g++])
+        pairs_by_panels(t, l, &s->kept, NULL, s->grad + g * t->options.batch * l->config.d_in, begin, l->group_end[g]);
 }
 
 static double sum_slopes(const pair_lists *k, int64_t j)
@@ -118,24 +127,15 @@ void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d)
 static void latent_block(sae_trainer *t, learner *l, int block)
 {
     scratch *s = &t->s;
-    int64_t d = l->config.d_in, F = l->config.d_sae, B = t->options.batch;
+    int64_t d = l->config.d_in, F = l->config.d_sae;
     float *d_c = s->d_c + block * d;
     double squares = 0;
-    int g = 0;
 
     memset(d_c, 0, (size_t)d * sizeof *d_c);
     for (int64_t j = F * block / N_BLOCKS; j < F * (block + 1) / N_BLOCKS; j++) {
-        while (j >= l->group_end[g]) g++;
         l->p[P_B_ENC].g[j] = 0.0f;
         if (!latent_is_active(s, j)) continue;
         float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
-        if (s->kept.latent_start[j + 1] > s->kept.latent_start[j]) {
-            if (!s->aux_used || s->aux.latent_start[j + 1] == s->aux.latent_start[j]) {
-                memset(g_enc, 0, (size_t)d * sizeof *g_enc);
-                memset(g_dec, 0, (size_t)d * sizeof *g_dec);
-            }
-            kept_pairs(t, l, s->grad + g * B * d, j, g_enc, g_dec);
-        }
         double sum = sum_slopes(&s->kept, j) + (s->aux_used ? sum_slopes(&s->aux, j) : 0.0);
         remove_parallel(t, g_dec, l->p[P_W_DEC].w + j * d, d);
         l->p[P_B_ENC].g[j] = (float)sum;
@@ -200,7 +200,9 @@ double backward(sae_trainer *t, learner *l)
     const int small[] = {P_B_DEC, P_W_DOWN, P_W_UP};
     double squares = 0;
 
-    if (s->aux_used) aux_gradients(t, l);
+    kept_gradients(t, l);
+    /* A dead latent has kept pairs too only where the batch at hand does not count. */
+    if (s->aux_used) pairs_by_panels(t, l, &s->aux, s->kept.latent_start, s->aux_grad, 0, l->config.d_sae);
 #pragma omp parallel for schedule(dynamic, 1)
     for (int block = 0; block < N_BLOCKS; block++) latent_block(t, l, block);
     if (l->config.rank > 0) scaffold(t, l);

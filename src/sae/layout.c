@@ -9,8 +9,6 @@
 #include <omp.h>
 #include <string.h>
 
-enum { MOST_PANEL_BYTES = 64 << 20 };
-
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -105,10 +103,7 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->aux_rows = arena_take(a, (size_t)B * sizeof *s->aux_rows);
     s->aux_keys = arena_take(a, e->aux_k > 0 ? (size_t)(B * s->aux_room) * sizeof *s->aux_keys : 0);
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
-    s->panel_rows = larger(B, e->F);
-    size_t panel = (size_t)(s->panel_rows * PANEL) * sizeof(float);
-    s->panel_threads = (int)larger(1, smaller(threads, (int64_t)(MOST_PANEL_BYTES / panel)));
-    s->panels = arena_take(a, e->aux_k > 0 ? (size_t)s->panel_threads * panel : 0);
+    s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (d + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
     s->squares = arena_take(a, N_BLOCKS * sizeof *s->squares);

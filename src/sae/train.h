@@ -101,15 +101,13 @@ typedef struct scratch {
     aux_row *aux_rows;                 /* [B] */
     uint64_t *aux_keys;                /* [B, aux_room] */
     float *aux_bias;                   /* [F] b_enc of latents that count as dead, -inf of the others */
-    float *panels;                     /* [panel_threads, panel_rows, PANEL] */
-    int panel_threads;
-    int64_t panel_rows;    /* max(B, F) */
-    double *partial;       /* [N_BLOCKS, d + 1] */
-    float *d_c;            /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
-    double *squares;       /* [N_BLOCKS] of the gradients of a block of latents */
-    double *column;        /* [d] */
-    double *row_loss;      /* [B, G] squared error of each prefix */
-    double grad_per_error; /* the last group's gradient row over its error x^ - x */
+    float *panel;                      /* [max(B, F), PANEL] */
+    double *partial;                   /* [N_BLOCKS, d + 1] */
+    float *d_c;                        /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
+    double *squares;                   /* [N_BLOCKS] of the gradients of a block of latents */
+    double *column;                    /* [d] */
+    double *row_loss;                  /* [B, G] squared error of each prefix */
+    double grad_per_error;             /* the last group's gradient row over its error x^ - x */
 } scratch;
 
 struct sae_trainer {
@@ -187,13 +185,16 @@ int64_t auxk_mark(sae_trainer *t, const learner *l);
 /* ... and the AuxK term of those that are (after forward_rows): counts them, loss, lists, aux_grad. */
 sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step_sums *sums, sae_error *err);
 
-/* panels.c: out[i] = (add ? out[i] : 0) + sum of coefficient[p] x from[index[p]] over p in [start[i], start[i + 1]), for all
- * i < n_out with entries; rows of d. `from` has n_from rows, of which only those with used[row + 1] > used[row] are read (NULL: all). */
+/* panels.c: out[i] = (add ? out[i] : 0) + sum of coefficient[p] x from[index[p]] over p in [start[i], start[i + 1]), for all i in
+ * [first, end) with entries; rows of d. `from` has n_from rows, of which only those with used[row + 1] > used[row] are read (NULL:
+ * all). Rows i with entries in `earlier` are added to as well (NULL: none). With `dots` also dots[p] = w[i] . from[index[p]] for the p of these i. */
 typedef struct sparse_rows {
-    int64_t n_out, n_from;
-    const int64_t *start, *used;
+    int64_t first, end, n_from;
+    const int64_t *start, *used, *earlier;
     const int32_t *index;
     const float *coefficient;
+    const float *w; /* [end, d] */
+    float *dots;    /* NULL: not wanted */
 } sparse_rows;
 void sparse_times_dense(sae_trainer *t, const sparse_rows *s, const float *from, int64_t d, bool add, float *out);
 

@@ -30,6 +30,77 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
     return found;
 }
 
+static inline void add_row(const float *x, float f, __m256 sums[4])
+{
+    __m256 f_f32x8 = _mm256_set1_ps(f);
+
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) sums[k] = _mm256_fmadd_ps(f_f32x8, _mm256_loadu_ps(x + 8 * k), sums[k]);
+}
+
+/* Two rows at a time into two sets of sums: chains enough to hide the latency of the multiply-adds. */
+static void gather(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n)
+{
+    __m256 even[4], odd[4];
+    int64_t i = 0;
+
+    for (int k = 0; k < 4; k++) {
+        even[k] = _mm256_loadu_ps(out + 8 * k);
+        odd[k] = _mm256_setzero_ps();
+    }
+    for (; i + 2 <= n; i += 2) {
+        add_row(panel + (int64_t)index[i] * PANEL, coefficient[i], even);
+        add_row(panel + (int64_t)index[i + 1] * PANEL, coefficient[i + 1], odd);
+    }
+    if (i < n) add_row(panel + (int64_t)index[i] * PANEL, coefficient[i], even);
+    for (int k = 0; k < 4; k++) _mm256_storeu_ps(out + 8 * k, _mm256_add_ps(even[k], odd[k]));
+}
+
+/* A panel row: added to sums[4] with the factor f, and multiplied with w[4]. */
+static inline __m256 use_row(const float *x, __m256 f_f32x8, const __m256 w[4], __m256 sums[4])
+{
+    __m256 dot_f32x8 = _mm256_setzero_ps();
+
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+        __m256 x_f32x8 = _mm256_loadu_ps(x + 8 * k);
+        sums[k] = _mm256_fmadd_ps(f_f32x8, x_f32x8, sums[k]);
+        dot_f32x8 = k == 0 ? _mm256_mul_ps(w[0], x_f32x8) : _mm256_fmadd_ps(w[k], x_f32x8, dot_f32x8);
+    }
+    return dot_f32x8;
+}
+
+static void gather_dot(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n,
+                       const float *w, float *dots)
+{
+    __m256 sums[4], weights[4];
+    int64_t i = 0;
+
+    for (int k = 0; k < 4; k++) {
+        sums[k] = _mm256_loadu_ps(out + 8 * k);
+        weights[k] = _mm256_loadu_ps(w + 8 * k);
+    }
+    for (; i + 4 <= n; i += 4) {
+        __m256 d[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            d[j] =
+                use_row(panel + (int64_t)index[i + j] * PANEL, _mm256_broadcast_ss(coefficient + i + j), weights, sums);
+        /* Four vectors to four sums. */
+        __m256 quad = _mm256_hadd_ps(_mm256_hadd_ps(d[0], d[1]), _mm256_hadd_ps(d[2], d[3]));
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(quad), _mm256_extractf128_ps(quad, 1));
+        _mm_storeu_ps(dots + i, _mm_add_ps(_mm_loadu_ps(dots + i), four));
+    }
+    for (; i < n; i++) {
+        float lanes[8], sum = 0;
+        _mm256_storeu_ps(
+            lanes, use_row(panel + (int64_t)index[i] * PANEL, _mm256_broadcast_ss(coefficient + i), weights, sums));
+        for (int k = 0; k < 8; k++) sum += lanes[k];
+        dots[i] += sum;
+    }
+    for (int k = 0; k < 4; k++) _mm256_storeu_ps(out + 8 * k, sums[k]);
+}
+
 #define OPS_ISA   "avx2"
 #define OPS_TABLE sae_ops_avx2
 extern const sae_ops sae_ops_avx2;

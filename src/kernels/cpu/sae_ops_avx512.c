@@ -25,6 +25,48 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
     return found;
 }
 
+/* Two rows at a time into two sets of sums: chains enough to hide the latency of the multiply-adds. */
+static void gather(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n)
+{
+    __m512 low = _mm512_loadu_ps(out), high = _mm512_loadu_ps(out + 16);
+    __m512 odd_low = _mm512_setzero_ps(), odd_high = _mm512_setzero_ps();
+    int64_t i = 0;
+
+    for (; i + 2 <= n; i += 2) {
+        const float *x = panel + (int64_t)index[i] * PANEL, *y = panel + (int64_t)index[i + 1] * PANEL;
+        __m512 f_f32x16 = _mm512_set1_ps(coefficient[i]), g_f32x16 = _mm512_set1_ps(coefficient[i + 1]);
+        low = _mm512_fmadd_ps(f_f32x16, _mm512_loadu_ps(x), low);
+        high = _mm512_fmadd_ps(f_f32x16, _mm512_loadu_ps(x + 16), high);
+        odd_low = _mm512_fmadd_ps(g_f32x16, _mm512_loadu_ps(y), odd_low);
+        odd_high = _mm512_fmadd_ps(g_f32x16, _mm512_loadu_ps(y + 16), odd_high);
+    }
+    if (i < n) {
+        const float *x = panel + (int64_t)index[i] * PANEL;
+        __m512 f_f32x16 = _mm512_set1_ps(coefficient[i]);
+        low = _mm512_fmadd_ps(f_f32x16, _mm512_loadu_ps(x), low);
+        high = _mm512_fmadd_ps(f_f32x16, _mm512_loadu_ps(x + 16), high);
+    }
+    _mm512_storeu_ps(out, _mm512_add_ps(low, odd_low));
+    _mm512_storeu_ps(out + 16, _mm512_add_ps(high, odd_high));
+}
+
+static void gather_dot(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n,
+                       const float *w, float *dots)
+{
+    __m512 low = _mm512_loadu_ps(out), high = _mm512_loadu_ps(out + 16);
+    __m512 w_low = _mm512_loadu_ps(w), w_high = _mm512_loadu_ps(w + 16);
+
+    for (int64_t i = 0; i < n; i++) {
+        const float *x = panel + (int64_t)index[i] * PANEL;
+        __m512 f_f32x16 = _mm512_set1_ps(coefficient[i]), x_low = _mm512_loadu_ps(x), x_high = _mm512_loadu_ps(x + 16);
+        low = _mm512_fmadd_ps(f_f32x16, x_low, low);
+        high = _mm512_fmadd_ps(f_f32x16, x_high, high);
+        dots[i] += _mm512_reduce_add_ps(_mm512_fmadd_ps(w_high, x_high, _mm512_mul_ps(w_low, x_low)));
+    }
+    _mm512_storeu_ps(out, low);
+    _mm512_storeu_ps(out + 16, high);
+}
+
 #define OPS_ISA   "avx512"
 #define OPS_TABLE sae_ops_avx512
 extern const sae_ops sae_ops_avx512;

@@ -1,6 +1,6 @@
 /*
  * sae_ops_body.h - loops that the compiler vectorises, included once per instruction set by sae_ops_ISA.c, which
- * defines scan_above (the one operation that needs intrinsics) and OPS_TABLE, the table's name.
+ * defines scan_above, gather and gather_dot (which need intrinsics) and OPS_TABLE, the table's name.
  */
 #include <math.h>
 
@@ -46,28 +46,6 @@ static void axpy4(float *restrict y, const float a[4], const float *const x[4], 
     for (int64_t i = 0; i < n; i++) y[i] += (a0 * x0[i] + a1 * x1[i]) + (a2 * x2[i] + a3 * x3[i]);
 }
 
-/* Two rows at a time into two sets of sums: enough independent chains for every vector length. */
-static void gather(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n)
-{
-    float even[PANEL], odd[PANEL] = {0};
-    int64_t i = 0;
-
-    for (int k = 0; k < PANEL; k++) even[k] = out[k];
-    for (; i + 2 <= n; i += 2) {
-        const float *x = panel + (int64_t)index[i] * PANEL, *y = panel + (int64_t)index[i + 1] * PANEL;
-        float a = coefficient[i], b = coefficient[i + 1];
-#pragma omp simd
-        for (int k = 0; k < PANEL; k++) even[k] += a * x[k];
-#pragma omp simd
-        for (int k = 0; k < PANEL; k++) odd[k] += b * y[k];
-    }
-    if (i < n) {
-        const float *x = panel + (int64_t)index[i] * PANEL;
-        for (int k = 0; k < PANEL; k++) even[k] += coefficient[i] * x[k];
-    }
-    for (int k = 0; k < PANEL; k++) out[k] = even[k] + odd[k];
-}
-
 static double sum_squares(const float *x, int64_t n)
 {
     double total = 0;
@@ -106,4 +84,4 @@ static void adam(float *restrict w, float *restrict m, float *restrict v, const 
     }
 }
 
-const sae_ops OPS_TABLE = {OPS_ISA, dot, dot4, axpy, axpy4, gather, sum_squares, scan_above, adam};
+const sae_ops OPS_TABLE = {OPS_ISA, dot, dot4, axpy, axpy4, gather, gather_dot, sum_squares, scan_above, adam};

@@ -35,6 +35,13 @@ static void gather(float *out, const float *panel, const int32_t *index, const f
     }
 }
 
+static void gather_dot(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n,
+                       const float *w, float *dots)
+{
+    gather(out, panel, index, coefficient, n);
+    for (int64_t i = 0; i < n; i++) dots[i] += dot(w, panel + (int64_t)index[i] * PANEL, PANEL);
+}
+
 static double sum_squares(const float *x, int64_t n)
 {
     double sum = 0;
@@ -67,4 +74,4 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
     }
 }
 
-const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, gather, sum_squares, scan_above, adam};
+const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, gather, gather_dot, sum_squares, scan_above, adam};
