@@ -106,6 +106,11 @@ bench-peers: $(BUILD)/sae
 	@command -v python3 > /dev/null || { echo 'make bench-peers needs Python: apt-get install python3 python3-venv'; exit 3; }
 	@python3 tests/peers/bench_peers.py --sae $(BUILD)/sae $(PEERS)
 
+# The loss curves of dictionary_learning's and SAELens's own trainers, into .scratch/goldens: see the head of the script.
+goldens:
+	@command -v python3 > /dev/null || { echo 'make goldens needs Python: apt-get install python3 python3-venv'; exit 3; }
+	@python3 tests/peers/make_goldens.py $(GOLDENS)
+
 FORMAT ?= clang-format-14
 format:
 	find src include tests $(wildcard bench) -name '*.[ch]' -exec $(FORMAT) -i {} +
@@ -159,6 +164,7 @@ help:
 	@echo 'make check-asan     the tests under ASan and UBSan only'
 	@echo 'make fuzz           libFuzzer on each reader for FUZZ_SECONDS ($(FUZZ_SECONDS)) each; needs clang'
 	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
+	@echo 'make goldens        loss curves of the peers, for test_parity; GOLDENS="--seed 7 --d-in 48": other ones'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
@@ -168,6 +174,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan fuzz fuzzers bench-peers includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE all tests check check-asan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

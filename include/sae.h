@@ -468,7 +468,7 @@ typedef struct sae_step_stats {
     double loss, l2_loss, auxk_loss, sparsity_loss;
     double l0, fvu, threshold, grad_norm, lr, min_active;
     int64_t dead, dense;   /* latents; dense: fired in more than 10 % of the rows of this batch */
-    int64_t died, revived; /* latents that became dead with this batch; dead ones that fired in it */
+    int64_t died, revived; /* so far in the run: times that a latent became dead; that a dead one fired again */
 } sae_step_stats;
 
 /* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. */

@@ -54,6 +54,9 @@ expect "--version" 0 '' --version
 grep -q '^sae [0-9]*\.[0-9]*\.[0-9]*$' out && ok "--version names it" || not_ok "--version names it"
 expect "no command" 2 'usage: sae COMMAND'
 expect "an unknown command" 2 "did you mean 'sae tokenize'" tokenise
+expect "the help of a family" 0 '' bench --help
+grep -q '^  sae bench train' out || not_ok "the help of a family lists it"
+expect "an unknown one of a family" 2 "there is no 'bench tran'" bench tran
 expect "an unknown option" 2 'did you mean --quiet' tokenize --quite
 expect "too many threads" 2 '--threads' tokenize --threads 99999 x
 expect "a malformed number" 2 'expected a whole number' tokenize --threads 3x x
@@ -238,7 +241,11 @@ done
 train "train does not overwrite a run" 1 'run1' --out run1
 train "train --force does" 0 '' --out run1 --force
 train "train into a folder with other things" 0 '' --out precious
-train "train, k over the width" 1 'k 65' --out x --k 65
+train "train, k over the width" 2 'k 65' --out x --k 65
+train "train, rank over d_in" 2 'rank 65' --out x --rank 65
+train "train, a learning rate of 0" 2 'lr 0' --out x --lr 0
+train "train, no steps" 2 'steps 0' --out x --steps 0
+train "train, --scaffold latents without one" 0 'no scaffold' --out flat --scaffold latents
 train "train, no such arch" 2 'batchtopk' --out x --arch topc
 train "train, no rows" 1 'nothing.npy' --out x --array nothing.npy
 train "train, a tensor that is not there" 1 'nothing' --out x --array "$golden/model.safetensors:nothing"
@@ -254,6 +261,81 @@ if cmp -s run1/sae/sae_weights.safetensors run2/sae/sae_weights.safetensors; the
 else
     not_ok "the same run gives the same bytes"
 fi
+
+# ---- train: what stops a run, and that it goes on ----
+same() { # NAME FILE FILE
+    if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi
+}
+says() { # NAME PATTERN: on standard error
+    if grep -qE -e "$2" err; then ok "$1"; else not_ok "$1" "standard error should match: $2"; fi
+}
+# The rows of tap, and the same with a NaN in row 100.
+awk 'BEGIN { srand(2); for (i = 0; i < 256; i++) printf "\\%03o\\000\\000\\000", int(rand() * 90) }' >bytes
+# shellcheck disable=SC2059
+printf "$(cat bytes)" | make_npy many.npy '(64, 4)' '<i4'
+run tap model --ids many.npy --site $site --out tapped.safetensors --quiet
+tail -c 65536 tapped.safetensors | make_npy fine.npy '(256, 64)' '<f4'
+cp fine.npy nan.npy
+printf '\000\000\300\177' | dd of=nan.npy bs=1 seek=$((128 + 4 * (100 * 64 + 3))) conv=notrunc 2>dd.err
+small_run="--width 64 --k 4 --batch 16 --steps 100 --checkpoint-every 1"
+# shellcheck disable=SC2086
+{
+    expect "train, rows as tap gives them" 0 '' train --array fine.npy --out fine $small_run --quiet
+    expect "train, a row that is not finite" 1 'nan.npy: row 100 holds' train --array nan.npy --out nan $small_run --quiet
+}
+step=$(sed -n 's/^sae train: step \([0-9]*\), rows .*/\1/p' err)
+says "it names the rows of the step" "rows $((16 * step)) to $((16 * step + 15)) of the stream"
+says "it names the last good checkpoint" "nan/checkpoints/$(printf %012d "$step")"
+says "it says how to go on" '^  sae train --array nan.npy .* --resume$'
+[ -d "nan/checkpoints/$(printf %012d "$step")" ] || not_ok "the checkpoint is there"
+head -n "$(wc -l <nan/log.jsonl)" fine/log.jsonl >cut.jsonl
+same "the steps before it are those of a run without it" nan/log.jsonl cut.jsonl
+awk 'BEGIN { for (i = 0; i < 10; i++) for (j = 0; j < 16; j++) printf "\\%03o\\000\\000\\000", i == 7 && j == 5 ? 100 : (i * 16 + j) % 90 }' >bytes
+# shellcheck disable=SC2059
+printf "$(cat bytes)" | make_npy order.npy '(10, 16)' '<i4'
+expect "train in an order, a row that is not finite" 1 'row 100 of the array, row 5 of the batch' train \
+    --array nan.npy --order order.npy --width 64 --k 4 --out nan_order --quiet
+says "it names the step" '^sae train: step 7, rows 112 to 127 '
+train "train, a learning rate that explodes" 1 'diverged' --out exploded --lr 1e37 --warmup-steps 0 --checkpoint-every 1
+step=$(sed -n 's/^sae train: step \([0-9]*\)[,:].*/\1/p' err)
+says "it names the step that diverged" '^sae train: step [0-9]+[,:]'
+if [ "$(ls exploded/checkpoints 2>/dev/null | wc -l)" -gt 0 ]; then
+    says "its last checkpoint is named" "exploded/checkpoints/$(ls exploded/checkpoints)"
+else
+    says "it says that there is no checkpoint" 'no checkpoint'
+fi
+
+# Signals: stopped by one, continued, the same bytes as a run left alone.
+long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
+# shellcheck disable=SC2086
+expect "train, undisturbed" 0 '' train $long_run --out whole
+stop() { # SIGNAL FOLDER: starts the long run there and stops it in the middle
+    # shellcheck disable=SC2086
+    "$sae" train $long_run --out "$2" >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ "$(cat "$2/log.jsonl" 2>/dev/null | wc -l)" -lt 20 ] && [ $tries -lt 600 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    kill "-$1" $pid
+    wait $pid
+    code=$?
+}
+for signal in INT TERM; do
+    stop $signal "stopped_$signal"
+    if [ $code -eq 1 ]; then ok "SIG$signal ends a run with 1"; else not_ok "SIG$signal ends a run with 1"; fi
+    says "SIG$signal: a checkpoint is named" "stopped on request after step [0-9]+ of 3000; stopped_$signal/checkpoints/[0-9]+ holds"
+    says "SIG$signal: how to go on" "^  sae train .*--out stopped_$signal --resume\$"
+    command=$(sed -n 's/^  sae //p' err)
+    # shellcheck disable=SC2086
+    expect "SIG$signal: the command that is named works" 0 '' $command
+    same "SIG$signal: continued to the same weights" "stopped_$signal/sae/sae_weights.safetensors" whole/sae/sae_weights.safetensors
+    same "SIG$signal: and the same log" "stopped_$signal/log.jsonl" whole/log.jsonl
+done
+tail -n 1 whole/log.jsonl | grep -q '"died":[1-9][0-9]*,"revived":[0-9]' && grep -q '"rows_per_s":[1-9]' whole/time.jsonl
+code=$?
+if [ $code -eq 0 ]; then ok "the log counts deaths, time.jsonl rows a second"; else not_ok "the log counts deaths, time.jsonl rows a second" "$(tail -n 1 whole/log.jsonl)"; fi
 
 # ---- info ----
 expect "info of a model" 0 '' info model

@@ -68,9 +68,14 @@ int args_operands(const args *a, const char *const **operands);            /* wh
 bool args_quiet(const args *a);
 /* The command line as it was typed, for run.json: a new array of strings. */
 json_t *args_json(const args *a);
+/* What the user can do after a failure, printed behind its message: the command line as typed, quoted for a shell, and
+ * `extra` ("--resume") unless it is there already. */
+void args_advise_again(args *a, const char *intro, const char *extra);
 
 /* A mistake in how the command was called (exit 2): `return args_fail(a, err, "--k %lld is ...")`. Always returns RANGE. */
 sae_status args_fail(args *a, sae_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* `status` as it is; RANGE, from a check of what the user chose, is such a mistake as well. */
+sae_status args_checked(args *a, sae_status status);
 /* The value of an option that must be given: fails with a usage error when it is not. */
 sae_status args_require(args *a, const char *name, const char **value, sae_error *err);
 /* A value that must be one of `names` (NULL-ended): its index. The error lists them. */
@@ -97,6 +102,7 @@ extern const option_row common_options[]; /* of every command */
 sae_status args_parse(args **out, const command *cmd, int argc, char **argv, sae_error *err);
 void args_free(args *a);
 bool args_is_usage_error(const args *a);
+const char *args_advice(const args *a); /* NULL: none */
 /* The name nearest to `word` when it is near enough to be a slip of the finger, else NULL. */
 const char *nearest_name(const char *word, const char *const *names, int n);
 
@@ -112,10 +118,11 @@ void say(const args *a, const char *format, ...) __attribute__((format(printf, 2
 /* The same, never silent: "sae: warning: ...". */
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line of progress on standard error: rewritten in place on a terminal, a line every few seconds otherwise, nothing
- * with --quiet. Between begin and end Ctrl-C makes the running call return SAE_CANCELLED. */
+ * with --quiet. From begin on Ctrl-C (SIGINT, SIGTERM) makes the running call return SAE_CANCELLED; a second one ends
+ * the program. */
 typedef struct progress_line {
-    char what[32], note[160];
-    double started, shown;
+    char what[32], note[240];
+    double started, shown, begun_at; /* begun_at: what was done when it started */
     bool quiet, terminal, dirty;
 } progress_line;
 /* The callback to hand to the library; `p` must outlive it. */

@@ -16,8 +16,7 @@ static const option_row options[] = {
     {"checkpoint-every", OPTION_COUNT, "N", "steps between checkpoints (default: one at the end)", NULL},
     {"keep", OPTION_COUNT, "N", "newest checkpoints kept", "1"},
     {"resume", OPTION_FLAG, NULL, "go on from the newest checkpoint in --out", NULL},
-    {"scaffold", OPTION_TEXT, "HOW", "export the scaffold as native tensors, as 2r extra latents, or drop it",
-     "native"},
+    OPTION_EXPORT_ROW,
     OPTION_OUT_ROW("FOLDER"),
     OPTION_FORCE_ROW,
     OPTION_END_ROW,
@@ -30,8 +29,7 @@ typedef struct training {
     train_dicts dicts;
     sae_train_options recipe;
     sae_trainer *trainer;
-    sae_step_stats *last; /* [n_dicts] of the newest logged step */
-    progress_line line;
+    train_watch watch;
 } training;
 
 /* ---- Telling ------------------------------------------------------------------------------------------------------------------ */
@@ -54,53 +52,10 @@ static void tell_plan(training *t)
     json_decref(json);
 }
 
-static void logged(void *user, int64_t rows, const sae_step_stats *s)
-{
-    training *t = user;
-
-    (void)rows;
-    memcpy(t->last, s, (size_t)t->dicts.n * sizeof *s);
-    progress_note(&t->line, "loss %.4g, L0 %.1f, FVU %.4f, dead %lld, dense %lld", s[0].loss, s[0].l0, s[0].fvu,
-                  (long long)s[0].dead, (long long)s[0].dense);
-}
-
 static void notice(void *user, const char *text)
 {
     (void)user;
     warn("%s", text);
-}
-
-/* One dictionary goes to OUT/sae, several to OUT/NAME/sae. */
-static sae_status export_one(training *t, int i, const char *folder, sae_scaffold_export how, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    sae_dict *dict = NULL;
-    char name[96];
-    char *path = NULL;
-
-    snprintf(name, sizeof name, t->dicts.n == 1 ? "sae" : "%s/sae", t->dicts.names[i]);
-    path = path_join(folder, name, err);
-    if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(sae_trainer_export(t->trainer, i, &dict, err));
-    SAE_TRY(sae_dict_save(dict, path, how, true, err));
-    say(t->a, "written   %s", path);
-done:
-    sae_dict_free(dict);
-    mem_free(path);
-    return status;
-}
-
-/* The last batch of each dictionary, to standard output. A run that was complete already has none. */
-static void tell_result(const training *t)
-{
-    if (t->last[0].loss == 0.0) return;
-    printf("%-28s %10s %8s %8s %10s %6s %6s\n", "dictionary, last batch", "loss", "L0", "FVU", "threshold", "dead",
-           "dense");
-    for (int i = 0; i < t->dicts.n; i++) {
-        const sae_step_stats *s = &t->last[i];
-        printf("%-28s %10.4g %8.2f %8.4f %10.4g %6lld %6lld\n", t->dicts.names[i], s->loss, s->l0, s->fvu, s->threshold,
-               (long long)s->dead, (long long)s->dense);
-    }
 }
 
 /* ---- The command -------------------------------------------------------------------------------------------------------------- */
@@ -123,23 +78,38 @@ done:
     return status;
 }
 
+/* One dictionary goes to OUT/sae, several to OUT/NAME/sae. */
+static sae_status export_all(training *t, const char *folder, sae_scaffold_export how, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = NULL;
+
+    for (int i = 0; i < t->dicts.n; i++) {
+        mem_free(path);
+        path = t->dicts.n == 1 ? mem_strdup(folder, err) : path_join(folder, t->dicts.names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(train_export(t->a, t->trainer, i, path, how, err));
+    }
+done:
+    mem_free(path);
+    return status;
+}
+
 static sae_status run_train(args *a, sae_error *err)
 {
-    static const char *const exports[] = {"native", "latents", "drop", NULL};
     sae_status status = SAE_OK;
     training t = {.a = a};
     const char *folder = NULL;
-    int how = 0;
+    sae_scaffold_export how = SAE_SCAFFOLD_NATIVE;
 
     SAE_TRY(args_require(a, "out", &folder, err));
-    SAE_TRY(args_choice(a, "scaffold", exports, &how, err));
+    SAE_TRY(train_export_option(a, &how, err));
     SAE_TRY(train_input_open(&t.in, a, err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
-    t.last = mem_alloc_array((size_t)t.dicts.n, sizeof *t.last, "statistics of a step", err);
-    if (!t.last) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(train_watch_create(&t.watch, &t.dicts, err));
     tell_plan(&t);
-    SAE_TRY(sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err));
+    SAE_TRY(args_checked(a, sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err)));
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(train_folder_begin(a, folder, &t.dicts, err));
     if (args_flag(a, "resume"))
@@ -153,18 +123,21 @@ static sae_status run_train(args *a, sae_error *err)
                           .keep_checkpoints = args_int(a, "keep", 1),
                           .resume = args_flag(a, "resume"),
                           .order = args_text(a, "order") ? &t.in.order : NULL,
-                          .logged = logged,
+                          .stepped = train_watch_step,
                           .notice = notice,
-                          .user = &t};
-    sae_progress progress = progress_begin(&t.line, a);
+                          .user = &t.watch};
+    sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
-    progress_end(&t.line);
+    progress_end(&t.watch.line);
+    if (status != SAE_OK && train_folder_has_checkpoint(folder))
+        args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
-    for (int i = 0; i < t.dicts.n; i++) SAE_TRY(export_one(&t, i, folder, (sae_scaffold_export)how, err));
-    tell_result(&t);
+    SAE_TRY(export_all(&t, folder, how, err));
+    train_watch_tell_deaths(&t.watch, a, &t.recipe);
+    train_watch_table(&t.watch);
 done:
     sae_trainer_free(t.trainer);
-    mem_free(t.last);
+    train_watch_free(&t.watch);
     train_dicts_free(&t.dicts);
     train_input_close(&t.in);
     return status;

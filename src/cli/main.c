@@ -42,24 +42,37 @@ static const command *find_command(int argc, char **argv, int *used)
     return NULL;
 }
 
+/* Lists the commands that begin with the word `family`; false when there are none. */
+static bool list_family(FILE *to, const char *family)
+{
+    size_t length = strlen(family);
+    bool any = false;
+
+    for (int i = 0; i < command_count; i++) {
+        const char *name = command_table[i]->name;
+        if (strncmp(name, family, length) != 0 || name[length] != ' ') continue;
+        if (!any) fprintf(to, "sae: %s is one of:\n", family);
+        fprintf(to, "  sae %-14s %s\n", name, command_table[i]->summary);
+        any = true;
+    }
+    return any;
+}
+
 static int unknown_command(int argc, char **argv)
 {
     const char *names[64];
     int n = 0;
-    size_t length = strlen(argv[0]);
-    bool family = false;
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 
-    for (int i = 0; i < command_count && n < 64; i++) {
-        const char *name = command_table[i]->name;
-        names[n++] = name;
-        if (strncmp(name, argv[0], length) == 0 && name[length] == ' ') {
-            if (!family && argc > 1) fprintf(stderr, "sae: there is no '%s %s'\n", argv[0], argv[1]);
-            if (!family) fprintf(stderr, "sae: %s is one of:\n", argv[0]);
-            fprintf(stderr, "  sae %-14s %s\n", name, command_table[i]->summary);
-            family = true;
-        }
+    if (help && list_family(stdout, argv[0])) {
+        printf("'sae %s COMMAND --help' shows the options of one.\n", argv[0]);
+        return EXIT_DONE;
     }
-    if (family) return EXIT_USAGE;
+    if (list_family(stderr, argv[0])) {
+        if (argc > 1) fprintf(stderr, "sae: there is no '%s %s'\n", argv[0], argv[1]);
+        return EXIT_USAGE;
+    }
+    for (int i = 0; i < command_count && n < 64; i++) names[n++] = command_table[i]->name;
     const char *near = nearest_name(argv[0], names, n);
     fprintf(stderr, "sae: unknown command '%s'", argv[0]);
     if (near) fprintf(stderr, "; did you mean 'sae %s'?", near);
@@ -75,6 +88,7 @@ static int exit_code(const command *cmd, const args *a, sae_status status, const
         fprintf(stderr, "Try 'sae %s --help'.\n", cmd->name);
         return EXIT_USAGE;
     }
+    if (a && args_advice(a)) fprintf(stderr, "%s\n", args_advice(a));
     return status == SAE_MISSING ? EXIT_MISSING : EXIT_FAILED;
 }
 
@@ -143,6 +157,6 @@ int main(int argc, char **argv)
         return finish(EXIT_DONE);
     }
     cmd = find_command(argc - 1, argv + 1, &used);
-    if (!cmd) return unknown_command(argc - 1, argv + 1);
+    if (!cmd) return finish(unknown_command(argc - 1, argv + 1));
     return finish(run_command(cmd, argc - 1 - used, argv + 1 + used));
 }

@@ -40,6 +40,7 @@ struct args {
     int argc;
     char **argv;
     bool usage_error;
+    char *advice; /* owned */
 };
 
 /* ---- Nearest names --------------------------------------------------------------------------------------------------- */
@@ -299,6 +300,7 @@ void args_free(args *a)
     mem_free(a->pieces);
     mem_free(a->values);
     mem_free(a->operands);
+    mem_free(a->advice);
     mem_free(a);
 }
 
@@ -319,6 +321,7 @@ bool args_given(const args *a, const char *name) { return value_of(a, name)->giv
 bool args_flag(const args *a, const char *name) { return value_of(a, name)->given; }
 bool args_quiet(const args *a) { return args_flag(a, "quiet"); }
 bool args_is_usage_error(const args *a) { return a->usage_error; }
+const char *args_advice(const args *a) { return a->advice; }
 
 const char *args_text(const args *a, const char *name)
 {
@@ -359,6 +362,59 @@ json_t *args_json(const args *a)
     json_array_append_new(words, json_string(a->cmd->name));
     for (int i = 0; i < a->argc; i++) json_array_append_new(words, json_string(a->argv[i]));
     return words;
+}
+
+/* Appends a word, in quotes where a shell would take it apart. NULL `out` only counts. */
+static size_t put_word(char *out, size_t at, const char *word)
+{
+    bool plain = *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%^") ==
+                              strlen(word);
+
+#define PUT(c)                                                                                                         \
+    do {                                                                                                               \
+        if (out) out[at] = (c);                                                                                        \
+        at++;                                                                                                          \
+    } while (0)
+    PUT(' ');
+    if (!plain) PUT('\'');
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'') { /* 'it'\''s' */
+            PUT('\'');
+            PUT('\\');
+            PUT('\'');
+        }
+        PUT(*c);
+    }
+    if (!plain) PUT('\'');
+#undef PUT
+    return at;
+}
+
+void args_advise_again(args *a, const char *intro, const char *extra)
+{
+    char *text = NULL;
+    size_t n = 0;
+
+    for (int pass = 0; pass < 2; pass++) {
+        bool there = extra == NULL;
+        n = strlen(intro) + 6;
+        if (text) snprintf(text, n + 1, "%s\n  sae", intro);
+        n = put_word(text, n, a->cmd->name);
+        for (int i = 0; i < a->argc; i++) {
+            there = there || strcmp(a->argv[i], extra) == 0;
+            n = put_word(text, n, a->argv[i]);
+        }
+        if (!there) n = put_word(text, n, extra);
+        if (!text && !(text = mem_alloc(n + 1, "advice", NULL))) return;
+    }
+    mem_free(a->advice);
+    a->advice = text;
+}
+
+sae_status args_checked(args *a, sae_status status)
+{
+    if (status == SAE_RANGE) a->usage_error = true;
+    return status;
 }
 
 sae_status args_fail(args *a, sae_error *err, const char *format, ...)

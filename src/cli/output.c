@@ -7,14 +7,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupt_seen;
 
+/* The first one asks the running call to stop; a second one ends the program at once, as if we had never listened. */
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
+    static const char stopping[] = "\nstopping at the next step; once more: at once\n";
+
+    if (interrupt_seen) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
     interrupt_seen = 1;
+    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, stopping, sizeof stopping - 1) < 0) return;
 }
 
 bool interrupted(void) { return interrupt_seen != 0; }
@@ -70,11 +78,18 @@ static const char *short_time(double seconds, char *buffer, size_t size)
     return buffer;
 }
 
+static int terminal_width(void)
+{
+    struct winsize size = {0};
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 400;
+}
+
 static void show(progress_line *p, double now, double done, double total)
 {
     char line[400], a[24], b[24], c[24];
     double elapsed = now - p->started;
-    double rate = elapsed > 0 ? done / elapsed : 0;
+    double rate = elapsed > 0 ? (done - p->begun_at) / elapsed : 0; /* a resumed run begins with what is done */
     int n = snprintf(line, sizeof line, "%s %s", p->what, short_number(done, a, sizeof a));
 
     if (total > 0)
@@ -87,7 +102,7 @@ static void show(progress_line *p, double now, double done, double total)
         n += snprintf(line + n, sizeof line - (size_t)n, ", %s", short_time(elapsed, c, sizeof c));
     if (p->note[0]) snprintf(line + n, sizeof line - (size_t)n, ", %s", p->note);
     if (p->terminal)
-        fprintf(stderr, "\r%s\033[K", line);
+        fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, line); /* a longer one would scroll */
     else
         fprintf(stderr, "%s\n", line);
     fflush(stderr);
@@ -104,6 +119,7 @@ static int report(void *user, const char *what, double done, double total)
         if (p->dirty) fputc('\n', stderr);
         snprintf(p->what, sizeof p->what, "%s", what);
         p->started = p->shown = now;
+        p->begun_at = done;
         p->dirty = false;
     }
     bool last = total > 0 && done >= total && now - p->started > 1;
@@ -113,11 +129,12 @@ static int report(void *user, const char *what, double done, double total)
 
 sae_progress progress_begin(progress_line *p, const args *a)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND | SA_RESTART};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
 
     *p = (progress_line){.quiet = args_quiet(a), .terminal = isatty(STDERR_FILENO) != 0};
     p->started = p->shown = clock_seconds();
-    sigaction(SIGINT, &action, NULL); /* a second Ctrl-C ends the program at once */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     return (sae_progress){report, p};
 }
 

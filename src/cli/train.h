@@ -4,6 +4,8 @@
  *   train_dicts.c   the dictionaries
  *   train_recipe.c  the constants of the recipe
  *   train_folder.c  the run's folder and its run.json
+ *   train_export.c  the trained dictionaries
+ *   train_watch.c   what is seen while it goes on, and what is said at its end
  * A command's table is made of the OPTION_..._ROWS below, so an option is written once and means the same in each.
  */
 #ifndef SAE_CLI_TRAIN_H
@@ -99,5 +101,39 @@ sae_status train_folder_write_run(args *a, const char *folder, const train_input
                                   const sae_train_options *recipe, sae_error *err);
 /* A resumed run must see the rows of the one it goes on from: STATE when they differ. */
 sae_status train_folder_same_data(args *a, const char *folder, const train_input *in, sae_error *err);
+
+/* Whether FOLDER/checkpoints holds any. */
+bool train_folder_has_checkpoint(const char *folder);
+
+/* ---- What is left behind (train_export.c) --------------------------------------------------------------------------------- */
+
+/* clang-format off */
+#define OPTION_EXPORT_ROW                                                                                                                 \
+    {"scaffold", OPTION_TEXT, "HOW", "export the scaffold: native tensors, latents (2r extra ones), or drop it", "native"}
+/* clang-format on */
+
+sae_status train_export_option(args *a, sae_scaffold_export *how, sae_error *err);
+/* Dictionary i in SAELens's form to FOLDER/sae. */
+sae_status train_export(const args *a, const sae_trainer *t, int i, const char *folder, sae_scaffold_export how,
+                        sae_error *err);
+
+/* ---- Watching (train_watch.c) --------------------------------------------------------------------------------------------- */
+
+/* The newest step of some dictionaries, and the line of progress that shows it. */
+typedef struct train_watch {
+    const train_dicts *dicts; /* borrowed */
+    sae_step_stats *last;     /* [dicts->n] owned; steps done are last[0].step + 1 */
+    bool any;                 /* a step was seen */
+    progress_line line;
+} train_watch;
+
+sae_status train_watch_create(train_watch *out, const train_dicts *dicts, sae_error *err);
+void train_watch_free(train_watch *w);
+/* training_options.stepped, with the watch as its user. */
+void train_watch_step(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
+/* The last batch of each dictionary as a table on standard output. A run that was complete already has none. */
+void train_watch_table(const train_watch *w);
+/* Deaths and revivals of latents, a line each dictionary, as messages. */
+void train_watch_tell_deaths(const train_watch *w, const args *a, const sae_train_options *recipe);
 
 #endif

@@ -9,7 +9,8 @@
 /* What a run leaves behind, or file_writer and folder_writer while they write it (with more behind the name). */
 static bool is_of_a_run(const train_dicts *dicts, const char *name)
 {
-    static const char *const names[] = {"run.json", "log.jsonl", "checkpoints", "sae", "results", "report.html"};
+    static const char *const names[] = {"run.json", "log.jsonl", "time.jsonl", "checkpoints",
+                                        "sae",      "results",   "report.html"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
@@ -96,4 +97,17 @@ done:
     json_decref(ours);
     mem_free(path);
     return status;
+}
+
+bool train_folder_has_checkpoint(const char *folder)
+{
+    char **names = NULL, *path = path_join(folder, "checkpoints", NULL);
+    int n = 0;
+    bool any = false;
+
+    if (path && folder_list(path, &names, &n, NULL) == SAE_OK)
+        for (int i = 0; i < n; i++) any = any || strspn(names[i], "0123456789") == strlen(names[i]);
+    folder_list_free(names, n);
+    mem_free(path);
+    return any;
 }

@@ -1,14 +1,17 @@
 /*
- * training.c - the loop of a run. log.jsonl grows line by line (it can be watched); a resumed run cuts it back to the
- * checkpoint's step and goes on, so that it ends as the log of an undisturbed one.
+ * training.c - the loop of a run: rows in, one step after the other, checkpoints, and what ends it early: the user, the end of
+ * the rows, a number that is not finite.
+ *
+ * A checkpoint is only written of a state that is whole (every dictionary did the same steps) and finite.
  */
 #include "eval/training.h"
-
+#include "eval/training_log.h"
 #include "io/io.h"
-#include "kernels/dequant.h"
 #include "sae/recipe_fields.h"
+#include "sae/train.h"
 
-#include <stdlib.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LOG_LINES = 200 };
@@ -34,88 +37,6 @@ json_t *recipe_json(const sae_train_options *r)
     return json;
 }
 
-/* ---- Rows in a given order ------------------------------------------------------------------------------------------------ */
-
-void row_order_close(row_order *o)
-{
-    mem_free(o->pool);
-    mem_free(o->index);
-    *o = (row_order){0};
-}
-
-static sae_status read_index(row_order *o, const tensor *t, const char *path, sae_error *err)
-{
-    char shape[96];
-
-    if (t->rank != 2 || (t->type != DTYPE_I32 && t->type != DTYPE_I64))
-        return SAE_FAIL(err, SAE_SHAPE, "%s: an order is an int32 or int64 tensor [steps, batch]; this is %s %s", path,
-                        dtype_table[t->type].name, tensor_shape_text(t, shape, sizeof shape));
-    o->n_steps = t->shape[0];
-    o->batch = t->shape[1];
-    o->index = mem_alloc_array((size_t)tensor_count(t), sizeof *o->index, "an order of rows", err);
-    if (!o->index) return SAE_NOMEM;
-    for (int64_t i = 0; i < tensor_count(t); i++) {
-        int32_t narrow;
-        if (t->type == DTYPE_I64) {
-            memcpy(&o->index[i], (const char *)t->data + 8 * i, 8);
-        } else {
-            memcpy(&narrow, (const char *)t->data + 4 * i, 4);
-            o->index[i] = narrow;
-        }
-        if (o->index[i] < 0 || o->index[i] >= o->n_rows)
-            return SAE_FAIL(err, SAE_RANGE, "%s: step %lld asks for row %lld of %lld", path, (long long)(i / o->batch),
-                            (long long)o->index[i], (long long)o->n_rows);
-    }
-    return SAE_OK;
-}
-
-sae_status row_order_open(row_order *out, const char *array, const char *order, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    array_file rows = {0}, index = {0};
-    row_order o = {0};
-    char shape[96];
-
-    SAE_TRY(array_open(&rows, array, err));
-    if (rows.t.rank != 2 || rows.t.shape[0] < 1 || rows.t.shape[1] < 1)
-        SAE_RAISE(err, SAE_SHAPE, "%s: rows are a tensor [rows, d_in]; this is %s", array,
-                  tensor_shape_text(&rows.t, shape, sizeof shape));
-    o.n_rows = rows.t.shape[0];
-    o.d = rows.t.shape[1];
-    o.pool = mem_alloc_array((size_t)tensor_count(&rows.t), sizeof *o.pool, "the rows of an array", err);
-    if (!o.pool) SAE_TRY(SAE_NOMEM);
-    dequant_f32(rows.t.type, rows.t.data, tensor_count(&rows.t), o.pool);
-    SAE_TRY(array_open(&index, order, err));
-    SAE_TRY(read_index(&o, &index.t, order, err));
-    *out = o;
-    o = (row_order){0};
-done:
-    row_order_close(&o);
-    array_close(&index);
-    array_close(&rows);
-    return status;
-}
-
-/* ---- The log ---------------------------------------------------------------------------------------------------------------- */
-
-static sae_status log_step(line_log *log, int64_t rows, const sae_step_stats *s, const char *name, sae_error *err)
-{
-    json_t *line = json_pack("{sI sI so so so so so so so so sI sI}", "step", (json_int_t)s->step, "rows",
-                             (json_int_t)rows, "loss", json_number_or_null(s->loss), "l2_loss",
-                             json_number_or_null(s->l2_loss), "auxk_loss", json_number_or_null(s->auxk_loss), "l0",
-                             json_number_or_null(s->l0), "fvu", json_number_or_null(s->fvu), "threshold",
-                             json_number_or_null(s->threshold), "grad_norm", json_number_or_null(s->grad_norm), "lr",
-                             json_number_or_null(s->lr), "dead", (json_int_t)s->dead, "dense", (json_int_t)s->dense);
-    if (line && name) json_object_set_new(line, "dict", json_string(name));
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    sae_status status =
-        text ? line_log_put(log, text, err) : SAE_FAIL(err, SAE_NOMEM, "no memory for a line of the log");
-
-    free(text);
-    json_decref(line);
-    return status;
-}
-
 /* ---- The loop ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct loop {
@@ -124,22 +45,79 @@ typedef struct loop {
     const training_options *options;
     sae_acts *acts;
     int64_t d, log_every, saved; /* saved: the step of the newest checkpoint; -1: none yet */
-    line_log *log;
+    training_log *log;
     float *rows;
     sae_step_stats *stats;
 } loop;
 
-static sae_status next_rows(loop *l, int64_t step, sae_error *err)
+/* "a checkpoint of step 1000 is in runs/a/checkpoints", for messages. */
+static const char *last_checkpoint(const loop *l, char *buffer, size_t size)
+{
+    if (l->saved < 0)
+        snprintf(buffer, size, "no checkpoint was written yet (--checkpoint-every N)");
+    else
+        snprintf(buffer, size, "the last good checkpoint is %.300s/checkpoints/%012lld", l->options->folder,
+                 (long long)l->saved);
+    return buffer;
+}
+
+static sae_status save(loop *l, sae_error *err)
+{
+    int64_t step = sae_trainer_steps_done(l->t);
+    sae_status status = SAE_OK;
+    const char *what = NULL;
+    char last[400];
+    int i = 0;
+
+    if (l->saved != step) {
+        if (!trainer_is_finite(l->t, &i, &what))
+            SAE_RAISE(err, SAE_NUMERIC,
+                      "step %lld: %s of dictionary %d became infinite or undefined: training diverged; a lower --lr "
+                      "may help; %s",
+                      (long long)step - 1, what, i, last_checkpoint(l, last, sizeof last));
+        SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
+        SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
+        l->saved = step;
+    }
+    SAE_TRY(sae_checkpoints_prune(l->options->folder, step, l->options->keep_checkpoints, err));
+done:
+    return status;
+}
+
+/* Of rows [n, d]: the first that is not finite; -1: none. */
+static int64_t first_bad_row(const float *rows, int64_t n, int64_t d)
+{
+    for (int64_t b = 0; b < n; b++) {
+        float poison = 0; /* becomes NaN when one entry is not finite */
+#pragma omp simd reduction(+ : poison)
+        for (int64_t j = 0; j < d; j++) poison += rows[b * d + j] * 0;
+        if (poison != 0) return b;
+    }
+    return -1;
+}
+
+static sae_status ordered_rows(loop *l, int64_t step, sae_error *err)
 {
     const row_order *o = l->options->order;
+    int64_t batch = l->recipe->batch;
+    const int64_t *index = o->index + step * batch;
+
+    for (int64_t b = 0; b < batch; b++)
+        memcpy(l->rows + b * l->d, o->pool + index[b] * o->d, (size_t)l->d * sizeof *l->rows);
+    int64_t bad = first_bad_row(l->rows, batch, l->d);
+    if (bad >= 0)
+        return SAE_FAIL(err, SAE_NUMERIC,
+                        "row %lld of the array, row %lld of the batch, holds infinite or undefined numbers",
+                        (long long)index[bad], (long long)bad);
+    return SAE_OK;
+}
+
+static sae_status next_rows(loop *l, int64_t step, sae_error *err)
+{
     int64_t batch = l->recipe->batch, got = 0;
     sae_status status = SAE_OK;
 
-    if (o) {
-        for (int64_t b = 0; b < batch; b++)
-            memcpy(l->rows + b * l->d, o->pool + o->index[step * batch + b] * o->d, (size_t)l->d * sizeof *l->rows);
-        return SAE_OK;
-    }
+    if (l->options->order) return ordered_rows(l, step, err);
     SAE_TRY(sae_acts_next(l->acts, batch, l->rows, NULL, NULL, &got, err));
     if (got < batch)
         SAE_RAISE(err, SAE_STATE,
@@ -150,38 +128,58 @@ done:
     return status;
 }
 
-static sae_status save(loop *l, sae_error *err)
+/* The rows of a step could not be had. What was learned so far is whole, so it is kept. */
+static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_error *cause, sae_error *err)
 {
-    int64_t step = sae_trainer_steps_done(l->t);
-    sae_status status = SAE_OK;
+    int64_t batch = l->recipe->batch;
+    char last[400];
 
-    if (l->saved != step) {
-        SAE_TRY(line_log_sync(l->log, err)); /* no checkpoint without the lines before it */
-        SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
-        l->saved = step;
-    }
-    SAE_TRY(sae_checkpoints_prune(l->options->folder, step, l->options->keep_checkpoints, err));
-done:
-    return status;
+    if (step > 0) save(l, NULL);
+    if (why != SAE_NUMERIC) return SAE_FAIL(err, why, "%s", cause->message);
+    return SAE_FAIL(err, why, "step %lld, rows %lld to %lld of the stream: %.500s; %s", (long long)step,
+                    (long long)(step * batch), (long long)((step + 1) * batch - 1), cause->message,
+                    last_checkpoint(l, last, sizeof last));
+}
+
+/* The step gave numbers that are not finite: the dictionaries are not to be saved any more. */
+static sae_status step_failed(loop *l, int64_t step, const char *cause, sae_error *err)
+{
+    int64_t batch = l->recipe->batch;
+    char last[400];
+
+    return SAE_FAIL(err, SAE_NUMERIC,
+                    "step %lld, rows %lld to %lld of the stream: %.300s. All of these rows are finite, so it is the "
+                    "training that diverged: a lower --lr (now %g) may help; %s",
+                    (long long)step, (long long)(step * batch), (long long)((step + 1) * batch - 1), cause,
+                    l->recipe->lr, last_checkpoint(l, last, sizeof last));
+}
+
+static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
+{
+    sae_error cause = {0};
+    sae_status status = sae_trainer_step(l->t, l->rows, NULL, l->stats, &cause);
+
+    if (status == SAE_NUMERIC) return step_failed(l, step, cause.message, err);
+    if (status != SAE_OK) return SAE_FAIL(err, status, "%s", cause.message);
+    for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)
+        if (!isfinite(l->stats[i].grad_norm))
+            return step_failed(l, step, "the norm of the gradient is not finite", err);
+    return SAE_OK;
 }
 
 static sae_status one_step(loop *l, int64_t step, sae_error *err)
 {
     sae_status status = SAE_OK;
+    sae_error cause = {0};
     const training_options *o = l->options;
     int64_t rows = (step + 1) * l->recipe->batch;
+    bool logged = step % l->log_every == 0 || step == l->recipe->steps - 1;
 
-    status = next_rows(l, step, err);
-    if (status != SAE_OK) { /* what was learned so far is kept */
-        if (step > 0) save(l, NULL);
-        goto done;
-    }
-    SAE_TRY(sae_trainer_step(l->t, l->rows, NULL, l->stats, err));
-    if (step % l->log_every == 0 || step == l->recipe->steps - 1) {
-        for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)
-            SAE_TRY(log_step(l->log, rows, &l->stats[i], o->names ? o->names[i] : NULL, err));
-        if (o->logged) o->logged(o->user, rows, l->stats);
-    }
+    status = next_rows(l, step, &cause);
+    if (status != SAE_OK) return rows_failed(l, step, status, &cause, err);
+    SAE_TRY(step_and_check(l, step, err));
+    if (logged) SAE_TRY(training_log_put(l->log, rows, l->stats, sae_trainer_n_dicts(l->t), o->names, err));
+    if (o->stepped) o->stepped(o->user, rows, l->stats, logged);
     if (o->checkpoint_every > 0 && (step + 1) % o->checkpoint_every == 0) SAE_TRY(save(l, err));
 done:
     return status;
@@ -207,48 +205,34 @@ done:
     return status;
 }
 
-/* Lines of steps that the checkpoint does not have yet are cut off. */
-static bool line_stands(void *user, const char *line, size_t bytes)
-{
-    int64_t step = 0;
-    json_t *value = NULL;
-    bool stands = json_parse(&value, line, bytes, "log", NULL) == SAE_OK &&
-                  json_get_int(value, "step", INT64_MAX, &step, "log", NULL) == SAE_OK && step < *(int64_t *)user;
-
-    json_decref(value);
-    return stands;
-}
-
 sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
                         const training_options *options, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
     loop l = {.t = t, .recipe = recipe, .options = options, .acts = acts, .d = d_in, .saved = -1};
-    char *log_path = path_join(options->folder, "log.jsonl", err);
     int64_t step = 0;
 
     l.log_every = options->log_every > 0 ? options->log_every : (recipe->steps + LOG_LINES - 1) / LOG_LINES;
     l.rows = mem_alloc_array((size_t)recipe->batch, (size_t)d_in * sizeof *l.rows, "a batch of rows", err);
     l.stats = mem_alloc_array((size_t)sae_trainer_n_dicts(t), sizeof *l.stats, "statistics of a step", err);
-    if (!log_path || !l.rows || !l.stats) SAE_TRY(SAE_NOMEM);
+    if (!l.rows || !l.stats) SAE_TRY(SAE_NOMEM);
     SAE_TRY(start(&l, err));
     step = sae_trainer_steps_done(t);
-    SAE_TRY(line_log_open(&l.log, log_path, options->resume ? line_stands : NULL, &step, err));
+    SAE_TRY(training_log_open(&l.log, options->folder, options->resume, step, err));
     for (; step < recipe->steps; step++) {
         SAE_TRY(one_step(&l, step, err));
         if (progress && progress->report(progress->user, "rows trained", (double)((step + 1) * recipe->batch),
                                          (double)(recipe->steps * recipe->batch))) {
             SAE_TRY(save(&l, err));
             SAE_RAISE(err, SAE_CANCELLED,
-                      "stopped on request after step %lld; a checkpoint was written: continue with --resume",
-                      (long long)step);
+                      "stopped on request after step %lld of %lld; %s/checkpoints/%012lld holds all of it",
+                      (long long)step, (long long)recipe->steps, options->folder, (long long)l.saved);
         }
     }
     SAE_TRY(save(&l, err));
 done:
-    line_log_close(l.log);
+    training_log_close(l.log);
     mem_free(l.stats);
     mem_free(l.rows);
-    mem_free(log_path);
     return status;
 }

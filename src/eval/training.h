@@ -24,14 +24,15 @@ typedef struct training_options {
     int64_t keep_checkpoints; /* newest ones kept; 0: 1 */
     bool resume;              /* continue from the newest checkpoint that verifies; none yet: from the beginning */
     const row_order *order;   /* instead of a stream; NULL */
-    /* Called after each logged step; may be NULL. stats [n_dicts]. */
-    void (*logged)(void *user, int64_t rows, const sae_step_stats *stats);
+    /* Called after each step; may be NULL. stats [n_dicts]; `logged`: the step stands in log.jsonl. */
+    void (*stepped)(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
     void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */
     void *user;
 } training_options;
 
 /* Steps until options.steps are done (t's own). `acts` is borrowed, NULL with an order. On SAE_CANCELLED (the progress said
- * so) the checkpoint of the last whole step is written first. */
+ * so), or when no more rows can be had, the checkpoint of the last whole step is written first. NUMERIC names the step, its rows
+ * and the last good checkpoint. Needs a batch of rows beside the trainer. */
 sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
                         const training_options *options, const sae_progress *progress, sae_error *err);
 

@@ -33,12 +33,12 @@ typedef struct curves {
     int n;
 } curves;
 
-/* training_run's callback after each logged step. */
-static void curves_add(void *user, int64_t rows, const sae_step_stats *stats)
+/* training_run's callback after each step. */
+static void curves_add(void *user, int64_t rows, const sae_step_stats *stats, bool logged)
 {
     curves *c = user;
 
-    if (c->n > CURVE_POINTS) return;
+    if (!logged || c->n > CURVE_POINTS) return;
     c->rows[c->n] = (double)rows;
     for (int a = 0; a < ARMS; a++) {
         c->fvu[a][c->n] = stats[a].fvu;
@@ -120,7 +120,7 @@ sae_status arms_train(experiment *e, sae_error *err)
     curves *c = mem_alloc(sizeof *c, "training curves", err);
     char *store = experiment_path(e, "acts", err);
     const char *const stores[] = {store};
-    training_options run = {.folder = e->options.out, .names = arm_names, .logged = curves_add, .user = c};
+    training_options run = {.folder = e->options.out, .names = arm_names, .stepped = curves_add, .user = c};
 
     if (!c || !store) SAE_TRY(SAE_NOMEM);
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));

@@ -120,8 +120,9 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
-    json_t *entry = json_pack("{sssssosfsfsf}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
-                              l->threshold, "input_scale", l->input_scale, "cutoff", (double)l->cutoff);
+    json_t *entry = json_pack("{sssssosfsfsfsIsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
+                              l->threshold, "input_scale", l->input_scale, "cutoff", (double)l->cutoff, "died",
+                              (json_int_t)l->died, "revived", (json_int_t)l->revived);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
     mem_free(path);
@@ -304,6 +305,8 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     if (l->threshold < -1.0 || l->input_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
         SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, cutoff %g of dictionary %d cannot be", folder,
                   l->threshold, l->input_scale, cutoff, i);
+    SAE_TRY(json_get_int(entry, "died", 0, &l->died, folder, err));
+    SAE_TRY(json_get_int(entry, "revived", 0, &l->revived, folder, err));
     l->cutoff = (float)cutoff;
 done:
     json_decref(ours);

@@ -81,13 +81,13 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
     if (before_batch) limit++; /* more than dead_tokens */
-    sums->dead = sums->dense = sums->died = sums->revived = 0;
+    sums->dead = sums->dense = 0;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         int64_t n = fired[j + 1] - fired[j], before = l->since_fired[j];
         l->since_fired[j] = n > 0 ? 0 : before + B;
         sums->dead += (before_batch ? before : l->since_fired[j]) >= limit;
-        sums->died += before < limit && l->since_fired[j] >= limit;
-        sums->revived += before >= limit && n > 0;
+        l->died += before < limit && l->since_fired[j] >= limit;
+        l->revived += before >= limit && n > 0;
         sums->dense += 10 * n > B;
     }
 }
@@ -129,8 +129,8 @@ static sae_status step_one(sae_trainer *t, int i, const float *rows, const float
                                   .min_active = sums.smallest,
                                   .dead = sums.dead,
                                   .dense = sums.dense,
-                                  .died = sums.died,
-                                  .revived = sums.revived};
+                                  .died = l->died,
+                                  .revived = l->revived};
 done:
     return status;
 }

@@ -37,10 +37,11 @@ typedef struct learner {
     int n_groups;                      /* >= 1 */
     int64_t group_end[SAE_MAX_GROUPS]; /* prefixes */
     param p[N_PARAMS];
-    int64_t *since_fired; /* [F] rows since the latent last fired */
-    double threshold;     /* -1: never set */
-    double input_scale;   /* rows are divided by it; 0: not measured yet */
-    float cutoff;         /* smallest kept activation of the last step; < 0: none yet */
+    int64_t *since_fired;  /* [F] rows since the latent last fired */
+    int64_t died, revived; /* so far */
+    double threshold;      /* -1: never set */
+    double input_scale;    /* rows are divided by it; 0: not measured yet */
+    float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
 } learner;
 
 typedef struct candidate {
@@ -127,7 +128,7 @@ typedef struct step_sums {
     double l2_loss, aux_loss, sparsity_loss; /* sparsity_loss with its coefficient, aux_loss without */
     double residual, variance;               /* sums over rows and columns: |e|^2 and |x - mean x|^2 */
     double smallest;                         /* kept activation; 0: none was kept */
-    int64_t n_kept, dead, dense, died, revived;
+    int64_t n_kept, dead, dense;
 } step_sums;
 
 /* The largest of what the dictionaries need. */
@@ -209,7 +210,7 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
                double eps); /* a row of w over its norm + eps */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 
-/* step.c: dead, dense, died, revived from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
+/* step.c: dead, dense (and the learner's died, revived) from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
 void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_sums *sums);
 
 /* trainer.c: a learner without memory. */
@@ -220,6 +221,8 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
 void describe_params(learner *l);
 void trainer_layout(sae_trainer *t, arena arenas[4]);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
+/* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
+bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
 /* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);
 double sparsity_factor(const sae_train_options *o, int64_t step); /* of a penalty's weight, in [0, 1] */

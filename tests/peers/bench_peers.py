@@ -230,4 +230,5 @@ def main():
         print_table(result)
 
 
-main()
+if __name__ == "__main__":
+    main()

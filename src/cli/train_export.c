@@ -1,0 +1,34 @@
+/* train_export.c - a trained dictionary becomes a folder that SAELens reads. */
+#include "cli/train.h"
+#include "io/io.h"
+
+sae_status train_export_option(args *a, sae_scaffold_export *how, sae_error *err)
+{
+    static const char *const names[] = {"native", "latents", "drop", NULL};
+    int which = 0;
+    sae_status status = args_choice(a, "scaffold", names, &which, err);
+
+    *how = (sae_scaffold_export)which;
+    return status;
+}
+
+sae_status train_export(const args *a, const sae_trainer *t, int i, const char *folder, sae_scaffold_export how,
+                        sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *dict = NULL;
+    char *path = path_join(folder, "sae", err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(sae_trainer_export(t, i, &dict, err));
+    if (how != SAE_SCAFFOLD_NATIVE && sae_dict_get_config(dict)->rank == 0)
+        warn("%s: --scaffold %s changes nothing: the dictionary has no scaffold (rank 0)", path,
+             args_text(a, "scaffold"));
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(sae_dict_save(dict, path, how, true, err));
+    say(a, "written   %s", path);
+done:
+    sae_dict_free(dict);
+    mem_free(path);
+    return status;
+}

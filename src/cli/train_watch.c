@@ -1,0 +1,81 @@
+/* train_watch.c - what people see of a run: the line of progress, the table at the end, deaths and revivals. */
+#include "cli/train.h"
+
+#include <stdio.h>
+#include <string.h>
+
+sae_status train_watch_create(train_watch *out, const train_dicts *dicts, sae_error *err)
+{
+    *out = (train_watch){.dicts = dicts};
+    out->last = mem_alloc_array((size_t)dicts->n, sizeof *out->last, "statistics of a step", err);
+    return out->last ? SAE_OK : SAE_NOMEM;
+}
+
+void train_watch_free(train_watch *w)
+{
+    mem_free(w->last);
+    *w = (train_watch){0};
+}
+
+/* Of several dictionaries the range. */
+static void note_range(train_watch *w)
+{
+    const sae_step_stats *s = w->last;
+    sae_step_stats low = s[0], high = s[0];
+
+    for (int i = 1; i < w->dicts->n; i++) {
+        if (s[i].loss < low.loss) low.loss = s[i].loss;
+        if (s[i].loss > high.loss) high.loss = s[i].loss;
+        if (s[i].l0 < low.l0) low.l0 = s[i].l0;
+        if (s[i].l0 > high.l0) high.l0 = s[i].l0;
+        if (s[i].fvu < low.fvu) low.fvu = s[i].fvu;
+        if (s[i].fvu > high.fvu) high.fvu = s[i].fvu;
+        if (s[i].dead > high.dead) high.dead = s[i].dead;
+        if (s[i].dense > high.dense) high.dense = s[i].dense;
+    }
+    progress_note(&w->line,
+                  "%d dictionaries: loss %.4g..%.4g, L0 %.1f..%.1f, FVU %.4f..%.4f, dead <= %lld, dense <= %lld",
+                  w->dicts->n, low.loss, high.loss, low.l0, high.l0, low.fvu, high.fvu, (long long)high.dead,
+                  (long long)high.dense);
+}
+
+void train_watch_step(void *user, int64_t rows, const sae_step_stats *s, bool logged)
+{
+    train_watch *w = user;
+
+    (void)rows;
+    (void)logged;
+    memcpy(w->last, s, (size_t)w->dicts->n * sizeof *s);
+    w->any = true;
+    if (w->dicts->n == 1)
+        progress_note(&w->line, "loss %.4g, L0 %.1f, FVU %.4f, dead %lld, dense %lld", s->loss, s->l0, s->fvu,
+                      (long long)s->dead, (long long)s->dense);
+    else
+        note_range(w);
+}
+
+void train_watch_table(const train_watch *w)
+{
+    if (!w->any) return;
+    printf("%-28s %10s %8s %8s %10s %6s %6s\n", "dictionary, last batch", "loss", "L0", "FVU", "threshold", "dead",
+           "dense");
+    for (int i = 0; i < w->dicts->n; i++) {
+        const sae_step_stats *s = &w->last[i];
+        printf("%-28s %10.4g %8.2f %8.4f %10.4g %6lld %6lld\n", w->dicts->names[i], s->loss, s->l0, s->fvu,
+               s->threshold, (long long)s->dead, (long long)s->dense);
+    }
+}
+
+void train_watch_tell_deaths(const train_watch *w, const args *a, const sae_train_options *recipe)
+{
+    if (!w->any) return;
+    for (int i = 0; i < w->dicts->n; i++) {
+        const sae_step_stats *s = &w->last[i];
+        say(a,
+            "deaths    %s%s%lld times a latent had not fired for %lld rows; %lld times one came back; dead now %lld of "
+            "%lld",
+            w->dicts->n > 1 ? w->dicts->names[i] : "", w->dicts->n > 1 ? ": " : "", (long long)s->died,
+            (long long)recipe->dead_tokens, (long long)s->revived, (long long)s->dead,
+            (long long)w->dicts->configs[i].d_sae);
+    }
+}
