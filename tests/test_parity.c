@@ -266,12 +266,21 @@ END_TEST
 
 /* ---- The same by `sae train` -------------------------------------------------------------------------------------------- */
 
+/* Name number i of "first|second". */
+static const char *choice_name(const char *names, int i, char buffer[64])
+{
+    for (; i > 0; i--) names = strchr(names, '|') + 1;
+    snprintf(buffer, 64, "%.*s", (int)strcspn(names, "|"), names);
+    return buffer;
+}
+
 /* The command line of a run: every constant is given, whatever the recipe would set. */
 static void write_command(const golden *g, const char *out, FILE *f)
 {
     const sae_train_options *o = &g->options;
     const sae_dict_config *c = &g->config;
     const char *build = getenv("BUILD"), *dir = folder();
+    char choice[64];
 
     fprintf(f, "%s/sae train --quiet --force --log-every 1 --out %s --array %s/train_batches.safetensors:pool",
             build ? build : "build", out, dir);
@@ -281,9 +290,10 @@ static void write_command(const golden *g, const char *out, FILE *f)
             (long long)c->k, (long long)o->steps);
     for (int i = 0; i < c->n_groups; i++)
         fprintf(f, "%s%.17g", i ? "," : " --groups ", (double)c->groups[i] / (double)c->d_sae);
-#define WRITE_COUNT(option, x)                     fprintf(f, " --" option " %lld", (long long)(x))
-#define WRITE_REAL(option, x)                      fprintf(f, " --" option " %.17g", x)
-#define WRITE(field, type, option, argument, help) WRITE_##type(option, o->field);
+#define WRITE_COUNT(option, names, x)              fprintf(f, " --" option " %lld", (long long)(x))
+#define WRITE_REAL(option, names, x)               fprintf(f, " --" option " %.17g", x)
+#define WRITE_CHOICE(option, names, x)             fprintf(f, " --" option " %s", choice_name(names, (int)(x), choice))
+#define WRITE(field, type, option, argument, help) WRITE_##type(option, argument, o->field);
     RECIPE_FIELDS(WRITE)
     fprintf(f, " > /dev/null");
 }
