@@ -333,7 +333,10 @@ typedef struct sae_dict_config {
     int n_groups;                   /* Matryoshka: number of nested prefixes; 0 or 1: none */
     int64_t groups[SAE_MAX_GROUPS]; /* sizes of the groups (not prefixes); they sum to d_sae */
     bool scaffold_last;             /* Matryoshka: the scaffold joins only the last prefix (M2), else every one (M1) */
-    bool apply_b_dec_to_input;      /* subtract b_dec before encoding */
+    bool scaffold_pca;              /* the scaffold begins as PCA of the first batch, else W_down random and W_up = 0 */
+    int64_t scaffold_steps;         /* in so many first steps the scaffold learns alone, the dictionary waits */
+    bool scaffold_frozen;           /* after those (and after its start as PCA) the scaffold is left as it is */
+    bool apply_b_dec_to_input;      /* subtract b_dec before encoding; a transcoder never does */
     uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
 } sae_dict_config;

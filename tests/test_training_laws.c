@@ -65,15 +65,19 @@ static void make_rows(float *rows, int64_t batch, int64_t d, int64_t step, doubl
 
 static void steps(sae_trainer *t, int64_t until, double scale, sae_step_stats *last)
 {
-    int64_t batch = t->options.batch, d = t->learners[0].config.d_in;
-    float *rows = malloc((size_t)(batch * d) * sizeof *rows);
+    int64_t batch = t->options.batch, d = t->learners[0].config.d_in, d_out = 0;
+    for (int i = 0; i < t->n_dicts; i++) d_out = t->learners[i].config.d_out > 0 ? t->learners[i].config.d_out : d_out;
+    float *rows = malloc((size_t)(batch * d) * sizeof *rows),
+          *targets = d_out ? malloc((size_t)(batch * d_out) * sizeof *targets) : NULL;
     sae_step_stats *stats = calloc((size_t)t->n_dicts, sizeof *stats);
     sae_error err = {0};
 
     while (sae_trainer_steps_done(t) < until) {
         make_rows(rows, batch, d, sae_trainer_steps_done(t), scale);
-        ck_assert_msg(sae_trainer_step(t, rows, NULL, stats, &err) == SAE_OK, "%s", err.message);
+        if (targets) make_rows(targets, batch, d_out, sae_trainer_steps_done(t) + 10000, scale);
+        ck_assert_msg(sae_trainer_step(t, rows, targets, stats, &err) == SAE_OK, "%s", err.message);
     }
+    free(targets);
     if (last) memcpy(last, stats, (size_t)t->n_dicts * sizeof *stats);
     free(stats);
     free(rows);
@@ -88,7 +92,8 @@ static void expect_equal_learners(const learner *a, const learner *b)
         ck_assert_msg(memcmp(a->p[p].v, b->p[p].v, bytes) == 0, "second moment of %s differs", a->p[p].name);
     }
     ck_assert(memcmp(a->since_fired, b->since_fired, (size_t)a->config.d_sae * sizeof *a->since_fired) == 0);
-    ck_assert(a->threshold == b->threshold && a->cutoff == b->cutoff && a->input_scale == b->input_scale);
+    ck_assert(a->threshold == b->threshold && a->cutoff == b->cutoff && a->input_scale == b->input_scale &&
+              a->target_scale == b->target_scale);
 }
 
 /* ---- Selection -------------------------------------------------------------------------------------------------------- */
@@ -219,13 +224,28 @@ START_TEST(test_dictionaries_train_as_if_alone)
 }
 END_TEST
 
+typedef struct arm_row {
+    sae_variant variant;
+    bool last;
+    int64_t d_out;
+} arm_row;
+
+static const arm_row arms[] = {
+    {SAE_P1, false, 0}, {SAE_P2, false, 0}, {SAE_P3, false, 0},  {SAE_P1, true, 0},
+    {SAE_P2, true, 0},  {SAE_P3, true, 0},  {SAE_P1, false, 12}, {SAE_P1, true, 12},
+};
+
 /* T1, T2: a scaffold changes nothing in step 0, and nothing at all while W_up is held at 0. */
 START_TEST(test_zero_scaffold_is_the_baseline)
 {
+    const arm_row *arm = &arms[_i];
     sae_dict_config c[2] = {matryoshka(20, 6, 0), matryoshka(20, 6, 4)};
     sae_train_options o = short_recipe(128, 60);
     sae_step_stats s[2];
 
+    c[0].d_out = c[1].d_out = arm->d_out;
+    c[1].variant = arm->variant;
+    c[1].scaffold_last = arm->last;
     o.grad_clip = 0.0; /* W_up's own gradient would count in the norm */
     sae_trainer *t = create(c, 2, &o);
     for (int64_t n = 1; n <= 60; n++) {
@@ -369,25 +389,36 @@ static void make_folder(void)
 
 static void remove_folder(void) { folder_remove(folder, NULL); }
 
+/* One of each kind; the third and the fifth are resumed while their dictionaries wait for the scaffold. */
 START_TEST(test_resumed_run_has_the_same_bytes)
 {
-    sae_dict_config c[2] = {matryoshka(20, 6, 0), batchtopk(20, 96, 4, 3)};
+    enum { N = 6 };
+    sae_dict_config c[N] = {matryoshka(20, 6, 0),    batchtopk(20, 96, 4, 3), batchtopk(20, 96, 4, 3),
+                            batchtopk(20, 64, 4, 2), matryoshka(20, 6, 2),    batchtopk(20, 64, 4, 0)};
     sae_train_options o = short_recipe(128, 80);
     sae_error err = {0};
-    int64_t rows_given = 0;
+    int64_t rows_given = 0, dead = 0;
 
     c[1].variant = SAE_P2;
-    sae_trainer *undisturbed = create(c, 2, &o), *stopped = create(c, 2, &o), *resumed = create(c, 2, &o);
-    sae_step_stats s[2];
+    c[2].variant = SAE_P3;
+    c[2].scaffold_steps = 40;
+    c[3].scaffold_pca = c[3].scaffold_frozen = true;
+    c[4].scaffold_last = c[4].scaffold_frozen = true;
+    c[4].scaffold_steps = 40;
+    c[4].d_out = c[5].d_out = 12;
+    c[5].skip = true;
+    sae_trainer *undisturbed = create(c, N, &o), *stopped = create(c, N, &o), *resumed = create(c, N, &o);
+    sae_step_stats s[N];
     steps(undisturbed, 80, 1, s);
-    ck_assert_int_gt(s[0].dead + s[1].dead, 0); /* AuxK was at work */
+    for (int i = 0; i < N; i++) dead += s[i].dead;
+    ck_assert_int_gt(dead, 0); /* AuxK was at work */
     steps(stopped, 33, 1, NULL);
     ck_assert_msg(sae_trainer_save(stopped, folder, 33 * 128, &err) == SAE_OK, "%s", err.message);
     ck_assert_msg(sae_trainer_resume(resumed, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
     ck_assert_int_eq(rows_given, 33 * 128);
     ck_assert_int_eq(sae_trainer_steps_done(resumed), 33);
     steps(resumed, 80, 1, NULL);
-    for (int i = 0; i < 2; i++) expect_equal_learners(&undisturbed->learners[i], &resumed->learners[i]);
+    for (int i = 0; i < N; i++) expect_equal_learners(&undisturbed->learners[i], &resumed->learners[i]);
     sae_trainer_free(undisturbed);
     sae_trainer_free(stopped);
     sae_trainer_free(resumed);
@@ -499,6 +530,18 @@ START_TEST(test_failing_memory)
 }
 END_TEST
 
+static sae_dict_config scaffolded(int64_t steps, bool frozen, bool pca, sae_variant variant, int64_t d_out)
+{
+    sae_dict_config c = batchtopk(8, 32, 4, 2);
+
+    c.scaffold_steps = steps;
+    c.scaffold_frozen = frozen;
+    c.scaffold_pca = pca;
+    c.variant = variant;
+    c.d_out = d_out;
+    return c;
+}
+
 typedef struct wrong_row {
     const char *word;
     sae_dict_config config;
@@ -519,6 +562,12 @@ START_TEST(test_wrong_options)
         {"steps", batchtopk(8, 32, 4, 0), 16, 0, 1e-3},
         {"lr", batchtopk(8, 32, 4, 0), 16, 10, 0},
         {"lr", batchtopk(8, 32, 4, 0), 16, 10, NAN},
+        {"variant", scaffolded(0, false, false, (sae_variant)7, 0), 16, 10, 1e-3},
+        {"scaffold alone", scaffolded(10, false, false, SAE_P1, 0), 16, 10, 1e-3},
+        {"scaffold alone", scaffolded(-1, false, false, SAE_P1, 0), 16, 10, 1e-3},
+        {"frozen", scaffolded(0, true, false, SAE_P1, 0), 16, 10, 1e-3},
+        {"d_out = 1", scaffolded(0, false, false, SAE_P1, 1), 16, 10, 1e-3},
+        {"d_out -1", scaffolded(0, false, false, SAE_P1, -1), 16, 10, 1e-3},
         {"2^28", batchtopk(8, 1 << 26, 1 << 20, 0), 4096, 10, 1e-3},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -539,6 +588,40 @@ START_TEST(test_wrong_options)
     c.groups[1]++;
     ck_assert_int_eq(sae_trainer_create(&t, &c, 1, &o, &err), SAE_RANGE);
     ck_assert_ptr_nonnull(strstr(err.message, "sum to 65"));
+}
+END_TEST
+
+/* What has no meaning together, and targets of two widths or none. */
+START_TEST(test_wrong_combinations)
+{
+    const struct {
+        const char *word;
+        sae_dict_config config;
+        sae_status code;
+    } rows[] = {
+        {"only P1", scaffolded(0, false, false, SAE_P2, 5), SAE_UNSUPPORTED},
+        {"only P1", scaffolded(0, false, false, SAE_P3, 5), SAE_UNSUPPORTED},
+        {"PCA", scaffolded(0, false, true, SAE_P1, 5), SAE_UNSUPPORTED},
+        {"skip", {.arch = SAE_BATCHTOPK, .d_in = 8, .d_sae = 32, .k = 4, .skip = true}, SAE_UNSUPPORTED},
+    };
+    sae_train_options o = sae_recipe_saebench(16, 10);
+    sae_trainer *t = NULL;
+    float x[16 * 8] = {0};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sae_error err = {0};
+        ck_assert_int_eq(sae_trainer_create(&t, &rows[i].config, 1, &o, &err), rows[i].code);
+        ck_assert_msg(strstr(err.message, rows[i].word), "row %zu: \"%s\"", i, err.message);
+    }
+    sae_dict_config two[2] = {scaffolded(0, false, false, SAE_P1, 5), scaffolded(0, false, false, SAE_P1, 6)};
+    sae_error err = {0};
+    ck_assert_int_eq(sae_trainer_create(&t, two, 2, &o, &err), SAE_SHAPE);
+    ck_assert_ptr_nonnull(strstr(err.message, "one stream of targets"));
+    t = create(two, 1, &o);
+    err = (sae_error){0};
+    ck_assert_int_eq(sae_trainer_step(t, x, NULL, NULL, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "targets"));
+    sae_trainer_free(t);
 }
 END_TEST
 
@@ -592,13 +675,14 @@ int main(void)
     tcase_add_test(laws, test_ties_keep_exactly_k);
     tcase_add_test(laws, test_crowded_edge_is_exact);
     tcase_add_test(laws, test_dictionaries_train_as_if_alone);
-    tcase_add_test(laws, test_zero_scaffold_is_the_baseline);
+    tcase_add_loop_test(laws, test_zero_scaffold_is_the_baseline, 0, sizeof arms / sizeof *arms);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);
     tcase_add_test(laws, test_p1_and_p2_have_the_same_functions);
     tcase_add_test(laws, test_scale_of_rows_does_not_matter);
     tcase_add_test(laws, test_bad_rows_are_a_message);
     tcase_add_test(laws, test_no_threshold_no_export);
     tcase_add_test(laws, test_wrong_options);
+    tcase_add_test(laws, test_wrong_combinations);
     tcase_add_test(laws, test_plan_is_what_is_taken);
     tcase_add_test(laws, test_bf16_product_follows_f32);
     tcase_add_test(files, test_resumed_run_has_the_same_bytes);

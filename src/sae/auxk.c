@@ -80,7 +80,7 @@ static void list_rows(sae_trainer *t)
 static double aux_weight(sae_trainer *t, const learner *l, const step_sums *sums)
 {
     scratch *s = &t->s;
-    int64_t B = t->options.batch, d = l->config.d_in;
+    int64_t B = t->options.batch, d = l->d_out;
     double share = fmin((double)sums->dead / (double)s->aux_k, 1.0), mean_square = 0, V = sums->variance;
 
     if (t->options.auxk_rule == SAE_AUXK_PLAIN) return share / (double)B;
@@ -100,7 +100,7 @@ static void rebuild_residual(sae_trainer *t, const learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
     const pair_lists *a = &s->aux;
-    int64_t B = t->options.batch, d = l->config.d_in;
+    int64_t B = t->options.batch, d = l->d_out;
     const float *last = s->grad + (int64_t)(l->n_groups - 1) * B * d;
     double weight = aux_weight(t, l, sums), sum = 0;
     float factor = (float)(2.0 * t->options.auxk_alpha * weight), to_error = (float)(1.0 / s->grad_per_error);

@@ -28,7 +28,7 @@ bool latent_is_active(const scratch *s, int64_t latent)
 static void kept_pairs(const sae_trainer *t, const learner *l, const float *grad, int64_t j, float *g_enc, float *g_dec)
 {
     const pair_lists *k = &t->s.kept;
-    int64_t d = l->config.d_in, i = k->latent_start[j], end = k->latent_start[j + 1];
+    int64_t d_in = l->config.d_in, d = l->d_out, i = k->latent_start[j], end = k->latent_start[j + 1];
     const float *W_dec = l->p[P_W_DEC].w + j * d, *u = t->s.u;
     const sae_ops *ops = t->ops;
     const float *g_rows[4], *u_rows[4];
@@ -36,17 +36,17 @@ static void kept_pairs(const sae_trainer *t, const learner *l, const float *grad
     for (; i + 4 <= end; i += 4) {
         for (int n = 0; n < 4; n++) {
             g_rows[n] = grad + k->row[i + n] * d;
-            u_rows[n] = u + k->row[i + n] * d;
+            u_rows[n] = u + k->row[i + n] * d_in;
         }
         ops->dot4(W_dec, g_rows, d, k->slope + i);
         ops->axpy4(g_dec, k->weight + i, g_rows, d);
-        ops->axpy4(g_enc, k->slope + i, u_rows, d);
+        ops->axpy4(g_enc, k->slope + i, u_rows, d_in);
     }
     for (; i < end; i++) {
         const float *g_row = grad + k->row[i] * d;
         k->slope[i] = ops->dot(W_dec, g_row, d);
         ops->axpy(g_dec, k->weight[i], g_row, d);
-        ops->axpy(g_enc, k->slope[i], u + k->row[i] * d, d);
+        ops->axpy(g_enc, k->slope[i], u + k->row[i] * d_in, d_in);
     }
 }
 
@@ -55,7 +55,6 @@ static void kept_pairs(const sae_trainer *t, const learner *l, const float *grad
 static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, const int64_t *earlier, const float *grad,
                             int64_t first, int64_t end)
 {
-    int64_t d = l->config.d_in;
     sparse_rows by_latent = {.first = first,
                              .end = end,
                              .n_from = t->options.batch,
@@ -66,15 +65,15 @@ static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, con
                              .w = l->p[P_W_DEC].w,
                              .dots = k->slope};
 
-    sparse_times_dense(t, &by_latent, grad, d, false, l->p[P_W_DEC].g);
+    sparse_times_dense(t, &by_latent, grad, l->d_out, false, l->p[P_W_DEC].g);
     by_latent.coefficient = k->slope;
     by_latent.dots = NULL;
-    sparse_times_dense(t, &by_latent, t->s.u, d, false, l->p[P_W_ENC].g);
+    sparse_times_dense(t, &by_latent, t->s.u, l->config.d_in, false, l->p[P_W_ENC].g);
 }
 
 static void pairs_by_rows(sae_trainer *t, learner *l)
 {
-    int64_t d = l->config.d_in;
+    int64_t d_in = l->config.d_in, d = l->d_out;
     const int64_t *start = t->s.kept.latent_start;
 
 #pragma omp parallel for schedule(dynamic, 64)
@@ -82,8 +81,8 @@ static void pairs_by_rows(sae_trainer *t, learner *l)
         int g = 0;
         if (start[j + 1] == start[j]) continue;
         while (j >= l->group_end[g]) g++;
-        float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
-        memset(g_enc, 0, (size_t)d * sizeof *g_enc);
+        float *g_enc = l->p[P_W_ENC].g + j * d_in, *g_dec = l->p[P_W_DEC].g + j * d;
+        memset(g_enc, 0, (size_t)d_in * sizeof *g_enc);
         memset(g_dec, 0, (size_t)d * sizeof *g_dec);
         kept_pairs(t, l, t->s.grad + g * t->options.batch * d, j, g_enc, g_dec);
     }
@@ -99,7 +98,7 @@ static void kept_gradients(sae_trainer *t, learner *l)
         return;
     }
     for (int g = 0; g < l->n_groups; begin = l->group_end[g++])
-        pairs_by_panels(t, l, &s->kept, NULL, s->grad + g * t->options.batch * l->config.d_in, begin, l->group_end[g]);
+        pairs_by_panels(t, l, &s->kept, NULL, s->grad + g * t->options.batch * l->d_out, begin, l->group_end[g]);
 }
 
 static double sum_slopes(const pair_lists *k, int64_t j)
@@ -127,64 +126,34 @@ void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d)
 static void latent_block(sae_trainer *t, learner *l, int block)
 {
     scratch *s = &t->s;
-    int64_t d = l->config.d_in, F = l->config.d_sae;
-    float *d_c = s->d_c + block * d;
+    int64_t d_in = l->config.d_in, d = l->d_out, F = l->config.d_sae;
+    float *d_c = s->d_c + block * d_in;
     double squares = 0;
 
-    memset(d_c, 0, (size_t)d * sizeof *d_c);
+    memset(d_c, 0, (size_t)d_in * sizeof *d_c);
     for (int64_t j = F * block / N_BLOCKS; j < F * (block + 1) / N_BLOCKS; j++) {
         l->p[P_B_ENC].g[j] = 0.0f;
         if (!latent_is_active(s, j)) continue;
-        float *g_enc = l->p[P_W_ENC].g + j * d, *g_dec = l->p[P_W_DEC].g + j * d;
+        float *g_enc = l->p[P_W_ENC].g + j * d_in, *g_dec = l->p[P_W_DEC].g + j * d;
         double sum = sum_slopes(&s->kept, j) + (s->aux_used ? sum_slopes(&s->aux, j) : 0.0);
         remove_parallel(t, g_dec, l->p[P_W_DEC].w + j * d, d);
         l->p[P_B_ENC].g[j] = (float)sum;
-        t->ops->axpy(d_c, (float)sum, l->p[P_W_ENC].w + j * d, d);
-        squares += t->ops->sum_squares(g_enc, d) + t->ops->sum_squares(g_dec, d) + sum * sum;
+        t->ops->axpy(d_c, (float)sum, l->p[P_W_ENC].w + j * d_in, d_in);
+        squares += t->ops->sum_squares(g_enc, d_in) + t->ops->sum_squares(g_dec, d) + sum * sum;
     }
     s->squares[block] = squares;
-}
-
-/* P2 only: what reaches s is g - df W_enc, since the encoder sees c - s. Into aux_grad, which AuxK needs no more. */
-static const float *gradient_of_s(sae_trainer *t, learner *l)
-{
-    scratch *s = &t->s;
-    int64_t B = t->options.batch, d = l->config.d_in;
-
-    if (l->config.variant != SAE_P2) return s->grad;
-#pragma omp parallel for schedule(dynamic, 32)
-    for (int64_t b = 0; b < B; b++) {
-        const pair_lists *lists[2] = {&s->kept, &s->aux};
-        float *row = s->aux_grad + b * d;
-        memset(row, 0, (size_t)d * sizeof *row);
-        for (int n = 0; n < (s->aux_used ? 2 : 1); n++)
-            add_pairs(t->ops, row, lists[n], lists[n]->d_value, lists[n]->row_start[b], lists[n]->row_start[b + 1],
-                      l->p[P_W_ENC].w, d);
-        for (int64_t i = 0; i < d; i++) row[i] = s->grad[b * d + i] - row[i];
-    }
-    return s->aux_grad;
-}
-
-/* Gradients of W_up and W_down; d_h in s->d_h. */
-static void scaffold(sae_trainer *t, learner *l)
-{
-    scratch *s = &t->s;
-    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
-    const float *g_s = gradient_of_s(t, l);
-
-    matmul_tn(r, d, B, s->h, r, g_s, d, 0.0f, l->p[P_W_UP].g, d);
-    matmul_nt(B, r, d, g_s, d, l->p[P_W_UP].w, d, 0.0f, s->d_h, r);
-    matmul_tn(r, d, B, s->d_h, r, s->c, d, 0.0f, l->p[P_W_DOWN].g, d);
 }
 
 static void gradient_of_b_dec(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
-    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    int64_t B = t->options.batch, d = l->d_out;
+    /* b_dec enters a transcoder's output alone; to P3's scaffold it is a constant, as s is to P3's dictionary */
+    int64_t r = l->config.variant == SAE_P3 || l->config.d_out > 0 ? 0 : l->config.rank;
     double *column = s->column;
 
     column_sums(s->grad, B, d, 1.0, s->partial, column);
-    for (int block = 0; block < N_BLOCKS; block++)
+    for (int block = 0; block < N_BLOCKS && l->config.d_out == 0; block++)
         for (int64_t i = 0; i < d; i++) column[i] -= (double)s->d_c[block * d + i];
     for (int64_t n = 0; n < r; n++) {
         double sum = 0;
@@ -197,7 +166,8 @@ static void gradient_of_b_dec(sae_trainer *t, learner *l)
 double backward(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
-    const int small[] = {P_B_DEC, P_W_DOWN, P_W_UP};
+    int64_t B = t->options.batch, d_in = l->config.d_in, d_out = l->d_out;
+    const param *skip = &l->p[P_W_SKIP], *b_dec = &l->p[P_B_DEC];
     double squares = 0;
 
     kept_gradients(t, l);
@@ -205,10 +175,11 @@ double backward(sae_trainer *t, learner *l)
     if (s->aux_used) pairs_by_panels(t, l, &s->aux, s->kept.latent_start, s->aux_grad, 0, l->config.d_sae);
 #pragma omp parallel for schedule(dynamic, 1)
     for (int block = 0; block < N_BLOCKS; block++) latent_block(t, l, block);
-    if (l->config.rank > 0) scaffold(t, l);
+    if (l->config.rank > 0) scaffold_backward(t, l);
+    if (skip->rows > 0) matmul_tn(d_out, d_in, B, s->grad, d_out, s->x, d_in, 0.0f, skip->g, d_in);
     gradient_of_b_dec(t, l);
     for (int block = 0; block < N_BLOCKS; block++) squares += s->squares[block];
-    for (int i = 0; i < 3; i++)
-        squares += t->ops->sum_squares(l->p[small[i]].g, l->p[small[i]].rows * l->p[small[i]].columns);
+    squares += t->ops->sum_squares(b_dec->g, d_out) + t->ops->sum_squares(skip->g, skip->rows * d_in);
+    if (l->config.rank > 0 && l->config.variant != SAE_P3) squares += s->scaffold_norm * s->scaffold_norm;
     return sqrt(squares);
 }

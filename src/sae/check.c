@@ -25,9 +25,6 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
         return SAE_FAIL(err, SAE_RANGE,
                         "dictionary %d: k x batch = %lld pairs a step is over 2^28: use a smaller batch", i,
                         (long long)(c->k * batch));
-    if (c->rank < 0 || c->rank > c->d_in)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: rank %lld must lie in [0, d_in = %lld]", i, (long long)c->rank,
-                        (long long)c->d_in);
     if (c->n_groups < 0 || c->n_groups > SAE_MAX_GROUPS)
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: %d Matryoshka groups; at most %d", i, c->n_groups,
                         SAE_MAX_GROUPS);
@@ -40,6 +37,55 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     if (c->arch == SAE_MATRYOSHKA ? c->n_groups < 1 || sum != c->d_sae : c->n_groups > 1)
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: Matryoshka groups sum to %lld, d_sae is %lld", i,
                         (long long)sum, (long long)c->d_sae);
+    return SAE_OK;
+}
+
+static sae_status check_scaffold(const sae_dict_config *c, int i, int64_t steps, sae_error *err)
+{
+    int64_t most = c->d_out > 0 && c->d_out < c->d_in ? c->d_out : c->d_in;
+
+    if (c->rank < 0 || c->rank > most)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: rank %lld must lie in [0, %s = %lld]", i, (long long)c->rank,
+                        most < c->d_in ? "d_out" : "d_in", (long long)most);
+    if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: scaffold variant number %d is unknown", i, (int)c->variant);
+    if (c->rank == 0) return SAE_OK;
+    if (c->scaffold_steps < 0 || c->scaffold_steps >= steps)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "dictionary %d: %lld steps of the scaffold alone must lie in [0, %lld), and leave some to the "
+                        "dictionary",
+                        i, (long long)c->scaffold_steps, (long long)steps);
+    if (c->scaffold_frozen && !c->scaffold_pca && c->scaffold_steps == 0)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "dictionary %d: a frozen scaffold must begin as PCA or learn in steps of its own first", i);
+    if (c->d_out > 0 && c->variant != SAE_P1)
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "dictionary %d: a transcoder's scaffold writes the target, not what its encoder reads: only P1 "
+                        "has a meaning",
+                        i);
+    if (c->d_out > 0 && c->scaffold_pca)
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "dictionary %d: PCA of the rows rebuilds the rows, not a transcoder's target: let its scaffold "
+                        "begin at random",
+                        i);
+    return SAE_OK;
+}
+
+/* All transcoders read the same targets. */
+static sae_status check_targets(const sae_dict_config *configs, int i, sae_error *err)
+{
+    const sae_dict_config *c = &configs[i];
+
+    if (c->d_out < 0 || c->d_out > 1 << 20)
+        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: d_out %lld must lie in [0, 2^20]", i, (long long)c->d_out);
+    if (c->skip && c->d_out == 0)
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: only a transcoder can have a skip path", i);
+    for (int j = 0; j < i; j++)
+        if (configs[j].d_out > 0 && c->d_out > 0 && configs[j].d_out != c->d_out)
+            return SAE_FAIL(err, SAE_SHAPE,
+                            "dictionary %d: d_out %lld differs from dictionary %d's %lld, but one stream of targets "
+                            "feeds both",
+                            i, (long long)c->d_out, j, (long long)configs[j].d_out);
     return SAE_OK;
 }
 
@@ -72,6 +118,8 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
     SAE_TRY(check_options(options, err));
     for (int i = 0; i < n_dicts; i++) {
         SAE_TRY(check_config(&configs[i], &configs[0], i, options->batch, err));
+        SAE_TRY(check_targets(configs, i, err));
+        SAE_TRY(check_scaffold(&configs[i], i, options->steps, err));
         const family *f = family_of(configs[i].arch);
         if (f->check) SAE_TRY(f->check(&configs[i], i, options, err));
     }

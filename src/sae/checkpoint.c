@@ -62,11 +62,12 @@ static json_t *describe(const learner *l)
     json_t *groups = json_array();
 
     for (int g = 0; g < c->n_groups; g++) json_array_append_new(groups, json_integer(c->groups[g]));
-    return json_pack("{si si sI sI sI sI so sb sI sb sf sI}", "arch", (int)c->arch, "variant", (int)c->variant, "d_in",
-                     (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
+    return json_pack("{si si sI sI sI sI so sb sI sb sf sI sb sI sb}", "arch", (int)c->arch, "variant", (int)c->variant,
+                     "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
                      (json_int_t)c->rank, "groups", groups, "scaffold_last", (int)c->scaffold_last, "d_out",
                      (json_int_t)c->d_out, "skip", (int)c->skip, "l1_coefficient", c->l1_coefficient, "seed",
-                     (json_int_t)(c->seed & INT64_MAX));
+                     (json_int_t)(c->seed & INT64_MAX), "scaffold_pca", (int)c->scaffold_pca, "scaffold_steps",
+                     (json_int_t)c->scaffold_steps, "scaffold_frozen", (int)c->scaffold_frozen);
 }
 
 /* ... and of the options: every field of the recipe. */
@@ -120,9 +121,10 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
-    json_t *entry = json_pack("{sssssosfsfsfsIsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
-                              l->threshold, "input_scale", l->input_scale, "cutoff", (double)l->cutoff, "died",
-                              (json_int_t)l->died, "revived", (json_int_t)l->revived);
+    json_t *entry =
+        json_pack("{sssssosfsfsfsfsIsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
+                  l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale, "cutoff",
+                  (double)l->cutoff, "died", (json_int_t)l->died, "revived", (json_int_t)l->revived);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
     mem_free(path);
@@ -301,6 +303,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(load_tensors(l, path, err));
     SAE_TRY(json_get_double(entry, "threshold", -1.0, &l->threshold, folder, err));
     SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
+    SAE_TRY(json_get_double(entry, "target_scale", 0.0, &l->target_scale, folder, err));
     SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
     if (l->threshold < -1.0 || l->input_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
         SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, cutoff %g of dictionary %d cannot be", folder,

@@ -18,20 +18,23 @@
 static const float CUTOFF_SLACK = 0.95f;
 enum { STRETCH = 1024 };
 
-/* u, c and h of this dictionary. s is not kept: forward.c adds h W_up again. */
-static void centre_rows(sae_trainer *t, learner *l)
+/* s is not kept: forward.c adds h W_up again. */
+void centre_rows(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
     const float *b_dec = l->p[P_B_DEC].w;
-    bool p2 = r > 0 && l->config.variant == SAE_P2;
 
+    if (l->config.d_out > 0) {
+        memcpy(s->c, s->x, (size_t)B * d * sizeof(float)); /* a transcoder's b_dec is of its output */
+    } else {
 #pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t i = 0; i < d; i++) s->c[b * d + i] = s->x[b * d + i] - b_dec[i];
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t i = 0; i < d; i++) s->c[b * d + i] = s->x[b * d + i] - b_dec[i];
+    }
     if (r > 0) matmul_nt(B, r, d, s->c, d, l->p[P_W_DOWN].w, d, 0.0f, s->h, r);
     if (s->u == s->c) return;
-    if (!p2) {
+    if (!sees_residual(l)) {
         memcpy(s->u, s->c, (size_t)B * d * sizeof(float));
         return;
     }

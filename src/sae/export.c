@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
- * codes then carry the rows' units. W_down and W_up are linear and stay. */
+ * codes then carry the rows' units. W_down and W_up are linear and stay. A transcoder's codes carry the targets' units, so that its
+ * decoder rows keep their norm: what reads its rows (W_enc, W_skip, and W_up behind W_down) takes the ratio of the scales. */
 sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -27,15 +28,17 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     sae_weights w = sae_dict_weights(dict);
     float *to[N_PARAMS] = {w.W_enc, w.b_enc,     w.W_dec, w.b_dec, w.W_down,
                            w.W_up,  w.threshold, w.b_mag, w.r_mag, w.W_skip};
-    float scale = (float)l->input_scale;
+    float scale = (float)l->target_scale, ratio = (float)(l->target_scale / l->input_scale);
     for (int p = 0; p < N_PARAMS; p++) {
         int64_t n = l->p[p].rows * l->p[p].columns;
         if (n > 0) memcpy(to[p], l->p[p].w, (size_t)n * sizeof(float));
         if (p == P_B_ENC || p == P_B_DEC || p == P_THRESHOLD || p == P_B_MAG)
             for (int64_t k = 0; k < n; k++) to[p][k] *= scale;
+        if (l->config.d_out > 0 && (p == P_W_ENC || p == P_W_UP || p == P_W_SKIP))
+            for (int64_t k = 0; k < n; k++) to[p][k] *= ratio;
     }
     if (one_threshold)
-        for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->input_scale);
+        for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->target_scale);
     else
         SAE_TRY(l->family->finish_export(t, l, dict, err));
     *out = dict;

@@ -1,7 +1,8 @@
 /*
  * forward.c - the reconstruction of kept pairs, row by row, its squared errors, and dL/dx^.
  *
- * e_g = s + f[:, :m_g] W_dec[:m_g] - c is the error after group g (its negative is the residual). The loss is
+ * e_g = s + f[:, :m_g] W_dec[:m_g] + b_dec - y is the error after group g (its negative is the residual; y is x, or the target of a
+ * transcoder, which may add x W_skip^T; with scaffold_last s joins e of the last group only). The loss is
  * sum_g w mean_b |e_g|^2 with w = 1 / G^2 (dictionary_learning's Matryoshka: weights 1 / G, then their mean) or 1 (SAELens's sum).
  * Latents of group g reach every later prefix, so their gradient row is sum_{i >= g} 2 w / B e_i.
  */
@@ -36,13 +37,16 @@ static void forward_row(sae_trainer *t, const learner *l, int64_t b)
 {
     scratch *s = &t->s;
     const pair_lists *k = &s->kept;
-    int64_t B = t->options.batch, d = l->config.d_in, i = k->row_start[b], end = k->row_start[b + 1];
-    int G = l->n_groups;
+    int64_t B = t->options.batch, d = l->d_out, i = k->row_start[b], end = k->row_start[b + 1];
+    int G = l->n_groups, late = l->config.rank > 0 && l->config.scaffold_last ? G - 1 : 0;
     float weight = (float)s->grad_per_error;
     float *e = s->grad + b * d; /* of group 0; group g lies g B d further */
 
     for (int g = 0; g < G; g++, e += B * d) {
-        if (g > 0) memcpy(e, e - B * d, (size_t)d * sizeof *e);
+        if (g > 0 && g == late)
+            t->ops->axpy(e, 1.0f, e - B * d, d);
+        else if (g > 0)
+            memcpy(e, e - B * d, (size_t)d * sizeof *e);
         int64_t stop = i;
         while (stop < end && k->latent[stop] < l->group_end[g]) stop++;
         add_pairs(t->ops, e, k, k->value, i, stop, l->p[P_W_DEC].w, d);
@@ -71,38 +75,58 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
     for (int64_t i = 0; i < d; i++) out[i] *= scale;
 }
 
-/* sum |x - mean x|^2 over the batch. */
-static double variance(sae_trainer *t, int64_t d)
+static const float *targets_of(const sae_trainer *t, const learner *l) { return l->config.d_out > 0 ? t->s.y : t->s.x; }
+
+double target_variance(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
-    int64_t B = t->options.batch;
+    const float *y = targets_of(t, l);
+    int64_t B = t->options.batch, d = l->d_out;
     double sum = 0, of_mean = 0;
 
-    column_sums(s->x, B, d, 1.0 / (double)B, s->partial, s->column);
+    column_sums(y, B, d, 1.0 / (double)B, s->partial, s->column);
     for (int64_t i = 0; i < d; i++) of_mean += s->column[i] * s->column[i];
 #pragma omp parallel for schedule(static)
     for (int block = 0; block < N_BLOCKS; block++) {
         double part = 0;
         for (int64_t b = B * block / N_BLOCKS; b < B * (block + 1) / N_BLOCKS; b++)
-            part += t->ops->sum_squares(s->x + b * d, d);
+            part += t->ops->sum_squares(y + b * d, d);
         s->partial[block] = part;
     }
     for (int block = 0; block < N_BLOCKS; block++) sum += s->partial[block];
     return sum - (double)B * of_mean;
 }
 
+void begin_errors(sae_trainer *t, const learner *l, bool late)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d_in = l->config.d_in, d = l->d_out, r = l->config.rank;
+    const float *b_dec = l->p[P_B_DEC].w;
+
+    if (l->config.d_out == 0) { /* c = x - b_dec */
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < B * d; i++) s->grad[i] = -s->c[i];
+    } else {
+#pragma omp parallel for schedule(static)
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t i = 0; i < d; i++) s->grad[b * d + i] = b_dec[i] - s->y[b * d + i];
+    }
+    if (l->config.skip) matmul_nt(B, d, d_in, s->x, d_in, l->p[P_W_SKIP].w, d_in, 1.0f, s->grad, d);
+    if (r > 0 && late)
+        matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 0.0f, s->grad + (int64_t)(l->n_groups - 1) * B * d, d);
+    else if (r > 0)
+        matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 1.0f, s->grad, d);
+}
+
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
-    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    int64_t B = t->options.batch;
     int G = l->n_groups;
     double weight = t->options.level_rule == SAE_LEVELS_SUM ? 1.0 : 1.0 / ((double)G * G);
 
     s->grad_per_error = 2.0 * weight / (double)B;
-    /* e begins as s - c. */
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < B * d; i++) s->grad[i] = -s->c[i];
-    if (r > 0) matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 1.0f, s->grad, d);
+    begin_errors(t, l, l->config.scaffold_last && G > 1);
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) forward_row(t, l, b);
 
@@ -112,5 +136,5 @@ void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
         sums->residual += s->row_loss[b * G + G - 1];
     }
     sums->l2_loss *= weight / (double)B;
-    sums->variance = variance(t, d);
+    sums->variance = target_variance(t, l);
 }

@@ -45,7 +45,7 @@ static void layout_learner(learner *l, arena *weights, arena *gradients, arena *
     l->since_fired = arena_take(moments, (size_t)l->config.d_sae * sizeof *l->since_fired);
 }
 
-static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool p2, arena *a)
+static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool residual, arena *a)
 {
     k->row_start = arena_take(a, (size_t)(B + 1) * sizeof *k->row_start);
     k->latent = arena_take(a, (size_t)capacity * sizeof *k->latent);
@@ -54,14 +54,14 @@ static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, 
     k->row = arena_take(a, (size_t)capacity * sizeof *k->row);
     k->weight = arena_take(a, (size_t)capacity * sizeof *k->weight);
     k->slope = arena_take(a, (size_t)capacity * sizeof *k->slope);
-    k->d_value = p2 ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
-    k->position = p2 ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
+    k->d_value = residual ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
+    k->position = residual ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
 }
 
 static extent extent_of(const sae_trainer *t)
 {
     const sae_train_options *o = &t->options;
-    extent e = {.d = t->learners[0].config.d_in};
+    extent e = {.d = t->learners[0].config.d_in, .d_out = 1};
 
     for (int i = 0; i < t->n_dicts; i++) {
         const sae_dict_config *c = &t->learners[i].config;
@@ -69,7 +69,9 @@ static extent extent_of(const sae_trainer *t)
         e.r = larger(e.r, c->rank);
         e.G = larger(e.G, t->learners[i].n_groups);
         e.K = larger(e.K, c->k * o->batch);
-        e.p2 = e.p2 || (c->rank > 0 && c->variant == SAE_P2);
+        e.d_out = larger(e.d_out, t->learners[i].d_out);
+        e.residual = e.residual || sees_residual(&t->learners[i]);
+        e.transcoder = e.transcoder || c->d_out > 0;
     }
     if (o->auxk_alpha > 0.0) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
     return e;
@@ -77,18 +79,19 @@ static extent extent_of(const sae_trainer *t)
 
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
 {
-    int64_t B = o->batch, d = e->d, tile_rows, tile_latents, threads = s->n_threads;
+    int64_t B = o->batch, d = e->d, widest = larger(d, e->d_out), tile_rows, tile_latents, threads = s->n_threads;
     encoder_shape shape = {B, d, e->F, o->encoder_dtype == SAE_ENCODER_BF16};
-    size_t row = (size_t)d * sizeof(float);
+    size_t row = (size_t)d * sizeof(float), row_out = (size_t)e->d_out * sizeof(float);
 
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
     s->x = arena_take(a, B * row);
+    s->y = e->transcoder ? arena_take(a, B * row_out) : NULL;
     s->c = arena_take(a, B * row);
-    s->u = e->p2 ? arena_take(a, B * row) : s->c;
+    s->u = e->residual ? arena_take(a, B * row) : s->c;
     s->h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
     s->d_h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
-    s->grad = arena_take(a, (size_t)(e->G * B) * row);
-    s->aux_grad = e->p2 || e->aux_k > 0 ? arena_take(a, B * row) : NULL;
+    s->grad = arena_take(a, (size_t)(e->G * B) * row_out);
+    s->aux_grad = e->residual || e->aux_k > 0 ? arena_take(a, B * row_out) : NULL;
     s->tile = arena_take(a, (size_t)(tile_rows * tile_latents) * sizeof(float));
     s->hit_latent = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_latent);
     s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
@@ -97,17 +100,17 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->candidate_capacity = 2 * e->K + 4096 * (threads + 1);
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
     s->counter = arena_take(a, (size_t)(larger(B, e->F) + 1) * sizeof *s->counter);
-    layout_lists(&s->kept, s->candidate_capacity, B, e->F, e->p2, a);
-    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->p2, a);
+    layout_lists(&s->kept, s->candidate_capacity, B, e->F, e->residual, a);
+    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, a);
     s->aux_room = 2 * (e->aux_k + e->aux_k / 4) + 16;
     s->aux_rows = arena_take(a, (size_t)B * sizeof *s->aux_rows);
     s->aux_keys = arena_take(a, e->aux_k > 0 ? (size_t)(B * s->aux_room) * sizeof *s->aux_keys : 0);
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
     s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
-    s->partial = arena_take(a, (size_t)N_BLOCKS * (d + 1) * sizeof *s->partial);
+    s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
     s->squares = arena_take(a, N_BLOCKS * sizeof *s->squares);
-    s->column = arena_take(a, (size_t)d * sizeof *s->column);
+    s->column = arena_take(a, (size_t)widest * sizeof *s->column);
     s->row_loss = arena_take(a, (size_t)(B * e->G) * sizeof *s->row_loss);
 }
 

@@ -41,6 +41,7 @@ typedef struct learner {
     int64_t died, revived; /* so far */
     double threshold;      /* -1: never set */
     double input_scale;    /* rows are divided by it; 0: not measured yet */
+    double target_scale;   /* the same of the targets; an autoencoder's is its input_scale */
     float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
 } learner;
 
@@ -82,13 +83,14 @@ enum { N_BLOCKS = 128, HISTOGRAM_BINS = 1 << 16 };
 /* What a step uses and forgets; shared by all dictionaries. */
 typedef struct scratch {
     int n_threads;
-    float *x;            /* [B, d] rows / input_scale */
-    float *u;            /* [B, d] what the encoder sees */
-    float *c;            /* [B, d] x - b_dec; the same memory as u when no dictionary is P2 */
-    float *h, *d_h;      /* [B, r] scaffold codes and their gradient */
-    float *grad;         /* [G, B, d] dL/dx^ for the latents of each group */
-    float *aux_grad;     /* [B, d] the same for AuxK; then, for P2, the gradient that reaches s */
-    float *tile;         /* [tile_rows, tile_latents] */
+    float *x;        /* [B, d] rows / input_scale */
+    float *y;        /* [B, d_out] targets / target_scale; NULL without a transcoder */
+    float *u;        /* [B, d] what the encoder sees */
+    float *c;        /* [B, d] what the scaffold sees: x - b_dec, x of a transcoder; u when no dictionary is P2 or P3 */
+    float *h, *d_h;  /* [B, r] scaffold codes and their gradient */
+    float *grad;     /* [G, B, d_out] dL/dx^ for the latents of each group */
+    float *aux_grad; /* [B, d_out] the same for AuxK; then, for P2 and P3, the gradient that reaches s */
+    float *tile;     /* [tile_rows, tile_latents] */
     int32_t *hit_latent; /* [n_threads, tile_latents + 16] */
     float *hit_value;    /* [n_threads, tile_latents + 16] */
     uint32_t *histogram; /* [n_threads, HISTOGRAM_BINS] */
@@ -108,6 +110,7 @@ typedef struct scratch {
     double *squares;                   /* [N_BLOCKS] of the gradients of a block of latents */
     double *column;                    /* [d] */
     double *row_loss;                  /* [B, G] squared error of each prefix */
+    double scaffold_norm;              /* of the gradients of W_down and W_up; P3 clips them by it */
     double grad_per_error;             /* the last group's gradient row over its error x^ - x */
 } scratch;
 
@@ -133,8 +136,9 @@ typedef struct step_sums {
 
 /* The largest of what the dictionaries need. */
 typedef struct extent {
-    int64_t d, F, r, G, K, aux_k;
-    bool p2;
+    int64_t d, d_out, F, r, G, K, aux_k;
+    bool residual;   /* some encoder sees c - s: P2 or P3 */
+    bool transcoder; /* some dictionary reads targets */
 } extent;
 
 /* An architecture. Hooks that are NULL have nothing to do. */
@@ -158,7 +162,9 @@ const family *family_of(sae_arch arch); /* NULL: cannot be trained */
 sae_status batchtopk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
 double batchtopk_backward(sae_trainer *t, learner *l, encoder *e);
 
-/* encode.c: u (and c, h) from x; then the candidates hold the K largest positive activations (all positive ones when
+/* encode.c: u, c and h from x. */
+void centre_rows(sae_trainer *t, const learner *l);
+/* The same; then the candidates hold the K largest positive activations (all positive ones when
  * there are fewer) and, with_aux, the AuxK rows hold the best of the latents that aux_bias lets through. */
 sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
 /* Fills the AuxK rows anew, for another aux_bias. */
@@ -180,6 +186,23 @@ void add_pairs(const sae_ops *ops, float *row, const pair_lists *lists, const fl
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums);
 /* out [d] = scale x the sums of the columns of rows [n, d]; partial [N_BLOCKS, d]. */
 void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *partial, double *out);
+
+/* Before the latents are added: the errors of group 0 begin as b_dec + x W_skip^T + s - y. With `late` s is not in them but stands
+ * in the last group's block. */
+void begin_errors(sae_trainer *t, const learner *l, bool late);
+/* sum |y - mean y|^2 over the batch. */
+double target_variance(sae_trainer *t, const learner *l);
+
+/* scaffold.c */
+bool sees_residual(const learner *l);                               /* the encoder's input is c - s: P2 and P3 */
+bool learns_scaffold_alone(const sae_trainer *t, const learner *l); /* a step in which the dictionary waits */
+bool scaffold_moves(const sae_trainer *t, const learner *l);        /* this step changes W_down and W_up */
+/* Gradients of W_up and W_down, and d_h, as backward needs them: in a frozen scaffold they are 0. */
+void scaffold_backward(sae_trainer *t, learner *l);
+/* A step of the scaffold alone: losses and its gradients; returns their norm. */
+double scaffold_step(sae_trainer *t, learner *l, step_sums *sums);
+/* W_down and W_up from the principal directions of x (the first batch). Allocates. */
+sae_status scaffold_start_pca(sae_trainer *t, learner *l, sae_error *err);
 
 /* auxk.c: which latents may be dead once this batch is counted (before encoding; 0: skip AuxK) ... */
 int64_t auxk_mark(sae_trainer *t, const learner *l);
@@ -210,6 +233,8 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
                double eps); /* a row of w over its norm + eps */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 
+/* start.c: what is taken from the first batch (in x and y). */
+sae_status learner_start(sae_trainer *t, learner *l, sae_error *err);
 /* step.c: dead, dense (and the learner's died, revived) from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
 void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_sums *sums);
 

@@ -13,29 +13,39 @@ void learner_init(learner *l, const sae_dict_config *config, const sae_train_opt
     l->config = *config;
     l->family = family_of(config->arch);
     l->d_out = config->d_out > 0 ? config->d_out : config->d_in;
-    l->config.apply_b_dec_to_input = true;
+    l->config.apply_b_dec_to_input = config->d_out == 0;
     l->n_groups = config->n_groups > 1 ? config->n_groups : 1;
     l->group_end[0] = config->d_sae;
     for (int64_t g = 0, end = 0; g < config->n_groups; g++) l->group_end[g] = end += config->groups[g];
     l->threshold = -1.0;
     l->cutoff = -1.0f;
-    l->input_scale = o->unit_scale ? 0.0 : o->input_scale;
+    l->input_scale = l->target_scale = o->unit_scale ? 0.0 : o->input_scale;
     describe_params(l);
 }
 
-/* W_dec rows are random directions, W_enc their copy (tied at the start), W_down ~ N(0, 1/d), W_up = 0: at step 0 a scaffold
- * adds nothing. Rows have random streams of their own kind, so the rank does not change the dictionary. */
+static void random_directions(const sae_ops *ops, const param *p, double norm, rng *r)
+{
+    for (int64_t i = 0; i < p->rows * p->columns; i++) p->w[i] = (float)rng_normal(r);
+    for (int64_t j = 0; j < p->rows; j++) unit_rows(ops, p->w, j, p->columns, FLT_EPSILON);
+    if (norm == 1.0) return;
+    for (int64_t i = 0; i < p->rows * p->columns; i++) p->w[i] *= (float)norm;
+}
+
+/* W_dec rows are random directions, W_enc their copy (tied at the start), W_down ~ N(0, 1/d), W_up = W_skip = 0: at step 0 a
+ * scaffold adds nothing. Rows have random streams of their own kind, so the rank does not change the dictionary. A transcoder reads
+ * and writes different spaces: its W_enc has directions of its own. (sparsify starts a transcoder's W_dec at 0, which rows of
+ * unit norm cannot be.) */
 static void initial_weights(sae_trainer *t, learner *l)
 {
     int64_t d = l->config.d_in, F = l->config.d_sae;
     rng dictionary = rng_seed(l->config.seed, 1), down = rng_seed(l->config.seed, 2);
-    float *W_dec = l->p[P_W_DEC].w;
+    rng encoder_rows = rng_seed(l->config.seed, 3);
 
-    for (int64_t i = 0; i < F * d; i++) W_dec[i] = (float)rng_normal(&dictionary);
-    for (int64_t j = 0; j < F; j++) unit_rows(t->ops, W_dec, j, d, FLT_EPSILON);
-    if (t->options.decoder_norm != 1.0)
-        for (int64_t i = 0; i < F * d; i++) W_dec[i] *= (float)t->options.decoder_norm;
-    memcpy(l->p[P_W_ENC].w, W_dec, (size_t)(F * d) * sizeof(float));
+    random_directions(t->ops, &l->p[P_W_DEC], t->options.decoder_norm, &dictionary);
+    if (l->config.d_out > 0)
+        random_directions(t->ops, &l->p[P_W_ENC], t->options.decoder_norm, &encoder_rows);
+    else
+        memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(F * d) * sizeof(float));
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
 }
 

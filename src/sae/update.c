@@ -40,10 +40,27 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns, doubl
     for (int64_t i = 0; i < columns; i++) x[i] *= scale;
 }
 
+static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double lr)
+{
+    double norm = l->config.variant == SAE_P3 ? t->s.scaffold_norm : grad_norm;
+    adam_constants c = constants(&t->options, t->step, norm, lr);
+
+    if (!scaffold_moves(t, l)) return;
+    adam_rows(t->ops, &l->p[P_W_DOWN], 0, l->config.rank, true, &c);
+    adam_rows(t->ops, &l->p[P_W_UP], 0, l->config.rank, true, &c);
+}
+
+/* A dictionary that waited for its scaffold begins with Adam's first step, and with a warm-up of its own. */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr)
 {
-    adam_constants c = constants(&t->options, t->step, grad_norm, lr);
-    sae_decoder_rule rule = t->options.decoder_rule;
+    const sae_train_options *o = &t->options;
+    int64_t age = t->step - (l->config.rank > 0 ? l->config.scaffold_steps : 0);
+    sae_decoder_rule rule = o->decoder_rule;
+
+    if (l->config.rank > 0) update_scaffold(t, l, grad_norm, lr);
+    if (age < 0) return;
+    if (age < t->step && age < o->warmup_steps) lr = fmin(lr, learning_rate(o, age));
+    adam_constants c = constants(o, age, grad_norm, lr);
 
 #pragma omp parallel for schedule(dynamic, 64)
     for (int64_t j = 0; j < l->config.d_sae; j++) {
@@ -51,8 +68,9 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
         adam_rows(t->ops, &l->p[P_W_ENC], j, 1, active, &c);
         adam_rows(t->ops, &l->p[P_W_DEC], j, 1, active, &c);
         if (rule != SAE_DECODER_FREE)
-            unit_rows(t->ops, l->p[P_W_DEC].w, j, l->config.d_in, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
+            unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
-        if (i != P_W_ENC && i != P_W_DEC) adam_rows(t->ops, &l->p[i], 0, l->p[i].rows, true, &c);
+        if (i != P_W_ENC && i != P_W_DEC && i != P_W_DOWN && i != P_W_UP)
+            adam_rows(t->ops, &l->p[i], 0, l->p[i].rows, true, &c);
 }

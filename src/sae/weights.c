@@ -1,7 +1,7 @@
 /*
  * weights.c - initial weights of a trainer from a safetensors file, in SAELens's names (W_enc [d_in, d_sae], W_dec
- * [d_sae, d_in], b_enc, b_dec, threshold, b_gate, b_mag, r_mag, W_down [d_in, r], W_up [r, d_in]) or dictionary_learning's
- * (encoder.weight [d_sae, d_in], encoder.bias, decoder.weight [d_in, d_sae], b_dec or bias or decoder_bias, gate_bias,
+ * [d_sae, d_out], b_enc, b_dec, threshold, b_gate, b_mag, r_mag, W_down [d_in, r], W_up [r, d_out], W_skip [d_out, d_in]) or
+ * dictionary_learning's (encoder.weight [d_sae, d_in], encoder.bias, decoder.weight [d_in, d_sae], b_dec or bias or decoder_bias, gate_bias,
  * mag_bias), each with a prefix.
  */
 #include "sae/train.h"
@@ -25,7 +25,7 @@ static const name_row names[] = {
     {P_W_DEC, "W_dec", false},        {P_W_DEC, "decoder.weight", true},  {P_B_DEC, "b_dec", false},
     {P_B_DEC, "bias", false},         {P_B_DEC, "decoder_bias", false},   {P_W_DOWN, "W_down", true},
     {P_W_UP, "W_up", false},          {P_THRESHOLD, "threshold", false},  {P_B_MAG, "b_mag", false},
-    {P_B_MAG, "mag_bias", false},     {P_R_MAG, "r_mag", false},
+    {P_B_MAG, "mag_bias", false},     {P_R_MAG, "r_mag", false},          {P_W_SKIP, "W_skip", false},
 };
 
 static bool shape_fits(const tensor *t, const param *p, bool transposed)

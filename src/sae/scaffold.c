@@ -1,0 +1,122 @@
+/*
+ * scaffold.c - how the scaffold learns: with the dictionary (P1, P2), by itself (P3), before it (staged), or not at all (frozen); and
+ * its start from principal directions.
+ *
+ * Invariant: of a P3 scaffold neither gradient nor clipping depends on the dictionary's latents.
+ */
+#include "sae/train.h"
+
+#include "kernels/linalg.h"
+#include "kernels/matmul.h"
+
+#include <math.h>
+#include <string.h>
+
+bool sees_residual(const learner *l)
+{
+    return l->config.rank > 0 && (l->config.variant == SAE_P2 || l->config.variant == SAE_P3);
+}
+
+bool learns_scaffold_alone(const sae_trainer *t, const learner *l)
+{
+    return l->config.rank > 0 && t->step < l->config.scaffold_steps;
+}
+
+bool scaffold_moves(const sae_trainer *t, const learner *l)
+{
+    return l->config.rank > 0 && (!l->config.scaffold_frozen || t->step < l->config.scaffold_steps);
+}
+
+/* What reaches s, [B, d_out]. P1: dL/dx^ of the prefixes that s is in. P2: less df W_enc, since the encoder sees c - s. P3: of its
+ * own loss mean |s - c|^2, which is -2 u / B. The last two go to aux_grad, which AuxK needs no more. */
+static const float *gradient_of_s(sae_trainer *t, const learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in;
+    const float *g = s->grad + (l->config.scaffold_last ? (int64_t)(l->n_groups - 1) * B * l->d_out : 0);
+
+    if (l->config.variant == SAE_P1) return g;
+    if (l->config.variant == SAE_P3) {
+        float factor = (float)(-2.0 / (double)B);
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = factor * s->u[i];
+        return s->aux_grad;
+    }
+#pragma omp parallel for schedule(dynamic, 32)
+    for (int64_t b = 0; b < B; b++) {
+        const pair_lists *lists[2] = {&s->kept, &s->aux};
+        float *row = s->aux_grad + b * d;
+        memset(row, 0, (size_t)d * sizeof *row);
+        for (int n = 0; n < (s->aux_used ? 2 : 1); n++)
+            add_pairs(t->ops, row, lists[n], lists[n]->d_value, lists[n]->row_start[b], lists[n]->row_start[b + 1],
+                      l->p[P_W_ENC].w, d);
+        for (int64_t i = 0; i < d; i++) row[i] = g[b * d + i] - row[i];
+    }
+    return s->aux_grad;
+}
+
+static void gradients(sae_trainer *t, learner *l, const float *g_s)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, d_out = l->d_out, r = l->config.rank;
+
+    matmul_nt(B, r, d_out, g_s, d_out, l->p[P_W_UP].w, d_out, 0.0f, s->d_h, r);
+    if (scaffold_moves(t, l)) {
+        matmul_tn(r, d_out, B, s->h, r, g_s, d_out, 0.0f, l->p[P_W_UP].g, d_out);
+        matmul_tn(r, d, B, s->d_h, r, s->c, d, 0.0f, l->p[P_W_DOWN].g, d);
+    } else {
+        memset(l->p[P_W_UP].g, 0, (size_t)(r * d_out) * sizeof(float));
+        memset(l->p[P_W_DOWN].g, 0, (size_t)(r * d) * sizeof(float));
+    }
+    s->scaffold_norm =
+        sqrt(t->ops->sum_squares(l->p[P_W_UP].g, r * d_out) + t->ops->sum_squares(l->p[P_W_DOWN].g, r * d));
+}
+
+void scaffold_backward(sae_trainer *t, learner *l) { gradients(t, l, gradient_of_s(t, l)); }
+
+double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->d_out;
+    float factor = (float)(2.0 / (double)B);
+
+    centre_rows(t, l);
+    begin_errors(t, l, false);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < B; b++) {
+        float *e = s->grad + b * d;
+        s->row_loss[b] = t->ops->sum_squares(e, d);
+        for (int64_t i = 0; i < d; i++) e[i] *= factor;
+    }
+    for (int64_t b = 0; b < B; b++) sums->residual += s->row_loss[b];
+    sums->l2_loss = sums->residual / (double)B;
+    sums->variance = target_variance(t, l);
+    gradients(t, l, s->grad);
+    return s->scaffold_norm;
+}
+
+sae_status scaffold_start_pca(sae_trainer *t, learner *l, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    size_t n = (size_t)(d * d);
+    float *products = mem_alloc_array(n, sizeof *products, "the covariance of the first batch", err);
+    double *A = mem_alloc_array(n, sizeof *A, "the covariance of the first batch", err);
+    double *V = mem_alloc_array(n + (size_t)d, sizeof *V, "its principal directions", err);
+
+    if (!products || !A || !V) SAE_TRY(SAE_NOMEM);
+    column_sums(s->x, B, d, 1.0 / (double)B, s->partial, s->column);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t i = 0; i < d; i++) s->u[b * d + i] = (float)(s->x[b * d + i] - s->column[i]);
+    matmul_tn(d, d, B, s->u, d, s->u, d, 0.0f, products, d);
+    for (size_t i = 0; i < n; i++) A[i] = (double)products[i] / (double)B;
+    SAE_TRY(linalg_eigh(d, A, V + n, V, err));
+    for (int64_t i = 0; i < r * d; i++) l->p[P_W_DOWN].w[i] = l->p[P_W_UP].w[i] = (float)V[i];
+done:
+    mem_free(products);
+    mem_free(A);
+    mem_free(V);
+    return status;
+}
