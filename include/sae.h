@@ -568,7 +568,10 @@ SAE_API sae_status sae_result_plot(sae_result *result, const char *plot, const c
 /* A curve of n points in the plot `plot` (made as a LINE plot when new). NaN in y is a gap. */
 SAE_API sae_status sae_result_series(sae_result *result, const char *plot, const char *label, const double *x,
                                      const double *y, int64_t n, sae_error *err);
-/* The same with a band or whiskers [low, high] about each point. */
+/* n points by themselves, each with its name beside it where there is room. */
+SAE_API sae_status sae_result_points(sae_result *result, const char *plot, const char *label, const double *x,
+                                     const double *y, const char *const *names, int64_t n, sae_error *err);
+/* The same as a curve, with a band or whiskers [low, high] about each point. */
 SAE_API sae_status sae_result_series_interval(sae_result *result, const char *plot, const char *label, const double *x,
                                               const double *y, const double *low, const double *high, int64_t n,
                                               sae_error *err);

@@ -187,6 +187,8 @@ static const struct {
     {"plots", "loss", "log_x", "1", "true or false"},
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1,2]}}", "\"y\" must be 1 numbers"},
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"low\":[1]}}", "together"},
+    {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"names\":[1]}}", "\"names\" must be"},
+    {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"names\":[\"a\",\"b\"]}}", "\"names\" must be"},
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"low\":[1],\"high\":[\"a\"]}}", "\"high\" must be"},
     {"plots", "loss", "lines", "{\"l\":{\"vertical\":true}}", "line \"l\""},
     {"cards", "b0", "promoted", "[1]", "arrays of strings or null"},
@@ -465,6 +467,35 @@ START_TEST(test_hostile_texts)
 }
 END_TEST
 
+/* Each point is drawn and named; where names would lie on each other, the pointer alone finds them. */
+START_TEST(test_named_points)
+{
+    const double x[] = {1, 2, 3}, y[] = {1, 4, 2}, same[] = {5, 5, 5, 5, 5, 5};
+    const char *names[] = {"k16 <a>", "k32", "k64"}, *crowd[] = {"c0", "c1", "c2", "c3", "c4", "c5"};
+    sae_result *r = NULL;
+
+    OK(sae_result_create(&r, "n", &err));
+    OK(sae_result_points(r, "p", "rank 4", x, y, names, 3, &err));
+    OK(sae_result_points(r, "p", "crowd", same, same, crowd, 6, &err));
+    OK(result_check(result_json(r), "made", &err));
+    const sae_result *results[] = {r};
+    char *html = page_of(results, 1);
+    ck_assert_int_eq(count(html, "<path class=\"line\""), 0);
+    ck_assert_int_eq(count(html, "<circle class=\"marker\""), 9);
+    ck_assert_int_eq(count(html, ">k16 &lt;a&gt;</text>"), 1);
+    ck_assert_int_eq(count(html, ">k64</text>"), 1);
+    ck_assert_int_ge(count(html, "<text class=\"value\""), 3 + 1);
+    ck_assert_int_le(count(html, "<text class=\"value\""), 3 + 4); /* a point has four places for its name */
+    for (int i = 0; i < 6; i++) {
+        char title[32];
+        snprintf(title, sizeof title, "crowd, c%d\n", i);
+        ck_assert_int_eq(count(html, title), 1);
+    }
+    mem_free(html);
+    sae_result_free(r);
+}
+END_TEST
+
 START_TEST(test_not_overwritten)
 {
     OK(sae_report_write(path_in("once.html"), "first", NULL, 0, false, &err));
@@ -715,6 +746,7 @@ int main(int argc, char **argv)
     tcase_add_test(tests, test_scale_of_extremes);
     tcase_add_test(tests, test_structure);
     tcase_add_test(tests, test_hostile_texts);
+    tcase_add_test(tests, test_named_points);
     tcase_add_test(tests, test_not_overwritten);
     tcase_add_test(tests, test_print);
     tcase_add_test(tests, test_mutated_files);

@@ -81,6 +81,12 @@ sae_status args_require(args *a, const char *name, const char **value, sae_error
 /* A value that must be one of `names` (NULL-ended): its index. The error lists them. */
 sae_status args_choice(args *a, const char *name, const char *const *names, int *index, sae_error *err);
 
+/* The same of a text that the caller has, an item of the list --name. */
+sae_status args_choice_of(args *a, const char *name, const char *text, const char *const *names, int *index,
+                          sae_error *err);
+/* A whole number as OPTION_COUNT and OPTION_INT take it: 4096, 200k, 1M, 1e6. */
+bool count_parse(const char *text, int64_t *out);
+
 /* ---- Commands (main.c) -------------------------------------------------------------------------------------------- */
 
 typedef struct command {

@@ -104,7 +104,7 @@ static sae_status run_train(args *a, sae_error *err)
 
     SAE_TRY(args_require(a, "out", &folder, err));
     SAE_TRY(train_export_option(a, &how, err));
-    SAE_TRY(train_input_open(&t.in, a, err));
+    SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
     SAE_TRY(train_watch_create(&t.watch, &t.dicts, err));

@@ -88,7 +88,7 @@ const char *nearest_name(const char *word, const char *const *names, int n)
 /* ---- Values ------------------------------------------------------------------------------------------------------------ */
 
 /* "4096", "200k", "1M", "1e6": an integer, or false. */
-static bool parse_integer(const char *text, int64_t *out)
+bool count_parse(const char *text, int64_t *out)
 {
     char *end;
     double scale = 1;
@@ -169,12 +169,12 @@ static sae_status set_value(args *a, option_value *v, const char *text, sae_erro
     case OPTION_LIST: return add_pieces(a, v, text, err);
     case OPTION_TEXT: break;
     case OPTION_COUNT:
-        if (!parse_integer(text, &v->integer) || v->integer < 0)
+        if (!count_parse(text, &v->integer) || v->integer < 0)
             return args_fail(a, err, "--%s %s: expected a whole number that is not negative, as 4096, 200k or 1M", name,
                              text);
         break;
     case OPTION_INT:
-        if (!parse_integer(text, &v->integer)) return args_fail(a, err, "--%s %s: expected a whole number", name, text);
+        if (!count_parse(text, &v->integer)) return args_fail(a, err, "--%s %s: expected a whole number", name, text);
         break;
     case OPTION_REAL:
         if (!parse_real(text, &v->real)) return args_fail(a, err, "--%s %s: expected a number", name, text);
@@ -441,10 +441,16 @@ sae_status args_require(args *a, const char *name, const char **value, sae_error
 sae_status args_choice(args *a, const char *name, const char *const *names, int *index, sae_error *err)
 {
     const char *text = NULL;
-    char all[256] = "";
     sae_status status = args_require(a, name, &text, err);
 
-    if (status != SAE_OK) return status;
+    return status == SAE_OK ? args_choice_of(a, name, text, names, index, err) : status;
+}
+
+sae_status args_choice_of(args *a, const char *name, const char *text, const char *const *names, int *index,
+                          sae_error *err)
+{
+    char all[256] = "";
+
     for (int i = 0; names[i]; i++) {
         if (strcmp(names[i], text) == 0) {
             *index = i;

@@ -37,10 +37,12 @@ typedef struct train_input {
     sae_site site;
     char site_name[128], model_name[256]; /* as the dictionaries shall note them; may be empty */
     int64_t d_in;
+    uint64_t seed; /* of the rows' order */
 } train_input;
 
-/* Opens what --model, --store or --array name. `out` starts zeroed; caller closes it, on failure too. */
-sae_status train_input_open(train_input *out, args *a, sae_error *err);
+/* Opens what --model, --store or --array name; `seed` is of their order. `out` starts zeroed; caller closes it, on failure
+ * too. */
+sae_status train_input_open(train_input *out, args *a, uint64_t seed, sae_error *err);
 void train_input_close(train_input *in);
 /* Hashes and settings of all that the rows are computed from; a run is continued only with the same. Caller json_decref's. */
 sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err);
@@ -49,11 +51,11 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
 
 /* clang-format off */
 #define OPTION_DICT_ROWS                                                                                                                  \
-    {"arch", OPTION_TEXT, "NAME", "batchtopk or matryoshka", "batchtopk"},                                                                \
+    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk or matryoshka", "batchtopk"},                                                         \
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
     {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0)", "64"},                                              \
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
-    {"variant", OPTION_TEXT, "NAME", "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left", "p1"},                         \
+    {"variant", OPTION_LIST, "NAME[,NAME]", "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left", "p1"},                  \
     {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
      "Matryoshka: shares of the width, summing to 1 (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
 /* clang-format on */
@@ -65,9 +67,12 @@ typedef struct train_dicts {
     char (*name_space)[64];   /* what names point into */
 } train_dicts;
 
-/* Every combination of the values given. `out` starts zeroed; caller frees it, on failure too. */
+enum { MOST_DICTS = 4096 };
+
+/* Every combination of the values given, of --seed too. `out` starts zeroed; caller frees it, on failure too. */
 sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sae_error *err);
 void train_dicts_free(train_dicts *dicts);
+const char *train_arch_name(sae_arch arch);
 json_t *train_dict_json(const sae_dict_config *c, const char *name);
 
 /* ---- The recipe (train_recipe.c) ------------------------------------------------------------------------------------------ */

@@ -1,28 +1,62 @@
-/* train_dicts.c - the dictionaries of a run: every combination of the widths, ks and ranks that the user names. */
+/*
+ * train_dicts.c - the dictionaries of a run: every combination of what the user lists.
+ *
+ * An axis is an option that may list several values; a combination takes one of each. Names are made of all of them, so that a
+ * dictionary keeps its name when the lists grow.
+ */
 #include "cli/train.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A list of counts: "0,6,24". Caller frees *values with mem_free. */
-static sae_status counts(args *a, const char *name, int64_t **values, int *n, sae_error *err)
-{
-    const char *const *items = NULL;
+/* What can be trained, by name; ends with a NULL. */
+static const char *const arch_names[] = {"batchtopk", "matryoshka", NULL};
+static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA};
+static const char *const variant_names[] = {"p1", "p2", NULL}; /* in the order of sae_variant */
 
-    *n = args_list(a, name, &items);
-    *values = mem_alloc_array((size_t)*n + 1, sizeof **values, "a list of numbers", err);
-    if (!*values) return SAE_NOMEM;
-    for (int i = 0; i < *n; i++) {
-        char *end = NULL;
-        (*values)[i] = strtoll(items[i], &end, 10);
-        if (end == items[i] || *end || (*values)[i] < 0)
-            return args_fail(a, err, "--%s %s: not a whole number", name, items[i]);
-        for (int j = 0; j < i; j++)
-            if ((*values)[j] == (*values)[i]) return args_fail(a, err, "--%s names %s twice", name, items[i]);
+/* ---- Axes ---------------------------------------------------------------------------------------------------------------- */
+
+enum { ARCH, WIDTH, K, RANK, VARIANT, SEED, N_AXES };
+
+typedef struct axis {
+    const char *option;
+    const char *const *choices; /* NULL: whole numbers */
+    int64_t *values;            /* owned; of a choice its index */
+    int n;
+} axis;
+
+static sae_status axis_value(args *a, const axis *x, const char *text, int64_t *value, sae_error *err)
+{
+    if (x->choices) {
+        int index = 0;
+        sae_status status = args_choice_of(a, x->option, text, x->choices, &index, err);
+        *value = index;
+        return status;
     }
+    if (!count_parse(text, value) || *value < 0)
+        return args_fail(a, err, "--%s %s: not a whole number", x->option, text);
     return SAE_OK;
 }
+
+static sae_status axis_read(args *a, axis *x, sae_error *err)
+{
+    const char *const *items = NULL;
+    int n = args_list(a, x->option, &items);
+
+    x->values = mem_alloc_array((size_t)n + 1, sizeof *x->values, "a list of values", err);
+    if (!x->values) return SAE_NOMEM;
+    for (int i = 0; i < n; i++) {
+        sae_status status = axis_value(a, x, items[i], &x->values[i], err);
+        if (status != SAE_OK) return status;
+        for (int j = 0; j < i; j++)
+            if (x->values[j] == x->values[i]) return args_fail(a, err, "--%s names %s twice", x->option, items[i]);
+    }
+    x->n = n;
+    return SAE_OK;
+}
+
+/* ---- One combination ------------------------------------------------------------------------------------------------------ */
 
 static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
 {
@@ -50,49 +84,89 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const int64_t value[N_AXES],
+                              sae_error *err)
+{
+    *c = (sae_dict_config){.arch = archs[value[ARCH]],
+                           .variant = (sae_variant)value[VARIANT],
+                           .d_in = in->d_in,
+                           .d_sae = value[WIDTH],
+                           .k = value[K],
+                           .rank = value[RANK],
+                           .apply_b_dec_to_input = true,
+                           .seed = (uint64_t)value[SEED]};
+    snprintf(c->site, sizeof c->site, "%s", in->site_name);
+    snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
+    return c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : SAE_OK;
+}
+
+/* "w4608-k32-r4-s1", with what is not the usual case before and behind the rank: "matryoshka-w4608-k32-r4-p2-s1". */
+static void make_name(char *out, size_t size, const int64_t value[N_AXES])
+{
+    const char *arch = value[ARCH] > 0 ? arch_names[value[ARCH]] : "";
+    const char *variant = value[RANK] > 0 && value[VARIANT] > 0 ? variant_names[value[VARIANT]] : "";
+
+    snprintf(out, size, "%s%sw%lld-k%lld-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH],
+             (long long)value[K], (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
+}
+
+/* ---- All of them ---------------------------------------------------------------------------------------------------------- */
+
+/* The values of combination number `index`, the last axis turning fastest. */
+static void combination(const axis axes[N_AXES], int64_t index, int64_t value[N_AXES])
+{
+    for (int x = N_AXES - 1; x >= 0; x--) {
+        value[x] = axes[x].values[index % axes[x].n];
+        index /= axes[x].n;
+    }
+}
+
+static sae_status make_all(train_dicts *out, args *a, const train_input *in, const axis axes[N_AXES], sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = 1, value[N_AXES];
+
+    for (int x = 0; x < N_AXES; x++) {
+        n *= axes[x].n;
+        if (n > MOST_DICTS) SAE_TRY(args_fail(a, err, "these are over %d dictionaries", MOST_DICTS));
+    }
+    out->configs = mem_alloc_array((size_t)n + 1, sizeof *out->configs, "the dictionaries", err);
+    out->names = mem_alloc_array((size_t)n + 1, sizeof *out->names, "their names", err);
+    out->name_space = mem_alloc_array((size_t)n + 1, sizeof *out->name_space, "their names", err);
+    if (!out->configs || !out->names || !out->name_space) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < n; i++) {
+        combination(axes, i, value);
+        if (value[RANK] == 0 && value[VARIANT] != axes[VARIANT].values[0]) continue; /* without a scaffold all one */
+        SAE_TRY(make_config(&out->configs[out->n], a, in, value, err));
+        make_name(out->name_space[out->n], sizeof *out->name_space, value);
+        out->names[out->n] = out->name_space[out->n];
+        out->n++;
+    }
+done:
+    return status;
+}
+
 sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sae_error *err)
 {
-    static const char *const archs[] = {"batchtopk", "matryoshka", NULL}, *const variants[] = {"p1", "p2", NULL};
     sae_status status = SAE_OK;
-    int64_t *widths = NULL, *ks = NULL, *ranks = NULL;
-    int n_widths = 0, n_ks = 0, n_ranks = 0, arch = 0, variant = 0, n = 0;
+    bool matryoshka = false;
+    axis axes[N_AXES] = {[ARCH] = {"arch", arch_names},          [WIDTH] = {"width"}, [K] = {"k"}, [RANK] = {"rank"},
+                         [VARIANT] = {"variant", variant_names}, [SEED] = {"seed"}};
 
-    SAE_TRY(args_choice(a, "arch", archs, &arch, err));
-    SAE_TRY(args_choice(a, "variant", variants, &variant, err));
-    SAE_TRY(counts(a, "width", &widths, &n_widths, err));
-    SAE_TRY(counts(a, "k", &ks, &n_ks, err));
-    SAE_TRY(counts(a, "rank", &ranks, &n_ranks, err));
-    out->n = n_widths * n_ks * n_ranks;
-    out->configs = mem_alloc_array((size_t)out->n + 1, sizeof *out->configs, "the dictionaries", err);
-    out->names = mem_alloc_array((size_t)out->n + 1, sizeof *out->names, "their names", err);
-    out->name_space = mem_alloc_array((size_t)out->n + 1, sizeof *out->name_space, "their names", err);
-    if (!out->configs || !out->names || !out->name_space) SAE_TRY(SAE_NOMEM);
-    if (!arch && args_given(a, "groups")) warn("--groups is for --arch matryoshka: ignored");
-    for (int w = 0; w < n_widths; w++)
-        for (int k = 0; k < n_ks; k++)
-            for (int r = 0; r < n_ranks; r++, n++) {
-                sae_dict_config *c = &out->configs[n];
-                *c = (sae_dict_config){.arch = arch ? SAE_MATRYOSHKA : SAE_BATCHTOPK,
-                                       .variant = variant ? SAE_P2 : SAE_P1,
-                                       .d_in = in->d_in,
-                                       .d_sae = widths[w],
-                                       .k = ks[k],
-                                       .rank = ranks[r],
-                                       .apply_b_dec_to_input = true,
-                                       .seed = (uint64_t)args_int(a, "seed", 0)};
-                snprintf(c->site, sizeof c->site, "%s", in->site_name);
-                snprintf(c->model, sizeof c->model, "%s",
-                         args_text(a, "model") ? args_text(a, "model") : in->model_name);
-                if (arch) SAE_TRY(groups(a, c, err));
-                snprintf(out->name_space[n], sizeof out->name_space[n], "width%lld-k%lld-rank%lld",
-                         (long long)widths[w], (long long)ks[k], (long long)ranks[r]);
-                out->names[n] = out->name_space[n];
-            }
+    for (int x = 0; x < N_AXES; x++) SAE_TRY(axis_read(a, &axes[x], err));
+    SAE_TRY(make_all(out, a, in, axes, err));
+    for (int i = 0; i < out->n; i++) matryoshka = matryoshka || out->configs[i].arch == SAE_MATRYOSHKA;
+    if (!matryoshka && args_given(a, "groups")) warn("--groups is for --arch matryoshka: ignored");
 done:
-    mem_free(widths);
-    mem_free(ks);
-    mem_free(ranks);
+    for (int x = 0; x < N_AXES; x++) mem_free(axes[x].values);
     return status;
+}
+
+const char *train_arch_name(sae_arch arch)
+{
+    for (int i = 0; arch_names[i]; i++)
+        if (archs[i] == arch) return arch_names[i];
+    return "?";
 }
 
 void train_dicts_free(train_dicts *dicts)
@@ -105,8 +179,8 @@ void train_dicts_free(train_dicts *dicts)
 
 json_t *train_dict_json(const sae_dict_config *c, const char *name)
 {
-    return json_pack("{ss ss sI sI sI sI ss ss}", "name", name, "arch",
-                     c->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "d_in", (json_int_t)c->d_in, "d_sae",
-                     (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank, "variant",
-                     c->variant == SAE_P2 ? "p2" : "p1", "site", c->site);
+    return json_pack("{ss ss sI sI sI sI ss sI ss}", "name", name, "arch", train_arch_name(c->arch), "d_in",
+                     (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
+                     (json_int_t)c->rank, "variant", variant_names[c->variant], "seed",
+                     (json_int_t)(c->seed & INT64_MAX), "site", c->site);
 }

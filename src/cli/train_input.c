@@ -50,16 +50,17 @@ done:
     return status;
 }
 
-sae_status train_input_open(train_input *in, args *a, sae_error *err)
+sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *store = args_text(a, "store"), *array = args_text(a, "array"), *order = args_text(a, "order");
     sae_acts_options o = {.buffer_rows = args_int(a, "buffer", 0),
                           .max_norm = args_real(a, "max-norm", 10.0),
-                          .seed = (uint64_t)args_int(a, "seed", 0),
+                          .seed = seed,
                           .repeat = true,
                           .read_ahead = args_int(a, "batch", 0)};
 
+    in->seed = seed;
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
     if (order && !array) SAE_TRY(args_fail(a, err, "--order goes with --array"));
@@ -98,7 +99,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     static const char *const names[] = {"store", "array", "order"};
     sae_status status = SAE_OK;
     json_t *data =
-        json_pack("{ss sI sI sI sf sI}", "site", in->site_name, "seed", (json_int_t)args_int(a, "seed", 0), "ctx",
+        json_pack("{ss sI sI sI sf sI}", "site", in->site_name, "seed", (json_int_t)(in->seed & INT64_MAX), "ctx",
                   (json_int_t)args_int(a, "ctx", 256), "separator", (json_int_t)args_int(a, "separator", -1),
                   "max_norm", args_real(a, "max-norm", 10.0), "buffer", (json_int_t)args_int(a, "buffer", 0));
     const char *const *texts = NULL;

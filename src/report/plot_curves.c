@@ -1,4 +1,4 @@
-/* plot_curves.c - curves with bands and markers, and histograms as steps. A value that cannot be shown is a gap. */
+/* plot_curves.c - curves with bands and markers, named points, and histograms as steps. A value that cannot be shown is a gap. */
 #include "report/plot.h"
 
 #include <math.h>
@@ -11,6 +11,7 @@ enum {
 
 typedef struct curve {
     const json_t *x, *y, *low, *high;
+    const json_t *names; /* of points by themselves; NULL: a curve */
     size_t n;
     const char *label;
 } curve;
@@ -26,6 +27,7 @@ static curve curve_of(const char *label, const json_t *series)
                    .y = json_object_get(series, "y"),
                    .low = json_object_get(series, "low"),
                    .high = json_object_get(series, "high"),
+                   .names = json_object_get(series, "names"),
                    .n = json_array_size(json_object_get(series, "y")),
                    .label = label};
 }
@@ -169,14 +171,19 @@ static void put_points(page *p, const curve *c, const area *a)
     for (size_t i = 0; i < c->n; i++) {
         if (!point_at(c, i, c->y, a, &x, &y)) continue;
         bool alone = !drawn(c, i + 1, a) && (i == 0 || !drawn(c, i - 1, a));
-        bool marked = !a->steps && (c->n <= MARKERS_UP_TO || alone);
+        bool marked = !a->steps && (c->n <= MARKERS_UP_TO || alone || c->names);
         if (a->steps && scale_shows(&a->x, bin_end(c, i))) x = (x + scale_at(&a->x, bin_end(c, i))) / 2;
         if (marked)
-            page_put(p, "<circle class=\"marker\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>", x, y, c->n <= 20 ? 3 : 2.2);
+            page_put(p, "<circle class=\"marker\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>", x, y,
+                     c->names     ? 4
+                     : c->n <= 20 ? 3
+                                  : 2.2);
         if (!marked && i % stride != 0) continue;
         page_put(p, "<circle class=\"hover\" cx=\"%.1f\" cy=\"%.1f\" r=\"7\"><title>", x, y);
         page_attribute(p, c->label);
-        page_put(p, "%s", *c->label ? "\n" : "");
+        if (c->names) page_put(p, "%s", *c->label ? ", " : "");
+        if (c->names) page_attribute(p, json_string_value(json_array_get(c->names, i)));
+        page_put(p, "%s", *c->label || c->names ? "\n" : "");
         page_number(p, json_at(c->x, i));
         page_put(p, ": ");
         page_number(p, json_at(c->y, i));
@@ -189,10 +196,85 @@ static void put_curve(page *p, const curve *c, const area *a)
     if (c->low) put_band(p, c, a);
     if (a->steps)
         put_steps(p, c, a);
-    else
+    else if (!c->names)
         put_line(p, c, a);
     put_points(p, c, a);
 }
+
+/* ---- Names of points --------------------------------------------------------------------------------------------------- */
+
+typedef struct box {
+    double left, right, top, bottom;
+} box;
+
+/* Where something stands already; what is over the room is not looked at. */
+typedef struct taken {
+    box boxes[512];
+    int n;
+} taken;
+
+static bool is_free(const taken *t, const box *b, const frame *f)
+{
+    if (b->left < f->left || b->right > f->width || b->top < 14 || b->bottom > f->bottom) return false;
+    for (int i = 0; i < t->n; i++) {
+        const box *o = &t->boxes[i];
+        if (b->left < o->right && o->left < b->right && b->top < o->bottom && o->top < b->bottom) return false;
+    }
+    return true;
+}
+
+static void take(taken *t, box b)
+{
+    if (t->n < (int)(sizeof t->boxes / sizeof *t->boxes)) t->boxes[t->n++] = b;
+}
+
+/* Right of the point, else left, above, below; nowhere when all are taken: the pointer still finds it. */
+static void put_name(page *p, taken *t, const frame *f, const char *name, double x, double y)
+{
+    double w = SMALL_LETTER * text_width(name);
+    const struct {
+        const char *anchor;
+        double x, y; /* of the text's baseline */
+        double left;
+    } places[] = {
+        {"start", x + 6, y + 4, x + 6},
+        {"end", x - 6, y + 4, x - 6 - w},
+        {"middle", x, y - 8, x - w / 2},
+        {"middle", x, y + 15, x - w / 2},
+    };
+
+    for (int i = 0; i < 4; i++) {
+        box b = {places[i].left, places[i].left + w, places[i].y - 9, places[i].y + 2};
+        if (!is_free(t, &b, f)) continue;
+        take(t, b);
+        page_put(p, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", places[i].x, places[i].y,
+                 places[i].anchor);
+        page_text_cut(p, name, 0);
+        page_put(p, "</text>\n");
+        return;
+    }
+}
+
+/* After all points, whose places are not written over. */
+static void put_names(page *p, const json_t *plot, const frame *f, const area *a)
+{
+    json_t *all = json_object_get(plot, "series"), *series;
+    taken t = {.n = 0};
+    const char *label;
+    double x, y;
+
+    for (int pass = 0; pass < 2; pass++) json_object_foreach(all, label, series)
+        {
+            curve c = curve_of(label, series);
+            for (size_t i = 0; c.names && i < c.n; i++) {
+                if (!point_at(&c, i, c.y, a, &x, &y)) continue;
+                if (pass == 0) take(&t, (box){x - 4, x + 4, y - 4, y + 4});
+                if (pass == 1) put_name(p, &t, f, json_string_value(json_array_get(c.names, i)), x, y);
+            }
+        }
+}
+
+/* ---- The whole --------------------------------------------------------------------------------------------------------- */
 
 static void put_curves(page *p, const json_t *plot, const area *a, const int *colours)
 {
@@ -231,6 +313,7 @@ void plot_curves(page *p, const json_t *plot, const int *colours, bool wide)
         plot_axis_x(p, &f, &a.x, plot_text(plot, "x_label"));
         plot_lines_x(p, &f, &a.x, xs, n_xs);
         put_curves(p, plot, &a, colours);
+        put_names(p, plot, &f, &a);
         plot_lines_y(p, &f, &a.y, ys, n_ys);
     } else {
         plot_empty(p, &f);

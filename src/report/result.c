@@ -328,15 +328,20 @@ static json_t *reals_make(const double *values, int64_t n)
     return array;
 }
 
-/* Steals x. */
+/* Steals x and names (NULL: none). */
 static sae_status series_add(sae_result *result, const char *plot, const char *label, bool bars, json_t *x,
-                             const double *y, const double *low, const double *high, int64_t n, sae_error *err)
+                             const double *y, const double *low, const double *high, json_t *names, int64_t n,
+                             sae_error *err)
 {
     sae_status status;
     json_t *home = NULL;
     json_t *series = json_pack("{so so}", "x", x, "y", reals_make(y, n));
 
-    if (!series) return no_memory(err);
+    if (!series) {
+        json_decref(names);
+        return no_memory(err);
+    }
+    if (names) SAE_TRY(member_set(series, "names", names, err));
     if ((low == NULL) != (high == NULL))
         SAE_RAISE(err, SAE_RANGE, "plot \"%s\": low and high must come together", plot ? plot : "");
     if (low) {
@@ -355,19 +360,28 @@ done:
 sae_status sae_result_series(sae_result *result, const char *plot, const char *label, const double *x, const double *y,
                              int64_t n, sae_error *err)
 {
-    return series_add(result, plot, label, false, reals_make(x, n), y, NULL, NULL, n, err);
+    return series_add(result, plot, label, false, reals_make(x, n), y, NULL, NULL, NULL, n, err);
+}
+
+sae_status sae_result_points(sae_result *result, const char *plot, const char *label, const double *x, const double *y,
+                             const char *const *names, int64_t n, sae_error *err)
+{
+    json_t *list = strings_make(names, n);
+
+    if (!list) return no_memory(err);
+    return series_add(result, plot, label, false, reals_make(x, n), y, NULL, NULL, list, n, err);
 }
 
 sae_status sae_result_series_interval(sae_result *result, const char *plot, const char *label, const double *x,
                                       const double *y, const double *low, const double *high, int64_t n, sae_error *err)
 {
-    return series_add(result, plot, label, false, reals_make(x, n), y, low, high, n, err);
+    return series_add(result, plot, label, false, reals_make(x, n), y, low, high, NULL, n, err);
 }
 
 sae_status sae_result_bars(sae_result *result, const char *plot, const char *label, const char *const *categories,
                            const double *y, const double *low, const double *high, int64_t n, sae_error *err)
 {
-    return series_add(result, plot, label, true, strings_make(categories, n), y, low, high, n, err);
+    return series_add(result, plot, label, true, strings_make(categories, n), y, low, high, NULL, n, err);
 }
 
 sae_status sae_result_line(sae_result *result, const char *plot, const char *label, bool vertical, double at,

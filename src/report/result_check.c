@@ -129,11 +129,15 @@ static sae_status series_check(const place *p, const json_t *series, const char 
 {
     static const char *const optional[] = {"low", "high"};
     const json_t *x = json_object_get(series, "x"), *y = json_object_get(series, "y");
+    const json_t *names = json_object_get(series, "names");
 
     if (bars ? !all_strings(x) : !all_numbers(x))
         return WRONG(p, "series \"%.80s\": \"x\" must be an array of %s", label, bars ? "strings" : "numbers");
     if (!all_numbers(y) || json_array_size(y) != json_array_size(x))
         return WRONG(p, "series \"%.80s\": \"y\" must be %zu numbers, as many as \"x\"", label, json_array_size(x));
+    if (names && (bars || !all_strings(names) || json_array_size(names) != json_array_size(x)))
+        return WRONG(p, "series \"%.80s\": \"names\" must be %zu strings, as many as \"x\", and not of bars", label,
+                     json_array_size(x));
     if (!json_object_get(series, "low") != !json_object_get(series, "high"))
         return WRONG(p, "series \"%.80s\": \"low\" and \"high\" must come together", label);
     for (int i = 0; i < 2; i++) {
