@@ -121,20 +121,23 @@ class Clipping:
         torch.nn.utils.clip_grad_norm_ = self.original
 
 
-def perturb_gates(named_parameters, seed):
-    """Gates and magnitudes that differ from the first step on; the libraries start them at 0."""
+PERTURBED = ("r_mag", "gate_bias", "mag_bias", "b_gate", "b_mag", "threshold")
+
+
+def perturb(named_parameters, seed):
+    """Gates, magnitudes and thresholds that differ from the first step on; the libraries start them all alike."""
     import torch
 
     rng = torch.Generator().manual_seed(seed)
     for name, p in sorted(named_parameters):
-        if name in ("r_mag", "gate_bias", "mag_bias", "b_gate", "b_mag"):
+        if name in PERTURBED:
             p.data.copy_(0.3 * torch.randn(p.shape, generator=rng))
 
 
 class DictionaryLearning:
     library = "saprmarks/dictionary_learning"
 
-    def __init__(self, o, double, module, cls, changed=None, perturb=False, **arguments):
+    def __init__(self, o, double, module, cls, changed=None, perturbed=False, **arguments):
         import importlib
 
         import torch
@@ -145,8 +148,8 @@ class DictionaryLearning:
                      seed=o.seed, **arguments)
         for name, value in (changed or {}).items():
             setattr(self.t, name, value)
-        if perturb:
-            perturb_gates(self.t.ae.named_parameters(), o.seed)
+        if perturbed:
+            perturb(self.t.ae.named_parameters(), o.seed)
         if double:
             self.t.ae.double()
         self.parts = None
@@ -156,8 +159,8 @@ class DictionaryLearning:
                       "adam_eps": self.t.optimizer.defaults["eps"], "weight_decay": 0}
         self.hyper["grad_clip"] = 0 if "ConstrainedAdam" in type(self.t.optimizer).__name__ else 1.0
         self.changed = {name: f"attribute set to {value} after construction" for name, value in (changed or {}).items()}
-        if perturb:
-            self.changed["gates"] = "r_mag, gate_bias and mag_bias start as 0.3 x normal numbers (library: 0)"
+        if perturbed:
+            self.changed["start"] = f"{', '.join(PERTURBED)}: 0.3 x normal numbers (the library's: all alike)"
 
     def loss(self, x, step=None, **_):
         """The library's loss, called twice: once for its parts, with what that changes put back."""
@@ -215,7 +218,7 @@ class DictionaryLearning:
 class SAELens:
     library = "decoderesearch/SAELens"
 
-    def __init__(self, o, double, module, cls, perturb=False, **arguments):
+    def __init__(self, o, double, module, cls, perturbed=False, **arguments):
         import importlib
 
         import torch
@@ -226,8 +229,8 @@ class SAELens:
         module = importlib.import_module(f"sae_lens.saes.{module}")
         self.sae = getattr(module, cls)(getattr(module, cls + "Config")(d_in=o.d_in, d_sae=o.d_sae, dtype="float32",
                                                                        device="cpu", **arguments))
-        if perturb:
-            perturb_gates(self.sae.named_parameters(), o.seed)
+        if perturbed:
+            perturb(self.sae.named_parameters(), o.seed)
         if double:
             self.sae.double()
         warmup, decay, window = o.steps // 6, o.steps // 5, o.steps // 10
@@ -243,8 +246,8 @@ class SAELens:
             if isinstance(value, (int, float, str, list)) and name not in ("dtype", "device"):
                 self.hyper[name] = value
         self.changed = {"lr_warm_up_steps": warmup, "lr_decay_steps": decay, "dead_feature_window": window, "lr": config.lr}
-        if perturb:
-            self.changed["gates"] = "r_mag, b_gate and b_mag start as 0.3 x normal numbers (library: 0)"
+        if perturbed:
+            self.changed["start"] = f"{', '.join(PERTURBED)}: 0.3 x normal numbers (the library's: all alike)"
 
     def step(self, step, x):
         import torch
@@ -261,6 +264,8 @@ class SAELens:
                   "grad_norm": clipping.norm}
         for name, value in output.losses.items():  # as they enter the loss, coefficients included
             result["l2_loss" if name == "mse_loss" else name] = float(value.detach() if hasattr(value, "detach") else value)
+        # Matryoshka's loss of the full width and those of the narrower levels, which it only adds up.
+        result["l2_loss"] += sum(value for name, value in result.items() if name.startswith("inner_mse_loss"))
         for name, value in coefficients.items():
             result[f"{name}_coefficient"] = float(value.detach() if hasattr(value, "detach") else value)
         if hasattr(self.sae, "topk_threshold"):
@@ -297,11 +302,10 @@ def runs(o):
         "topk_anneal": (dl, dict(module="top_k", cls="TopKTrainer", changed=dead, **topk, **anneal)),
         "jumprelu": (dl, dict(module="jumprelu", cls="JumpReluTrainer", lr=3e-3, bandwidth=1.0, target_l0=2.0 * o.k,
                               **sparse)),
-        # A target that cannot be reached drives thresholds below 0, where zeroed entries count as active, and at last
-        # further from 0 than half the bandwidth.
-        "jumprelu_negative": (dl, dict(module="jumprelu", cls="JumpReluTrainer", lr=3e-3, bandwidth=0.2,
-                                       sparsity_penalty=100.0, target_l0=1.2 * o.d_sae, **sparse)),
-        "gated": (dl, dict(module="gdm", cls="GatedSAETrainer", lr=3e-3, l1_penalty=0.5, perturb=True, **sparse)),
+        # Half of the thresholds start below 0, where zeroed entries count as active.
+        "jumprelu_negative": (dl, dict(module="jumprelu", cls="JumpReluTrainer", lr=3e-3, bandwidth=0.2, perturbed=True,
+                                       sparsity_penalty=100.0, target_l0=float(o.d_sae * 4 // 5), **sparse)),
+        "gated": (dl, dict(module="gdm", cls="GatedSAETrainer", lr=3e-3, l1_penalty=0.5, perturbed=True, **sparse)),
         "standard": (dl, dict(module="standard", cls="StandardTrainer", lr=3e-3, l1_penalty=0.5, **sparse)),
         "standard_april": (dl, dict(module="standard", cls="StandardTrainerAprilUpdate", lr=3e-3, l1_penalty=0.5, **sparse)),
         "saelens_batchtopk": (sl, dict(module="batchtopk_sae", cls="BatchTopKTrainingSAE", k=o.k)),
@@ -309,7 +313,7 @@ def runs(o):
                                         matryoshka_widths=[o.d_sae // 8, o.d_sae // 4, o.d_sae // 2, o.d_sae])),
         "saelens_topk": (sl, dict(module="topk_sae", cls="TopKTrainingSAE", k=o.k)),
         "saelens_standard": (sl, dict(module="standard_sae", cls="StandardTrainingSAE", l1_warm_up_steps=steps // 3)),
-        "saelens_gated": (sl, dict(module="gated_sae", cls="GatedTrainingSAE", l1_warm_up_steps=steps // 3, perturb=True)),
+        "saelens_gated": (sl, dict(module="gated_sae", cls="GatedTrainingSAE", l1_warm_up_steps=steps // 3, perturbed=True)),
         "saelens_jumprelu": (sl, dict(module="jumprelu_sae", cls="JumpReLUTrainingSAE", l0_warm_up_steps=steps // 3)),
     }
 
