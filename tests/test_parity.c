@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What is asked of every loss, relative; a run that float32 itself moves little is held to less (bound_of). */
+/* What is asked of every loss, relative; most runs are held to less (bound_of). */
 #define BOUND 1e-4
 
 /* ---- A run and how it was set up --------------------------------------------------------------------------------------- */
@@ -161,12 +161,15 @@ static void golden_close(golden *g)
     safetensors_close(g->batches);
 }
 
-/* Ten times what float32 against float64 moves the library itself, but no less than 4e-6 and no more than asked. */
+/* Ten times what float32 against float64 moves the library itself, but no less than 4e-6. The committed runs were chosen to be
+ * held to what is asked; of others float32 may ask more (thresholds that jump over 0 make a run chaotic). */
 static double bound_of(const golden *g)
 {
-    double moved = json_number_value(json_object_get(json_object_get(g->meta, "f32_vs_f64"), "max_rel_loss"));
+    double moved = json_number_value(json_object_get(json_object_get(g->meta, "f32_vs_f64"), "max_rel_loss")),
+           bound = fmax(4e-6, 10 * moved);
 
-    return fmin(BOUND, fmax(4e-6, 10 * moved));
+    if (!getenv("SAE_GOLDENS")) ck_assert_double_le(bound, BOUND);
+    return bound;
 }
 
 /* ---- Comparing --------------------------------------------------------------------------------------------------------- */
