@@ -13,6 +13,7 @@
 
 static sae_status make_one(char *path, sae_error *err)
 {
+    if (file_is_folder(path)) return SAE_OK;
     if (sys_make_folder(path) == 0) {
         sae_status status = folder_sync_parent(path, err);
         if (status != SAE_OK) sys_remove(path);
