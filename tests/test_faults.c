@@ -505,7 +505,7 @@ static void stopped_run(void)
 {
     rows_only();
     stop_at = 3;
-    FAILS(SAE_CANCELLED, "--resume", train(false, &err));
+    FAILS(SAE_CANCELLED, "stopped", train(false, &err));
     stop_at = 0;
 }
 
