@@ -6,8 +6,10 @@
     SAE_GOLDENS=.scratch/goldens tests/run.sh test_parity      compares libsae with them
     make goldens GOLDENS="--out data/golden/sae"      makes the committed files anew
 
-The first run makes a Python environment in .scratch/peers (pip, about 3 GB) and a checkout of dictionary_learning in
-.scratch/dictionary_learning (git); --dictionary-learning DIR uses one that is there. Ends with status 3 if they cannot be had.
+The first run makes a Python environment in .scratch/peers (pip, about 3 GB); ends with status 3 if that cannot be. The package
+index has dictionary_learning 0.1.0. The repository's commit 60ec6bf, of which the committed files are, has k annealing besides:
+    git clone https://github.com/saprmarks/dictionary_learning DIR && git -C DIR checkout 60ec6bf
+and --dictionary-learning DIR. Without it the runs that anneal k are left out; the others are the same.
 
 Each trainer class runs unmodified on the same batches; what its constructor does not take is set on the object and listed
 in the meta file (changed_from_library_defaults). The constants are chosen so that every rule acts within --steps: warm-ups,
@@ -29,8 +31,6 @@ import bench_peers
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "data" / "golden" / "sae"
-SOURCE = "https://github.com/saprmarks/dictionary_learning"
-COMMIT = "60ec6bf"  # 0.1.0 of the package index with k annealing; the committed files come from it
 PACKAGES = ["torch", "einops", "tqdm", "numpy", "safetensors", "sae-lens"]
 DEFAULTS = {"seed": 13, "d_in": 32, "d_sae": 128, "steps": 60, "batch": 256, "k": 6}
 
@@ -41,21 +41,17 @@ def enter_env(env):
     bench_peers.make_env(env)
     bench_peers.progress(f"installing the peers into {env}, unless they are there")
     bench_peers.install(env, PACKAGES)
+    bench_peers.install(env, [bench_peers.DICTIONARY_LEARNING], "--no-deps")
     python = str(bench_peers.python_of(env))
     os.execv(python, [python, __file__, *sys.argv[1:]])
 
 
-def checkout(folder):
-    """dictionary_learning's source at COMMIT."""
-    if not (folder / "dictionary_learning").is_dir():
-        bench_peers.progress(f"fetching dictionary_learning into {folder}")
-        for command in (["git", "clone", "--quiet", SOURCE, folder], ["git", "-C", folder, "checkout", "--quiet", COMMIT]):
-            if subprocess.run(command, stdout=sys.stderr).returncode != 0:
-                bench_peers.stop(f"dictionary_learning could not be fetched into {folder}; see above", bench_peers.MISSING)
+def use_dictionary_learning(folder):
     # Its buffer of activations names nnsight's LanguageModel in annotations; no trainer uses it.
     sys.modules["nnsight"] = types.ModuleType("nnsight")
     sys.modules["nnsight"].LanguageModel = object
-    sys.path.insert(0, str(folder))
+    if folder:
+        sys.path.insert(0, str(folder.absolute()))
 
 
 # ---- Rows -----------------------------------------------------------------------------------------------------------------
@@ -337,9 +333,18 @@ def stored(value):
     return value.int() if value.dtype in (torch.int64, torch.int32) else value.float()
 
 
-def make(o, name, kind, arguments, batches):
+def version_of(o, kind):
     import importlib.metadata
 
+    if kind is SAELens:
+        return importlib.metadata.version("sae-lens")
+    if not o.dictionary_learning:
+        return importlib.metadata.version("dictionary-learning")
+    head = subprocess.run(["git", "-C", o.dictionary_learning, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return head.stdout.strip() or str(o.dictionary_learning)
+
+
+def make(o, name, kind, arguments, batches):
     import torch
     from safetensors.torch import save_file
 
@@ -355,7 +360,7 @@ def make(o, name, kind, arguments, batches):
     # From the doubles, not from what is stored.
     moved = max(abs(s["loss"] - e["loss"]) / abs(e["loss"]) for s, e in zip(steps, exact))
     meta = {"trainer": run.hyper["trainer_class"], "library": run.library,
-            "version": COMMIT if kind is DictionaryLearning else importlib.metadata.version("sae-lens"),
+            "version": version_of(o, kind),
             "torch": torch.__version__, "hyper": run.hyper, "changed_from_library_defaults": run.changed,
             "batch": "rows of step t = pool[index[t]] of train_batches.safetensors",
             "tensors": {key: [str(value.dtype)[6:], list(value.shape)] for key, value in sorted(tensors.items())},
@@ -372,14 +377,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / ".scratch" / "goldens")
     parser.add_argument("--env", type=Path, default=ROOT / ".scratch" / "peers", help="Python environment of the peers")
-    parser.add_argument("--dictionary-learning", type=Path, default=ROOT / ".scratch" / "dictionary_learning", metavar="DIR")
+    parser.add_argument("--dictionary-learning", type=Path, metavar="DIR",
+                        help="a checkout of its repository (default: the installed package)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these runs (default: all)")
     for name, value in DEFAULTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=bench_peers.positive, default=value, help=f"default: {value}")
     o = parser.parse_args()
-    o.out, o.env, o.dictionary_learning = o.out.absolute(), o.env.absolute(), o.dictionary_learning.absolute()
+    o.out, o.env = o.out.absolute(), o.env.absolute()
     enter_env(o.env)
-    checkout(o.dictionary_learning)
+    use_dictionary_learning(o.dictionary_learning)
     import torch
 
     torch.set_num_threads(1)
@@ -390,6 +396,9 @@ def main():
     for name in o.only or [name for name in table if name not in kept]:
         if name not in table:
             bench_peers.stop(f"there is no run {name}; there are {', '.join(table)}")
+        if "k_anneal_steps" in table[name][1] and not o.dictionary_learning:
+            bench_peers.progress(f"{name}: left out, it needs --dictionary-learning")
+            continue
         make(o, name, *table[name], batches)
 
 
