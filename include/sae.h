@@ -403,6 +403,11 @@ typedef enum sae_threshold_rule {
     SAE_THRESHOLD_FROM_ZERO,  /* averaged from 0 in every step (SAELens) */
 } sae_threshold_rule;
 
+typedef enum sae_selection_rule {
+    SAE_SELECT_ACTIVATION, /* topk, batchtopk, matryoshka and AuxK: the largest activations */
+    SAE_SELECT_TIMES_NORM, /* of activation x norm of the latent's row of W_dec, which is the threshold's unit then (SAELens) */
+} sae_selection_rule;
+
 typedef enum sae_dead_rule {
     SAE_DEAD_AFTER_BATCH,  /* dead: at least dead_tokens rows without firing, this batch's counted */
     SAE_DEAD_BEFORE_BATCH, /* more than dead_tokens rows, this batch's not counted (SAELens, sparsify) */
@@ -427,8 +432,12 @@ typedef struct sae_train_options {
     sae_warmup_rule warmup_rule;
     int64_t sparsity_warmup_steps; /* a sparsity penalty weighs t / sparsity_warmup_steps of its value before */
     int64_t decay_start;           /* linear decay to 0 from here to T */
-    double threshold_beta;         /* EMA of the smallest kept activation */
-    int64_t threshold_start_step;  /* updated in steps > this */
+    sae_selection_rule selection_rule;
+    int64_t
+        k_anneal_steps; /* topk, batchtopk, matryoshka: k falls over so many steps to the dictionary's; 0: no annealing */
+    int64_t k_anneal_start;       /* from this; 0: d_in */
+    double threshold_beta;        /* EMA of the smallest kept activation */
+    int64_t threshold_start_step; /* updated in steps > this */
     sae_threshold_rule threshold_rule;
     int64_t dead_tokens; /* a latent is dead after so many rows without firing */
     sae_dead_rule dead_rule;

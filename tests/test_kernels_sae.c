@@ -127,6 +127,20 @@ static void expect_scan(const sae_ops *o, const float *p, const float *bias, int
     ck_assert(memcmp(value[0], value[1], (size_t)found * sizeof **value) == 0); /* the same additions: the same bits */
 }
 
+static void expect_scaled_scan(const sae_ops *o, const float *p, const float *bias, const float *scale, int64_t n,
+                               float cutoff)
+{
+    static int32_t index[2][ROOM];
+    static float value[2][ROOM];
+    int64_t expected = sae_ops_ref.scan_scaled(p, bias, scale, n, cutoff, 100, index[0], value[0]);
+    int64_t found = o->scan_scaled(p, bias, scale, n, cutoff, 100, index[1], value[1]);
+
+    ck_assert_msg(found == expected, "%s scan_scaled, n %lld, cutoff %g: %lld found, reference %lld", o->isa,
+                  (long long)n, (double)cutoff, (long long)found, (long long)expected);
+    ck_assert(memcmp(index[0], index[1], (size_t)found * sizeof **index) == 0);
+    ck_assert(memcmp(value[0], value[1], (size_t)found * sizeof **value) == 0);
+}
+
 /* Lists of n entries into 97 panel rows. */
 START_TEST(test_gather)
 {
@@ -181,7 +195,7 @@ START_TEST(test_scan_above)
 {
     int64_t n = sizes[_i];
     rng r = rng_seed(3, (uint64_t)n);
-    float *p = numbers(&r, n, 1), *bias = numbers(&r, n, 0.3);
+    float *p = numbers(&r, n, 1), *bias = numbers(&r, n, 0.3), *scale = numbers(&r, n, 1);
     const float cutoffs[] = {-INFINITY, -10.0f, 0.0f, 0.5f, 2.0f, 100.0f};
 
     find_tables();
@@ -189,6 +203,8 @@ START_TEST(test_scan_above)
     if (n > 6) p[6] = NAN;
     for (int t = 0; t < n_tables; t++) {
         for (size_t c = 0; c < sizeof cutoffs / sizeof *cutoffs; c++) expect_scan(tables[t], p, bias, n, cutoffs[c]);
+        for (size_t c = 0; c < sizeof cutoffs / sizeof *cutoffs; c++)
+            expect_scaled_scan(tables[t], p, bias, scale, n, cutoffs[c]);
         if (n > 3) expect_scan(tables[t], p, bias, n, p[3] + bias[3]); /* strictly above */
     }
 }

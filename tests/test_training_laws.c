@@ -202,6 +202,85 @@ START_TEST(test_crowded_edge_is_exact)
 }
 END_TEST
 
+/* Each row keeps its k largest positive activations, or all when there are fewer; of equal ones the lower latent. More rows and
+ * latents than a tile; a third of the latents are copies of others, so that activations tie. */
+START_TEST(test_topk_is_the_best_of_each_row)
+{
+    enum { ROWS = 700, D = 16, WIDTH = 4500, KEEP = 7 };
+    sae_dict_config c = {.arch = SAE_TOPK, .d_in = D, .d_sae = WIDTH, .k = KEEP};
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 1000, WIDTH);
+    float *rows = malloc(sizeof(float) * ROWS * D), *a = malloc(sizeof(float) * WIDTH);
+    sae_error err = {0};
+
+    for (int v = 0; v < 3; v++) { /* ranked by activation; by activation x norm; with few positive ones */
+        if (v == 1) o.selection_rule = SAE_SELECT_TIMES_NORM;
+        sae_trainer *t = create(&c, 1, &o);
+        learner *l = &t->learners[0];
+        const pair_lists *k = &t->s.kept;
+        step_sums sums = {0};
+        float *W = l->p[P_W_ENC].w, *W_dec = l->p[P_W_DEC].w;
+        for (int j = 2; j < WIDTH; j += 3) memcpy(W + j * D, W + (j - 2) * D, D * sizeof *W);
+        for (int j = 0; v == 1 && j < WIDTH; j++)
+            for (int i = 0; i < D; i++) W_dec[j * D + i] *= 0.5f + (float)(j % 3 == 1);
+        for (int j = 0; v == 2 && j < WIDTH; j++) l->p[P_B_ENC].w[j] = j < 4488 ? -1000.0f : 0.0f;
+        make_rows(rows, ROWS, D, v, 1);
+        memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
+        ck_assert_int_eq(topk_forward(t, l, t->encoders[0], &sums, &err), SAE_OK);
+        for (int64_t b = 0; b < ROWS; b++) {
+            int64_t begin = k->row_start[b], n = k->row_start[b + 1] - begin, positive = 0;
+            for (int j = 0; j < WIDTH; j++) {
+                a[j] = sae_ops_ref.dot(t->s.u + b * D, W + j * D, D) + l->p[P_B_ENC].w[j];
+                positive += a[j] > 0;
+            }
+            ck_assert_int_eq(n, positive < KEEP ? positive : KEEP);
+            for (int64_t i = begin; i < begin + n; i++) ck_assert_float_eq_tol(k->value[i], a[k->latent[i]], 2e-5f);
+            for (int64_t i = begin; i < begin + n;
+                 i++) { /* no unlisted one is better, no equal one of a lower latent */
+                int32_t mine = k->latent[i];
+                float scale = v == 1 ? (mine % 3 == 1 ? 1.5f : 0.5f) : 1.0f, rank = a[mine] * scale;
+                int64_t better = 0;
+                for (int j = 0; j < WIDTH; j++)
+                    better += a[j] * (v == 1 ? (j % 3 == 1 ? 1.5f : 0.5f) : 1.0f) > rank + 5e-5f;
+                ck_assert_int_lt(better, KEEP);
+                if (mine % 3 != 2) continue;
+                bool twin = false; /* a copy is listed only behind its original */
+                for (int64_t m = begin; m < begin + n; m++) twin = twin || k->latent[m] == mine - 2;
+                ck_assert_msg(twin, "row %lld keeps latent %d without %d", (long long)b, mine, mine - 2);
+            }
+        }
+        if (v == 2) ck_assert_int_lt(sums.n_kept, ROWS * KEEP);
+        sae_trainer_free(t);
+    }
+    free(rows);
+    free(a);
+}
+END_TEST
+
+/* Exactly the k that dictionary_learning's trainer has: the final one in step 0, the largest in step 1, then falling. */
+START_TEST(test_k_anneals)
+{
+    static const int64_t expected[] = {3, 16, 12, 9, 6, 3, 3, 3};
+    static const sae_arch archs[] = {SAE_TOPK, SAE_BATCHTOPK, SAE_MATRYOSHKA};
+
+    for (int n = 0; n < 3; n++) {
+        sae_dict_config c = matryoshka(16, 3, 0);
+        c.arch = archs[n];
+        if (n < 2) c.n_groups = 0;
+        sae_train_options o = short_recipe(64, 12);
+        o.k_anneal_steps = 4;
+        sae_trainer *t = create(&c, 1, &o);
+        for (int step = 0; step < 8; step++) {
+            sae_step_stats s;
+            steps(t, step + 1, 1, &s);
+            ck_assert_double_le(s.l0, (double)expected[step]);
+            ck_assert_double_gt(s.l0, (double)expected[step] * 0.4); /* half the activations are positive */
+            if (step != 1) ck_assert_double_gt(s.l0, (double)expected[step] - 1);
+        }
+        sae_trainer_free(t);
+    }
+}
+END_TEST
+
 /* ---- Arms --------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_dictionaries_train_as_if_alone)
@@ -674,6 +753,8 @@ int main(void)
     tcase_add_test(laws, test_selection_is_the_exact_batch_topk);
     tcase_add_test(laws, test_ties_keep_exactly_k);
     tcase_add_test(laws, test_crowded_edge_is_exact);
+    tcase_add_test(laws, test_topk_is_the_best_of_each_row);
+    tcase_add_test(laws, test_k_anneals);
     tcase_add_test(laws, test_dictionaries_train_as_if_alone);
     tcase_add_loop_test(laws, test_zero_scaffold_is_the_baseline, 0, sizeof arms / sizeof *arms);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);

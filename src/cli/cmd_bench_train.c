@@ -13,7 +13,7 @@ static const option_row options[] = {
     OPTION_BATCH_ROW("4096"),
     OPTION_K_ROW("64"),
     OPTION_RANK_ROW("0"),
-    OPTION_ARCH_ROW("batchtopk"),
+    {"arch", OPTION_TEXT, "NAME", "batchtopk, matryoshka or topk", "batchtopk"},
     {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"},
     {"dead", OPTION_REAL, "SHARE", "share of latents that are dead, with AuxK at work", "0"},
     {"grad-clip", OPTION_REAL, "X", "largest norm of a step's gradient; 0: no clipping", "1"},
@@ -24,19 +24,22 @@ static const option_row options[] = {
 
 static sae_status read_options(args *a, trainer_bench_options *o, sae_error *err)
 {
-    static const char *const archs[] = {"batchtopk", "matryoshka", NULL}, *const dtypes[] = {"f32", "bf16", NULL};
+    static const char *const archs[] = {"batchtopk", "matryoshka", "topk", NULL}, *const dtypes[] = {"f32", "bf16",
+                                                                                                     NULL};
     sae_status status = SAE_OK;
     int arch = 0, type = 0;
 
     SAE_TRY(args_choice(a, "arch", archs, &arch, err));
     SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
-    o->config = (sae_dict_config){.arch = arch ? SAE_MATRYOSHKA : SAE_BATCHTOPK,
+    o->config = (sae_dict_config){.arch = arch == 0   ? SAE_BATCHTOPK
+                                          : arch == 1 ? SAE_MATRYOSHKA
+                                                      : SAE_TOPK,
                                   .d_in = args_int(a, "d-in", 0),
                                   .d_sae = args_int(a, "width", 0),
                                   .k = args_int(a, "k", 0),
                                   .rank = args_int(a, "rank", 0),
                                   .apply_b_dec_to_input = true};
-    if (arch) matryoshka_default_groups(&o->config);
+    if (arch == 1) matryoshka_default_groups(&o->config);
     o->recipe = sae_recipe_saebench(args_int(a, "batch", 0), 1000000);
     o->recipe.encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
     o->recipe.grad_clip = args_real(a, "grad-clip", 1.0);

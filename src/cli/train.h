@@ -51,7 +51,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
 
 /* clang-format off */
 #define OPTION_DICT_ROWS                                                                                                                  \
-    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk or matryoshka", "batchtopk"},                                                         \
+    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka or topk", "batchtopk"},                                                         \
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
     {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0)", "64"},                                              \
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \

@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* What can be trained, by name; ends with a NULL. */
-static const char *const arch_names[] = {"batchtopk", "matryoshka", NULL};
-static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA};
+static const char *const arch_names[] = {"batchtopk", "matryoshka", "topk", NULL};
+static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK};
 static const char *const variant_names[] = {"p1", "p2", NULL}; /* in the order of sae_variant */
 
 /* ---- Axes ---------------------------------------------------------------------------------------------------------------- */

@@ -44,6 +44,9 @@ typedef struct sae_ops {
      * have room for n + 16 entries. Returns how many. */
     int64_t (*scan_above)(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
                           float *value);
+    /* The same of (p_i + bias_i) scale_i. */
+    int64_t (*scan_scaled)(const float *p, const float *bias, const float *scale, int64_t n, float cutoff,
+                           int32_t first, int32_t *index, float *value);
     /* One Adam step of n weights in place; g NULL stands for a zero gradient. */
     void (*adam)(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c);
 } sae_ops;

@@ -20,7 +20,6 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
 
     if (t->options.auxk_alpha <= 0.0 || wanted < 1) return 0;
     s->aux_k = wanted < l->config.d_sae ? wanted : l->config.d_sae;
-    s->aux_keep = s->aux_k + s->aux_k / 4;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         bool perhaps_dead = before_batch ? l->since_fired[j] > t->options.dead_tokens
                                          : l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
@@ -30,50 +29,14 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
     return n;
 }
 
-/* Takes out what fired in this batch, then keeps the aux_k largest, as a list by row. False: the margin was too small. */
-static bool finish_rows(sae_trainer *t, int64_t n_dead)
+/* The aux_k largest of what is dead, as a list by row. False: too much of what was kept has fired in this batch. */
+static bool list_dead(sae_trainer *t, int64_t n_dead)
 {
     scratch *s = &t->s;
-    pair_lists *a = &s->aux;
-    const int64_t *fired = s->kept.latent_start;
-    int64_t B = t->options.batch, k = n_dead < s->aux_k ? n_dead : s->aux_k;
-    bool enough = true, fired_are_out = t->options.dead_rule == SAE_DEAD_AFTER_BATCH;
+    bool fired_are_out = t->options.dead_rule == SAE_DEAD_AFTER_BATCH;
+    int64_t k = n_dead < s->aux_k ? n_dead : s->aux_k;
 
-    a->row_start[0] = 0;
-#pragma omp parallel for schedule(dynamic, 32) reduction(&& : enough)
-    for (int64_t b = 0; b < B; b++) {
-        uint64_t *keys = s->aux_keys + b * s->aux_room;
-        int64_t n = 0;
-        for (int64_t i = 0; i < s->aux_rows[b].n; i++) {
-            uint32_t latent = ~(uint32_t)keys[i];
-            if (!fired_are_out || fired[latent + 1] == fired[latent]) keys[n++] = keys[i];
-        }
-        if (n < k && s->aux_rows[b].dropped) enough = false;
-        if (n > k) {
-            largest_keys_first(keys, n, k);
-            n = k;
-        }
-        a->row_start[b + 1] = n;
-    }
-    return enough;
-}
-
-/* From keys in place to latents and values. */
-static void list_rows(sae_trainer *t)
-{
-    scratch *s = &t->s;
-    pair_lists *a = &s->aux;
-    int64_t B = t->options.batch;
-
-    for (int64_t b = 0; b < B; b++) a->row_start[b + 1] += a->row_start[b];
-#pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < B; b++) {
-        const uint64_t *keys = s->aux_keys + b * s->aux_room;
-        for (int64_t i = a->row_start[b]; i < a->row_start[b + 1]; i++) {
-            a->latent[i] = (int32_t) ~(uint32_t)keys[i - a->row_start[b]];
-            a->value[i] = value_of_key(keys[i - a->row_start[b]]);
-        }
-    }
+    return best_list(&s->best_dead, t->options.batch, k, fired_are_out ? s->kept.latent_start : NULL, &s->aux);
 }
 
 /* What the squared error of e^ is multiplied by in the loss, before its coefficient; 0: nothing to rebuild. */
@@ -132,13 +95,13 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
 
     s->aux_used = with_aux && sums->dead > 0;
     if (!s->aux_used) goto done;
-    if (!finish_rows(t, sums->dead)) {
+    if (!list_dead(t, sums->dead)) {
         for (int64_t j = 0; j < F; j++)
             s->aux_bias[j] = l->since_fired[j] >= t->options.dead_tokens ? l->p[P_B_ENC].w[j] : -INFINITY;
         SAE_TRY(encode_aux_again(t, l, e, err));
-        finish_rows(t, sums->dead);
+        list_dead(t, sums->dead);
     }
-    list_rows(t);
+    unscale_values(t, &s->aux);
     lists_by_latent(&s->aux, B, F, s->counter);
     rebuild_residual(t, l, sums);
 done:

@@ -1,10 +1,9 @@
 /* batchtopk.c - the families that keep the K largest activations of a batch: BatchTopK and Matryoshka. */
 #include "sae/train.h"
 
-static void update_threshold(sae_trainer *t, learner *l, const step_sums *sums)
+void update_threshold(sae_trainer *t, learner *l, const step_sums *sums)
 {
     const sae_train_options *o = &t->options;
-
     bool from_zero = o->threshold_rule == SAE_THRESHOLD_FROM_ZERO;
 
     if (sums->smallest <= 0.0 || (!from_zero && t->step <= o->threshold_start_step)) return;

@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, int i, int64_t batch,
-                               sae_error *err)
+static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, int i,
+                               const sae_train_options *o, sae_error *err)
 {
-    int64_t sum = 0;
+    int64_t sum = 0, pairs;
 
     if (!family_of(c->arch))
         return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: architecture number %d cannot be trained", i,
@@ -21,10 +21,11 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     if (c->k < 1 || c->k > c->d_sae)
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld must lie in [1, d_sae = %lld]", i, (long long)c->k,
                         (long long)c->d_sae);
-    if (c->k * batch > 1 << 28)
+    pairs = largest_k(o, c) * o->batch;
+    if (pairs > 1 << 28)
         return SAE_FAIL(err, SAE_RANGE,
-                        "dictionary %d: k x batch = %lld pairs a step is over 2^28: use a smaller batch", i,
-                        (long long)(c->k * batch));
+                        "dictionary %d: k x batch = %lld pairs a step is over 2^28: use a smaller batch%s", i,
+                        (long long)pairs, o->k_anneal_steps > 0 ? " or --k-anneal-start" : "");
     if (c->n_groups < 0 || c->n_groups > SAE_MAX_GROUPS)
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: %d Matryoshka groups; at most %d", i, c->n_groups,
                         SAE_MAX_GROUPS);
@@ -102,6 +103,9 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
         return SAE_FAIL(err, SAE_RANGE, "Adam's betas must lie in [0, 1), its eps above 0");
     if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->dead_tokens < 0 || o->auxk_k < 0)
         return SAE_FAIL(err, SAE_RANGE, "AuxK's weight, clipping, warm-up and dead tokens must not be negative");
+    if (o->k_anneal_steps < 0 || o->k_anneal_start < 0 || (o->k_anneal_steps > 0 && o->k_anneal_steps >= o->steps))
+        return SAE_FAIL(err, SAE_RANGE, "k anneals over %lld steps: expected fewer than the run's %lld",
+                        (long long)o->k_anneal_steps, (long long)o->steps);
     if (!(o->decoder_norm > 0.0) || !isfinite(o->decoder_norm) || o->sparsity_warmup_steps < 0)
         return SAE_FAIL(err, SAE_RANGE,
                         "the decoder's norm at the start must be positive, the penalty's warm-up not negative");
@@ -117,7 +121,7 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
     if (n_dicts < 1) SAE_RAISE(err, SAE_RANGE, "a trainer needs at least one dictionary");
     SAE_TRY(check_options(options, err));
     for (int i = 0; i < n_dicts; i++) {
-        SAE_TRY(check_config(&configs[i], &configs[0], i, options->batch, err));
+        SAE_TRY(check_config(&configs[i], &configs[0], i, options, err));
         SAE_TRY(check_targets(configs, i, err));
         SAE_TRY(check_scaffold(&configs[i], i, options->steps, err));
         const family *f = family_of(configs[i].arch);

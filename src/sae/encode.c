@@ -16,7 +16,26 @@
 /* A step's cutoff relative to the smallest activation that the last one kept. Lower: more candidates to sort out; higher:
  * more steps in which the product must be repeated. */
 static const float CUTOFF_SLACK = 0.95f;
-enum { STRETCH = 1024 };
+enum { STRETCH = 1024, BEST_STRETCH = 512 };
+
+/* Norms of W_dec's rows, where they count in the selection. */
+static void measure_norms(sae_trainer *t, const learner *l)
+{
+    int64_t d = l->p[P_W_DEC].columns;
+
+    if (!t->s.norm) return;
+#pragma omp parallel for schedule(static)
+    for (int64_t j = 0; j < l->config.d_sae; j++)
+        t->s.norm[j] = (float)sqrt(t->ops->sum_squares(l->p[P_W_DEC].w + j * d, d));
+}
+
+void unscale_values(const sae_trainer *t, pair_lists *lists)
+{
+    const float *norm = t->s.norm;
+
+    for (int64_t i = 0; norm && i < lists->row_start[t->options.batch]; i++)
+        lists->value[i] /= norm[lists->latent[i]] > 0.0f ? norm[lists->latent[i]] : 1.0f;
+}
 
 /* s is not kept: forward.c adds h W_up again. */
 void centre_rows(sae_trainer *t, const learner *l)
@@ -43,9 +62,9 @@ void centre_rows(sae_trainer *t, const learner *l)
     for (int64_t i = 0; i < B * d; i++) s->u[i] = s->c[i] - s->u[i];
 }
 
-/* ---- The three things that can be done with a tile ----------------------------------------------------------------- */
+/* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
-typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4, COUNT_LOW = 8 } tile_use;
+typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4, COUNT_LOW = 8, COLLECT_TOP = 16 } tile_use;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
 static uint32_t bits_of(float value)
@@ -82,66 +101,6 @@ static void put_candidates(scratch *s, stretch *mine, int32_t row, const int32_t
     }
 }
 
-void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep)
-{
-    int64_t low = 0, high = n - 1;
-
-    while (low < high) {
-        uint64_t a = keys[low], b = keys[low + (high - low) / 2], c = keys[high];
-        uint64_t pivot = a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (keys[i] > pivot) i++;
-            while (keys[j] < pivot) j--;
-            if (i > j) break;
-            uint64_t swap = keys[i];
-            keys[i++] = keys[j];
-            keys[j--] = swap;
-        }
-        if (keep - 1 <= j)
-            high = j;
-        else if (keep - 1 >= i)
-            low = i;
-        else
-            return;
-    }
-}
-
-/* Bits that order as the floats do, negative ones too. */
-static uint32_t ordered_bits(float value)
-{
-    uint32_t bits = bits_of(value);
-
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-float value_of_key(uint64_t key)
-{
-    uint32_t bits = (uint32_t)(key >> 32);
-
-    return float_of(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
-}
-
-static void put_aux(scratch *s, int64_t row, const int32_t *latent, const float *value, int64_t n)
-{
-    aux_row *a = &s->aux_rows[row];
-    uint64_t *keys = s->aux_keys + row * s->aux_room;
-
-    for (int64_t i = 0; i < n; i++) {
-        if (!(value[i] > a->cutoff)) continue;
-        if (a->n == s->aux_room) {
-            largest_keys_first(keys, a->n, s->aux_keep);
-            a->n = (int32_t)s->aux_keep;
-            a->dropped = true;
-            uint64_t least = keys[0];
-            for (int64_t j = 1; j < s->aux_keep; j++) least = keys[j] < least ? keys[j] : least;
-            a->cutoff = value_of_key(least);
-            if (!(value[i] > a->cutoff)) continue;
-        }
-        keys[a->n++] = (uint64_t)ordered_bits(value[i]) << 32 | (uint32_t)~latent[i];
-    }
-}
-
 /* COUNT: by the upper 16 bits. COUNT_LOW: by the lower ones, of values in the bin just above the cutoff. */
 static void count_value(uint32_t *histogram, uint32_t bits, tile_use use, uint32_t cutoff)
 {
@@ -149,6 +108,27 @@ static void count_value(uint32_t *histogram, uint32_t bits, tile_use use, uint32
         histogram[bits >> 16]++;
     else if (bits >> 16 == (cutoff + 1) >> 16)
         histogram[bits & 0xffff]++;
+}
+
+/* What passes the cutoff of n latents from `first` on, of whose products p is the first. */
+static int64_t scan(const sae_trainer *t, const float *p, const float *bias, int64_t first, int64_t n, float cutoff,
+                    int32_t *latent, float *value)
+{
+    const float *norm = t->s.norm;
+
+    if (norm) return t->ops->scan_scaled(p, bias + first, norm + first, n, cutoff, (int32_t)first, latent, value);
+    return t->ops->scan_above(p, bias + first, n, cutoff, (int32_t)first, latent, value);
+}
+
+/* The cutoff rises from one stretch of latents to the next. */
+static void put_best(const sae_trainer *t, best_rows *best, int64_t row, const float *p, const float *bias,
+                     int64_t latent0, int64_t n_latents, int32_t *latent, float *value)
+{
+    for (int64_t j = 0; j < n_latents; j += BEST_STRETCH) {
+        int64_t n = n_latents - j < BEST_STRETCH ? n_latents - j : BEST_STRETCH;
+        n = scan(t, p + j, bias, latent0 + j, n, best->rows[row].cutoff, latent, value);
+        best_put(best, row, latent, value, n);
+    }
 }
 
 /* Rows keep their thread from tile to tile (static schedule), so that the candidates of a row come in latent order. */
@@ -166,20 +146,17 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < n_rows; i++) {
             const float *p = s->tile + i * ld;
-            int64_t n;
             if (use & (COLLECT | COUNT | COUNT_LOW)) {
-                n = t->ops->scan_above(p, l->p[P_B_ENC].w + latent0, n_latents, cutoff, (int32_t)latent0, latent,
-                                       value);
+                int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, cutoff, latent, value);
                 if (use & COLLECT)
                     put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
                 else
                     for (int64_t j = 0; j < n; j++) count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
             }
-            if (use & COLLECT_AUX) {
-                n = t->ops->scan_above(p, s->aux_bias + latent0, n_latents, s->aux_rows[row0 + i].cutoff,
-                                       (int32_t)latent0, latent, value);
-                put_aux(s, row0 + i, latent, value, n);
-            }
+            if (use & COLLECT_TOP)
+                put_best(t, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
+            if (use & COLLECT_AUX)
+                put_best(t, &s->best_dead, row0 + i, p, s->aux_bias, latent0, n_latents, latent, value);
         }
     }
 }
@@ -244,7 +221,7 @@ static void empty_aux(sae_trainer *t)
 {
     float cutoff = t->options.auxk_rule == SAE_AUXK_PLAIN ? -INFINITY : 0.0f; /* not relu'd, or relu'd */
 
-    for (int64_t b = 0; b < t->options.batch; b++) t->s.aux_rows[b] = (aux_row){0, false, cutoff};
+    best_empty(&t->s.best_dead, t->options.batch, t->s.aux_k + t->s.aux_k / 4, cutoff);
 }
 
 /* Finds a cutoff that lets the K largest through and little more, then collects them. By the upper bits first: one in 128 of relative
@@ -281,11 +258,12 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    int64_t K = l->config.k * t->options.batch;
+    int64_t K = l->k * t->options.batch;
     float cutoff = l->cutoff > 0.0f ? l->cutoff * CUTOFF_SLACK : 0.0f;
     tile_use aux = with_aux ? COLLECT_AUX : 0;
 
     centre_rows(t, l);
+    measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
     if (with_aux) empty_aux(t);
     if (l->cutoff >= 0.0f) {
@@ -298,6 +276,20 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
         }
     }
     SAE_TRY(count_and_collect(t, l, e, K, aux, err));
+done:
+    return status;
+}
+
+sae_status encode_top_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    centre_rows(t, l);
+    measure_norms(t, l);
+    SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, t->s.u, err));
+    best_empty(&t->s.top, t->options.batch, l->k, 0.0f);
+    if (with_aux) empty_aux(t);
+    SAE_TRY(all_tiles(t, l, e, with_aux ? COLLECT_TOP | COLLECT_AUX : COLLECT_TOP, 0.0f, err));
 done:
     return status;
 }

@@ -1,7 +1,25 @@
 /* export.c - a dictionary in the rows' own units from a trainer's state. */
 #include "sae/train.h"
 
+#include <math.h>
 #include <string.h>
+
+/* Where a row's norm counted in the selection it goes into the encoder: codes are then what was ranked. */
+static void fold_norms(const sae_trainer *t, sae_dict *dict)
+{
+    const sae_dict_config *c = sae_dict_get_config(dict);
+    sae_weights w = sae_dict_weights(dict);
+    int64_t d_out = c->d_out > 0 ? c->d_out : c->d_in;
+
+    for (int64_t j = 0; j < c->d_sae; j++) {
+        double norm = sqrt(t->ops->sum_squares(w.W_dec + j * d_out, d_out));
+        if (norm == 0.0) continue;
+        for (int64_t i = 0; i < c->d_in; i++)
+            w.W_enc[j * c->d_in + i] = (float)((double)w.W_enc[j * c->d_in + i] * norm);
+        for (int64_t i = 0; i < d_out; i++) w.W_dec[j * d_out + i] = (float)((double)w.W_dec[j * d_out + i] / norm);
+        w.b_enc[j] = (float)((double)w.b_enc[j] * norm);
+    }
+}
 
 /* With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
  * codes then carry the rows' units. W_down and W_up are linear and stay. A transcoder's codes carry the targets' units, so that its
@@ -37,6 +55,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
         if (l->config.d_out > 0 && (p == P_W_ENC || p == P_W_UP || p == P_W_SKIP))
             for (int64_t k = 0; k < n; k++) to[p][k] *= ratio;
     }
+    if (t->options.selection_rule == SAE_SELECT_TIMES_NORM) fold_norms(t, dict);
     if (one_threshold)
         for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->target_scale);
     else

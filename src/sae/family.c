@@ -4,6 +4,11 @@
 #include "sae/train.h"
 
 static const family families[] = {
+    {.arch = SAE_TOPK,
+     .name = "topk",
+     .forward = topk_forward,
+     .backward = batchtopk_backward,
+     .finish_export = topk_finish_export},
     {.arch = SAE_BATCHTOPK, .name = "batchtopk", .forward = batchtopk_forward, .backward = batchtopk_backward},
     {.arch = SAE_MATRYOSHKA, .name = "matryoshka", .forward = batchtopk_forward, .backward = batchtopk_backward},
 };

@@ -58,6 +58,13 @@ static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, 
     k->position = residual ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
 }
 
+static void layout_best(best_rows *r, int64_t keep, int64_t B, arena *a)
+{
+    r->room = best_room(keep);
+    r->rows = keep > 0 ? arena_take(a, (size_t)B * sizeof *r->rows) : NULL;
+    r->keys = keep > 0 ? arena_take(a, (size_t)(B * r->room) * sizeof *r->keys) : NULL;
+}
+
 static extent extent_of(const sae_trainer *t)
 {
     const sae_train_options *o = &t->options;
@@ -68,7 +75,9 @@ static extent extent_of(const sae_trainer *t)
         e.F = larger(e.F, c->d_sae);
         e.r = larger(e.r, c->rank);
         e.G = larger(e.G, t->learners[i].n_groups);
-        e.K = larger(e.K, c->k * o->batch);
+        int64_t k = largest_k(o, c);
+        if (c->arch == SAE_TOPK) e.top_k = larger(e.top_k, k);
+        if (c->arch != SAE_TOPK) e.K = larger(e.K, k * o->batch);
         e.d_out = larger(e.d_out, t->learners[i].d_out);
         e.residual = e.residual || sees_residual(&t->learners[i]);
         e.transcoder = e.transcoder || c->d_out > 0;
@@ -100,11 +109,11 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->candidate_capacity = 2 * e->K + 4096 * (threads + 1);
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
     s->counter = arena_take(a, (size_t)(larger(B, e->F) + 1) * sizeof *s->counter);
-    layout_lists(&s->kept, s->candidate_capacity, B, e->F, e->residual, a);
+    layout_lists(&s->kept, larger(s->candidate_capacity, B * e->top_k), B, e->F, e->residual, a);
     layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, a);
-    s->aux_room = 2 * (e->aux_k + e->aux_k / 4) + 16;
-    s->aux_rows = arena_take(a, (size_t)B * sizeof *s->aux_rows);
-    s->aux_keys = arena_take(a, e->aux_k > 0 ? (size_t)(B * s->aux_room) * sizeof *s->aux_keys : 0);
+    layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
+    layout_best(&s->top, e->top_k, B, a);
+    s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
     s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);

@@ -80,6 +80,23 @@ double learning_rate(const sae_train_options *o, int64_t step)
     return o->lr;
 }
 
+int64_t largest_k(const sae_train_options *o, const sae_dict_config *c)
+{
+    int64_t second = annealed_k(o, c, 1);
+
+    return second > c->k ? second : c->k;
+}
+
+/* dictionary_learning's rule sets the k of the next step, from that of step 0 on: step 0 has the final k, step 1 the largest. */
+int64_t annealed_k(const sae_train_options *o, const sae_dict_config *c, int64_t step)
+{
+    int64_t S = o->k_anneal_steps, from = smaller(o->k_anneal_start > 0 ? o->k_anneal_start : c->d_in, c->d_sae);
+
+    if (S == 0 || step == 0 || step > S || from <= c->k) return c->k;
+    double ratio = (double)(step - 1) / (double)S;
+    return (int64_t)((double)from * (1 - ratio) + (double)c->k * ratio);
+}
+
 double sparsity_factor(const sae_train_options *o, int64_t step)
 {
     return step < o->sparsity_warmup_steps ? (double)step / (double)o->sparsity_warmup_steps : 1.0;

@@ -12,27 +12,30 @@
 /* X(field, type, option, argument, help); type: COUNT is int64_t, REAL is double, CHOICE an enum whose values' names, in order, are
  * the argument: "first|second". */
 /* clang-format off */
-#define RECIPE_FIELDS(X)                                                                                                                    \
-    X(lr, REAL, "lr", "X", "learning rate")                                                                                                 \
-    X(warmup_steps, COUNT, "warmup-steps", "N", "steps of linear warm-up")                                                           \
-    X(warmup_rule, CHOICE, "warmup-from", "zero|one", "learning rate in the first step of the warm-up: 0, or one part of it")               \
-    X(sparsity_warmup_steps, COUNT, "sparsity-warmup-steps", "N", "steps in which a sparsity penalty grows from 0 to its weight")           \
-    X(decay_start, COUNT, "decay-start", "N", "step from which the learning rate falls linearly to 0")                                      \
-    X(threshold_beta, REAL, "threshold-beta", "X", "decay of the average that becomes the threshold")                                       \
-    X(threshold_start_step, COUNT, "threshold-start-step", "N", "the threshold is averaged in steps after this one")                        \
-    X(threshold_rule, CHOICE, "threshold-from", "first|zero", "the average starts with its first value, or from 0 in step 0")               \
-    X(dead_tokens, COUNT, "dead-tokens", "N", "rows without firing after which a latent is dead")                                           \
-    X(dead_rule, CHOICE, "dead-counted", "after|before", "whether the batch at hand counts in --dead-tokens")                               \
-    X(auxk_alpha, REAL, "auxk-alpha", "X", "weight of AuxK; 0 switches it off")                                                             \
-    X(auxk_k, COUNT, "auxk-k", "N", "dead latents that AuxK uses per row; 0: d_in / 2")                                                     \
-    X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance", "AuxK over the variance of the residual, plain, or over that of the rows") \
-    X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                           \
-    X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                               \
-    X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free", "rows of W_dec held at norm 1 (with or without an eps), or free")      \
-    X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")   \
-    X(adam_beta1, REAL, "adam-beta1", "X", "decay of Adam's first moment")                                                                  \
-    X(adam_beta2, REAL, "adam-beta2", "X", "decay of Adam's second moment")                                                                 \
-    X(adam_eps, REAL, "adam-eps", "X", "what Adam adds to the root of its second moment")                                                   \
+#define RECIPE_FIELDS(X)                                                                                                                       \
+    X(lr, REAL, "lr", "X", "learning rate")                                                                                                    \
+    X(warmup_steps, COUNT, "warmup-steps", "N", "steps of linear warm-up")                                                                     \
+    X(warmup_rule, CHOICE, "warmup-from", "zero|one", "learning rate in the first step of the warm-up: 0, or one part of it")                  \
+    X(sparsity_warmup_steps, COUNT, "sparsity-warmup-steps", "N", "steps in which a sparsity penalty grows from 0 to its weight")              \
+    X(decay_start, COUNT, "decay-start", "N", "step from which the learning rate falls linearly to 0")                                         \
+    X(selection_rule, CHOICE, "select-by", "activation|norm", "what is kept: the largest activations, or those times the norm of W_dec's row") \
+    X(k_anneal_steps, COUNT, "k-anneal-steps", "N", "steps over which k falls to --k; 0: none")                                                \
+    X(k_anneal_start, COUNT, "k-anneal-start", "N", "k from which it falls; 0: d_in")                                                          \
+    X(threshold_beta, REAL, "threshold-beta", "X", "decay of the average that becomes the threshold")                                          \
+    X(threshold_start_step, COUNT, "threshold-start-step", "N", "the threshold is averaged in steps after this one")                           \
+    X(threshold_rule, CHOICE, "threshold-from", "first|zero", "the average starts with its first value, or from 0 in step 0")                  \
+    X(dead_tokens, COUNT, "dead-tokens", "N", "rows without firing after which a latent is dead")                                              \
+    X(dead_rule, CHOICE, "dead-counted", "after|before", "whether the batch at hand counts in --dead-tokens")                                  \
+    X(auxk_alpha, REAL, "auxk-alpha", "X", "weight of AuxK; 0 switches it off")                                                                \
+    X(auxk_k, COUNT, "auxk-k", "N", "dead latents that AuxK uses per row; 0: d_in / 2")                                                        \
+    X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance", "AuxK over the variance of the residual, plain, or over that of the rows")    \
+    X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                              \
+    X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                                  \
+    X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free", "rows of W_dec held at norm 1 (with or without an eps), or free")         \
+    X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")      \
+    X(adam_beta1, REAL, "adam-beta1", "X", "decay of Adam's first moment")                                                                     \
+    X(adam_beta2, REAL, "adam-beta2", "X", "decay of Adam's second moment")                                                                    \
+    X(adam_eps, REAL, "adam-eps", "X", "what Adam adds to the root of its second moment")                                                      \
     X(grad_clip, REAL, "grad-clip", "X", "largest norm of a step's gradient; 0: no clipping")
 /* clang-format on */
 

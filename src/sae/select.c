@@ -95,7 +95,7 @@ void select_kept(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
     pair_lists *k = &s->kept;
-    int64_t B = t->options.batch, K = l->config.k * B, n = s->n_candidates, n_ties = 0, n_at_edge = 0;
+    int64_t B = t->options.batch, K = l->k * B, n = s->n_candidates, n_ties = 0, n_at_edge = 0;
     const candidate *c = s->candidates;
     uint32_t least = 0;
 
@@ -122,5 +122,6 @@ void select_kept(sae_trainer *t, learner *l, step_sums *sums)
         if (i == 0 || k->value[i] < smallest) smallest = k->value[i];
     sums->smallest = smallest;
     l->cutoff = sums->n_kept < K ? 0.0f : smallest;
+    unscale_values(t, k);
     lists_by_latent(k, B, l->config.d_sae, s->counter);
 }

@@ -66,6 +66,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
     bool alone = learns_scaffold_alone(t, l);
     double grad_norm = 0;
 
+    l->k = annealed_k(&t->options, &l->config, t->step);
     if (t->step == 0) SAE_TRY(learner_start(t, l, err));
     if (alone)
         grad_norm = scaffold_step(t, l, &sums);

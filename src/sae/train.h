@@ -4,6 +4,7 @@
  * Letters: B batch rows, d d_in, F d_sae, r rank, G groups (Matryoshka; else 1), K = k B kept pairs.
  * A step of one dictionary goes through its family's forward and backward (family.c). Of BatchTopK and Matryoshka, in the order of the files:
  *   encode.c    u = x - b_dec (- s); candidates above a running cutoff, and the dead latents' own, tile by tile
+ *   best.c      the largest of each row (TopK, AuxK)
  *   select.c    the K largest of the candidates, as lists by row and by latent
  *   forward.c   e = x^ - x row by row, the losses, and dL/dx^ per group
  *   auxk.c      AuxK: the residual rebuilt from dead latents, and its dL/dx^
@@ -42,6 +43,7 @@ typedef struct learner {
     double threshold;      /* -1: never set */
     double input_scale;    /* rows are divided by it; 0: not measured yet */
     double target_scale;   /* the same of the targets; an autoencoder's is its input_scale */
+    int64_t k;             /* of this step */
     float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
 } learner;
 
@@ -63,13 +65,19 @@ typedef struct pair_lists {
     int32_t *position;     /* [capacity] where each stands by row; P2 only, else NULL */
 } pair_lists;
 
-/* Dead latents' activations of one row, kept while the tiles pass: keys (ordered value bits << 32 | ~latent), compacted to the
- * best aux_keep whenever there are aux_room. */
-typedef struct aux_row {
+/* The largest activations of a row so far. */
+typedef struct best_row {
     int32_t n;
     bool dropped; /* something was compacted away */
     float cutoff; /* what is not above it cannot be among the best */
-} aux_row;
+} best_row;
+
+/* Of every row, as keys (ordered value bits << 32 | ~latent): best.c. */
+typedef struct best_rows {
+    int64_t keep, room;
+    best_row *rows; /* [B] */
+    uint64_t *keys; /* [B, room] */
+} best_rows;
 
 /* Where a thread writes its candidates: a stretch of the common array, on a cache line of its own. */
 typedef struct stretch {
@@ -99,19 +107,20 @@ typedef struct scratch {
     int64_t n_candidates, candidate_capacity;
     int64_t *counter; /* [max(B, F) + 1] */
     pair_lists kept, aux;
-    bool aux_used;                     /* some latents are dead: the lists of aux hold */
-    int64_t aux_k, aux_keep, aux_room; /* of the row now: wanted, kept on compaction, capacity */
-    aux_row *aux_rows;                 /* [B] */
-    uint64_t *aux_keys;                /* [B, aux_room] */
-    float *aux_bias;                   /* [F] b_enc of latents that count as dead, -inf of the others */
-    float *panel;                      /* [max(B, F), PANEL] */
-    double *partial;                   /* [N_BLOCKS, d + 1] */
-    float *d_c;                        /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
-    double *squares;                   /* [N_BLOCKS] of the gradients of a block of latents */
-    double *column;                    /* [d] */
-    double *row_loss;                  /* [B, G] squared error of each prefix */
-    double scaffold_norm;              /* of the gradients of W_down and W_up; P3 clips them by it */
-    double grad_per_error;             /* the last group's gradient row over its error x^ - x */
+    bool aux_used;         /* some latents are dead: the lists of aux hold */
+    int64_t aux_k;         /* of a row */
+    best_rows top;         /* TopK's */
+    best_rows best_dead;   /* AuxK's */
+    float *norm;           /* [F] of W_dec's rows, by which activations are ranked; NULL: by themselves */
+    float *aux_bias;       /* [F] b_enc of latents that count as dead, -inf of the others */
+    float *panel;          /* [max(B, F), PANEL] */
+    double *partial;       /* [N_BLOCKS, d + 1] */
+    float *d_c;            /* [N_BLOCKS, d] sums of dL/d(pre-activation) x W_enc */
+    double *squares;       /* [N_BLOCKS] of the gradients of a block of latents */
+    double *column;        /* [d] */
+    double *row_loss;      /* [B, G] squared error of each prefix */
+    double scaffold_norm;  /* of the gradients of W_down and W_up; P3 clips them by it */
+    double grad_per_error; /* the last group's gradient row over its error x^ - x */
 } scratch;
 
 struct sae_trainer {
@@ -136,9 +145,9 @@ typedef struct step_sums {
 
 /* The largest of what the dictionaries need. */
 typedef struct extent {
-    int64_t d, d_out, F, r, G, K, aux_k;
-    bool residual;   /* some encoder sees c - s: P2 or P3 */
-    bool transcoder; /* some dictionary reads targets */
+    int64_t d, d_out, F, r, G, K, top_k, aux_k; /* K: of batchtopk and matryoshka; top_k: of topk, a row */
+    bool residual;                              /* some encoder sees c - s: P2 or P3 */
+    bool transcoder;                            /* some dictionary reads targets */
 } extent;
 
 /* An architecture. Hooks that are NULL have nothing to do. */
@@ -158,7 +167,12 @@ struct family {
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
 
+/* topk.c */
+sae_status topk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
+sae_status topk_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
+
 /* batchtopk.c */
+void update_threshold(sae_trainer *t, learner *l, const step_sums *sums); /* by the smallest kept activation */
 sae_status batchtopk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
 double batchtopk_backward(sae_trainer *t, learner *l, encoder *e);
 
@@ -170,8 +184,20 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
 /* Fills the AuxK rows anew, for another aux_bias. */
 sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err);
 
+/* The same, but the k largest positive of each row in `top`, in place of candidates. */
+sae_status encode_top_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
+/* Lists by row hold what was ranked; takes the norms out, where they counted. */
+void unscale_values(const sae_trainer *t, pair_lists *lists);
+
+/* best.c */
+int64_t best_room(int64_t keep); /* keys of a row that compact to `keep` now and then */
+/* What is above the cutoff shall count, and the best `keep` be there in the end. */
+void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff);
+void best_put(best_rows *r, int64_t row, const int32_t *latent, const float *value, int64_t n);
+/* The k largest of each row as lists by row, without those that fired (a stretch of fired [F + 1] each; NULL: with all).
+ * False: a row would have had more if it had kept more. */
+bool best_list(best_rows *r, int64_t n_rows, int64_t k, const int64_t *fired, pair_lists *out);
 /* Moves the `keep` largest of n distinct keys to the front (quickselect); the order within is left as it falls. */
-float value_of_key(uint64_t key);
 void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep);
 
 /* select.c: the K largest candidates as lists by row and by latent; ties at the edge go to lower rows, then latents. */
@@ -250,6 +276,8 @@ sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
 /* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);
+int64_t largest_k(const sae_train_options *o, const sae_dict_config *c); /* of all steps */
+int64_t annealed_k(const sae_train_options *o, const sae_dict_config *c, int64_t step);
 double sparsity_factor(const sae_train_options *o, int64_t step); /* of a penalty's weight, in [0, 1] */
 
 #endif

@@ -18,6 +18,7 @@ void learner_init(learner *l, const sae_dict_config *config, const sae_train_opt
     l->group_end[0] = config->d_sae;
     for (int64_t g = 0, end = 0; g < config->n_groups; g++) l->group_end[g] = end += config->groups[g];
     l->threshold = -1.0;
+    l->k = config->k;
     l->cutoff = -1.0f;
     l->input_scale = l->target_scale = o->unit_scale ? 0.0 : o->input_scale;
     describe_params(l);

@@ -3,14 +3,17 @@
 
 #include <immintrin.h>
 
-static int64_t scan_above(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
-                          float *value)
+/* scale NULL: none. Always inlined, so that each of the two callers has a loop of its own. */
+static inline __attribute__((always_inline)) int64_t scan(const float *p, const float *bias, const float *scale,
+                                                          int64_t n, float cutoff, int32_t first, int32_t *index,
+                                                          float *value)
 {
     __m256 cut = _mm256_set1_ps(cutoff);
     int64_t found = 0, i = 0;
 
     for (; i + 8 <= n; i += 8) {
         __m256 a_f32x8 = _mm256_add_ps(_mm256_loadu_ps(p + i), _mm256_loadu_ps(bias + i));
+        if (scale) a_f32x8 = _mm256_mul_ps(a_f32x8, _mm256_loadu_ps(scale + i));
         unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a_f32x8, cut, _CMP_GT_OQ));
         if (__builtin_expect(mask == 0, 1)) continue; /* hits are rare: a few in a thousand */
         float a[8];
@@ -22,12 +25,24 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
         }
     }
     for (; i < n; i++) {
-        float a = p[i] + bias[i];
+        float a = scale ? (p[i] + bias[i]) * scale[i] : p[i] + bias[i];
         if (!(a > cutoff)) continue;
         index[found] = first + (int32_t)i;
         value[found++] = a;
     }
     return found;
+}
+
+static int64_t scan_above(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
+                          float *value)
+{
+    return scan(p, bias, NULL, n, cutoff, first, index, value);
+}
+
+static int64_t scan_scaled(const float *p, const float *bias, const float *scale, int64_t n, float cutoff,
+                           int32_t first, int32_t *index, float *value)
+{
+    return scan(p, bias, scale, n, cutoff, first, index, value);
 }
 
 static inline void add_row(const float *x, float f, __m256 sums[4])

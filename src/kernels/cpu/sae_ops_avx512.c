@@ -3,8 +3,10 @@
 
 #include <immintrin.h>
 
-static int64_t scan_above(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
-                          float *value)
+/* scale NULL: none. Always inlined, so that each of the two callers has a loop of its own. */
+static inline __attribute__((always_inline)) int64_t scan(const float *p, const float *bias, const float *scale,
+                                                          int64_t n, float cutoff, int32_t first, int32_t *index,
+                                                          float *value)
 {
     __m512 cut = _mm512_set1_ps(cutoff);
     __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -13,6 +15,7 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
     for (int64_t i = 0; i < n; i += 16) {
         __mmask16 valid = (__mmask16)(n - i >= 16 ? 0xffffu : (1u << (n - i)) - 1u);
         __m512 a_f32x16 = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, p + i), _mm512_maskz_loadu_ps(valid, bias + i));
+        if (scale) a_f32x16 = _mm512_mul_ps(a_f32x16, _mm512_maskz_loadu_ps(valid, scale + i));
         __mmask16 mask = _mm512_mask_cmp_ps_mask(valid, a_f32x16, cut, _CMP_GT_OQ);
         if (__builtin_expect(mask == 0, 1)) continue; /* hits are rare: a few in a thousand */
         /* Compress in the register and store whole (the outputs have 16 spare entries): a masked compress to memory is
@@ -23,6 +26,18 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
         found += __builtin_popcount(mask);
     }
     return found;
+}
+
+static int64_t scan_above(const float *p, const float *bias, int64_t n, float cutoff, int32_t first, int32_t *index,
+                          float *value)
+{
+    return scan(p, bias, NULL, n, cutoff, first, index, value);
+}
+
+static int64_t scan_scaled(const float *p, const float *bias, const float *scale, int64_t n, float cutoff,
+                           int32_t first, int32_t *index, float *value)
+{
+    return scan(p, bias, scale, n, cutoff, first, index, value);
 }
 
 /* Two rows at a time into two sets of sums: chains enough to hide the latency of the multiply-adds. */

@@ -64,6 +64,20 @@ static int64_t scan_above(const float *p, const float *bias, int64_t n, float cu
     return found;
 }
 
+static int64_t scan_scaled(const float *p, const float *bias, const float *scale, int64_t n, float cutoff,
+                           int32_t first, int32_t *index, float *value)
+{
+    int64_t found = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        float a = (p[i] + bias[i]) * scale[i];
+        if (!(a > cutoff)) continue;
+        index[found] = first + (int32_t)i;
+        value[found++] = a;
+    }
+    return found;
+}
+
 static void adam(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -74,4 +88,5 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
     }
 }
 
-const sae_ops sae_ops_ref = {"scalar", dot, dot4, axpy, axpy4, gather, gather_dot, sum_squares, scan_above, adam};
+const sae_ops sae_ops_ref = {"scalar",   dot,         dot4,       axpy,        axpy4, gather,
+                             gather_dot, sum_squares, scan_above, scan_scaled, adam};
