@@ -339,6 +339,7 @@ typedef struct sae_dict_config {
     bool apply_b_dec_to_input;      /* subtract b_dec before encoding; a transcoder never does */
     uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
+    char target_site[128];          /* transcoder: where its targets came from */
 } sae_dict_config;
 
 /* Zero weights of the given shape. Caller frees with sae_dict_free. */
@@ -370,9 +371,10 @@ SAE_API sae_status sae_dict_save(const sae_dict *dict, const char *path, sae_sca
  * entries each, latents ascending within a row; caller frees with free). h [n, rank] may be NULL: the scaffold's codes. */
 SAE_API sae_status sae_dict_encode(const sae_dict *dict, const float *rows, int64_t n, int64_t *row_start,
                                    int32_t **latent, float **value, float *h, sae_error *err);
-/* Reconstruction [n, d_in] of such codes; with `h` the scaffold's part is added, without (NULL) it is not. */
+/* Reconstruction [n, d_in] of such codes, or what a transcoder writes, [n, d_out]. With `h` the scaffold's part is added, without
+ * (NULL) it is not; a skip path is added when `rows`, [n, d_in], those that were encoded, are given. */
 SAE_API sae_status sae_dict_decode(const sae_dict *dict, int64_t n, const int64_t *row_start, const int32_t *latent,
-                                   const float *value, const float *h, float *recon, sae_error *err);
+                                   const float *value, const float *h, const float *rows, float *recon, sae_error *err);
 
 /* ---- Trainer -------------------------------------------------------------------------------------------------------- */
 

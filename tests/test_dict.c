@@ -30,6 +30,8 @@ typedef struct shape {
     sae_variant variant;
     bool centre;
     int64_t k;
+    int64_t d_out; /* > 0: a transcoder */
+    bool skip;
 } shape;
 
 static float *random_floats(rng *r, int64_t n, double scale)
@@ -53,7 +55,10 @@ static sae_dict *make_dict(const shape *s, uint64_t seed)
                          .d_sae = s->d_sae,
                          .rank = s->rank,
                          .k = s->k,
-                         .apply_b_dec_to_input = s->centre};
+                         .apply_b_dec_to_input = s->centre,
+                         .d_out = s->d_out,
+                         .skip = s->skip};
+    int64_t out = s->d_out ? s->d_out : s->d_in;
     double scale = 1 / sqrt((double)s->d_in);
     sae_dict *dict = NULL;
     rng r = rng_seed(seed, 0);
@@ -61,12 +66,13 @@ static sae_dict *make_dict(const shape *s, uint64_t seed)
     OK(sae_dict_create(&dict, &c, &err));
     sae_weights w = sae_dict_weights(dict);
     fill(&r, w.W_enc, s->d_sae * s->d_in, scale);
-    fill(&r, w.W_dec, s->d_sae * s->d_in, scale);
+    fill(&r, w.W_dec, s->d_sae * out, scale);
     fill(&r, w.b_enc, s->d_sae, 0.3);
-    fill(&r, w.b_dec, s->d_in, 0.5);
+    fill(&r, w.b_dec, out, 0.5);
     fill(&r, w.threshold, s->d_sae, 0.5); /* negative ones too: they must act as 0 */
     if (s->rank) fill(&r, w.W_down, s->rank * s->d_in, scale);
-    if (s->rank) fill(&r, w.W_up, s->rank * s->d_in, scale);
+    if (s->rank) fill(&r, w.W_up, s->rank * out, scale);
+    if (s->skip) fill(&r, w.W_skip, out * s->d_in, scale);
     return dict;
 }
 
@@ -76,8 +82,8 @@ typedef struct reference {
     double *a;    /* [d_sae] pre-activations */
     double *h;    /* [rank] */
     double *f;    /* [d_sae] */
-    double *x;    /* [d_in] reconstruction */
-    double *size; /* [d_in] sum of the magnitudes of its terms: what rounding is measured against */
+    double *x;    /* [d_out] reconstruction */
+    double *size; /* [d_out] sum of the magnitudes of its terms: what rounding is measured against */
 } reference;
 
 static void reference_free(reference *q)
@@ -104,31 +110,33 @@ static reference reference_row(sae_dict *dict, const float *row)
 {
     const sae_dict_config *c = sae_dict_get_config(dict);
     sae_weights w = sae_dict_weights(dict);
+    int64_t out = c->d_out ? c->d_out : c->d_in;
     reference q = {calloc((size_t)c->d_sae, sizeof(double)), calloc((size_t)c->rank + 1, sizeof(double)),
-                   calloc((size_t)c->d_sae, sizeof(double)), calloc((size_t)c->d_in, sizeof(double)),
-                   calloc((size_t)c->d_in, sizeof(double))};
+                   calloc((size_t)c->d_sae, sizeof(double)), calloc((size_t)out, sizeof(double)),
+                   calloc((size_t)out, sizeof(double))};
     double *u = calloc((size_t)c->d_in, sizeof *u);
 
     for (int64_t i = 0; i < c->d_in; i++) u[i] = (double)row[i] - (c->apply_b_dec_to_input ? (double)w.b_dec[i] : 0);
     for (int64_t k = 0; k < c->rank; k++)
         for (int64_t i = 0; i < c->d_in; i++)
-            q.h[k] += ((double)row[i] - (double)w.b_dec[i]) * (double)w.W_down[k * c->d_in + i];
+            q.h[k] += ((double)row[i] - (c->d_out ? 0 : (double)w.b_dec[i])) * (double)w.W_down[k * c->d_in + i];
     for (int64_t k = 0; k < c->rank; k++)
-        for (int64_t i = 0; i < c->d_in; i++) {
-            double s = q.h[k] * (double)w.W_up[k * c->d_in + i];
+        for (int64_t i = 0; i < out; i++) {
+            double s = q.h[k] * (double)w.W_up[k * out + i];
             q.x[i] += s;
-            if (c->variant == SAE_P2) u[i] -= s;
+            if (c->variant != SAE_P1) u[i] -= s;
         }
     for (int64_t j = 0; j < c->d_sae; j++) {
         q.a[j] = (double)w.b_enc[j];
         for (int64_t i = 0; i < c->d_in; i++) q.a[j] += u[i] * (double)w.W_enc[j * c->d_in + i];
     }
     reference_select(c, &w, &q);
-    for (int64_t i = 0; i < c->d_in; i++) {
+    for (int64_t i = 0; i < out; i++) {
         q.x[i] += (double)w.b_dec[i];
+        for (int64_t j = 0; c->skip && j < c->d_in; j++) q.x[i] += (double)row[j] * (double)w.W_skip[i * c->d_in + j];
         q.size[i] = 1 + fabs(q.x[i]);
         for (int64_t j = 0; j < c->d_sae; j++) {
-            double term = q.f[j] * (double)w.W_dec[j * c->d_in + i];
+            double term = q.f[j] * (double)w.W_dec[j * out + i];
             q.x[i] += term;
             q.size[i] += fabs(term);
         }
@@ -150,9 +158,9 @@ static coded encode(sae_dict *dict, const float *rows, int64_t n)
 
     z.row_start = malloc((size_t)(n + 1) * sizeof *z.row_start);
     z.h = malloc((size_t)(n * c->rank + 1) * sizeof *z.h);
-    z.recon = malloc((size_t)(n * c->d_in + 1) * sizeof *z.recon);
+    z.recon = malloc((size_t)(n * (c->d_out ? c->d_out : c->d_in) + 1) * sizeof *z.recon);
     OK(sae_dict_encode(dict, rows, n, z.row_start, &z.latent, &z.value, z.h, &err));
-    OK(sae_dict_decode(dict, n, z.row_start, z.latent, z.value, c->rank ? z.h : NULL, z.recon, &err));
+    OK(sae_dict_decode(dict, n, z.row_start, z.latent, z.value, c->rank ? z.h : NULL, rows, z.recon, &err));
     return z;
 }
 
@@ -204,8 +212,9 @@ static void compare_row(sae_dict *dict, const coded *z, const reference *q, int6
     }
     ck_assert_int_eq(e, z->row_start[i + 1]); /* so the latents ascend and none repeats */
     for (int64_t k = 0; k < c->rank; k++) ck_assert_double_eq_tol((double)z->h[i * c->rank + k], q->h[k], bound);
-    for (int64_t j = 0; j < c->d_in && same_set; j++)
-        ck_assert_double_eq_tol((double)z->recon[i * c->d_in + j] / q->size[j], q->x[j] / q->size[j], bound);
+    int64_t out = c->d_out ? c->d_out : c->d_in;
+    for (int64_t j = 0; j < out && same_set; j++)
+        ck_assert_double_eq_tol((double)z->recon[i * out + j] / q->size[j], q->x[j] / q->size[j], bound);
 }
 
 static const shape shapes[] = {
@@ -220,6 +229,11 @@ static const shape shapes[] = {
     {16, 1000, 1, 3, SAE_JUMPRELU, SAE_P2, false, 0},
     {100, 31, 0, 70, SAE_STANDARD, SAE_P1, false, 0},
     {31, 64, 4, 64, SAE_TOPK, SAE_P1, false, 1},
+    {33, 65, 3, 19, SAE_BATCHTOPK, SAE_P3, true, 5},
+    {33, 65, 0, 19, SAE_JUMPRELU, SAE_P1, false, 5, .d_out = 12},
+    {12, 65, 3, 19, SAE_BATCHTOPK, SAE_P1, false, 5, .d_out = 33, .skip = true},
+    {12, 65, 2, 19, SAE_TOPK, SAE_P1, false, 5, .d_out = 12, .skip = true},
+    {33, 65, 0, 19, SAE_STANDARD, SAE_P1, false, 0, .d_out = 7, .skip = true},
     {3, 2000000, 1, 5, SAE_JUMPRELU, SAE_P1, true, 0}, /* two rows to a tile: 5 rows are 3 tiles */
 };
 
@@ -319,10 +333,10 @@ START_TEST(decode_is_linear)
 
     for (int i = 0; i < 3; i++) sum[i] = f[i] + 2 * g[i];
     for (int i = 0; i < 3; i++) hs[i] = hf[i] + 2 * hg[i];
-    OK(sae_dict_decode(dict, 1, start, latent, f, hf, x, &err));
-    OK(sae_dict_decode(dict, 1, start, latent, g, hg, y, &err));
-    OK(sae_dict_decode(dict, 1, start, latent, sum, hs, z, &err));
-    OK(sae_dict_decode(dict, 1, start, latent, sum, NULL, w, &err));
+    OK(sae_dict_decode(dict, 1, start, latent, f, hf, NULL, x, &err));
+    OK(sae_dict_decode(dict, 1, start, latent, g, hg, NULL, y, &err));
+    OK(sae_dict_decode(dict, 1, start, latent, sum, hs, NULL, z, &err));
+    OK(sae_dict_decode(dict, 1, start, latent, sum, NULL, NULL, w, &err));
     double scaffold = 0;
     for (int j = 0; j < 20; j++) {
         float expected = (x[j] - b_dec[j]) + 2 * (y[j] - b_dec[j]) + b_dec[j];
@@ -428,6 +442,11 @@ START_TEST(bad_shapes_are_refused)
         {{.d_in = 4, .d_sae = 4, .arch = SAE_TOPK}, SAE_RANGE, "k is 0"},
         {{.d_in = 4, .d_sae = 4, .arch = (sae_arch)17}, SAE_RANGE, "architecture number 17"},
         {{.d_in = 4, .d_sae = 4, .variant = (sae_variant)3}, SAE_RANGE, "variant number 3"},
+        {{.d_in = 4, .d_sae = 4, .d_out = -1}, SAE_RANGE, "d_out is -1"},
+        {{.d_in = 4, .d_sae = 4, .d_out = 3, .rank = 4}, SAE_RANGE, "d_out = 3"},
+        {{.d_in = 4, .d_sae = 4, .skip = true}, SAE_UNSUPPORTED, "skip"},
+        {{.d_in = 4, .d_sae = 4, .d_out = 3, .apply_b_dec_to_input = true}, SAE_UNSUPPORTED, "b_dec"},
+        {{.d_in = 4, .d_sae = 4, .d_out = 3, .rank = 1, .variant = SAE_P2}, SAE_UNSUPPORTED, "scaffold"},
         {{.d_in = 4, .d_sae = 4, .n_groups = 17}, SAE_RANGE, "17 Matryoshka groups"},
         {{.d_in = 4, .d_sae = 4, .n_groups = 2, .groups = {1, 2}}, SAE_SHAPE, "3 latents together"},
         {{.d_in = 4, .d_sae = 4, .n_groups = 2, .groups = {0, 4}}, SAE_RANGE, "group 0 has 0"},
@@ -448,9 +467,9 @@ START_TEST(bad_codes_are_refused)
     int32_t beyond[2] = {0, 6}, below[2] = {-1, 0}, *latent = NULL;
     float *values = NULL;
 
-    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, start, beyond, value, NULL, recon, &err), "latent 6");
-    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, start, below, value, NULL, recon, &err), "latent -1");
-    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, backwards, below, value, NULL, recon, &err), "row 1");
+    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, start, beyond, value, NULL, NULL, recon, &err), "latent 6");
+    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, start, below, value, NULL, NULL, recon, &err), "latent -1");
+    FAILS(SAE_RANGE, sae_dict_decode(dict, 2, backwards, below, value, NULL, NULL, recon, &err), "row 1");
     FAILS(SAE_NUMERIC, sae_dict_encode(dict, row, 1, got, &latent, &values, NULL, &err), "row 0");
     row[2] = INFINITY;
     FAILS(SAE_NUMERIC, sae_dict_encode(dict, row, 1, got, &latent, &values, NULL, &err), "row 0");

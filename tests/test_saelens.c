@@ -75,6 +75,9 @@ static const golden goldens[] = {
     {"jumprelu", SAE_JUMPRELU, 0, 0},
     {"batchtopk_inference", SAE_BATCHTOPK, 8, 0},
     {"matryoshka_inference", SAE_MATRYOSHKA, 8, 3},
+    {"transcoder", SAE_STANDARD, 0, 0},
+    {"skip_transcoder", SAE_STANDARD, 0, 0},
+    {"jumprelu_skip_transcoder", SAE_JUMPRELU, 0, 0},
 };
 
 typedef struct coded {
@@ -89,7 +92,7 @@ static void encode(const sae_dict *dict, const float *rows, int64_t n, bool with
     ck_assert_int_le(sae_dict_get_config(dict)->d_in, 32);
     z->n = n;
     OK(sae_dict_encode(dict, rows, n, z->row_start, &z->latent, &z->value, z->h, &err));
-    OK(sae_dict_decode(dict, n, z->row_start, z->latent, z->value, with_scaffold ? z->h : NULL, z->recon, &err));
+    OK(sae_dict_decode(dict, n, z->row_start, z->latent, z->value, with_scaffold ? z->h : NULL, rows, z->recon, &err));
 }
 
 static void coded_free(coded *z)
@@ -100,6 +103,8 @@ static void coded_free(coded *z)
 
 static void compare_golden(const sae_dict *dict, const char *name)
 {
+    const sae_dict_config *c = sae_dict_get_config(dict);
+    int64_t out = c->d_out ? c->d_out : c->d_in;
     safetensors *xs, *gs;
     char path[200];
     coded z;
@@ -114,7 +119,7 @@ static void compare_golden(const sae_dict *dict, const char *name)
         for (int64_t e = z.row_start[i]; e < z.row_start[i + 1]; e++) dense[z.latent[e]] = z.value[e];
         /* observed on AVX2: codes equal to the bit, reconstructions 2.4e-6, of values up to 10 */
         for (int64_t j = 0; j < 96; j++) ck_assert_float_eq_tol(dense[j], f[i * 96 + j], 1e-5f);
-        for (int64_t j = 0; j < 32; j++) ck_assert_float_eq_tol(z.recon[i * 32 + j], recon[i * 32 + j], 2e-5f);
+        for (int64_t j = 0; j < out; j++) ck_assert_float_eq_tol(z.recon[i * out + j], recon[i * out + j], 2e-5f);
     }
     coded_free(&z);
     safetensors_close(xs);
@@ -148,7 +153,6 @@ static const struct {
     const char *name, *words;
 } refused[] = {
     {"gated", "architecture \"gated\""},
-    {"transcoder", "architecture \"transcoder\""},
     {"standard_layer_norm", "\"layer_norm\""},
     {"topk_rescale_const_norm", "\"constant_norm_rescale\""},
 };
@@ -273,7 +277,8 @@ END_TEST
 
 /* ---- What we write ---------------------------------------------------------------------------------------------------------- */
 
-static sae_dict *make_dict(sae_arch arch, sae_variant variant, int64_t rank, bool centre)
+/* d_out > 0: a transcoder. */
+static sae_dict *make(sae_arch arch, sae_variant variant, int64_t rank, bool centre, int64_t d_out, bool skip)
 {
     sae_dict_config c = {.arch = arch,
                          .variant = variant,
@@ -282,10 +287,15 @@ static sae_dict *make_dict(sae_arch arch, sae_variant variant, int64_t rank, boo
                          .rank = rank,
                          .k = 7,
                          .apply_b_dec_to_input = centre,
+                         .d_out = d_out,
+                         .skip = skip,
                          .site = "blocks.3.hook_resid_post",
                          .model = "tiny"};
+    int64_t out = d_out ? d_out : c.d_in;
     sae_dict *dict = NULL;
     rng r = rng_seed(17, (uint64_t)rank);
+
+    if (d_out) snprintf(c.target_site, sizeof c.target_site, "blocks.3.hook_mlp_out");
 
     if (arch == SAE_MATRYOSHKA) {
         c.n_groups = 3;
@@ -294,14 +304,20 @@ static sae_dict *make_dict(sae_arch arch, sae_variant variant, int64_t rank, boo
     OK(sae_dict_create(&dict, &c, &err));
     sae_weights w = sae_dict_weights(dict);
     for (int64_t i = 0; i < c.d_sae * c.d_in; i++) w.W_enc[i] = (float)(0.2 * rng_normal(&r));
-    for (int64_t i = 0; i < c.d_sae * c.d_in; i++) w.W_dec[i] = (float)(0.2 * rng_normal(&r));
+    for (int64_t i = 0; i < c.d_sae * out; i++) w.W_dec[i] = (float)(0.2 * rng_normal(&r));
     for (int64_t i = 0; i < c.d_sae; i++) w.b_enc[i] = (float)(0.2 * rng_normal(&r));
-    for (int64_t i = 0; i < c.d_in; i++) w.b_dec[i] = (float)(2 * rng_normal(&r));
+    for (int64_t i = 0; i < out; i++) w.b_dec[i] = (float)(2 * rng_normal(&r));
     if (arch != SAE_TOPK && arch != SAE_STANDARD)
         for (int64_t i = 0; i < c.d_sae; i++) w.threshold[i] = arch == SAE_JUMPRELU ? (float)rng_uniform(&r) : 0.4f;
     for (int64_t i = 0; i < rank * c.d_in; i++) w.W_down[i] = (float)(0.25 * rng_normal(&r));
-    for (int64_t i = 0; i < rank * c.d_in; i++) w.W_up[i] = (float)(0.5 * rng_normal(&r));
+    for (int64_t i = 0; i < rank * out; i++) w.W_up[i] = (float)(0.5 * rng_normal(&r));
+    for (int64_t i = 0; skip && i < out * c.d_in; i++) w.W_skip[i] = (float)(0.3 * rng_normal(&r));
     return dict;
+}
+
+static sae_dict *make_dict(sae_arch arch, sae_variant variant, int64_t rank, bool centre)
+{
+    return make(arch, variant, rank, centre, 0, false);
 }
 
 static void make_rows(float *rows, int64_t n)
@@ -316,20 +332,28 @@ typedef struct written {
     sae_variant variant;
     int64_t rank;
     bool centre;
+    int64_t d_out;
+    bool skip;
 } written;
 
 static const written all_written[] = {
-    {SAE_BATCHTOPK, SAE_P1, 0, true},  {SAE_BATCHTOPK, SAE_P1, 3, true},   {SAE_BATCHTOPK, SAE_P2, 3, true},
-    {SAE_MATRYOSHKA, SAE_P1, 2, true}, {SAE_MATRYOSHKA, SAE_P2, 2, false}, {SAE_JUMPRELU, SAE_P1, 4, false},
-    {SAE_JUMPRELU, SAE_P2, 4, false},  {SAE_STANDARD, SAE_P2, 1, true},    {SAE_TOPK, SAE_P1, 2, true},
-    {SAE_TOPK, SAE_P2, 2, false},
+    {SAE_BATCHTOPK, SAE_P1, 0, true, 0, false},   {SAE_BATCHTOPK, SAE_P1, 3, true, 0, false},
+    {SAE_BATCHTOPK, SAE_P2, 3, true, 0, false},   {SAE_BATCHTOPK, SAE_P3, 3, true, 0, false},
+    {SAE_MATRYOSHKA, SAE_P1, 2, true, 0, false},  {SAE_MATRYOSHKA, SAE_P2, 2, false, 0, false},
+    {SAE_JUMPRELU, SAE_P1, 4, false, 0, false},   {SAE_JUMPRELU, SAE_P2, 4, false, 0, false},
+    {SAE_STANDARD, SAE_P2, 1, true, 0, false},    {SAE_TOPK, SAE_P1, 2, true, 0, false},
+    {SAE_TOPK, SAE_P2, 2, false, 0, false},       {SAE_BATCHTOPK, SAE_P1, 0, false, 13, false},
+    {SAE_MATRYOSHKA, SAE_P1, 3, false, 13, true}, {SAE_JUMPRELU, SAE_P1, 2, false, 13, true},
+    {SAE_STANDARD, SAE_P1, 0, false, 19, false},  {SAE_STANDARD, SAE_P1, 2, false, 5, true},
+    {SAE_TOPK, SAE_P1, 2, false, 13, false},      {SAE_TOPK, SAE_P1, 0, false, 13, true},
 };
 enum { N_WRITTEN = sizeof all_written / sizeof *all_written };
 
 START_TEST(native_reads_back_to_the_bit)
 {
     const written *t = &all_written[_i];
-    sae_dict *a = make_dict(t->arch, t->variant, t->rank, t->centre), *b = NULL;
+    sae_dict *a = make(t->arch, t->variant, t->rank, t->centre, t->d_out, t->skip), *b = NULL;
+    size_t out = t->d_out ? (size_t)t->d_out : 19;
 
     OK(sae_dict_save(a, in_scratch("dict"), SAE_SCAFFOLD_NATIVE, false, &err));
     OK(sae_dict_load(&b, in_scratch("dict"), &err));
@@ -343,14 +367,18 @@ START_TEST(native_reads_back_to_the_bit)
     ck_assert_int_eq(ca->apply_b_dec_to_input, cb->apply_b_dec_to_input);
     ck_assert_str_eq(ca->site, cb->site);
     ck_assert_str_eq(ca->model, cb->model);
+    ck_assert_str_eq(ca->target_site, cb->target_site);
+    ck_assert_int_eq(ca->d_out, cb->d_out);
+    ck_assert_int_eq(ca->skip, cb->skip);
     sae_weights x = sae_dict_weights(a), y = sae_dict_weights(b);
     ck_assert_mem_eq(x.W_enc, y.W_enc, 70 * 19 * 4);
-    ck_assert_mem_eq(x.W_dec, y.W_dec, 70 * 19 * 4);
+    ck_assert_mem_eq(x.W_dec, y.W_dec, 70 * out * 4);
+    if (t->skip) ck_assert_mem_eq(x.W_skip, y.W_skip, out * 19 * 4);
     ck_assert_mem_eq(x.b_enc, y.b_enc, 70 * 4);
-    ck_assert_mem_eq(x.b_dec, y.b_dec, 19 * 4);
+    ck_assert_mem_eq(x.b_dec, y.b_dec, out * 4);
     ck_assert_mem_eq(x.threshold, y.threshold, 70 * 4);
     if (t->rank) ck_assert_mem_eq(x.W_down, y.W_down, (size_t)t->rank * 19 * 4);
-    if (t->rank) ck_assert_mem_eq(x.W_up, y.W_up, (size_t)t->rank * 19 * 4);
+    if (t->rank) ck_assert_mem_eq(x.W_up, y.W_up, (size_t)t->rank * out * 4);
     sae_dict_free(a);
     sae_dict_free(b);
     expect_scratch_files(1);
@@ -360,7 +388,7 @@ END_TEST
 /* Observed over all: codes 7.6e-6, reconstructions 1.1e-5, of values up to 30. */
 static const double export_bound = 5e-5;
 
-static void compare_export(const coded *a, const coded *b, bool to_latents)
+static void compare_export(const coded *a, const coded *b, bool to_latents, int64_t out)
 {
     for (int64_t i = 0; i < a->n; i++) {
         int64_t eb = b->row_start[i];
@@ -371,21 +399,22 @@ static void compare_export(const coded *a, const coded *b, bool to_latents)
         }
         for (; to_latents && eb < b->row_start[i + 1]; eb++) ck_assert_int_ge(b->latent[eb], 70);
         ck_assert_int_eq(eb, b->row_start[i + 1]);
-        for (int64_t j = 0; j < 19; j++)
-            ck_assert_double_eq_tol((double)a->recon[i * 19 + j], (double)b->recon[i * 19 + j], export_bound);
+        for (int64_t j = 0; j < out; j++)
+            ck_assert_double_eq_tol((double)a->recon[i * out + j], (double)b->recon[i * out + j], export_bound);
     }
 }
 
 START_TEST(scaffold_as_latents_or_dropped)
 {
     const written *t = &all_written[_i];
+    int64_t out = t->d_out ? t->d_out : 19;
     float rows[64 * 19];
-    sae_dict *a = make_dict(t->arch, t->variant, t->rank, t->centre), *b = NULL;
+    sae_dict *a = make(t->arch, t->variant, t->rank, t->centre, t->d_out, t->skip), *b = NULL;
     coded whole, latents, sparse, dropped;
 
     make_rows(rows, 64);
     encode(a, rows, 64, true, &whole);
-    if (t->arch == SAE_TOPK) {
+    if (t->arch == SAE_TOPK && t->rank) {
         FAILS(SAE_UNSUPPORTED, sae_dict_save(a, in_scratch("l"), SAE_SCAFFOLD_LATENTS, false, &err), "per-token top-k");
         expect_scratch_files(0);
     } else {
@@ -394,10 +423,10 @@ START_TEST(scaffold_as_latents_or_dropped)
         ck_assert_int_eq(sae_dict_get_config(b)->rank, 0);
         ck_assert_int_eq(sae_dict_get_config(b)->d_sae, 70 + 2 * t->rank);
         encode(b, rows, 64, true, &latents);
-        compare_export(&whole, &latents, true);
+        compare_export(&whole, &latents, true, out);
         for (int64_t j = 70; j < 70 + 2 * t->rank; j++) {
             double norm = 0;
-            for (int i = 0; i < 19; i++) norm += pow((double)sae_dict_weights(b).W_dec[j * 19 + i], 2);
+            for (int64_t i = 0; i < out; i++) norm += pow((double)sae_dict_weights(b).W_dec[j * out + i], 2);
             ck_assert_double_eq_tol(norm, 1, 1e-6);
         }
         coded_free(&latents);
@@ -407,7 +436,7 @@ START_TEST(scaffold_as_latents_or_dropped)
     OK(sae_dict_load(&b, in_scratch("d"), &err));
     encode(a, rows, 64, false, &sparse);
     encode(b, rows, 64, true, &dropped);
-    compare_export(&sparse, &dropped, false);
+    compare_export(&sparse, &dropped, false, out);
     coded_free(&whole);
     coded_free(&sparse);
     coded_free(&dropped);
@@ -428,7 +457,7 @@ START_TEST(untrained_scaffold_adds_nothing)
     OK(sae_dict_load(&b, in_scratch("l"), &err));
     encode(a, rows, 64, false, &x);
     encode(b, rows, 64, false, &y);
-    compare_export(&x, &y, true);
+    compare_export(&x, &y, true, 19);
     coded_free(&x);
     coded_free(&y);
     sae_dict_free(a);

@@ -414,7 +414,7 @@ START_TEST(test_p1_and_p2_have_the_same_functions)
     }
     for (int v = 0; v < 2; v++) {
         ck_assert_int_eq(sae_dict_encode(dict[v], rows, N, start, &latent, &value, h, &err), SAE_OK);
-        ck_assert_int_eq(sae_dict_decode(dict[v], N, start, latent, value, h, recon[v], &err), SAE_OK);
+        ck_assert_int_eq(sae_dict_decode(dict[v], N, start, latent, value, h, NULL, recon[v], &err), SAE_OK);
         free(latent);
         free(value);
         sae_dict_free(dict[v]);

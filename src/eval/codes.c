@@ -18,7 +18,7 @@ sae_status codes_encode(codes *out, const sae_dict *dict, const float *rows, int
 {
     sae_status status = SAE_OK;
     int64_t rank = sae_dict_get_config(dict)->rank;
-    codes c = {.n = n};
+    codes c = {.n = n, .rows = rows};
 
     c.row_start = mem_alloc_array((size_t)n + 1, sizeof *c.row_start, "codes of rows", err);
     if (rank) c.h = mem_alloc_array((size_t)n, (size_t)rank * sizeof(float), "codes of the scaffold", err);
@@ -36,5 +36,5 @@ done:
 
 sae_status codes_decode(const codes *c, const sae_dict *dict, bool scaffold, float *recon, sae_error *err)
 {
-    return sae_dict_decode(dict, c->n, c->row_start, c->latent, c->value, scaffold ? c->h : NULL, recon, err);
+    return sae_dict_decode(dict, c->n, c->row_start, c->latent, c->value, scaffold ? c->h : NULL, c->rows, recon, err);
 }

@@ -41,22 +41,30 @@ static sae_status check_config(const sae_dict_config *c, sae_error *err)
         return SAE_FAIL(err, SAE_RANGE, "d_in is %lld; expected 1 to %d", (long long)c->d_in, MAX_D_IN);
     if (c->d_sae < 1 || c->d_sae > INT32_MAX)
         return SAE_FAIL(err, SAE_RANGE, "d_sae is %lld; expected 1 to %d", (long long)c->d_sae, INT32_MAX);
-    if (c->rank < 0 || c->rank > c->d_in)
-        return SAE_FAIL(err, SAE_RANGE, "the scaffold's rank is %lld; expected 0 to d_in = %lld", (long long)c->rank,
-                        (long long)c->d_in);
+    if (c->d_out < 0 || c->d_out > MAX_D_IN)
+        return SAE_FAIL(err, SAE_RANGE, "d_out is %lld; expected 0 (none) to %d", (long long)c->d_out, MAX_D_IN);
+    if (c->rank < 0 || c->rank > c->d_in || c->rank > dict_d_out(c))
+        return SAE_FAIL(err, SAE_RANGE, "the scaffold's rank is %lld; expected 0 to %s = %lld", (long long)c->rank,
+                        dict_d_out(c) < c->d_in ? "d_out" : "d_in",
+                        (long long)(dict_d_out(c) < c->d_in ? dict_d_out(c) : c->d_in));
     if (c->k < (c->arch == SAE_TOPK ? 1 : 0) || c->k > c->d_sae)
         return SAE_FAIL(err, SAE_RANGE, "k is %lld; expected %d to d_sae = %lld", (long long)c->k, c->arch == SAE_TOPK,
                         (long long)c->d_sae);
     if ((int)c->arch < SAE_BATCHTOPK || c->arch > SAE_STANDARD)
         return SAE_FAIL(err, SAE_RANGE, "architecture number %d is unknown", (int)c->arch);
-    if ((int)c->variant < SAE_P1 || c->variant > SAE_P2)
+    if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
         return SAE_FAIL(err, SAE_RANGE, "scaffold variant number %d is unknown", (int)c->variant);
+    if (c->d_out == 0 && c->skip) return SAE_FAIL(err, SAE_UNSUPPORTED, "only a transcoder can have a skip path");
+    if (c->d_out > 0 && (c->apply_b_dec_to_input || dict_sees_residual(c)))
+        return SAE_FAIL(
+            err, SAE_UNSUPPORTED,
+            "a transcoder's b_dec and scaffold are of its output: neither can be subtracted from its input");
     return check_groups(c, err);
 }
 
 static void lay_out(sae_weights *w, const sae_dict_config *c, arena *a)
 {
-    size_t d_in = (size_t)c->d_in, d_out = c->d_out > 0 ? (size_t)c->d_out : d_in, d_sae = (size_t)c->d_sae;
+    size_t d_in = (size_t)c->d_in, d_out = (size_t)dict_d_out(c), d_sae = (size_t)c->d_sae;
     size_t rank = (size_t)c->rank, f = sizeof(float);
 
     w->W_enc = arena_take(a, d_sae * d_in * f);
@@ -86,6 +94,7 @@ sae_status sae_dict_create(sae_dict **out, const sae_dict_config *config, sae_er
     dict->config = *config;
     dict->config.site[sizeof dict->config.site - 1] = '\0';
     dict->config.model[sizeof dict->config.model - 1] = '\0';
+    dict->config.target_site[sizeof dict->config.target_site - 1] = '\0';
     lay_out(&dict->weights, config, &a);
     dict->block = mem_alloc(a.used, "the weights of a dictionary", err);
     if (!dict->block) {
@@ -123,7 +132,7 @@ typedef struct active {
 typedef struct tile {
     int64_t rows;
     float *u;     /* [rows, d_in] what the encoder sees */
-    float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec; is u when those are the same */
+    float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec (x in a transcoder); is u when those are the same */
     float *h;     /* [rows, rank] */
     float *a;     /* [rows, d_sae] pre-activations */
     float *limit; /* [d_sae] a latent is active when its pre-activation is greater */
@@ -135,7 +144,7 @@ typedef struct tile {
 static void lay_out_tile(tile *t, const sae_dict_config *c, arena *a)
 {
     size_t rows = (size_t)t->rows, d_in = (size_t)c->d_in, d_sae = (size_t)c->d_sae, rank = (size_t)c->rank;
-    bool own_c = rank > 0 && (c->variant == SAE_P2 || !c->apply_b_dec_to_input);
+    bool own_c = rank > 0 && c->d_out == 0 && (dict_sees_residual(c) || !c->apply_b_dec_to_input);
 
     t->u = arena_take(a, rows * d_in * sizeof *t->u);
     t->c = own_c ? arena_take(a, rows * d_in * sizeof *t->c) : t->u;
@@ -180,7 +189,7 @@ static sae_status prepare_inputs(const sae_dict *dict, tile *t, const float *row
         for (int64_t j = 0; j < d; j++) {
             float x = rows[i * d + j];
             poison += x * 0;
-            t->c[i * d + j] = x - w->b_dec[j];
+            t->c[i * d + j] = c->d_out > 0 ? x : x - w->b_dec[j];
         }
         if (poison != 0) bad = i;
         if (!c->apply_b_dec_to_input)
@@ -196,7 +205,7 @@ static sae_status prepare_inputs(const sae_dict *dict, tile *t, const float *row
     return SAE_OK;
 }
 
-/* P2: u -= h W_up. c is not needed any more and serves as the product's place. */
+/* P2 and P3: u -= h W_up. c is not needed any more and serves as the product's place. */
 static void subtract_scaffold(const sae_dict *dict, tile *t, int64_t n)
 {
     int64_t d = dict->config.d_in;
@@ -338,7 +347,7 @@ static sae_status encode_tile(const sae_dict *dict, tile *t, const float *rows, 
 
     SAE_TRY(prepare_inputs(dict, t, rows, n, first, err));
     if (h && c->rank) memcpy(h, t->h, (size_t)(n * c->rank) * sizeof *h);
-    if (c->rank && c->variant == SAE_P2) subtract_scaffold(dict, t, n);
+    if (dict_sees_residual(c)) subtract_scaffold(dict, t, n);
     matmul_nt(n, c->d_sae, c->d_in, t->u, c->d_in, dict->weights.W_enc, c->d_in, 0, t->a, c->d_sae);
     select_active(dict, t, n);
     for (int64_t i = 0; i < n; i++) row_start[i + 1] = row_start[i] + t->n[i];
@@ -393,12 +402,12 @@ static sae_status check_codes(const sae_dict_config *c, int64_t n, const int64_t
 }
 
 sae_status sae_dict_decode(const sae_dict *dict, int64_t n, const int64_t *row_start, const int32_t *latent,
-                           const float *value, const float *h, float *recon, sae_error *err)
+                           const float *value, const float *h, const float *rows, float *recon, sae_error *err)
 {
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
     sae_status status = SAE_OK;
-    int64_t d = c->d_in;
+    int64_t d = dict_d_out(c);
 
     SAE_TRY(check_codes(c, n, row_start, latent, err));
 #pragma omp parallel for schedule(dynamic, 16)
@@ -412,6 +421,7 @@ sae_status sae_dict_decode(const sae_dict *dict, int64_t n, const int64_t *row_s
         }
     }
     if (h && c->rank && n) matmul_nn(n, d, c->rank, h, c->rank, w->W_up, d, 1, recon, d);
+    if (rows && c->skip && n) matmul_nt(n, d, c->d_in, rows, c->d_in, w->W_skip, c->d_in, 1, recon, d);
 done:
     return status;
 }

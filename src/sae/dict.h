@@ -12,4 +12,12 @@ struct sae_dict {
     void *block;
 };
 
+/* Width of what it writes: d_out of a transcoder, else d_in. */
+static inline int64_t dict_d_out(const sae_dict_config *c) { return c->d_out > 0 ? c->d_out : c->d_in; }
+/* The encoder sees what the scaffold leaves. */
+static inline bool dict_sees_residual(const sae_dict_config *c)
+{
+    return c->rank > 0 && (c->variant == SAE_P2 || c->variant == SAE_P3);
+}
+
 #endif

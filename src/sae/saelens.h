@@ -9,6 +9,15 @@
 #define SAELENS_CONFIG_NAME  "cfg.json"
 #define SAELENS_WEIGHTS_NAME "sae_weights.safetensors"
 
+/* An architecture by its name in cfg.json. BatchTopK and Matryoshka are written as JumpReLU. */
+typedef struct saelens_kind {
+    const char *name;
+    sae_arch arch;
+    bool transcoder, skip;
+} saelens_kind;
+const saelens_kind *saelens_kind_named(const char *name);           /* NULL: none */
+const saelens_kind *saelens_kind_of(const sae_dict_config *config); /* NULL: it has no form there */
+
 /* Fails with NUMERIC when a weight is infinite or undefined (a threshold may be +infinity: a latent switched off).
  * `name` stands in the message. */
 sae_status dict_check_finite(const sae_dict *dict, const char *name, sae_error *err);

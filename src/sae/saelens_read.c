@@ -60,18 +60,25 @@ static sae_status read_arch(const json_t *cfg, const json_t *metadata, folder_co
     SAE_TRY(json_get_string(cfg, "architecture", NULL, &arch, name, err));
     SAE_TRY(json_get_string(metadata, "training_architecture", "", &trained, name, err));
     if (!arch) SAE_RAISE(err, SAE_FORMAT, "%s: \"architecture\" is missing", name);
-    if (strcmp(arch, "standard") == 0) {
-        out->dict.arch = SAE_STANDARD;
-    } else if (strcmp(arch, "topk") == 0) {
-        out->dict.arch = SAE_TOPK;
+    const saelens_kind *kind = saelens_kind_named(arch);
+    if (!kind)
+        SAE_RAISE(err, SAE_UNSUPPORTED,
+                  "%s: architecture \"%s\"; standard, topk and jumprelu can be read, and their transcoders", name,
+                  arch);
+    out->dict.arch = kind->arch;
+    out->dict.skip = kind->skip;
+    if (kind->arch == SAE_TOPK) {
         SAE_TRY(json_get_int(cfg, "k", 0, &out->dict.k, name, err));
         SAE_TRY(json_get_bool(cfg, "rescale_acts_by_decoder_norm", false, &out->rescale, name, err));
-    } else if (strcmp(arch, "jumprelu") == 0) {
+    } else if (kind->arch == SAE_JUMPRELU) {
         bool matryoshka = strcmp(trained, "matryoshka_batchtopk") == 0;
         out->dict.arch = matryoshka ? SAE_MATRYOSHKA : strcmp(trained, "batchtopk") == 0 ? SAE_BATCHTOPK : SAE_JUMPRELU;
-    } else {
-        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: architecture \"%s\"; standard, topk and jumprelu can be read", name, arch);
     }
+    SAE_TRY(json_get_bool(cfg, "apply_b_dec_to_input", !kind->transcoder, &out->dict.apply_b_dec_to_input, name, err));
+    if (kind->transcoder) SAE_TRY(json_get_int(cfg, "d_out", 0, &out->dict.d_out, name, err));
+    if (kind->transcoder && out->dict.d_out < 1)
+        SAE_RAISE(err, SAE_FORMAT, "%s: \"d_out\" is %lld; a transcoder's is at least 1", name,
+                  (long long)out->dict.d_out);
 done:
     return status;
 }
@@ -111,17 +118,19 @@ static sae_status read_training_details(const json_t *metadata, sae_dict_config 
 static sae_status read_origin(const json_t *metadata, folder_config *out, const char *name, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *site = NULL, *model = NULL, *variant = NULL;
+    const char *site = NULL, *target = NULL, *model = NULL, *variant = NULL;
 
     SAE_TRY(json_get_string(metadata, "hook_name", "", &site, name, err));
+    SAE_TRY(json_get_string(metadata, "hook_name_out", "", &target, name, err));
     SAE_TRY(json_get_string(metadata, "model_name", "", &model, name, err));
     SAE_TRY(json_get_string(metadata, "sae_variant", "P1", &variant, name, err));
     SAE_TRY(json_get_int(metadata, "sae_rank", -1, &out->rank, name, err));
     snprintf(out->dict.site, sizeof out->dict.site, "%s", site);
+    if (out->dict.d_out > 0) snprintf(out->dict.target_site, sizeof out->dict.target_site, "%s", target);
     snprintf(out->dict.model, sizeof out->dict.model, "%s", model);
-    if (strcmp(variant, "P1") != 0 && strcmp(variant, "P2") != 0)
-        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: scaffold variant \"%s\"; P1 and P2 can be read", name, variant);
-    out->dict.variant = strcmp(variant, "P2") == 0 ? SAE_P2 : SAE_P1;
+    if (strcmp(variant, "P1") != 0 && strcmp(variant, "P2") != 0 && strcmp(variant, "P3") != 0)
+        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: scaffold variant \"%s\"; P1, P2 and P3 can be read", name, variant);
+    out->dict.variant = (sae_variant)(variant[1] - '1');
 done:
     return status;
 }
@@ -144,7 +153,6 @@ static sae_status read_config(const char *path, folder_config *out, sae_error *e
     SAE_TRY(check_choice(cfg, "reshape_activations", shapes, path, err));
     SAE_TRY(json_get_int(cfg, "d_in", 0, &out->dict.d_in, path, err));
     SAE_TRY(json_get_int(cfg, "d_sae", 0, &out->dict.d_sae, path, err));
-    SAE_TRY(json_get_bool(cfg, "apply_b_dec_to_input", true, &out->dict.apply_b_dec_to_input, path, err));
     SAE_TRY(read_arch(cfg, metadata, out, path, err));
     SAE_TRY(read_training_details(metadata, &out->dict, path, err));
     SAE_TRY(read_origin(metadata, out, path, err));
@@ -155,7 +163,7 @@ done:
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------------ */
 
-static const char *const tensor_names[] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up"};
+static const char *const tensor_names[] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up", "W_skip"};
 
 static sae_status check_names(const safetensors *st, const folder_config *c, sae_error *err)
 {
@@ -164,6 +172,7 @@ static sae_status check_names(const safetensors *st, const folder_config *c, sae
         bool known = false;
         for (size_t t = 0; t < sizeof tensor_names / sizeof *tensor_names; t++)
             known |= strcmp(name, tensor_names[t]) == 0;
+        if (strcmp(name, "W_skip") == 0) known = c->dict.skip;
         if (strcmp(name, "threshold") == 0) known = c->dict.arch != SAE_TOPK && c->dict.arch != SAE_STANDARD;
         if (!known)
             return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: tensor \"%s\" has no meaning in this architecture",
@@ -198,7 +207,8 @@ static sae_status find(const safetensors *st, const char *name, int64_t rows, in
 }
 
 typedef struct folder_tensors {
-    const tensor *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up; /* the last three may be NULL */
+    const tensor *W_enc, *b_enc, *W_dec, *b_dec;
+    const tensor *threshold, *W_down, *W_up, *W_skip; /* these may be NULL */
 } folder_tensors;
 
 static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_tensors *out, sae_error *err)
@@ -218,14 +228,14 @@ static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_
         SAE_RAISE(err, SAE_SHAPE, "%s: tensor \"W_down\" must be [%lld, rank], rank from 1 to %lld",
                   safetensors_path(st), (long long)c->dict.d_in, (long long)c->dict.d_in);
     SAE_TRY(find(st, "W_down", c->dict.d_in, c->dict.rank, &out->W_down, err));
-    SAE_TRY(find(st, "W_up", c->dict.rank, c->dict.d_in, &out->W_up, err));
+    SAE_TRY(find(st, "W_up", c->dict.rank, dict_d_out(&c->dict), &out->W_up, err));
 done:
     return status;
 }
 
 static sae_status find_all(const safetensors *st, folder_config *c, folder_tensors *out, sae_error *err)
 {
-    int64_t d_in = c->dict.d_in, d_sae = c->dict.d_sae;
+    int64_t d_in = c->dict.d_in, d_out = dict_d_out(&c->dict), d_sae = c->dict.d_sae;
     sae_status status = SAE_OK;
 
     if (d_in < 1 || d_sae < 1)
@@ -234,8 +244,9 @@ static sae_status find_all(const safetensors *st, folder_config *c, folder_tenso
     SAE_TRY(check_names(st, c, err));
     SAE_TRY(find(st, "W_enc", d_in, d_sae, &out->W_enc, err));
     SAE_TRY(find(st, "b_enc", 0, d_sae, &out->b_enc, err));
-    SAE_TRY(find(st, "W_dec", d_sae, d_in, &out->W_dec, err));
-    SAE_TRY(find(st, "b_dec", 0, d_in, &out->b_dec, err));
+    SAE_TRY(find(st, "W_dec", d_sae, d_out, &out->W_dec, err));
+    SAE_TRY(find(st, "b_dec", 0, d_out, &out->b_dec, err));
+    if (c->dict.skip) SAE_TRY(find(st, "W_skip", d_out, d_in, &out->W_skip, err));
     if (c->dict.arch != SAE_TOPK && c->dict.arch != SAE_STANDARD)
         SAE_TRY(find(st, "threshold", 0, d_sae, &out->threshold, err));
     SAE_TRY(find_scaffold(st, c, out, err));
@@ -272,16 +283,15 @@ static sae_status expand_transposed(const tensor *t, float *out, sae_error *err)
  * rows have norm 1 and whose encoder rows took the norms. Codes and reconstruction stay what SAELens gives. */
 static void fold_decoder_norms(const sae_weights *w, const sae_dict_config *c)
 {
+    int64_t d_out = dict_d_out(c);
+
     for (int64_t j = 0; j < c->d_sae; j++) {
         double sum = 0;
-        for (int64_t i = 0; i < c->d_in; i++)
-            sum += (double)w->W_dec[j * c->d_in + i] * (double)w->W_dec[j * c->d_in + i];
+        for (int64_t i = 0; i < d_out; i++) sum += (double)w->W_dec[j * d_out + i] * (double)w->W_dec[j * d_out + i];
         float norm = (float)sqrt(sum);
         w->b_enc[j] *= norm;
-        for (int64_t i = 0; i < c->d_in; i++) {
-            w->W_enc[j * c->d_in + i] *= norm;
-            if (norm > 0) w->W_dec[j * c->d_in + i] /= norm;
-        }
+        for (int64_t i = 0; i < c->d_in; i++) w->W_enc[j * c->d_in + i] *= norm;
+        for (int64_t i = 0; i < d_out && norm > 0; i++) w->W_dec[j * d_out + i] /= norm;
     }
 }
 
@@ -298,13 +308,18 @@ sae_status dict_check_finite(const sae_dict *dict, const char *name, sae_error *
 {
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
+    int64_t d_out = dict_d_out(c);
     const struct {
         const char *what;
         const float *x;
         int64_t n;
-    } all[] = {{"W_enc", w->W_enc, c->d_sae * c->d_in},  {"b_enc", w->b_enc, c->d_sae},
-               {"W_dec", w->W_dec, c->d_sae * c->d_in},  {"b_dec", w->b_dec, c->d_in},
-               {"W_down", w->W_down, c->rank * c->d_in}, {"W_up", w->W_up, c->rank * c->d_in}};
+    } all[] = {{"W_enc", w->W_enc, c->d_sae * c->d_in},
+               {"b_enc", w->b_enc, c->d_sae},
+               {"W_dec", w->W_dec, c->d_sae * d_out},
+               {"b_dec", w->b_dec, d_out},
+               {"W_down", w->W_down, c->rank * c->d_in},
+               {"W_up", w->W_up, c->rank * d_out},
+               {"W_skip", w->W_skip, c->skip ? d_out * c->d_in : 0}};
 
     for (size_t t = 0; t < sizeof all / sizeof *all; t++)
         if (!all_finite(all[t].x, all[t].n))
@@ -329,6 +344,7 @@ static sae_status read_weights(const safetensors *st, folder_config *c, sae_dict
     expand(t.b_enc, dict->weights.b_enc);
     expand(t.W_dec, dict->weights.W_dec);
     expand(t.b_dec, dict->weights.b_dec);
+    expand(t.W_skip, dict->weights.W_skip);
     expand(t.threshold, dict->weights.threshold);
     SAE_TRY(dict_check_finite(dict, safetensors_path(st), err));
     if (c->rescale) fold_decoder_norms(&dict->weights, &c->dict);

@@ -64,11 +64,11 @@ static sae_status probe_run(const sae_dict *dict, const float *rows, bool with_s
     sae_status status = SAE_OK;
 
     out->h = mem_alloc_array(PROBE_ROWS, (size_t)(c->rank + 1) * sizeof(float), "verifying an export", err);
-    out->recon = mem_alloc_array(PROBE_ROWS, (size_t)c->d_in * sizeof(float), "verifying an export", err);
+    out->recon = mem_alloc_array(PROBE_ROWS, (size_t)dict_d_out(c) * sizeof(float), "verifying an export", err);
     if (!out->h || !out->recon) return SAE_NOMEM;
     SAE_TRY(sae_dict_encode(dict, rows, PROBE_ROWS, out->row_start, &out->latent, &out->value, out->h, err));
     SAE_TRY(sae_dict_decode(dict, PROBE_ROWS, out->row_start, out->latent, out->value, with_scaffold ? out->h : NULL,
-                            out->recon, err));
+                            rows, out->recon, err));
 done:
     return status;
 }
@@ -90,7 +90,7 @@ static bool same_bits(const sae_dict *dict, const probe *a, const probe *b)
            memcmp(a->latent, b->latent, n * sizeof *a->latent) == 0 &&
            memcmp(a->value, b->value, n * sizeof *a->value) == 0 &&
            memcmp(a->h, b->h, (size_t)(PROBE_ROWS * c->rank) * sizeof *a->h) == 0 &&
-           memcmp(a->recon, b->recon, (size_t)(PROBE_ROWS * c->d_in) * sizeof *a->recon) == 0;
+           memcmp(a->recon, b->recon, (size_t)(PROBE_ROWS * dict_d_out(c)) * sizeof *a->recon) == 0;
 }
 
 /* The value at which latent j of row i begins to be active. */
@@ -135,17 +135,20 @@ static double code_error(const sae_dict *dict, const probe *a, const probe *b, i
 static double code_bound(const sae_dict *dict, const float *row, double encoder_norm)
 {
     int64_t d = dict->config.d_in;
+    double centre = dict->config.d_out > 0 ? 0 : norm_of(dict->weights.b_dec, d);
     double bias = longest_row(dict->weights.b_enc, dict->config.d_sae, 1);
 
-    return 3e-6 * ((norm_of(row, d) + norm_of(dict->weights.b_dec, d)) * encoder_norm + bias);
+    return 3e-6 * ((norm_of(row, d) + centre) * encoder_norm + bias);
 }
 
 /* The same for an entry of its reconstruction: the codes' errors are independent, and the sum rounds. */
-static double recon_bound(const sae_dict *dict, const probe *a, int64_t i, double of_code, double decoder_norm)
+static double recon_bound(const sae_dict *dict, const probe *a, const float *row, int64_t i, double of_code,
+                          double decoder_norm)
 {
-    int64_t d = dict->config.d_in, active = a->row_start[i + 1] - a->row_start[i];
+    int64_t d_in = dict->config.d_in, d = dict_d_out(&dict->config), active = a->row_start[i + 1] - a->row_start[i];
     double size = norm_of(a->recon + i * d, d) + norm_of(dict->weights.b_dec, d);
 
+    if (dict->config.skip) size += norm_of(row, d_in) * norm_of(dict->weights.W_skip, d * d_in);
     for (int64_t e = a->row_start[i]; e < a->row_start[i + 1]; e++) size += fabs((double)a->value[e]) * decoder_norm;
     return of_code * decoder_norm * sqrt((double)active + 1) + 1e-6 * size;
 }
@@ -154,21 +157,21 @@ static sae_status compare(const sae_dict *dict, const sae_dict *read, const prob
                           sae_error *err)
 {
     const sae_dict_config *c = &dict->config;
-    int64_t d = c->d_in;
+    int64_t d = c->d_in, d_out = dict_d_out(c);
     double encoder_norm =
         fmax(longest_row(dict->weights.W_enc, c->d_sae, d), longest_row(read->weights.W_enc, read->config.d_sae, d));
-    double decoder_norm = longest_row(dict->weights.W_dec, c->d_sae, d);
+    double decoder_norm = longest_row(dict->weights.W_dec, c->d_sae, d_out);
 
     for (int64_t i = 0; i < PROBE_ROWS; i++) {
         bool same_set;
         double codes = code_error(dict, a, b, i, &same_set), recon = 0;
         double codes_allowed = code_bound(dict, rows + i * d, encoder_norm);
-        double recon_allowed = recon_bound(dict, a, i, codes_allowed, decoder_norm);
+        double recon_allowed = recon_bound(dict, a, rows + i * d, i, codes_allowed, decoder_norm);
         if (!(codes <= codes_allowed))
             return SAE_FAIL(err, SAE_FORMAT, "the export's codes differ by %g on probe row %lld; rounding gives %g",
                             codes, (long long)i, codes_allowed);
-        for (int64_t j = 0; j < d; j++)
-            recon = fmax(recon, fabs((double)a->recon[i * d + j] - (double)b->recon[i * d + j]));
+        for (int64_t j = 0; j < d_out; j++)
+            recon = fmax(recon, fabs((double)a->recon[i * d_out + j] - (double)b->recon[i * d_out + j]));
         if (same_set && !(recon <= recon_allowed))
             return SAE_FAIL(err, SAE_FORMAT,
                             "the export's reconstruction differs by %g on probe row %lld; rounding gives %g", recon,

@@ -14,7 +14,6 @@
 /* The version of SAELens whose file layout this is. */
 #define SAELENS_LAYOUT_VERSION "6.18.0"
 
-static const char *const arch_names[] = {"jumprelu", "jumprelu", "jumprelu", "topk", "standard"};
 static const char *const trained_names[] = {"batchtopk", "matryoshka_batchtopk", "jumprelu", "topk", "standard"};
 
 static json_t *training_details(const sae_dict_config *c)
@@ -35,16 +34,18 @@ static json_t *training_details(const sae_dict_config *c)
 static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of, sae_scaffold_export mode)
 {
     static const char *const kept[] = {"native", "latents", "dropped"};
+    static const char *const variants[] = {"P1", "P2", "P3"};
     json_t *m = json_object();
 
     json_object_set_new(m, "sae_lens_version", json_string(SAELENS_LAYOUT_VERSION));
     json_object_set_new(m, "model_name", json_string(of->model));
     json_object_set_new(m, "hook_name", json_string(of->site));
+    if (of->d_out > 0) json_object_set_new(m, "hook_name_out", json_string(of->target_site));
     json_object_set_new(m, "training_architecture", json_string(trained_names[c->arch]));
     json_object_set_new(m, "training_architecture_details", training_details(c));
     json_object_set_new(m, "written_by", json_string("libsae " SAE_VERSION));
     json_object_set_new(m, "sae_rank", json_integer(c->rank));
-    json_object_set_new(m, "sae_variant", json_string(c->variant == SAE_P2 ? "P2" : "P1"));
+    json_object_set_new(m, "sae_variant", json_string(variants[c->variant]));
     if (of->rank) {
         json_object_set_new(m, "sae_trained_rank", json_integer(of->rank));
         json_object_set_new(m, "sae_scaffold", json_string(kept[mode]));
@@ -61,8 +62,9 @@ static sae_status write_config(const char *path, const sae_dict_config *c, const
 {
     json_t *cfg = json_object();
 
-    json_object_set_new(cfg, "architecture", json_string(arch_names[c->arch]));
+    json_object_set_new(cfg, "architecture", json_string(saelens_kind_of(c)->name));
     json_object_set_new(cfg, "d_in", json_integer(c->d_in));
+    if (c->d_out > 0) json_object_set_new(cfg, "d_out", json_integer(c->d_out));
     json_object_set_new(cfg, "d_sae", json_integer(c->d_sae));
     json_object_set_new(cfg, "dtype", json_string("float32"));
     json_object_set_new(cfg, "device", json_string("cpu"));
@@ -106,7 +108,8 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
     sae_status status = SAE_OK;
-    tensor t[7];
+    tensor t[8];
+    int64_t d_out = dict_d_out(c);
     int n = 0;
     float *down = NULL, *enc = mem_alloc_array((size_t)(c->d_in * c->d_sae), sizeof *enc, "writing W_enc", err);
 
@@ -118,13 +121,14 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
     transpose(w->W_enc, c->d_sae, c->d_in, enc);
     t[n++] = matrix("W_enc", c->d_in, c->d_sae, enc);
     t[n++] = vector("b_enc", c->d_sae, w->b_enc);
-    t[n++] = matrix("W_dec", c->d_sae, c->d_in, w->W_dec);
-    t[n++] = vector("b_dec", c->d_in, w->b_dec);
-    if (strcmp(arch_names[c->arch], "jumprelu") == 0) t[n++] = vector("threshold", c->d_sae, w->threshold);
+    t[n++] = matrix("W_dec", c->d_sae, d_out, w->W_dec);
+    t[n++] = vector("b_dec", d_out, w->b_dec);
+    if (c->skip) t[n++] = matrix("W_skip", d_out, c->d_in, w->W_skip);
+    if (saelens_kind_of(c)->arch == SAE_JUMPRELU) t[n++] = vector("threshold", c->d_sae, w->threshold);
     if (c->rank) {
         transpose(w->W_down, c->rank, c->d_in, down);
         t[n++] = matrix("W_down", c->d_in, c->rank, down);
-        t[n++] = matrix("W_up", c->rank, c->d_in, w->W_up);
+        t[n++] = matrix("W_up", c->rank, d_out, w->W_up);
     }
     SAE_TRY(safetensors_write(path, t, n, NULL, false, NULL, err));
 done:
@@ -167,6 +171,8 @@ sae_status sae_dict_save(const sae_dict *dict, const char *path, sae_scaffold_ex
 
     if ((int)scaffold < SAE_SCAFFOLD_NATIVE || scaffold > SAE_SCAFFOLD_DROP)
         SAE_RAISE(err, SAE_RANGE, "scaffold export number %d is unknown", (int)scaffold);
+    if (!saelens_kind_of(&dict->config))
+        SAE_RAISE(err, SAE_UNSUPPORTED, "dictionaries of this architecture cannot be saved");
     SAE_TRY(dict_check_finite(dict, "the dictionary to be saved", err));
     if (!as_it_is) SAE_TRY(scaffold_export(dict, scaffold, &exported, err));
     SAE_TRY(folder_writer_open(&folder, path, force, is_saelens_file, err));

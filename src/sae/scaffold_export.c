@@ -3,7 +3,7 @@
  *
  * The scaffold's codes h = c W_down are signed; a latent is not. So h becomes relu(h) and relu(-h): 2r latents with
  * threshold 0, exact in a dictionary that encodes by thresholds. Their decoder rows are given unit norm like all others,
- * the norm going to the encoder row. P2's encoder sees c - s, which is W_enc' = (I - W_down W_up) W_enc on c.
+ * the norm going to the encoder row. The encoder of P2 and P3 sees c - s, which is W_enc' = (I - W_down W_up) W_enc on c.
  */
 #include "sae/saelens.h"
 
@@ -23,7 +23,7 @@ static void copy_encoder_row(const sae_dict *dict, int64_t j, double *along, flo
 {
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
-    int64_t rank = c->variant == SAE_P2 ? c->rank : 0, d = c->d_in;
+    int64_t rank = dict_sees_residual(c) ? c->rank : 0, d = c->d_in;
     double shift = 0;
 
     for (int64_t k = 0; k < rank; k++) {
@@ -57,17 +57,16 @@ static sae_status copy_encoder(const sae_dict *dict, sae_weights *to, sae_error 
 static void write_pair(const sae_dict *dict, int64_t k, int64_t at, sae_weights *to)
 {
     const sae_dict_config *c = &dict->config;
-    int64_t d = c->d_in;
-    const float *down = dict->weights.W_down + k * d, *up = dict->weights.W_up + k * d;
-    double norm = sqrt(dot(up, up, d));
-    double shift = c->apply_b_dec_to_input ? 0 : -dot(down, dict->weights.b_dec, d);
+    int64_t d = c->d_in, d_out = dict_d_out(c);
+    const float *down = dict->weights.W_down + k * d, *up = dict->weights.W_up + k * d_out;
+    double norm = sqrt(dot(up, up, d_out));
+    bool centred = c->apply_b_dec_to_input || c->d_out > 0; /* as the encoder's input is */
+    double shift = centred ? 0 : -dot(down, dict->weights.b_dec, d);
 
     if (norm == 0) norm = 1; /* an untrained direction: it adds nothing, whatever its code */
     for (int sign = 1; sign >= -1; sign -= 2, at++) {
-        for (int64_t i = 0; i < d; i++) {
-            to->W_enc[at * d + i] = (float)(sign * norm * (double)down[i]);
-            to->W_dec[at * d + i] = (float)(sign * (double)up[i] / norm);
-        }
+        for (int64_t i = 0; i < d; i++) to->W_enc[at * d + i] = (float)(sign * norm * (double)down[i]);
+        for (int64_t i = 0; i < d_out; i++) to->W_dec[at * d_out + i] = (float)(sign * (double)up[i] / norm);
         to->b_enc[at] = (float)(sign * norm * shift);
     }
 }
@@ -91,8 +90,9 @@ sae_status scaffold_export(const sae_dict *dict, sae_scaffold_export mode, sae_d
     }
     SAE_TRY(sae_dict_create(&to, &config, err));
     SAE_TRY(copy_encoder(dict, &to->weights, err));
-    memcpy(to->weights.W_dec, dict->weights.W_dec, (size_t)(c->d_sae * c->d_in) * sizeof(float));
-    memcpy(to->weights.b_dec, dict->weights.b_dec, (size_t)c->d_in * sizeof(float));
+    memcpy(to->weights.W_dec, dict->weights.W_dec, (size_t)(c->d_sae * dict_d_out(c)) * sizeof(float));
+    memcpy(to->weights.b_dec, dict->weights.b_dec, (size_t)dict_d_out(c) * sizeof(float));
+    if (c->skip) memcpy(to->weights.W_skip, dict->weights.W_skip, (size_t)(c->d_out * c->d_in) * sizeof(float));
     memcpy(to->weights.threshold, dict->weights.threshold, (size_t)c->d_sae * sizeof(float));
     for (int64_t k = 0; k < c->rank && mode == SAE_SCAFFOLD_LATENTS; k++)
         write_pair(dict, k, c->d_sae + 2 * k, &to->weights);
