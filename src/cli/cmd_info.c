@@ -197,19 +197,22 @@ static const char *const arch_names[] = {
 
 static sae_status info_dict(const char *path, json_t *json, sae_error *err)
 {
+    static const char *const variants[] = {[SAE_P1] = "P1", [SAE_P2] = "P2", [SAE_P3] = "P3"};
     sae_status status = SAE_OK;
     sae_dict *dict = NULL;
 
     SAE_TRY(sae_dict_load(&dict, path, err));
     const sae_dict_config *c = sae_dict_get_config(dict);
     show(json, "kind", "kind", "dictionary");
-    show(json, "arch", "architecture", "%s", arch_names[c->arch]);
+    show(json, "arch", "architecture", "%s%s", arch_names[c->arch], c->d_out ? " transcoder" : "");
     show(json, "d_in", "d_in", "%lld", (long long)c->d_in);
+    if (c->d_out) show(json, "d_out", "d_out", "%lld%s", (long long)c->d_out, c->skip ? ", with a skip path" : "");
     show(json, "d_sae", "d_sae", "%lld", (long long)c->d_sae);
     show(json, "k", "k", "%lld", (long long)c->k);
     show(json, "rank", "rank", "%lld", (long long)c->rank);
-    if (c->rank) show(json, "variant", "variant", "%s", c->variant == SAE_P2 ? "P2" : "P1");
+    if (c->rank) show(json, "variant", "variant", "%s", variants[c->variant]);
     if (c->site[0]) show(json, "site", "site", "%s", c->site);
+    if (c->target_site[0]) show(json, "target_site", "target site", "%s", c->target_site);
     if (c->model[0]) show(json, "model", "model", "%s", c->model);
 done:
     sae_dict_free(dict);

@@ -18,6 +18,11 @@ sae_status core_check_width(const sae_dict *dict, const sae_model *model, sae_er
     const sae_dict_config *config = sae_dict_get_config(dict);
     const sae_model_info *info = sae_model_get_info(model);
 
+    if (config->d_out > 0)
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "a transcoder%s%s writes another site than it reads: these measures are of dictionaries that "
+                        "rebuild their own rows. Its FVU against its targets is in its run's log.jsonl",
+                        config->target_site[0] ? " to " : "", config->target_site);
     if (config->d_in == info->d_model) return SAE_OK;
     return SAE_FAIL(
         err, SAE_SHAPE,

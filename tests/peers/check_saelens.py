@@ -23,14 +23,17 @@ BOUND = 1e-5  # of the largest entry; observed 6.0e-7
 
 
 class Config(C.Structure):
-    _fields_ = [("arch", C.c_int), ("variant", C.c_int), ("d_in", C.c_int64), ("d_sae", C.c_int64), ("k", C.c_int64),
-                ("rank", C.c_int64), ("n_groups", C.c_int), ("groups", C.c_int64 * 16),
-                ("apply_b_dec_to_input", C.c_bool), ("site", C.c_char * 128), ("model", C.c_char * 256)]
+    _fields_ = [("arch", C.c_int), ("variant", C.c_int), ("d_in", C.c_int64), ("d_sae", C.c_int64),
+                ("d_out", C.c_int64), ("skip", C.c_bool), ("k", C.c_int64), ("l1_coefficient", C.c_double),
+                ("rank", C.c_int64), ("n_groups", C.c_int), ("groups", C.c_int64 * 16), ("scaffold_last", C.c_bool),
+                ("scaffold_pca", C.c_bool), ("scaffold_steps", C.c_int64), ("scaffold_frozen", C.c_bool),
+                ("apply_b_dec_to_input", C.c_bool), ("seed", C.c_uint64), ("site", C.c_char * 128),
+                ("model", C.c_char * 256), ("target_site", C.c_char * 128)]
 
 
 class Weights(C.Structure):
     _fields_ = [(name, C.POINTER(C.c_float)) for name in
-                ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up")]
+                ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up", "b_mag", "r_mag", "W_skip")]
 
 
 class Error(C.Structure):
@@ -51,37 +54,40 @@ def pointer(array, kind=C.c_float):
     return array.ctypes.data_as(C.POINTER(kind))
 
 
-def make(arch, variant, rank, centre, d=48, f=300, seed=0):
+def make(arch, variant, rank, centre, out=0, skip=False, d=48, f=300, seed=0):
     rng = np.random.default_rng(seed)
-    c = Config(arch=arch, variant=variant, d_in=d, d_sae=f, k=9, rank=rank, apply_b_dec_to_input=centre,
-               site=b"blocks.3.hook_resid_post", model=b"tiny")
+    c = Config(arch=arch, variant=variant, d_in=d, d_sae=f, k=9, rank=rank, apply_b_dec_to_input=centre, d_out=out,
+               skip=skip, site=b"blocks.3.hook_resid_post", model=b"tiny")
+    out = out or d
     if arch == MATRYOSHKA:
         c.n_groups, c.groups[0], c.groups[1] = 2, 100, 200
     dict_ = C.c_void_p()
     call(lib.sae_dict_create, C.byref(dict_), C.byref(c))
     w = lib.sae_dict_weights(dict_)
-    rows = rng.normal(size=(f, d))
+    rows = rng.normal(size=(f, out))
     values = {"W_enc": rng.normal(size=(f, d)) / d**0.5, "b_enc": rng.normal(size=f) * 0.2,
-              "W_dec": rows / np.linalg.norm(rows, axis=1, keepdims=True), "b_dec": rng.normal(size=d),
+              "W_dec": rows / np.linalg.norm(rows, axis=1, keepdims=True), "b_dec": rng.normal(size=out),
               "threshold": np.full(f, 0.7)}
     if rank:
-        values |= {"W_down": rng.normal(size=(rank, d)) / d**0.5, "W_up": rng.normal(size=(rank, d)) / d**0.5}
+        values |= {"W_down": rng.normal(size=(rank, d)) / d**0.5, "W_up": rng.normal(size=(rank, out)) / d**0.5}
+    if skip:
+        values |= {"W_skip": rng.normal(size=(out, d)) / d**0.5}
     for name, value in values.items():
         target = np.ctypeslib.as_array(getattr(w, name), shape=value.shape)
         target[...] = value
     return dict_
 
 
-def run(dict_, x, rank, f, with_scaffold):
-    n, d = x.shape
+def run(dict_, x, rank, f, with_scaffold, out):
+    n = x.shape[0]
     start = np.zeros(n + 1, np.int64)
     h = np.zeros((n, max(rank, 1)), np.float32)
     latent, value = C.POINTER(C.c_int32)(), C.POINTER(C.c_float)()
-    recon = np.zeros((n, d), np.float32)
+    recon = np.zeros((n, out), np.float32)
     call(lib.sae_dict_encode, dict_, pointer(x), C.c_int64(n), pointer(start, C.c_int64), C.byref(latent),
          C.byref(value), pointer(h))
     call(lib.sae_dict_decode, dict_, C.c_int64(n), pointer(start, C.c_int64), latent, value,
-         pointer(h) if with_scaffold else None, pointer(recon))
+         pointer(h) if with_scaffold else None, pointer(x), pointer(recon))
     codes = np.zeros((n, f), np.float32)
     for i in range(n):
         for e in range(start[i], start[i + 1]):
@@ -89,12 +95,14 @@ def run(dict_, x, rank, f, with_scaffold):
     return codes, recon
 
 
-def check(arch, variant, rank, centre, mode):
+def check(arch, variant, rank, centre, mode, out=0, skip=False):
     f = 300
-    dict_ = make(arch, variant, rank, centre, f=f)
+    dict_ = make(arch, variant, rank, centre, out, skip, f=f)
     label = f"{NAMES[arch]:10} P{variant + 1} rank {rank} {'x - b_dec' if centre else 'x        '} {MODES[mode]:7}"
+    if out:
+        label += f" to {out}{', skip' if skip else ''}"
     x = (np.random.default_rng(1).normal(size=(256, 48)) * 2).astype(np.float32)
-    ours, our_recon = run(dict_, x, rank, f, rank and mode != DROP)
+    ours, our_recon = run(dict_, x, rank, f, rank and mode != DROP, out or 48)
     with tempfile.TemporaryDirectory() as folder:
         call(lib.sae_dict_save, dict_, f"{folder}/sae".encode(), mode, False)
         try:
@@ -106,7 +114,7 @@ def check(arch, variant, rank, centre, mode):
             raise
     with torch.no_grad():
         theirs = sae.encode(torch.from_numpy(x))
-        their_recon = sae.decode(theirs).numpy()
+        their_recon = (sae(torch.from_numpy(x)) if out else sae.decode(theirs)).numpy()  # decode leaves the skip path out
     theirs = theirs.numpy()[:, :f]
     code_error = abs(ours - theirs).max() / abs(theirs).max()
     recon_error = abs(our_recon - their_recon).max() / abs(their_recon).max()
@@ -118,10 +126,14 @@ def check(arch, variant, rank, centre, mode):
 
 good = True
 for arch in range(5):
-    for variant, rank in ((0, 0), (0, 3), (1, 3)):
+    for variant, rank in ((0, 0), (0, 3), (1, 3), (2, 3)):
         for centre in (True, False):
             for mode in (NATIVE, LATENTS, DROP):
                 if arch == TOPK and rank and mode == LATENTS or not rank and mode != NATIVE:
                     continue
                 good &= check(arch, variant, rank, centre, mode)
+for arch in (BATCHTOPK, MATRYOSHKA, JUMPRELU, STANDARD):
+    for out, skip in ((20, False), (20, True), (48, True), (70, True)):
+        for rank, mode in ((0, NATIVE), (3, LATENTS), (3, DROP)):
+            good &= check(arch, 0, rank, False, mode, out, skip)
 sys.exit(0 if good else 1)
