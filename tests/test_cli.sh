@@ -337,6 +337,51 @@ tail -n 1 whole/log.jsonl | grep -q '"died":[1-9][0-9]*,"revived":[0-9]' && grep
 code=$?
 if [ $code -eq 0 ]; then ok "the log counts deaths, time.jsonl rows a second"; else not_ok "the log counts deaths, time.jsonl rows a second" "$(tail -n 1 whole/log.jsonl)"; fi
 
+# ---- sweep ----
+sweep="--array fine.npy --width 64,96 --k 4 --rank 0,2 --seed 1,2 --batch 32 --steps 200 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "sweep" 0 '' sweep $sweep --out sweep
+    cp out whole.table
+    [ "$(wc -l <out)" -eq 9 ] && grep -q '^w96-k4-r2-s1  ' out || not_ok "sweep prints a table" "$(cat out)"
+    [ -s sweep/report.html ] && [ -s sweep/w64-k4-r2-s2/sae/cfg.json ] && [ -d sweep/groups/001 ] && [ ! -d sweep/groups/002 ] || not_ok "sweep leaves its results"
+    [ -d sweep/groups/001/checkpoints ] && not_ok "sweep removes the checkpoints of a finished group"
+    expect "sweep again has nothing to do" 0 '' sweep $sweep --out sweep
+    same "and gives the same table" out whole.table
+    expect "sweep in little memory" 0 '' sweep $sweep --out parts --memory 7M
+    [ -d parts/groups/002 ] || not_ok "sweep in little memory makes several groups"
+    same "sweep in groups gives the same table" out whole.table
+    same "and the same weights" parts/w96-k4-r2-s2/sae/sae_weights.safetensors sweep/w96-k4-r2-s2/sae/sae_weights.safetensors
+    expect "sweep in no memory" 1 'alone takes' sweep $sweep --out nothing --memory 100k
+    expect "sweep with another recipe" 1 'another "lr"' sweep $sweep --out sweep --lr 0.5
+    expect "sweep with a k over the width" 2 'k 80' sweep $sweep --out x --k 80
+    expect "sweep of a run's folder" 1 'no sweep.json' sweep $sweep --out run1
+    expect "sweep --json" 0 '' sweep $sweep --out sweep --json
+    head -c 1 out | grep -q '{' || not_ok "sweep --json prints an object"
+    expect "a sweep that grows" 0 '' sweep $sweep --seed 3 --out sweep
+    [ "$(wc -l <out)" -eq 13 ] && [ -d sweep/groups/002 ] || not_ok "a sweep that grows" "$(cat out)"
+}
+long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 1500 --log-every 7 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "sweep, undisturbed" 0 '' sweep $long_sweep --out calm
+    cp out calm.table
+    "$sae" sweep $long_sweep --out shaken >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ "$(cat shaken/groups/001/log.jsonl 2>/dev/null | wc -l)" -lt 40 ] && [ $tries -lt 600 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    kill -KILL $pid
+    wait $pid
+    [ -f shaken/results.json ] && not_ok "the sweep was killed too late"
+    expect "sweep, killed and begun again" 0 '' sweep $long_sweep --out shaken
+    same "a killed sweep ends on the same table" out calm.table
+    same "on the same log" shaken/groups/001/log.jsonl calm/groups/001/log.jsonl
+    same "and on the same weights" shaken/w256-k4-r2-s0/sae/sae_weights.safetensors calm/w256-k4-r2-s0/sae/sae_weights.safetensors
+}
+
 # ---- info ----
 expect "info of a model" 0 '' info model
 expect "info of a dictionary" 0 '' info run1/sae

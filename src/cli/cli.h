@@ -68,8 +68,8 @@ int args_operands(const args *a, const char *const **operands);            /* wh
 bool args_quiet(const args *a);
 /* The command line as it was typed, for run.json: a new array of strings. */
 json_t *args_json(const args *a);
-/* What the user can do after a failure, printed behind its message: the command line as typed, quoted for a shell, and
- * `extra` ("--resume") unless it is there already. */
+/* What the user can do after a failure, printed behind its message: the command line as typed but for --force, quoted for a
+ * shell, and `extra` ("--resume", may be NULL) unless it is there already. */
 void args_advise_again(args *a, const char *intro, const char *extra);
 
 /* A mistake in how the command was called (exit 2): `return args_fail(a, err, "--k %lld is ...")`. Always returns RANGE. */

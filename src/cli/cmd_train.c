@@ -52,12 +52,6 @@ static void tell_plan(training *t)
     json_decref(json);
 }
 
-static void notice(void *user, const char *text)
-{
-    (void)user;
-    warn("%s", text);
-}
-
 /* ---- The command -------------------------------------------------------------------------------------------------------------- */
 
 static sae_status set_initial_weights(training *t, sae_error *err)
@@ -113,9 +107,9 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(train_folder_begin(a, folder, &t.dicts, err));
     if (args_flag(a, "resume"))
-        SAE_TRY(train_folder_same_data(a, folder, &t.in, err)); /* its record stays as it was */
+        SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err)); /* its record stays as it was */
     else
-        SAE_TRY(train_folder_write_run(a, folder, &t.in, &t.dicts, &t.recipe, err));
+        SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, &t.recipe, err));
     training_options o = {.folder = folder,
                           .names = t.dicts.n > 1 ? t.dicts.names : NULL,
                           .log_every = args_int(a, "log-every", 0),
@@ -124,7 +118,7 @@ static sae_status run_train(args *a, sae_error *err)
                           .resume = args_flag(a, "resume"),
                           .order = args_text(a, "order") ? &t.in.order : NULL,
                           .stepped = train_watch_step,
-                          .notice = notice,
+                          .notice = train_watch_notice,
                           .user = &t.watch};
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);

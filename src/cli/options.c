@@ -401,7 +401,8 @@ void args_advise_again(args *a, const char *intro, const char *extra)
         if (text) snprintf(text, n + 1, "%s\n  sae", intro);
         n = put_word(text, n, a->cmd->name);
         for (int i = 0; i < a->argc; i++) {
-            there = there || strcmp(a->argv[i], extra) == 0;
+            if (strcmp(a->argv[i], "--force") == 0) continue; /* it would begin anew */
+            there = there || (extra && strcmp(a->argv[i], extra) == 0);
             n = put_word(text, n, a->argv[i]);
         }
         if (!there) n = put_word(text, n, extra);

@@ -101,11 +101,14 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
 
 /* A folder with a run in it is continued (--resume) or written over (--force); what is nobody's run is left alone. */
 sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
-/* Writes FOLDER/run.json: all that is needed to repeat the run. */
-sae_status train_folder_write_run(args *a, const char *folder, const train_input *in, const train_dicts *dicts,
-                                  const sae_train_options *recipe, sae_error *err);
-/* A resumed run must see the rows of the one it goes on from: STATE when they differ. */
-sae_status train_folder_same_data(args *a, const char *folder, const train_input *in, sae_error *err);
+/* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. */
+sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
+                                  const train_dicts *dicts, const sae_train_options *recipe, sae_error *err);
+/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME ... */
+sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err);
+/* ... and have its recipe (checkpoints look at it themselves). */
+sae_status train_folder_same_recipe(const char *folder, const char *name, const sae_train_options *recipe,
+                                    sae_error *err);
 
 /* Whether FOLDER/checkpoints holds any. */
 bool train_folder_has_checkpoint(const char *folder);
@@ -129,6 +132,7 @@ typedef struct train_watch {
     const train_dicts *dicts; /* borrowed */
     sae_step_stats *last;     /* [dicts->n] owned; steps done are last[0].step + 1 */
     bool any;                 /* a step was seen */
+    const char *what;         /* before the numbers of the line: "group 1 of 3: "; NULL: nothing */
     progress_line line;
 } train_watch;
 
@@ -136,6 +140,8 @@ sae_status train_watch_create(train_watch *out, const train_dicts *dicts, sae_er
 void train_watch_free(train_watch *w);
 /* training_options.stepped, with the watch as its user. */
 void train_watch_step(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
+/* training_options.notice: a warning. */
+void train_watch_notice(void *user, const char *text);
 /* The last batch of each dictionary as a table on standard output. A run that was complete already has none. */
 void train_watch_table(const train_watch *w);
 /* Deaths and revivals of latents, a line each dictionary, as messages. */

@@ -49,22 +49,22 @@ done:
     return status;
 }
 
-sae_status train_folder_write_run(args *a, const char *folder, const train_input *in, const train_dicts *list,
-                                  const sae_train_options *recipe, sae_error *err)
+sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
+                                  const train_dicts *list, const sae_train_options *recipe, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = path_join(folder, "run.json", err);
+    char *path = path_join(folder, name, err);
     json_t *dicts = json_array(), *data = NULL, *run = NULL;
 
-    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
     SAE_TRY(train_input_json(in, a, &data, err));
     for (int i = 0; i < list->n; i++) json_array_append_new(dicts, train_dict_json(&list->configs[i], list->names[i]));
-    run = json_pack("{ss ss so so so so s{ss ss ss si}}", "command", "train", "version", sae_version(), "arguments",
-                    args_json(a), "recipe", recipe_json(recipe), "dictionaries", dicts, "data", data, "machine",
-                    "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products", matmul_library(),
-                    "threads", omp_get_max_threads());
+    run = json_pack("{ss so so so so s{ss ss ss si}}", "version", sae_version(), "arguments", args_json(a), "recipe",
+                    recipe_json(recipe), "dictionaries", dicts, "data", data, "machine", "processor", cpu_name(), "isa",
+                    cpu_isa_name(cpu_isa_get()), "products", matmul_library(), "threads", omp_get_max_threads());
     dicts = data = NULL; /* taken by run, or freed with it */
-    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
+    json_object_set(run, "command", json_array_get(json_object_get(run, "arguments"), 1));
     SAE_TRY(json_write_file(run, path, true, err));
 done:
     json_decref(dicts);
@@ -74,24 +74,58 @@ done:
     return status;
 }
 
-sae_status train_folder_same_data(args *a, const char *folder, const train_input *in, sae_error *err)
+/* The first member of `ours` that `theirs` has another value of; NULL: none. */
+static const char *first_difference(json_t *ours, const json_t *theirs)
 {
-    sae_status status = SAE_OK;
-    json_t *ours = NULL, *run = NULL, *value;
-    char *path = path_join(folder, "run.json", err);
     const char *key;
+    json_t *value;
 
-    if (!path) SAE_TRY(SAE_NOMEM);
-    if (!file_exists(path)) SAE_RAISE(err, SAE_IO, "%s holds no run to resume: start it without --resume", folder);
-    SAE_TRY(json_read_file(&run, path, err));
-    SAE_TRY(train_input_json(in, a, &ours, err));
     json_object_foreach(ours, key, value)
     {
-        if (!json_equal(value, json_object_get(json_object_get(run, "data"), key)))
-            SAE_RAISE(err, SAE_STATE,
-                      "%s: the run was begun on other rows (%s differs): resume with the data it was started with",
-                      path, key);
+        const json_t *other = json_object_get(theirs, key);
+        bool equal = json_is_number(value) && json_is_number(other)
+                         ? json_number_value(value) == json_number_value(other)
+                         : json_equal(value, other);
+        if (!equal) return key;
     }
+    return NULL;
+}
+
+sae_status train_folder_same_recipe(const char *folder, const char *name, const sae_train_options *recipe,
+                                    sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *ours = recipe_json(recipe), *run = NULL;
+    char *path = path_join(folder, name, err);
+
+    if (!path || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
+    SAE_TRY(json_read_file(&run, path, err));
+    const char *key = first_difference(ours, json_object_get(run, "recipe"));
+    if (key)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: it was begun with another \"%s\": use the options that it was begun with, or another --out",
+                  path, key);
+done:
+    json_decref(run);
+    json_decref(ours);
+    mem_free(path);
+    return status;
+}
+
+sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *ours = NULL, *run = NULL;
+    char *path = path_join(folder, name, err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&run, path, err));
+    SAE_TRY(train_input_json(in, a, &ours, err));
+    const char *key = first_difference(ours, json_object_get(run, "data"));
+    if (key)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: the run was begun on other rows (%s differs): resume with the data it was started with", path,
+                  key);
 done:
     json_decref(run);
     json_decref(ours);

@@ -34,9 +34,9 @@ static void note_range(train_watch *w)
         if (s[i].dense > high.dense) high.dense = s[i].dense;
     }
     progress_note(&w->line,
-                  "%d dictionaries: loss %.4g..%.4g, L0 %.1f..%.1f, FVU %.4f..%.4f, dead <= %lld, dense <= %lld",
-                  w->dicts->n, low.loss, high.loss, low.l0, high.l0, low.fvu, high.fvu, (long long)high.dead,
-                  (long long)high.dense);
+                  "%s%d dictionaries: loss %.4g..%.4g, L0 %.1f..%.1f, FVU %.4f..%.4f, dead <= %lld, dense <= %lld",
+                  w->what ? w->what : "", w->dicts->n, low.loss, high.loss, low.l0, high.l0, low.fvu, high.fvu,
+                  (long long)high.dead, (long long)high.dense);
 }
 
 void train_watch_step(void *user, int64_t rows, const sae_step_stats *s, bool logged)
@@ -48,10 +48,16 @@ void train_watch_step(void *user, int64_t rows, const sae_step_stats *s, bool lo
     memcpy(w->last, s, (size_t)w->dicts->n * sizeof *s);
     w->any = true;
     if (w->dicts->n == 1)
-        progress_note(&w->line, "loss %.4g, L0 %.1f, FVU %.4f, dead %lld, dense %lld", s->loss, s->l0, s->fvu,
-                      (long long)s->dead, (long long)s->dense);
+        progress_note(&w->line, "%sloss %.4g, L0 %.1f, FVU %.4f, dead %lld, dense %lld", w->what ? w->what : "",
+                      s->loss, s->l0, s->fvu, (long long)s->dead, (long long)s->dense);
     else
         note_range(w);
+}
+
+void train_watch_notice(void *user, const char *text)
+{
+    (void)user;
+    warn("%s", text);
 }
 
 void train_watch_table(const train_watch *w)

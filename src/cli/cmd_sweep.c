@@ -1,0 +1,188 @@
+/* cmd_sweep.c - `sae sweep`: every combination of the values listed is a dictionary; one stream of rows feeds all. */
+#include "cli/sweep.h"
+#include "io/io.h"
+#include "sae/train.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CHECKPOINTS = 10 }; /* of a group, when --checkpoint-every is not given */
+
+static const option_row options[] = {
+    OPTION_INPUT_ROWS,
+    OPTION_DICT_ROWS,
+    {"seed", OPTION_LIST, "N[,N]", "of the initial weights; several values train several at once", "0"},
+    OPTION_RECIPE_ROWS,
+    {"data-seed", OPTION_COUNT, "N", "of the order of the rows, which all dictionaries share", "0"},
+    {"memory", OPTION_COUNT, "BYTES",
+     "that training may take: 2G; what does not fit is trained in a later group (default: what is free)", NULL},
+    {"log-every", OPTION_COUNT, "N", "steps between lines of log.jsonl (default: 200 lines a run)", NULL},
+    {"checkpoint-every", OPTION_COUNT, "N", "steps between checkpoints (default: 10 a group)", NULL},
+    OPTION_EXPORT_ROW,
+    OPTION_OUT_ROW("FOLDER"),
+    OPTION_FORCE_ROW,
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+/* ---- The folder --------------------------------------------------------------------------------------------------------- */
+
+static bool is_of_a_sweep(const char *name)
+{
+    static const char *const names[] = {"groups", "results.json", "report.html", "sweep.json"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+/* --force: what an earlier sweep left, and nothing else. */
+static sae_status clear_folder(const sweep *s, char **names, int n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = NULL, *result = NULL;
+
+    for (int i = 0; i < n; i++) {
+        mem_free(path);
+        mem_free(result);
+        result = NULL;
+        path = path_join(s->folder, names[i], err);
+        if (path) result = path_join(path, "result.json", err);
+        if (!result) SAE_TRY(SAE_NOMEM);
+        if (!is_of_a_sweep(names[i]) && !file_exists(result)) continue;
+        SAE_TRY(file_is_folder(path) ? folder_remove(path, err) : file_remove(path, err));
+    }
+done:
+    mem_free(result);
+    mem_free(path);
+    return status;
+}
+
+/* A folder with this sweep in it is gone on with; with another sweep, or with anything that we would write over, refused. */
+static sae_status begin_folder(sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *record = path_join(s->folder, "sweep.json", err);
+    int n = 0;
+
+    if (!record) SAE_TRY(SAE_NOMEM);
+    if (file_exists(s->folder)) SAE_TRY(folder_list(s->folder, &names, &n, err));
+    bool ours = file_exists(record);
+    if (ours && args_flag(s->a, "force")) {
+        SAE_TRY(clear_folder(s, names, n, err));
+    } else if (ours) {
+        SAE_TRY(train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err));
+        SAE_TRY(train_folder_same_recipe(s->folder, "sweep.json", &s->recipe, err));
+    } else {
+        for (int i = 0; i < n; i++) {
+            bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
+            for (int k = 0; k < s->dicts.n; k++) taken = taken || strcmp(names[i], s->dicts.names[k]) == 0;
+            if (taken)
+                SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
+                          s->folder, names[i]);
+        }
+    }
+    SAE_TRY(folder_make(s->folder, err));
+    SAE_TRY(train_folder_write_run(s->a, s->folder, "sweep.json", &s->in, &s->dicts, &s->recipe, err));
+done:
+    folder_list_free(names, n);
+    mem_free(record);
+    return status;
+}
+
+/* ---- A group ------------------------------------------------------------------------------------------------------------- */
+
+static sae_status run_group(sweep *s, int group, int place, int of, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sweep_part p = {0};
+    sae_trainer *t = NULL;
+    train_watch watch = {0};
+    char *folder = sweep_group_folder(s, group, err), what[48];
+    int64_t every = (s->recipe.steps + CHECKPOINTS - 1) / CHECKPOINTS;
+
+    if (!folder) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(sweep_part_make(&p, s, group, err));
+    SAE_TRY(sweep_group_begin(s, &p, group, err));
+    SAE_TRY(sae_trainer_create(&t, p.dicts.configs, p.dicts.n, &s->recipe, err));
+    SAE_TRY(train_watch_create(&watch, &p.dicts, err));
+    if (s->in.acts) SAE_TRY(sae_acts_seek(s->in.acts, 0, err)); /* resuming goes on from there */
+    training_options o = {.folder = folder,
+                          .names = p.dicts.names,
+                          .log_every = args_int(s->a, "log-every", 0),
+                          .checkpoint_every = args_int(s->a, "checkpoint-every", every),
+                          .resume = train_folder_has_checkpoint(folder),
+                          .order = s->in.order.pool ? &s->in.order : NULL,
+                          .stepped = train_watch_step,
+                          .notice = train_watch_notice,
+                          .user = &watch};
+    sae_progress progress = progress_begin(&watch.line, s->a);
+    snprintf(what, sizeof what, "group %d of %d, ", place, of);
+    if (of > 1) watch.what = what;
+    status = training_run(t, &s->recipe, s->in.d_in, s->in.acts, &o, &progress, err);
+    progress_end(&watch.line);
+    if (status != SAE_OK) args_advise_again(s->a, "The same command goes on from there:", NULL);
+    SAE_TRY(status);
+    SAE_TRY(sweep_finish_group(s, &p, group, t, err));
+    train_watch_tell_deaths(&watch, s->a, &s->recipe);
+done:
+    train_watch_free(&watch);
+    sae_trainer_free(t);
+    sweep_part_free(&p);
+    mem_free(folder);
+    return status;
+}
+
+static sae_status run_sweep(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sweep s = {.a = a};
+    int open = 0, place = 0;
+
+    SAE_TRY(args_require(a, "out", &s.folder, err));
+    SAE_TRY(train_export_option(a, &s.how, err));
+    SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
+    SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
+    SAE_TRY(train_recipe_make(&s.recipe, a, &s.in, &s.dicts, err));
+    SAE_TRY(args_checked(a, trainer_check(s.dicts.configs, s.dicts.n, &s.recipe, err)));
+    s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
+    s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
+    if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
+    size_t available = memory_available();
+    s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
+    SAE_TRY(begin_folder(&s, err));
+    SAE_TRY(sweep_make_groups(&s, err));
+    sweep_tell_groups(&s);
+    for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
+    for (int g = 1; g <= s.n_groups; g++)
+        if (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, ++place, open, err));
+    SAE_TRY(sweep_report(&s, err));
+done:
+    mem_free(s.finished);
+    mem_free(s.group);
+    train_dicts_free(&s.dicts);
+    train_input_close(&s.in);
+    return status;
+}
+
+const command command_sweep = {
+    .name = "sweep",
+    .arguments = "",
+    .summary = "train every combination of widths, ks, ranks and seeds on one stream of rows",
+    .details =
+        "Every combination of --arch, --width, --k, --rank, --variant and --seed is a dictionary. As many as fit into\n"
+        "the memory are trained together in one pass over the rows; the others follow in further groups. The plan is\n"
+        "printed before anything is taken. The same command again, after Ctrl-C or a kill, goes on where it stopped\n"
+        "and passes over what is finished; with more values it adds to what is there. At the end each dictionary is\n"
+        "measured on the same rows, which follow the trained ones: a table, results.json and report.html (L0 against\n"
+        "FVU, dense latents against rank). The dictionaries stand in OUT/NAME/sae, NAME like w4608-k32-r4-s1.",
+    .examples =
+        "sae sweep --store rows/ --width 16384 --k 16,32 --rank 0,4,8,24 --seed 1,2,3 --rows 10M --out runs/sweep\n"
+        "sae sweep --store rows/ --width 4096,16384 --k 32 --memory 4G --rows 10M --out runs/widths --json\n"
+        "sae sweep --model smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --width 4608 --k 32 "
+        "--rank 0,6,12 --out runs/live\n",
+    .min_operands = 0,
+    .max_operands = 0,
+    .options = options,
+    .run = run_sweep,
+};

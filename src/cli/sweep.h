@@ -1,0 +1,55 @@
+/*
+ * sweep.h - the parts of `sae sweep`. OUT holds
+ *   sweep.json             recipe, data, dictionaries: the same command goes on only with the same
+ *   groups/001/            a group: group.json (whose names it holds), log.jsonl, time.jsonl, checkpoints/ while it runs
+ *   NAME/sae               a finished dictionary, and
+ *   NAME/result.json       what it measured: its presence says that the dictionary is finished
+ *   results.json, report.html   all of them
+ */
+#ifndef SAE_CLI_SWEEP_H
+#define SAE_CLI_SWEEP_H
+
+#include "cli/train.h"
+
+typedef struct sweep {
+    args *a;
+    const char *folder;
+    train_input in;
+    train_dicts dicts;
+    sae_train_options recipe;
+    sae_scaffold_export how;
+    size_t budget;  /* bytes that a group may take */
+    bool *finished; /* [dicts.n] */
+    int *group;     /* [dicts.n] number of its group, from 1; 0: none, it was finished before */
+    int n_groups;   /* the highest number */
+} sweep;
+
+/* The dictionaries of one group: configs and names are borrowed from the sweep's, the two lists are owned. */
+typedef struct sweep_part {
+    train_dicts dicts;
+    int *index; /* [dicts.n] in the sweep */
+} sweep_part;
+
+/* sweep_groups.c */
+/* Which dictionaries are finished, which belong to a group that was begun; the others are put into groups that fit. */
+sae_status sweep_make_groups(sweep *s, sae_error *err);
+/* A line for each group that is to be trained. */
+void sweep_tell_groups(const sweep *s);
+bool sweep_group_is_open(const sweep *s, int group); /* has a member that is not finished */
+sae_status sweep_part_make(sweep_part *out, const sweep *s, int group, sae_error *err);
+void sweep_part_free(sweep_part *p);
+char *sweep_group_folder(const sweep *s, int group, sae_error *err); /* mem_free */
+sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,
+                             sae_error *err); /* folder and group.json */
+
+/* sweep_measure.c */
+enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };
+int64_t sweep_measure_rows(const sweep *s);                              /* fewer where they are wide */
+size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *dict); /* that measuring takes beside the trainer */
+/* Exports each dictionary of a trained group that is not finished and measures it on the rows behind the trained ones. */
+sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sae_trainer *t, sae_error *err);
+
+/* sweep_report.c: results.json, report.html and, on standard output, the table (or, with --json, the same as JSON). */
+sae_status sweep_report(const sweep *s, sae_error *err);
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * sweep_groups.c - which dictionaries are trained together: as many as fit into the memory, each group one pass over the rows.
+ *
+ * A group that was begun keeps its members, whatever memory is free now: its checkpoint holds all of them.
+ */
+#include "cli/sweep.h"
+#include "io/io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *sweep_group_folder(const sweep *s, int group, sae_error *err)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "groups/%03d", group);
+    return path_join(s->folder, name, err);
+}
+
+/* ---- What is there already --------------------------------------------------------------------------------------------- */
+
+static sae_status find_finished(sweep *s, sae_error *err)
+{
+    for (int i = 0; i < s->dicts.n; i++) {
+        char name[96], *path;
+        snprintf(name, sizeof name, "%s/result.json", s->dicts.names[i]);
+        path = path_join(s->folder, name, err);
+        if (!path) return SAE_NOMEM;
+        s->finished[i] = file_exists(path);
+        mem_free(path);
+    }
+    return SAE_OK;
+}
+
+static int index_of(const sweep *s, const char *name)
+{
+    for (int i = 0; i < s->dicts.n; i++)
+        if (strcmp(s->dicts.names[i], name) == 0) return i;
+    return -1;
+}
+
+/* Whether OUT/NAME/result.json is there, of a dictionary that may not be of this grid. */
+static bool is_finished(const sweep *s, const char *name)
+{
+    char *folder = path_join(s->folder, name, NULL), *path = folder ? path_join(folder, "result.json", NULL) : NULL;
+    bool there = path && file_exists(path);
+
+    mem_free(path);
+    mem_free(folder);
+    return there;
+}
+
+/* Members of a begun group stay in it; one with nothing left to do is passed over. */
+static sae_status take_group(sweep *s, int number, const json_t *group, const char *path, sae_error *err)
+{
+    const json_t *names = json_object_get(group, "dictionaries");
+    bool open = false;
+    size_t i;
+    json_t *name;
+
+    if (number > s->n_groups) s->n_groups = number;
+    json_array_foreach(names, i, name)
+    {
+        if (!json_is_string(name)) return SAE_FAIL(err, SAE_FORMAT, "%s: the name of a dictionary is no string", path);
+        open = open || !is_finished(s, json_string_value(name));
+    }
+    if (!open) return SAE_OK;
+    json_array_foreach(names, i, name)
+    {
+        int at = index_of(s, json_string_value(name));
+        if (at < 0)
+            return SAE_FAIL(err, SAE_STATE,
+                            "%s: a group was begun with %s, which this command does not name: finish it first with the "
+                            "command in sweep.json, or use another --out",
+                            path, json_string_value(name));
+        s->group[at] = number;
+    }
+    return SAE_OK;
+}
+
+static sae_status read_groups(sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *folder = path_join(s->folder, "groups", err), *path = NULL;
+    json_t *group = NULL;
+    int n = 0;
+
+    if (!folder) SAE_TRY(SAE_NOMEM);
+    if (!file_is_folder(folder)) goto done;
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        char name[300], *end = NULL;
+        long number = strtol(names[i], &end, 10);
+        if (*end || number < 1 || number > MOST_DICTS) continue;
+        snprintf(name, sizeof name, "%.200s/group.json", names[i]);
+        mem_free(path);
+        path = path_join(folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (!file_exists(path)) continue;
+        json_decref(group);
+        group = NULL;
+        SAE_TRY(json_read_file(&group, path, err));
+        SAE_TRY(take_group(s, (int)number, group, path, err));
+    }
+done:
+    json_decref(group);
+    folder_list_free(names, n);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}
+
+/* ---- What fits ------------------------------------------------------------------------------------------------------------ */
+
+bool sweep_group_is_open(const sweep *s, int group)
+{
+    for (int i = 0; i < s->dicts.n; i++)
+        if (s->group[i] == group && !s->finished[i]) return true;
+    return false;
+}
+
+sae_status sweep_part_make(sweep_part *out, const sweep *s, int group, sae_error *err)
+{
+    int n = 0;
+
+    for (int i = 0; i < s->dicts.n; i++) n += s->group[i] == group;
+    *out = (sweep_part){.dicts = {.n = n}};
+    out->dicts.configs = mem_alloc_array((size_t)n + 1, sizeof *out->dicts.configs, "a group", err);
+    out->dicts.names = mem_alloc_array((size_t)n + 1, sizeof *out->dicts.names, "a group", err);
+    out->index = mem_alloc_array((size_t)n + 1, sizeof *out->index, "a group", err);
+    if (!out->dicts.configs || !out->dicts.names || !out->index) return SAE_NOMEM;
+    for (int i = 0, at = 0; i < s->dicts.n; i++) {
+        if (s->group[i] != group) continue;
+        out->dicts.configs[at] = s->dicts.configs[i];
+        out->dicts.names[at] = s->dicts.names[i];
+        out->index[at++] = i;
+    }
+    return SAE_OK;
+}
+
+void sweep_part_free(sweep_part *p)
+{
+    train_dicts_free(&p->dicts);
+    mem_free(p->index);
+    *p = (sweep_part){0};
+}
+
+/* What a group takes: the trainer, the batch beside it, and measuring its largest dictionary at the end. */
+static sae_status group_bytes(const sweep *s, int group, sae_memory_plan *plan, size_t *bytes, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sweep_part p = {0};
+    size_t measuring = 0;
+
+    SAE_TRY(sweep_part_make(&p, s, group, err));
+    *plan = sae_trainer_plan(p.dicts.configs, p.dicts.n, &s->recipe);
+    for (int i = 0; i < p.dicts.n; i++) {
+        size_t one = sweep_measure_bytes(s, &p.dicts.configs[i]);
+        if (one > measuring) measuring = one;
+    }
+    *bytes = plan->total + measuring + (size_t)(s->recipe.batch * s->in.d_in) * sizeof(float);
+done:
+    sweep_part_free(&p);
+    return status;
+}
+
+/* Into the first new group that has room for it, else into one of its own. */
+static sae_status place(sweep *s, int i, int first_new, sae_error *err)
+{
+    sae_memory_plan plan;
+    size_t bytes = 0;
+
+    for (int g = first_new; g <= s->n_groups + 1; g++) {
+        s->group[i] = g;
+        sae_status status = group_bytes(s, g, &plan, &bytes, err);
+        if (status != SAE_OK) return status;
+        if (bytes > s->budget) continue;
+        if (g > s->n_groups) s->n_groups = g;
+        return SAE_OK;
+    }
+    return SAE_FAIL(err, SAE_NOMEM,
+                    "%s alone takes %zu MiB and %zu MiB may be used: use a smaller width or batch, or more --memory",
+                    s->dicts.names[i], bytes >> 20, s->budget >> 20);
+}
+
+sae_status sweep_make_groups(sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(find_finished(s, err));
+    SAE_TRY(read_groups(s, err));
+    int first_new = s->n_groups + 1;
+    /* Wide ones first: those of one width share their encoder product's memory, and small ones fill what is left. */
+    for (int64_t width = INT64_MAX;;) {
+        int64_t next = 0;
+        for (int i = 0; i < s->dicts.n; i++)
+            if (s->dicts.configs[i].d_sae < width && s->dicts.configs[i].d_sae > next) next = s->dicts.configs[i].d_sae;
+        if (next == 0) break;
+        width = next;
+        for (int i = 0; i < s->dicts.n; i++)
+            if (s->dicts.configs[i].d_sae == width && !s->finished[i] && s->group[i] == 0)
+                SAE_TRY(place(s, i, first_new, err));
+    }
+done:
+    return status;
+}
+
+/* ---- Telling and beginning ----------------------------------------------------------------------------------------------- */
+
+void sweep_tell_groups(const sweep *s)
+{
+    const double mib = 1.0 / (1 << 20);
+    int finished = 0, open = 0;
+
+    for (int i = 0; i < s->dicts.n; i++) finished += s->finished[i];
+    for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
+    say(s->a,
+        "sweep     %d dictionaries, %d of them finished before; %d group%s to train, each one pass over %lld rows",
+        s->dicts.n, finished, open, open == 1 ? "" : "s", (long long)(s->recipe.steps * s->recipe.batch));
+    say(s->a, "memory    %.0f MiB may be used", (double)s->budget * mib);
+    for (int g = 1; g <= s->n_groups; g++) {
+        sae_memory_plan plan = {0};
+        size_t bytes = 0;
+        int n = 0;
+        if (!sweep_group_is_open(s, g) || group_bytes(s, g, &plan, &bytes, NULL) != SAE_OK) continue;
+        for (int i = 0; i < s->dicts.n; i++) n += s->group[i] == g;
+        say(s->a,
+            "group %-3d %d dictionar%s: weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN "
+            "%.0f, "
+            "rows and measuring %.0f: %.0f MiB",
+            g, n, n == 1 ? "y" : "ies", (double)plan.weights * mib, (double)plan.gradients * mib,
+            (double)plan.moments * mib, (double)plan.scratch * mib, (double)plan.library * mib,
+            (double)(bytes - plan.total) * mib, (double)bytes * mib);
+    }
+}
+
+sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *folder = sweep_group_folder(s, group, err), *path = folder ? path_join(folder, "group.json", err) : NULL;
+    json_t *names = json_array(), *about = NULL;
+
+    if (!path || !names) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
+    for (int i = 0; i < p->dicts.n; i++) json_array_append_new(names, json_string(p->dicts.names[i]));
+    about = json_pack("{sO}", "dictionaries", names);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(json_write_file(about, path, true, err));
+done:
+    json_decref(about);
+    json_decref(names);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}

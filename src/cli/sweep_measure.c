@@ -1,0 +1,164 @@
+/*
+ * sweep_measure.c - what each dictionary of a sweep comes to: exported, encoded by its threshold, on rows that follow the
+ * trained ones in the stream. All dictionaries of all groups are measured on the same rows.
+ */
+#include "cli/sweep.h"
+#include "eval/codes.h"
+#include "eval/density.h"
+#include "eval/fit.h"
+#include "io/io.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_BYTES = 64 << 20 };
+
+int64_t sweep_measure_rows(const sweep *s)
+{
+    int64_t most = MOST_BYTES / (s->in.d_in * (int64_t)sizeof(float));
+
+    return most < SWEEP_MEASURE_CHUNK ? SWEEP_MEASURE_CHUNK : most < SWEEP_MEASURE_ROWS ? most : SWEEP_MEASURE_ROWS;
+}
+
+size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *c)
+{
+    int64_t d = s->in.d_in, weights = (2 * d + 4) * c->d_sae + 2 * d * c->rank;
+    int64_t rows = (sweep_measure_rows(s) + SWEEP_MEASURE_CHUNK) * d,
+            pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
+
+    return (size_t)(2 * weights + rows + pairs) * sizeof(float);
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
+
+/* Those that follow what was trained on; of a given order, which has no more, its last ones. */
+static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *err)
+{
+    const row_order *o = &s->in.order;
+    int64_t d = s->in.d_in, got = 0, of_order = s->recipe.steps * s->recipe.batch;
+
+    for (int64_t i = 0; o->pool && i < n; i++) {
+        int64_t at = (of_order - n + i) % of_order;
+        memcpy(rows + i * d, o->pool + o->index[at < 0 ? at + of_order : at] * d, (size_t)d * sizeof *rows);
+    }
+    if (o->pool) return SAE_OK;
+    sae_status status = sae_acts_next(s->in.acts, n, rows, NULL, NULL, &got, err);
+    if (status == SAE_OK && got < n)
+        return SAE_FAIL(err, SAE_STATE, "the rows ended: %lld of %lld to measure on were left", (long long)got,
+                        (long long)n);
+    return status;
+}
+
+/* ---- One dictionary ---------------------------------------------------------------------------------------------------------- */
+
+static sae_status measure(const sae_dict *dict, const float *rows, int64_t n, density *p, fit *f, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t d = sae_dict_get_config(dict)->d_in;
+    codes c = {0};
+    float *recon = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)d * sizeof *recon, "reconstructed rows", err);
+
+    if (!recon) return SAE_NOMEM;
+    for (int64_t at = 0; at < n; at += SWEEP_MEASURE_CHUNK) {
+        int64_t m = n - at < SWEEP_MEASURE_CHUNK ? n - at : SWEEP_MEASURE_CHUNK;
+        codes_free(&c);
+        SAE_TRY(codes_encode(&c, dict, rows + at * d, m, err));
+        SAE_TRY(codes_decode(&c, dict, true, recon, err));
+        density_add(p, &c);
+        fit_add(f, rows + at * d, recon, m);
+    }
+done:
+    codes_free(&c);
+    mem_free(recon);
+    return status;
+}
+
+/* The last line of a group's log that speaks of the dictionary; NULL in *out: there is none. Caller json_decref's. */
+static sae_status last_of_log(const char *folder, const char *name, json_t **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(folder, "log.jsonl", err), *text = NULL;
+    json_t *last = NULL, *line = NULL;
+    size_t bytes = 0;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(file_read_all(path, (size_t)1 << 32, &text, &bytes, err));
+    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+        SAE_TRY(json_parse(&line, at, (size_t)(end - at), path, err));
+        const char *dict = json_string_value(json_object_get(line, "dict"));
+        if (dict && strcmp(dict, name) == 0) {
+            json_decref(last);
+            last = json_incref(line);
+        }
+        json_decref(line);
+        line = NULL;
+    }
+    if (last) json_object_del(last, "dict");
+    *out = last;
+    last = NULL;
+done:
+    json_decref(line);
+    json_decref(last);
+    mem_free(text);
+    mem_free(path);
+    return status;
+}
+
+static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p, int i, const char *group_folder,
+                             const float *rows, int64_t n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *name = p->dicts.names[i];
+    sae_dict *dict = NULL;
+    density found = {0};
+    fit f = {0};
+    json_t *last = NULL, *result = NULL;
+    char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(train_export(s->a, t, i, folder, s->how, err));
+    SAE_TRY(sae_trainer_export(t, i, &dict, err));
+    SAE_TRY(density_create(&found, p->dicts.configs[i].d_sae, err));
+    SAE_TRY(fit_create(&f, s->in.d_in, err));
+    SAE_TRY(measure(dict, rows, n, &found, &f, err));
+    SAE_TRY(last_of_log(group_folder, name, &last, err));
+    result = train_dict_json(&p->dicts.configs[i], name);
+    json_t *numbers = json_pack("{sI so so so sI sI}", "rows", (json_int_t)n, "l0",
+                                json_number_or_null((double)found.n_fired / (double)n), "fvu",
+                                json_number_or_null(fit_fvu(&f)), "cosine", json_number_or_null(fit_cosine(&f)), "dead",
+                                (json_int_t)density_dead(&found), "dense", (json_int_t)density_dense(&found, 0.1));
+    if (!result || !numbers || json_object_set_new(result, "measured", numbers))
+        SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
+    if (last) json_object_set(result, "last_step", last);
+    SAE_TRY(json_write_file(result, path, true, err));
+    s->finished[p->index[i]] = true;
+done:
+    json_decref(result);
+    json_decref(last);
+    fit_free(&f);
+    density_free(&found);
+    sae_dict_free(dict);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}
+
+sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sae_trainer *t, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = sweep_measure_rows(s);
+    float *rows = mem_alloc_array((size_t)n, (size_t)s->in.d_in * sizeof *rows, "rows to measure on", err);
+    char *folder = sweep_group_folder(s, group, err),
+         *checkpoints = folder ? path_join(folder, "checkpoints", err) : NULL;
+
+    if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(read_rows(s, n, rows, err));
+    for (int i = 0; i < p->dicts.n; i++)
+        if (!s->finished[p->index[i]]) SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
+    SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
+done:
+    mem_free(checkpoints);
+    mem_free(folder);
+    mem_free(rows);
+    return status;
+}

@@ -1,0 +1,258 @@
+/* sweep_report.c - all results of a sweep: as a table, as results.json, and as a page with two plots. */
+#include "cli/sweep.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- The results ----------------------------------------------------------------------------------------------------------- */
+
+/* The result.json of every dictionary of the grid, in its order. Caller json_decref's. */
+static sae_status gather(const sweep *s, json_t **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *all = json_array(), *one = NULL;
+    char *path = NULL;
+
+    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the results");
+    for (int i = 0; i < s->dicts.n; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s/result.json", s->dicts.names[i]);
+        mem_free(path);
+        path = path_join(s->folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(json_read_file(&one, path, err));
+        if (json_array_append_new(all, one)) SAE_RAISE(err, SAE_NOMEM, "no memory for the results");
+        one = NULL;
+    }
+    *out = json_pack("{sO}", "dictionaries", all);
+    if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory for the results");
+done:
+    json_decref(all);
+    mem_free(path);
+    return status;
+}
+
+static const json_t *result_at(const json_t *results, int i)
+{
+    return json_array_get(json_object_get(results, "dictionaries"), (size_t)i);
+}
+
+/* Of the part "measured" or "last_step" of a result; NaN when it is not there. */
+static double number(const json_t *results, int i, const char *part, const char *key)
+{
+    const json_t *value = json_object_get(json_object_get(result_at(results, i), part), key);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+/* ---- Columns ----------------------------------------------------------------------------------------------------------------- */
+
+static const struct column {
+    const char *title, *part, *key, *format;
+} columns[] = {
+    {"L0", "measured", "l0", "%.2f"},
+    {"FVU", "measured", "fvu", "%.4f"},
+    {"cosine", "measured", "cosine", "%.4f"},
+    {"dead", "measured", "dead", "%.0f"},
+    {"dense", "measured", "dense", "%.0f"},
+    {"died", "last_step", "died", "%.0f"},
+    {"revived", "last_step", "revived", "%.0f"},
+};
+enum { N_COLUMNS = sizeof columns / sizeof *columns };
+
+static void print_table(const sweep *s, const json_t *results)
+{
+    int widest = 10;
+
+    for (int i = 0; i < s->dicts.n; i++)
+        if ((int)strlen(s->dicts.names[i]) > widest) widest = (int)strlen(s->dicts.names[i]);
+    printf("%-*s", widest, "dictionary");
+    for (int c = 0; c < N_COLUMNS; c++) printf("  %9s", columns[c].title);
+    printf("\n");
+    for (int i = 0; i < s->dicts.n; i++) {
+        printf("%-*s", widest, s->dicts.names[i]);
+        for (int c = 0; c < N_COLUMNS; c++) {
+            char text[32];
+            snprintf(text, sizeof text, columns[c].format, number(results, i, columns[c].part, columns[c].key));
+            printf("  %9s", text);
+        }
+        printf("\n");
+    }
+}
+
+static sae_status put_table(const sweep *s, sae_result *r, const json_t *results, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *titles[N_COLUMNS + 1] = {"dictionary"};
+
+    for (int c = 0; c < N_COLUMNS; c++) titles[c + 1] = columns[c].title;
+    SAE_TRY(sae_result_table(r, "dictionaries", "Dictionaries", titles, N_COLUMNS + 1, err));
+    for (int i = 0; i < s->dicts.n; i++) {
+        sae_cell cells[N_COLUMNS + 1] = {{.text = s->dicts.names[i], .number = NAN}};
+        char texts[N_COLUMNS][32];
+        for (int c = 0; c < N_COLUMNS; c++) {
+            double value = number(results, i, columns[c].part, columns[c].key);
+            snprintf(texts[c], sizeof texts[c], columns[c].format, value);
+            cells[c + 1] = (sae_cell){isnan(value) ? NULL : texts[c], value};
+        }
+        SAE_TRY(sae_result_row(r, "dictionaries", cells, N_COLUMNS + 1, err));
+    }
+done:
+    return status;
+}
+
+/* ---- Plots -------------------------------------------------------------------------------------------------------------------- */
+
+/* What dictionaries can differ in. */
+enum { BY_ARCH, BY_WIDTH, BY_K, BY_RANK, BY_VARIANT, BY_SEED, N_BY };
+
+static void part_of_name(const sae_dict_config *c, int by, char *out, size_t size)
+{
+    switch (by) {
+    case BY_ARCH: snprintf(out, size, "%s", train_arch_name(c->arch)); break;
+    case BY_WIDTH: snprintf(out, size, "w%lld", (long long)c->d_sae); break;
+    case BY_K: snprintf(out, size, "k%lld", (long long)c->k); break;
+    case BY_RANK: snprintf(out, size, "r%lld", (long long)c->rank); break;
+    case BY_VARIANT: snprintf(out, size, "p%d", (int)c->variant + 1); break;
+    default: snprintf(out, size, "s%lld", (long long)c->seed); break;
+    }
+}
+
+static bool varies(const sweep *s, int by)
+{
+    char first[32], other[32];
+
+    part_of_name(&s->dicts.configs[0], by, first, sizeof first);
+    for (int i = 1; i < s->dicts.n; i++) {
+        part_of_name(&s->dicts.configs[i], by, other, sizeof other);
+        if (strcmp(first, other) != 0) return true;
+    }
+    return false;
+}
+
+/* The varying parts of a name, without `but`: "k32 s1". */
+static void short_name(const sweep *s, int i, int but, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (int by = 0; by < N_BY; by++) {
+        char part[32];
+        size_t used = strlen(out);
+        if (by == but || !varies(s, by)) continue;
+        part_of_name(&s->dicts.configs[i], by, part, sizeof part);
+        snprintf(out + used, size - used, "%s%s", used ? " " : "", part);
+    }
+}
+
+/* A series for each value of `by`, a point for each dictionary. */
+static sae_status put_points(const sweep *s, sae_result *r, const char *plot, int by, const double *x, const double *y,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int n = s->dicts.n;
+    bool *done = mem_alloc_array((size_t)n, sizeof *done, "points", err);
+    double *px = mem_alloc_array((size_t)n, 2 * sizeof *px, "points", err), *py = px ? px + n : NULL;
+    char(*space)[96] = mem_alloc_array((size_t)n, sizeof *space, "points", err);
+    const char **names = mem_alloc_array((size_t)n, sizeof *names, "points", err);
+
+    if (!done || !px || !space || !names) SAE_TRY(SAE_NOMEM);
+    for (int i = 0; i < n; i++) {
+        char label[32] = "", other[32];
+        int m = 0;
+        if (done[i]) continue;
+        if (varies(s, by)) part_of_name(&s->dicts.configs[i], by, label, sizeof label);
+        for (int j = i; j < n; j++) {
+            part_of_name(&s->dicts.configs[j], by, other, sizeof other);
+            if (*label && strcmp(label, other) != 0) continue;
+            done[j] = true;
+            short_name(s, j, by, space[m], sizeof *space);
+            names[m] = space[m];
+            px[m] = x[j];
+            py[m++] = y[j];
+        }
+        SAE_TRY(sae_result_points(r, plot, *label ? label : "dictionaries", px, py, names, m, err));
+    }
+done:
+    mem_free(names);
+    mem_free(space);
+    mem_free(px);
+    mem_free(done);
+    return status;
+}
+
+static sae_status put_plots(const sweep *s, sae_result *r, const json_t *results, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int n = s->dicts.n;
+    double *x = mem_alloc_array((size_t)n, 4 * sizeof *x, "points", err), *l0 = x, *fvu = x + n, *rank, *dense;
+
+    if (!x) return SAE_NOMEM;
+    rank = x + 2 * n;
+    dense = x + 3 * n;
+    for (int i = 0; i < n; i++) {
+        l0[i] = number(results, i, "measured", "l0");
+        fvu[i] = number(results, i, "measured", "fvu");
+        rank[i] = (double)s->dicts.configs[i].rank;
+        dense[i] = number(results, i, "measured", "dense");
+    }
+    int colour = varies(s, BY_RANK) ? BY_RANK : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
+    SAE_TRY(sae_result_plot(r, "fit", "Sparsity and fit", "L0", "FVU", SAE_PLOT_LINE, 0, err));
+    SAE_TRY(put_points(s, r, "fit", colour, l0, fvu, err));
+    SAE_TRY(sae_result_plot(r, "dense", "Dense latents", "rank of the scaffold", "latents in over 10 % of rows",
+                            SAE_PLOT_LINE, 0, err));
+    colour = varies(s, BY_K) ? BY_K : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
+    SAE_TRY(put_points(s, r, "dense", colour, rank, dense, err));
+done:
+    mem_free(x);
+    return status;
+}
+
+/* ---- The page ------------------------------------------------------------------------------------------------------------------- */
+
+static sae_status write_page(const sweep *s, const json_t *results, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    char note[400];
+
+    SAE_TRY(sae_result_create(&r, "sweep", err));
+    SAE_TRY(sae_result_section(r, "Results", err));
+    snprintf(
+        note, sizeof note,
+        "Each dictionary was trained on %lld rows in the same order and measured, encoded by its threshold, on the "
+        "%lld rows that follow. Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
+        "in training a latent was silent for %lld rows, and how often such a one fired again.",
+        (long long)(s->recipe.steps * s->recipe.batch), (long long)sweep_measure_rows(s),
+        (long long)s->recipe.dead_tokens);
+    SAE_TRY(sae_result_note(r, note, err));
+    SAE_TRY(put_plots(s, r, results, err));
+    SAE_TRY(put_table(s, r, results, err));
+    const sae_result *list[] = {r};
+    SAE_TRY(sae_report_write(path, "A sweep of dictionaries", list, 1, true, err));
+done:
+    sae_result_free(r);
+    return status;
+}
+
+sae_status sweep_report(const sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *results = NULL;
+    char *path = path_join(s->folder, "results.json", err), *page = path_join(s->folder, "report.html", err);
+
+    if (!path || !page) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(gather(s, &results, err));
+    SAE_TRY(json_write_file(results, path, true, err));
+    SAE_TRY(write_page(s, results, page, err));
+    if (args_flag(s->a, "json"))
+        print_json(results);
+    else
+        print_table(s, results);
+    say(s->a, "written   %s and %s", path, page);
+done:
+    json_decref(results);
+    mem_free(page);
+    mem_free(path);
+    return status;
+}
