@@ -2,7 +2,7 @@
  * test_parity.c - loss curves of dictionary_learning's and SAELens's own trainers, step by step, by the library and by `sae train`.
  *
  * The runs are those of tests/peers/make_goldens.py; their meta files say what was set, so that $SAE_GOLDENS may name a folder
- * with runs of other seeds and sizes. A run that is not there is skipped.
+ * with runs of other seeds and sizes. A run that is not there is skipped. EVERY_ISA.
  */
 #include "io/io.h"
 #include "sae/recipe_fields.h"
@@ -147,7 +147,7 @@ static const peer peers[] = {
     {"batchtopk_anneal", SAE_BATCHTOPK, set_topk},       /* [2.3e-7] */
     {"saelens_topk", SAE_TOPK, set_saelens},             /* [3.1e-7] */
     {"saelens_batchtopk", SAE_BATCHTOPK, set_saelens},   /* [1.4e-7] */
-    {"saelens_matryoshka", SAE_MATRYOSHKA, set_saelens}, /* [1.6e-7] */
+    {"saelens_matryoshka", SAE_MATRYOSHKA, set_saelens}, /* [2.0e-7] */
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 
@@ -189,15 +189,16 @@ static void golden_close(golden *g)
     safetensors_close(g->batches);
 }
 
-/* Ten times what float32 against float64 moves the library itself, but no less than 4e-6. The committed runs were chosen to be
- * held to what is asked; of others float32 may ask more (thresholds that jump over 0 make a run chaotic). */
+/* Ten times what float32 against float64 moves the library itself, but no less than 4e-6; the committed runs were chosen so that
+ * this is less than what is asked. Others are held to what is asked, unless float32 makes them chaotic (a threshold that jumps
+ * over 0, an entry that falls on the other side of a gate). */
 static double bound_of(const golden *g)
 {
-    double moved = json_number_value(json_object_get(json_object_get(g->meta, "f32_vs_f64"), "max_rel_loss")),
-           bound = fmax(4e-6, 10 * moved);
+    double moved = json_number_value(json_object_get(json_object_get(g->meta, "f32_vs_f64"), "max_rel_loss"));
 
-    if (!getenv("SAE_GOLDENS")) ck_assert_double_le(bound, BOUND);
-    return bound;
+    if (getenv("SAE_GOLDENS")) return fmax(BOUND, 10 * moved);
+    ck_assert_double_le(10 * moved, BOUND);
+    return fmax(4e-6, 10 * moved);
 }
 
 /* ---- Comparing --------------------------------------------------------------------------------------------------------- */
@@ -259,9 +260,11 @@ static void expect_step(const golden *g, const sae_step_stats *s, double *worst)
 
     *worst = fmax(*worst, relative(s->loss, g->loss[s->step]));
     expect_close("loss", s->step, s->loss, g->loss, bound);
-    if (g->options.level_rule == SAE_LEVELS_MEAN) /* with SAELens it is the last level's alone */
-        expect_close("l2 loss", s->step, s->l2_loss, series(g, "steps.l2_loss"), bound);
-    expect_close("l0", s->step, s->l0, series(g, "steps.l0"), 1e-6);
+    expect_close("l2 loss", s->step, s->l2_loss, series(g, "steps.l2_loss"), bound);
+    /* Where k entries are not what is kept, one next to its threshold may fall on either side of it. */
+    expect_close(
+        "l0", s->step, s->l0, series(g, "steps.l0"),
+        g->config.arch == SAE_JUMPRELU || g->config.arch == SAE_STANDARD || g->config.arch == SAE_GATED ? 1e-3 : 1e-6);
     expect_close("lr", s->step, s->lr, series(g, "steps.lr"), 1e-6);
     expect_close("gradient norm", s->step, s->grad_norm, series(g, "steps.grad_norm"), 1e-4);
     expect_close("threshold", s->step, s->threshold, series(g, "steps.threshold"), 1e-5);
