@@ -16,10 +16,11 @@ PACKAGES := jansson libpcre2-8 libutf8proc libzip libzstd zlib libxxhash
 CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -DSAE_BUILDING $(shell pkg-config --cflags $(PACKAGES))
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-unknown-warning-option -Wno-format-truncation -Wstrict-prototypes -Wvla
 CFLAGS   ?= -O3 -g
+OPENMP   := -fopenmp
 # In a variable of its own: CFLAGS given on the command line would switch off every += to it.
 # -ffp-contract=fast: ISO C mode switches gcc's fused multiply-add off. No -ffast-math: it disables isnan and sets FTZ.
-FLAGS    := -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp $(WARNINGS) $(WERROR) $(SANITIZE)
-LDFLAGS  += -fopenmp $(SANITIZE) -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR)
+FLAGS    := -std=c17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast $(OPENMP) $(WARNINGS) $(WERROR) $(SANITIZE)
+LDFLAGS  += $(OPENMP) $(SANITIZE) -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR)
 LDLIBS   += -ldnnl -lopenblas $(shell pkg-config --libs $(PACKAGES)) -lm
 
 LIB_SRC  := $(sort $(wildcard src/base/*.c src/io/*.c src/kernels/*.c src/kernels/ref/*.c src/kernels/cpu/*.c src/text/*.c \
@@ -73,6 +74,23 @@ SANITIZED := CFLAGS="-O1 -g -fno-omit-frame-pointer" SANITIZE="-fsanitize=addres
 check-asan:
 	+@$(SUBMAKE) BUILD=build-asan $(SANITIZED) build-asan/sae tests
 	@SANITIZED_BUILD=build-asan sh tests/run.sh --sanitized
+
+# Runs of three seconds killed N times at random moments and resumed; the same for five runs of a minute.
+N    ?= 200
+SEED ?= 1
+kills: $(BUILD)/sae
+	@BUILD=$(BUILD) KILLS=$(N) KILL_SECONDS=3 KILL_SEED=$(SEED) OMP_WAIT_POLICY=passive sh tests/test_kills.sh
+
+kills-long: $(BUILD)/sae
+	@BUILD=$(BUILD) KILLS=5 KILL_SECONDS=60 KILL_SEED=$(SEED) OMP_WAIT_POLICY=passive sh tests/test_kills.sh
+
+# Thread sanitizer on a build without OpenMP, whose own synchronisation it does not know; oneDNN and OpenBLAS get one thread.
+TSAN_TESTS ?= test_acts test_stream test_checkpoint test_training_laws
+tsan:
+	+@$(SUBMAKE) BUILD=build-tsan OPENMP= CFLAGS="-O1 -g -fno-omit-frame-pointer -Wno-unknown-pragmas" \
+	  SANITIZE=-fsanitize=thread build-tsan/sae $(TSAN_TESTS:%=build-tsan/tests/%)
+	@TSAN_OPTIONS=halt_on_error=1 OMP_NUM_THREADS=1 TEST_TIMEOUT=1800 \
+	  CK_TIMEOUT_MULTIPLIER=10 BUILD=build-tsan KILLS=10 sh tests/run.sh $(TSAN_TESTS) test_acts_cli test_cli test_kills
 
 includes:
 	@sh tests/test_includes.sh
@@ -152,7 +170,7 @@ uninstall:
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/libsae.pc $(DESTDIR)$(PREFIX)/share/man/man1/sae.1
 
 clean:
-	rm -rf $(BUILD) build-check build-asan build-fuzz
+	rm -rf $(BUILD) build-check build-asan build-fuzz build-tsan
 
 help:
 	@echo 'make                the program, the static and the shared library, in $(BUILD)/'
@@ -163,6 +181,8 @@ help:
 	@echo 'make tests          only builds the test programs; tests/run.sh NAME runs one of them'
 	@echo 'make check-asan     the tests under ASan and UBSan only'
 	@echo 'make fuzz           libFuzzer on each reader for FUZZ_SECONDS ($(FUZZ_SECONDS)) each; needs clang'
+	@echo 'make kills N=$(N)   trainings of 3 s, killed N times at random moments, resumed, compared; make kills-long: of 60 s, 5 times'
+	@echo 'make tsan           thread sanitizer on what has threads and signals, without OpenMP'
 	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
 	@echo 'make goldens        loss curves of the peers, for test_parity; GOLDENS="--seed 7 --d-in 48": other ones'
 	@echo 'make includes       only the test of the include rule'
@@ -174,6 +194,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

@@ -1,10 +1,10 @@
 /* cmd_bench_store.c - `sae bench store`: how fast a store is read on one core, beside a copy of the same bytes. */
 #include "acts/bench.h"
+#include "base/threads.h"
 #include "acts/store.h"
 #include "cli/cli.h"
 #include "io/io.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,10 +1,10 @@
 /* cmd_bench_train.c - `sae bench train`: a training step as a multiple of its encoder product, and the memory it takes. */
 #include "cli/cli.h"
+#include "base/threads.h"
 #include "eval/training.h"
 #include "kernels/matmul.h"
 #include "sae/bench.h"
 
-#include <omp.h>
 #include <stdio.h>
 
 static const option_row options[] = {

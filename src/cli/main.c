@@ -3,9 +3,9 @@
  * 0 done, 1 the work failed, 2 usage, 3 something missing on this machine.
  */
 #include "cli/cli.h"
+#include "base/threads.h"
 #include "kernels/matmul.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* train_folder.c - the folder of a run: whether it may be written to, and run.json, the record of what it was. */
 #include "cli/train.h"
+#include "base/threads.h"
 #include "io/io.h"
 #include "kernels/matmul.h"
 
-#include <omp.h>
 #include <string.h>
 
 /* What a run leaves behind, or file_writer and folder_writer while they write it (with more behind the name). */

@@ -2,10 +2,10 @@
  * model_ops.c - chooses the ops for this processor, and causal attention built of them and of matmul.h.
  */
 #include "kernels/model_ops.h"
+#include "base/threads.h"
 
 #include "kernels/matmul.h"
 
-#include <omp.h>
 #include <pthread.h>
 
 static model_ops chosen;

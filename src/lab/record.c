@@ -3,11 +3,11 @@
  * in run.json's "cost" only, so the results of two equal runs are equal files.
  */
 #include "eval/training.h"
+#include "base/threads.h"
 #include "kernels/matmul.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 
 static json_t *options_json(const experiment *e)

@@ -6,11 +6,11 @@
  * b_dec needs no pass over rows x latents: db_dec = sum_b g_b - W_enc^T db_enc - W_down^T sum_b dh_b.
  */
 #include "sae/train.h"
+#include "base/threads.h"
 
 #include "kernels/matmul.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 /* From so many pairs per latent on, panels pay. d 512 to 2304, 4,096 rows, AVX2, ms by rows / by panels: 16 pairs 55 / 29,

@@ -6,11 +6,11 @@
  * that lets at least K through, and the tiles are computed again. That happens in the first step and after jumps.
  */
 #include "sae/train.h"
+#include "base/threads.h"
 
 #include "kernels/matmul.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 /* A step's cutoff relative to the smallest activation that the last one kept. Lower: more candidates to sort out; higher:

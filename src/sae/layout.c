@@ -5,8 +5,8 @@
  * taken.
  */
 #include "sae/train.h"
+#include "base/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

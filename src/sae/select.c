@@ -4,8 +4,8 @@
  * The K-th largest value is found by a radix select on the floats' bits (positive floats order like integers).
  */
 #include "sae/train.h"
+#include "base/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 static uint32_t bits_of(float value)

@@ -2,10 +2,10 @@
  * trainer.c - creating a trainer and its initial weights.
  */
 #include "sae/train.h"
+#include "base/threads.h"
 
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 void learner_init(learner *l, const sae_dict_config *config, const sae_train_options *o)

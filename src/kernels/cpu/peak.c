@@ -1,9 +1,8 @@
 /* peak.c - runs the multiply-add loop of the chosen instruction set on every thread and takes the best of several tries. */
 #include "kernels/peak.h"
+#include "base/threads.h"
 
 #include "base/base.h"
-
-#include <omp.h>
 
 /* One loop: `rounds` times 32 chains of one vector each. Returns a number that depends on all of them. */
 typedef float (*peak_loop)(long rounds);
