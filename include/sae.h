@@ -488,6 +488,9 @@ typedef struct sae_step_stats {
 /* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. */
 SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
                                     sae_step_stats *stats, sae_error *err);
+/* Gives gradients, moments and scratch back: what is left can be exported and freed, nothing else. Exporting takes memory for
+ * copies of a dictionary; after this call it stays below what training took. */
+SAE_API void sae_trainer_finish(sae_trainer *trainer);
 SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
 SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 

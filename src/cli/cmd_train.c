@@ -126,6 +126,7 @@ static sae_status run_train(args *a, sae_error *err)
     if (status != SAE_OK && train_folder_has_checkpoint(folder))
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
+    sae_trainer_finish(t.trainer);
     SAE_TRY(export_all(&t, folder, how, err));
     train_watch_tell_deaths(&t.watch, a, &t.recipe);
     train_watch_table(&t.watch);

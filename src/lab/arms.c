@@ -126,6 +126,7 @@ sae_status arms_train(experiment *e, sae_error *err)
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
     SAE_TRY(sae_trainer_create(&trainer, configs, ARMS, &e->recipe, err));
     SAE_TRY(training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err));
+    sae_trainer_finish(trainer);
     for (int a = 0; a < ARMS; a++) SAE_TRY(arm_export(e, trainer, a, err));
     SAE_TRY(curves_report(e, c, err));
 done:

@@ -162,6 +162,7 @@ sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t r
     char *path = NULL;
     json_t *dicts = json_array();
 
+    if (t->finished) SAE_RAISE(err, SAE_STATE, "this trainer is finished: it can only be exported");
     snprintf(name, sizeof name, "checkpoints/%012lld", (long long)t->step);
     path = path_join(run_dir, name, err);
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's names");
@@ -417,6 +418,7 @@ sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows
 
     t->notice[0] = '\0';
     *rows_given = 0;
+    if (t->finished) SAE_RAISE(err, SAE_STATE, "this trainer is finished: it can only be exported");
     if (!parent) SAE_TRY(SAE_NOMEM);
     if (file_exists(parent)) SAE_TRY(find_newest(t, parent, &state, &folder, err));
     if (state) {

@@ -106,6 +106,7 @@ sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targ
 {
     sae_status status = SAE_OK;
 
+    if (t->finished) return SAE_FAIL(err, SAE_STATE, "this trainer is finished: it can only be exported");
     mem_guard_begin("a training step");
     if (t->s.y && !targets)
         SAE_RAISE(err, SAE_STATE, "a transcoder learns from targets: give the rows of the site that it writes");

@@ -132,6 +132,7 @@ struct sae_trainer {
     scratch s;
     const sae_ops *ops;
     void *memory[4];   /* weights, gradients, moments, scratch */
+    bool finished;     /* only the weights are left */
     char notice[1000]; /* of the last resume */
 };
 

@@ -93,16 +93,27 @@ done:
     return status;
 }
 
-void sae_trainer_free(sae_trainer *t)
+void sae_trainer_finish(sae_trainer *t)
 {
-    if (!t) return;
     for (int i = 0; t->encoders && i < t->n_dicts; i++) {
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || t->encoders[j] == t->encoders[i];
         if (!shared) encoder_free(t->encoders[i]);
     }
     mem_free(t->encoders);
-    for (int i = 0; i < 4; i++) mem_free(t->memory[i]);
+    t->encoders = NULL;
+    for (int i = 1; i < 4; i++) { /* all but the weights */
+        mem_free(t->memory[i]);
+        t->memory[i] = NULL;
+    }
+    t->finished = true;
+}
+
+void sae_trainer_free(sae_trainer *t)
+{
+    if (!t) return;
+    sae_trainer_finish(t);
+    mem_free(t->memory[0]);
     mem_free(t->learners);
     mem_free(t);
 }
