@@ -251,6 +251,10 @@ typedef struct sae_acts_options {
     /* Live only: rows with a norm over max_norm x the median of the first 4,096 rows are dropped; 0: 10; negative: keep
      * all. A store or array is taken as it is. */
     double max_norm;
+    /* Live only. Rows of special tokens (separators too) are left out unless keep_special; so are the first drop_positions
+     * positions of each sequence: 0: 1, the separator that begins it; negative: none. */
+    bool keep_special;
+    int64_t drop_positions;
     uint64_t seed; /* of the shuffle */
     bool in_order; /* do not shuffle */
     bool repeat;   /* store and array: begin a new epoch (shuffled anew) at the end */
@@ -292,12 +296,28 @@ typedef enum sae_store_dtype {
 
 typedef struct sae_store_options {
     sae_store_dtype dtype;
+    /* NULL: whole rows go to one store in PATH. Else a name for each part of the rows (sae_acts_info): part i goes to a store of
+     * its own, PATH/NAME. The name stands as "site" under "about". */
+    const char *const *parts;
+    /* All rows in an order that follows from the seed, on disk: reading is sequential then and mixes all the same. */
+    bool shuffle;
+    uint64_t seed;
+    size_t memory; /* bytes that the shuffle may take; 0: 1 GiB */
+    /* What is finished stays in PATH.partial when the call fails, is stopped or killed, and a call with the same options, on a
+     * stream opened alike, goes on from there; the result is the same as if nothing had happened. */
+    bool resumable;
+    /* The rows come behind those that the store holds: the stream, opened alike, is brought to where it stood then.
+     * What results is a store written at once. Implies resumable. */
+    bool append;
     int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB */
     bool force;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;
 SAE_API sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, const sae_store_options *options,
                                    const sae_progress *progress, sae_error *err);
+/* Reads all of a store, or of all stores that a folder holds: checksums, tokens that agree, rows that are finite. FORMAT names the
+ * damaged file. *n_rows: of each. (Opening a store checks sizes only, reading it the checksum of each shard once.) */
+SAE_API sae_status sae_store_verify(const char *path, int64_t *n_rows, const sae_progress *progress, sae_error *err);
 
 /* ---- Dictionary ---------------------------------------------------------------------------------------------------- */
 

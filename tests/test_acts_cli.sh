@@ -49,6 +49,7 @@ check() { # NAME COMMAND...
 all="--text text.jsonl --ctx 16 --split all"
 expect "a store is written" 0 "300 rows of blocks.1.hook_resid_post, width 32, bf16" \
     acts model --site resid_post.1 $all --tokens 300 --out store
+cp -r store store300
 check "it holds its shard" test -s store/shard-00000.safetensors
 check "it says what the rows are" grep -q '"separator": 0' store/meta.json
 cp store/meta.json kept
@@ -64,11 +65,36 @@ expect "a folder of other things is not replaced" 1 'notes' acts model --site ml
 check "and keeps them" test -s mine/notes
 expect "no --out" 2 '--out' acts model --site resid_post.1 $all
 expect "no --site" 2 '--site' acts model $all --out none
-expect "two sites" 2 'one --site' acts model --site resid_post.0,resid_post.1 $all --out none
+expect "a site twice" 2 'twice' acts model --site resid_post.1,resid_post.1 $all --out none
+expect "appended and shuffled" 2 '--shuffle' acts model --site resid_post.1 $all --append --shuffle --out none
+expect "appended to nothing" 1 'none' acts model --site resid_post.1 $all --append --out none
 expect "no --text" 2 '--text' acts model --site resid_post.1 --out none
 expect "an unknown type" 2 'bf16' acts model --site resid_post.1 $all --dtype f8 --out none
 expect "a site the model lacks" 1 'layer' acts model --site resid_post.9 $all --out none
 expect "a context the model lacks" 1 'context' acts model --site resid_post.1 --text text.jsonl --ctx 100 --out none
 expect "a text that is not there" 1 'nowhere' acts model --site resid_post.1 --text nowhere.txt --out none
 check "mistakes leave nothing" test ! -e none
-check "no temporary is left" test -z "$(ls -d ./*.tmp.* 2>/dev/null)"
+
+expect "two sites" 0 "both/blocks.1.hook_resid_post: 300 rows" \
+    acts model --site mlp_out.0 --site resid_post.1 $all --tokens 300 --out both
+check "the same rows as alone" cmp -s both/blocks.1.hook_resid_post/shard-00000.safetensors store300/shard-00000.safetensors
+expect "each says its site" 0 "blocks.0.hook_mlp_out" info both/blocks.0.hook_mlp_out
+expect "int8 tells its error" 0 "relative error of the stored rows 0.00" \
+    acts model --site resid_post.1 $all --dtype int8 --shuffle --seed 3 --out eight
+expect "info of a store" 0 "shuffled" info eight
+expect "info of a store as JSON" 0 '"n_rows": 1341' info eight --json
+expect "verified" 0 "all 1341 rows" acts --verify eight
+expect "verified, of several sites" 0 "all 300 rows" acts --verify both
+printf 'x' | dd of=eight/shard-00000.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
+expect "damage is named" 1 "eight/shard-00000.safetensors" acts --verify eight
+expect "appended" 0 "500 rows of blocks.1.hook_resid_post" \
+    acts model --site resid_post.1 $all --tokens 200 --append --out store300
+expect "in one go" 0 "500 rows" acts model --site resid_post.1 $all --tokens 500 --out store500
+check "appended rows are those of one go" cmp -s store300/shard-00000.safetensors store500/shard-00000.safetensors
+cp text.jsonl other.jsonl
+expect "another text is not appended" 1 '"text"' \
+    acts model --site resid_post.1 --text other.jsonl --ctx 16 --split all --append --out store300
+expect "more rows with special tokens" 0 "rows of blocks.1" \
+    acts model --site resid_post.1 $all --keep-special --drop-positions 0 --max-norm -1 --dtype f32 --out special
+check "noted" grep -q '"special": "kept"' special/meta.json
+check "no temporary is left" test -z "$(ls -d ./*.tmp.* ./*.partial 2>/dev/null)"

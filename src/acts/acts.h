@@ -21,6 +21,10 @@ typedef struct acts_kind {
     sae_status (*seek)(void *self, int64_t row, sae_error *err);
     sae_acts_info (*info)(const void *self);
     void (*free)(void *self);
+    /* Both may be NULL. mark adds to an object what takes a stream like this one to where it is now more cheaply than seek
+     * does, if there is such a thing; recall goes there by it. */
+    void (*mark)(const void *self, json_t *mark);
+    sae_status (*recall)(void *self, int64_t row, const json_t *mark, const char *name, sae_error *err);
 } acts_kind;
 
 /* Wraps `self`, which is freed with the stream, and on failure too. */
@@ -28,6 +32,10 @@ sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_erro
 /* The same with a thread that reads block_rows rows at a time ahead (ahead.c). `next` must then neither allocate nor start a
  * parallel region, and `info` read only what never changes. */
 sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, int64_t block_rows, sae_error *err);
+/* The place of a stream as an object to be stored (NULL: no memory), and the way back to it in a stream that was opened alike: what
+ * follows are the same bytes. `name` is the file that the object comes from. STATE: the text is another one. */
+json_t *acts_mark(const sae_acts *acts);
+sae_status acts_recall(sae_acts *acts, const json_t *mark, const char *name, sae_error *err);
 /* The options with defaults filled in; NULL gives all defaults. */
 sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *given, sae_error *err);
 

@@ -190,7 +190,7 @@ static void ahead_free(void *self)
     mem_free(a);
 }
 
-static const acts_kind ahead_kind = {ahead_next, ahead_seek, ahead_info, ahead_free};
+static const acts_kind ahead_kind = {.next = ahead_next, .seek = ahead_seek, .info = ahead_info, .free = ahead_free};
 
 sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, int64_t block_rows, sae_error *err)
 {

@@ -61,7 +61,7 @@ static sae_acts_info random_info(const void *self)
 
 sae_status store_bench_make(const char *path, int64_t rows, int64_t d, sae_store_dtype type, sae_error *err)
 {
-    static const acts_kind kind = {random_next, random_seek, random_info, mem_free};
+    static const acts_kind kind = {.next = random_next, .seek = random_seek, .info = random_info, .free = mem_free};
     sae_status status = SAE_OK;
     sae_store_options o = {.dtype = type};
     sae_acts *acts = NULL;

@@ -11,6 +11,7 @@
  */
 #include "acts/acts.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,11 @@ typedef struct live {
     rng shuffle;
 
     bool limited; /* the sites' limits are known, or there are none */
+    struct {      /* of the window: from here it can be made again */
+        int64_t sequence, dropped;
+        uint64_t text_hash;
+        bool limited;
+    } begin;
     int64_t dropped, given;
     char describe[900];
 } live;
@@ -157,7 +163,7 @@ static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, 
         return SAE_FAIL(err, SAE_SHAPE, "the model gave [%lld, %lld] rows for %lld sequences of %lld tokens",
                         (long long)n_rows, (long long)d, (long long)l->n_seq, (long long)l->ctx);
     for (int64_t i = 0; i < n_rows; i++) {
-        if (!l->mask[i]) continue;
+        if (i % l->ctx < l->options.drop_positions || !(l->mask[i] || l->options.keep_special)) continue;
         memcpy(l->window.rows + to * l->d + c->first, rows + i * d, (size_t)d * sizeof *rows);
         l->window.tokens[to] = l->ids[i];
         l->window.positions[to] = (int32_t)(i % l->ctx);
@@ -236,6 +242,10 @@ static sae_status refill_window(live *l, sae_error *err)
     sae_status status = SAE_OK;
 
     l->from = l->to = 0;
+    l->begin.sequence = sae_text_tell(l->text);
+    l->begin.text_hash = sae_text_hash(l->text);
+    l->begin.dropped = l->dropped;
+    l->begin.limited = l->limited;
     for (int64_t n = 0, before = 0; !l->limited && !l->ended && l->to < MEDIAN_ROWS; n++) {
         if (l->to > before) n = 0;
         before = l->to;
@@ -318,7 +328,7 @@ done:
 static void reset(live *l)
 {
     l->from = l->to = l->filled = l->given = l->dropped = 0;
-    l->ended = false;
+    l->ended = l->begin.limited = false;
     l->limited = l->options.max_norm < 0;
     for (int s = 0; s < l->n_sites; s++) {
         l->sites[s].median = 0;
@@ -349,6 +359,79 @@ done:
     return status;
 }
 
+/* Where the window began and how far it is served. The rows that fix the limits are computed again, from the beginning. */
+static void live_mark(const void *self, json_t *mark)
+{
+    const live *l = self;
+    char hash[32];
+
+    if (!l->options.in_order || !l->begin.limited) return;
+    snprintf(hash, sizeof hash, "%016" PRIx64, l->begin.text_hash);
+    json_t *medians = json_array();
+    for (int s = 0; s < l->n_sites; s++) json_array_append_new(medians, json_real(l->sites[s].median));
+    json_object_set_new(mark, "sequence", json_integer(l->begin.sequence));
+    json_object_set_new(mark, "skip", json_integer(l->from));
+    json_object_set_new(mark, "dropped", json_integer(l->begin.dropped));
+    json_object_set_new(mark, "text_xxh3", json_string(hash));
+    json_object_set_new(mark, "medians", medians);
+}
+
+static sae_status recall_limits(live *l, const json_t *mark, const char *name, sae_error *err)
+{
+    const json_t *medians = json_object_get(mark, "medians");
+
+    if (json_array_size(medians) != (size_t)l->n_sites)
+        return SAE_FAIL(err, SAE_FORMAT, "%s: \"medians\" must hold %d numbers", name, l->n_sites);
+    for (int s = 0; s < l->n_sites; s++) {
+        double median = json_number_value(json_array_get(medians, (size_t)s));
+        if (!(median >= 0) || !isfinite(median))
+            return SAE_FAIL(err, SAE_FORMAT, "%s: \"medians\" must hold numbers from 0", name);
+        l->sites[s].median = median;
+        l->sites[s].limit = median > 0 && l->options.max_norm > 0 ? l->options.max_norm * median : INFINITY;
+    }
+    l->limited = true;
+    return SAE_OK;
+}
+
+static sae_status recall_text(live *l, int64_t sequence, const char *hash, const char *name, sae_error *err)
+{
+    char found[32];
+    sae_status status = sae_text_seek(l->text, sequence, err);
+
+    if (status != SAE_OK) return status;
+    snprintf(found, sizeof found, "%016" PRIx64, sae_text_hash(l->text));
+    if (strcmp(found, hash) != 0)
+        return SAE_FAIL(
+            err, SAE_STATE,
+            "%s: the text up to sequence %lld is not the one that was read before (checksum %s, then %.16s): "
+            "have its files changed?",
+            name, (long long)sequence, found, hash);
+    return SAE_OK;
+}
+
+static sae_status live_recall(void *self, int64_t row, const json_t *mark, const char *name, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    live *l = self;
+    int64_t sequence = 0, skip = 0, dropped = 0;
+    const char *hash = NULL;
+
+    SAE_TRY(json_get_int(mark, "sequence", -1, &sequence, name, err));
+    SAE_TRY(json_get_int(mark, "skip", -1, &skip, name, err));
+    SAE_TRY(json_get_int(mark, "dropped", -1, &dropped, name, err));
+    SAE_TRY(json_get_string(mark, "text_xxh3", "", &hash, name, err));
+    if (sequence < 0 || skip < 0 || skip > row || dropped < 0 || !l->options.in_order)
+        SAE_RAISE(err, SAE_FORMAT, "%s: the place to go on from is not one of this stream", name);
+    reset(l);
+    SAE_TRY(recall_limits(l, mark, name, err));
+    SAE_TRY(recall_text(l, sequence, hash, name, err));
+    l->dropped = dropped;
+    l->given = row - skip;
+    status = live_seek(l, row, err);
+done:
+    return status;
+}
+
 static sae_acts_info live_info(const void *self)
 {
     const live *l = self;
@@ -364,7 +447,7 @@ static sae_acts_info live_info(const void *self)
                            .describe = l->describe};
 }
 
-static const acts_kind live_kind = {live_next, live_seek, live_info, live_free};
+static const acts_kind live_kind = {live_next, live_seek, live_info, live_free, live_mark, live_recall};
 
 /* ---- Opening --------------------------------------------------------------------------------------------------------------------- */
 

@@ -8,20 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static sae_status read_hash(const json_t *entry, uint64_t *hash, const char *path, sae_error *err)
-{
-    const char *text = NULL;
-    int used = 0;
-    unsigned long long value = 0;
-
-    sae_status status = json_get_string(entry, "xxh3", "", &text, path, err);
-    if (status != SAE_OK) return status;
-    if (sscanf(text, "%16llx%n", &value, &used) != 1 || used != 16 || text[16])
-        return SAE_FAIL(err, SAE_FORMAT, "%s: \"xxh3\" must be 16 hexadecimal digits", path);
-    *hash = value;
-    return SAE_OK;
-}
-
 static sae_status find_column(const shard *s, const char *name, dtype type, const unsigned char **out, sae_error *err)
 {
     const tensor *t = safetensors_find(s->file, name);
@@ -44,7 +30,7 @@ static sae_status open_shard(table_part *p, int64_t i, const json_t *entry, cons
     if (!json_is_object(entry)) SAE_RAISE(err, SAE_FORMAT, "%s: \"shards\" must hold objects", meta_path);
     snprintf(name, sizeof name, STORE_SHARD_NAME, (long long)i);
     SAE_TRY(json_get_int(entry, "rows", -1, &s->n, meta_path, err));
-    SAE_TRY(read_hash(entry, &s->hash, meta_path, err));
+    SAE_TRY(store_read_hash(entry, "xxh3", &s->hash, meta_path, err));
     path = path_join(p->path, name, err);
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_open(&s->file, path, err));
@@ -60,24 +46,6 @@ static sae_status open_shard(table_part *p, int64_t i, const json_t *entry, cons
     SAE_TRY(find_column(s, "positions", DTYPE_I32, &s->positions, err));
 done:
     mem_free(path);
-    return status;
-}
-
-static sae_status check_format(const json_t *meta, const char *path, sae_error *err)
-{
-    const char *format = NULL;
-    int64_t version = 0;
-    sae_status status = SAE_OK;
-
-    if (!json_is_object(meta)) SAE_RAISE(err, SAE_FORMAT, "%s: expected a JSON object", path);
-    SAE_TRY(json_get_string(meta, "format", "", &format, path, err));
-    SAE_TRY(json_get_int(meta, "version", 0, &version, path, err));
-    if (strcmp(format, STORE_FORMAT) != 0)
-        SAE_RAISE(err, SAE_FORMAT, "%s: \"format\" is \"%.60s\"; expected \"%s\"", path, format, STORE_FORMAT);
-    if (version != STORE_VERSION)
-        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: version %lld of the format; this program reads %d", path,
-                  (long long)version, STORE_VERSION);
-done:
     return status;
 }
 
@@ -102,7 +70,7 @@ static sae_status read_store(table_part *p, const char *folder, const json_t *me
     sae_status status = SAE_OK;
     int64_t n_rows = 0, total = 0;
 
-    SAE_TRY(check_format(meta, path, err));
+    SAE_TRY(store_check_format(meta, STORE_FORMAT, path, err));
     if (n_shards < 1 || n_shards > STORE_MAX_SHARDS)
         SAE_RAISE(err, SAE_FORMAT, "%s: lists %zu shards; expected 1 to %d", path, n_shards, STORE_MAX_SHARDS);
     SAE_TRY(table_part_create(p, folder, (int64_t)n_shards, err));
@@ -110,6 +78,7 @@ static sae_status read_store(table_part *p, const char *folder, const json_t *me
     SAE_TRY(json_get_int(meta, "n_rows", 0, &n_rows, path, err));
     SAE_TRY(json_get_double(meta, "median_norm", 0, &p->median_norm, path, err));
     SAE_TRY(read_type(meta, &p->type, path, err));
+    p->is_shuffled = json_is_object(json_object_get(meta, "shuffle"));
     for (int64_t i = 0; i < p->n_shards; i++) {
         SAE_TRY(open_shard(p, i, json_array_get(shards, (size_t)i), path, err));
         total += p->shards[i].n; /* each is the size of a tensor in a file: the sum cannot overflow */
@@ -121,6 +90,31 @@ done:
     return status;
 }
 
+/* A folder of several stores is a likely slip. */
+static sae_status no_store(const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *inner = NULL, *meta = NULL;
+    int n = 0;
+
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n && !(meta && file_exists(meta)); i++) {
+        mem_free(inner);
+        mem_free(meta);
+        inner = path_join(folder, names[i], err);
+        meta = inner ? path_join(inner, STORE_META_NAME, err) : NULL;
+        if (!meta) SAE_TRY(SAE_NOMEM);
+    }
+    if (meta && file_exists(meta))
+        SAE_RAISE(err, SAE_IO, "%s: holds several stores: give the one that is meant, as %s", folder, inner);
+    SAE_RAISE(err, SAE_IO, "%s: is no store: it has no " STORE_META_NAME, folder);
+done:
+    folder_list_free(names, n);
+    mem_free(inner);
+    mem_free(meta);
+    return status;
+}
+
 static sae_status open_part(table_part *p, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -129,6 +123,7 @@ static sae_status open_part(table_part *p, const char *folder, sae_error *err)
     if (!meta_path) return SAE_NOMEM;
     if (!file_is_folder(folder))
         SAE_RAISE(err, SAE_IO, "%s: expected the folder of a store, which `sae acts` writes", folder);
+    if (!file_exists(meta_path)) SAE_TRY(no_store(folder, err));
     SAE_TRY(json_read_file(&p->meta, meta_path, err));
     SAE_TRY(read_store(p, folder, p->meta, meta_path, err));
 done:
@@ -143,6 +138,11 @@ static sae_status check_kin(const table_part *a, const table_part *b, sae_error 
 {
     static const char *const keys[] = {"model_xxh3", "text", "split", "ctx", "separator"};
     const json_t *x = json_object_get(a->meta, "about"), *y = json_object_get(b->meta, "about");
+    const json_t *order = json_object_get(a->meta, "shuffle"), *other = json_object_get(b->meta, "shuffle");
+
+    if (a->is_shuffled != b->is_shuffled || (a->is_shuffled && !json_equal(order, other)))
+        return SAE_FAIL(err, SAE_STATE, "%s and %s are shuffled differently: they cannot be read side by side", a->path,
+                        b->path);
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_t *p = json_object_get(x, keys[i]), *q = json_object_get(y, keys[i]);

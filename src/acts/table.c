@@ -2,7 +2,8 @@
  * table.c - rows from mapped files, shuffled as a whole in each epoch, expanded to float32.
  *
  * Which row comes at which place is computed from the seed, so a seek costs nothing. Rows of a large table are then read
- * from all over it: 1 to 9 KB each, which the page cache serves well and a spinning disk badly.
+ * from all over it: 1 to 9 KB each, which the page cache serves well and a spinning disk badly. A store that was shuffled when
+ * it was written is read in long stretches instead, in an order of their own in each epoch.
  */
 #include "acts/table.h"
 
@@ -145,18 +146,32 @@ static int64_t copy_rows(const table *t, const int64_t *numbers, int64_t begin, 
     return bad;
 }
 
+/* Rows that a file holds in random order are read in stretches of about a mebibyte; all others one by one. */
+static int64_t rows_of_block(const table *t)
+{
+    enum { BLOCK_BYTES = 1 << 20 };
+    size_t bytes = 0;
+
+    for (int i = 0; i < t->n_parts; i++) {
+        if (!t->parts[i].is_shuffled) return 1;
+        bytes += t->parts[i].row_bytes;
+    }
+    return bytes < BLOCK_BYTES ? (int64_t)(BLOCK_BYTES / bytes) : 1;
+}
+
 /* ---- The stream -------------------------------------------------------------------------------------------------------------- */
 
 static int64_t row_at(table *t, int64_t place)
 {
     int64_t epoch = place / t->n_rows;
 
-    if (t->options.in_order) return place % t->n_rows;
+    int64_t row = place % t->n_rows, n_blocks = t->n_rows / t->block_rows, block = row / t->block_rows;
+    if (t->options.in_order || block == n_blocks) return row; /* the rest that fills no block comes last */
     if (epoch != t->order_epoch) {
-        t->order = permutation_make(t->n_rows, t->options.seed, (uint64_t)epoch);
+        t->order = permutation_make(n_blocks, t->options.seed, (uint64_t)epoch);
         t->order_epoch = epoch;
     }
-    return permutation_at(&t->order, place % t->n_rows);
+    return permutation_at(&t->order, block) * t->block_rows + row % t->block_rows;
 }
 
 /* Row `row` of part i against part 0: the same token at the same position. */
@@ -267,7 +282,8 @@ static sae_acts_info table_info(const void *self)
 
 static void table_free_self(void *self) { table_free(self); }
 
-static const acts_kind table_kind = {table_next, table_seek, table_info, table_free_self};
+static const acts_kind table_kind = {
+    .next = table_next, .seek = table_seek, .info = table_info, .free = table_free_self};
 
 /* Types and sizes of a part; numbers its shards. */
 static sae_status finish_part(table_part *p, sae_error *err)
@@ -304,6 +320,7 @@ sae_status table_finish(sae_acts **out, table *t, sae_error *err)
         t->public_parts[i] = (sae_acts_part){p->d, p->median_norm};
     }
     t->n_rows = t->parts[0].n_rows;
+    t->block_rows = rows_of_block(t);
     if (t->options.read_ahead)
         status = ahead_wrap(out, &table_kind, t, t->options.read_ahead, err);
     else

@@ -28,6 +28,7 @@ typedef struct table_part {
     shard *shards; /* owned */
     int64_t n_shards;
     double median_norm;
+    bool is_shuffled; /* its rows lie in random order */
     json_t *meta;     /* owned; of a store */
     array_file array; /* owned; of an array */
 } table_part;
@@ -38,7 +39,8 @@ typedef struct table {
     int n_parts;
     int64_t d, n_rows, given;
     sae_acts_options options;
-    permutation order;
+    int64_t block_rows;  /* that stay together */
+    permutation order;   /* of blocks */
     int64_t order_epoch; /* that `order` is for; -1: none yet */
     char describe[900];
 } table;

@@ -1,5 +1,7 @@
 /* cmd_acts.c - `sae acts`: the activation rows of a site, computed once and kept in a store. */
+#include "acts/store.h"
 #include "cli/cli.h"
+#include "io/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +18,10 @@ typedef struct job {
     sae_model *model;
     sae_text *text;
     sae_acts *acts;
-    sae_site site;
-    char site_name[64];
+    sae_site *sites;
+    char (*names)[64]; /* [n_sites] */
+    const char **parts;
+    int n_sites;
     sae_text_options text_options;
     int dtype, split;
 } job;
@@ -29,6 +33,9 @@ static void job_free(job *j)
     sae_model_free(j->model);
     sae_tokenizer_free(j->tok);
     mem_free(j->model_path);
+    mem_free(j->sites);
+    mem_free(j->names);
+    mem_free(j->parts);
 }
 
 static sae_status open_text(job *j, args *a, sae_error *err)
@@ -50,22 +57,46 @@ done:
     return status;
 }
 
+static sae_status read_sites(job *j, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *const *sites;
+    int n = args_list(a, "site", &sites);
+
+    if (n < 1) SAE_TRY(args_fail(a, err, "no site: give at least one --site, as blocks.14.hook_resid_post"));
+    j->sites = mem_alloc_array((size_t)n, sizeof *j->sites, "the sites", err);
+    j->names = mem_alloc_array((size_t)n, sizeof *j->names, "the sites", err);
+    j->parts = mem_alloc_array((size_t)n, sizeof *j->parts, "the sites", err);
+    if (!j->sites || !j->names || !j->parts) SAE_TRY(SAE_NOMEM);
+    for (int i = 0; i < n; i++) {
+        SAE_TRY(sae_site_parse(&j->sites[i], sites[i], j->model, err));
+        sae_site_name(j->sites[i], j->names[i], sizeof j->names[i]);
+        j->parts[i] = j->names[i];
+        for (int k = 0; k < i; k++)
+            if (strcmp(j->names[k], j->names[i]) == 0) SAE_TRY(args_fail(a, err, "--site %s is given twice", sites[i]));
+    }
+    j->n_sites = n;
+done:
+    return status;
+}
+
 static sae_status open_all(job *j, args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *const *operands, *const *sites;
-    int n_sites = args_list(a, "site", &sites);
+    const char *const *operands;
+    int64_t drop = args_int(a, "drop-positions", 1);
 
-    if (n_sites != 1) SAE_TRY(args_fail(a, err, "a store holds the rows of one site: give one --site"));
     SAE_TRY(args_choice(a, "dtype", dtypes, &j->dtype, err));
     args_operands(a, &operands);
     SAE_TRY(model_path(operands[0], &j->model_path, err));
     SAE_TRY(open_text(j, a, err));
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
-    SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
-    sae_site_name(j->site, j->site_name, sizeof j->site_name);
-    sae_acts_options options = {.in_order = true, .max_norm = args_real(a, "max-norm", 0)};
-    SAE_TRY(sae_acts_open_live(&j->acts, j->model, j->text, &j->site, 1, &options, err));
+    SAE_TRY(read_sites(j, a, err));
+    sae_acts_options options = {.in_order = true,
+                                .max_norm = args_real(a, "max-norm", 0),
+                                .keep_special = args_flag(a, "keep-special"),
+                                .drop_positions = drop ? drop : -1};
+    SAE_TRY(sae_acts_open_live(&j->acts, j->model, j->text, j->sites, j->n_sites, &options, err));
 done:
     return status;
 }
@@ -76,18 +107,22 @@ static char *about_text(const job *j, const args *a)
     const char *const *paths;
     int n = args_list(a, "text", &paths);
     char hash[32];
-    json_t *about = json_object(), *list = json_array();
+    json_t *about = json_object(), *list = json_array(), *sites = json_array();
 
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sae_model_hash(j->model));
     for (int i = 0; i < n; i++) json_array_append_new(list, json_string(paths[i]));
+    for (int i = 0; i < j->n_sites; i++) json_array_append_new(sites, json_string(j->names[i]));
     json_object_set_new(about, "model", json_string(j->model_path));
     json_object_set_new(about, "model_xxh3", json_string(hash));
-    json_object_set_new(about, "site", json_string(j->site_name));
+    if (j->n_sites == 1) json_object_set_new(about, "site", json_string(j->names[0]));
+    json_object_set_new(about, "sites", sites);
     json_object_set_new(about, "text", list);
     json_object_set_new(about, "split", json_string(splits[j->split]));
     json_object_set_new(about, "ctx", json_integer(sae_text_ctx(j->text)));
     json_object_set_new(about, "separator", json_integer(j->text_options.separator));
     json_object_set_new(about, "max_norm", json_real(args_real(a, "max-norm", 0)));
+    json_object_set_new(about, "special", json_string(args_flag(a, "keep-special") ? "kept" : "dropped"));
+    json_object_set_new(about, "drop_positions", json_integer(args_int(a, "drop-positions", 1)));
     json_object_set_new(about, "command", args_json(a));
     json_object_set_new(about, "sae_version", json_string(sae_version()));
     char *text = json_dumps(about, 0);
@@ -95,34 +130,128 @@ static char *about_text(const job *j, const args *a)
     return text;
 }
 
-static void print_result(const args *a, const job *j, const char *out, int64_t n_rows)
+/* What meta.json says of the store that was written. */
+static sae_status print_store(const args *a, const job *j, const char *folder, const char *site, json_t *list,
+                              sae_error *err)
 {
-    sae_acts_info info = sae_acts_get_info(j->acts);
-    static const double element[] = {2, 2, 4, 1};
-    double bytes = (double)n_rows * ((double)info.d * element[j->dtype] + (j->dtype == SAE_STORE_INT8 ? 12 : 8));
+    sae_status status = SAE_OK;
+    json_t *meta = NULL;
+    char *path = path_join(folder, STORE_META_NAME, err);
 
-    if (args_flag(a, "json")) {
-        json_t *result = json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:f}", "store", out, "site", j->site_name, "rows",
-                                   (json_int_t)n_rows, "d", (json_int_t)info.d, "dtype", dtypes[j->dtype], "dropped",
-                                   (json_int_t)info.dropped, "median_norm", info.median_norm);
-        print_json(result);
-        json_decref(result);
-        return;
+    if (!path) return SAE_NOMEM;
+    SAE_TRY(json_read_file(&meta, path, err));
+    const json_t *error = json_object_get(meta, "error");
+    int64_t rows = json_integer_value(json_object_get(meta, "n_rows")),
+            d = json_integer_value(json_object_get(meta, "d")),
+            dropped = json_integer_value(json_object_get(meta, "dropped"));
+    double median = json_number_value(json_object_get(meta, "median_norm")),
+           relative = json_number_value(json_object_get(error, "relative")),
+           worst = json_number_value(json_object_get(error, "worst_row"));
+    size_t element = (size_t)dtype_table[store_dtypes[j->dtype]].block_bytes;
+    double bytes = (double)rows * ((double)d * (double)element + (j->dtype == SAE_STORE_INT8 ? 12 : 8));
+    if (list) {
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:f}", "store", folder, "site",
+                                              site, "rows", (json_int_t)rows, "d", (json_int_t)d, "dtype",
+                                              dtypes[j->dtype], "dropped", (json_int_t)dropped, "median_norm", median,
+                                              "relative_error", relative, "worst_row_error", worst));
+        goto done;
     }
-    printf("%s: %lld rows of %s, width %lld, %s, %.1f MB\n", out, (long long)n_rows, j->site_name, (long long)info.d,
+    printf("%s: %lld rows of %s, width %lld, %s, %.1f MB\n", folder, (long long)rows, site, (long long)d,
            dtypes[j->dtype], bytes / 1e6);
-    if (info.median_norm > 0)
-        printf("dropped %lld rows over %g times the median norm %.4g\n", (long long)info.dropped,
-               args_real(a, "max-norm", 0), info.median_norm);
+    if (j->dtype != SAE_STORE_F32)
+        printf("relative error of the stored rows %.2g, of the worst %.2g\n", relative, worst);
+    if (median > 0)
+        printf("dropped %lld rows over %g times the median norm %.4g\n", (long long)dropped,
+               args_real(a, "max-norm", 0), median);
+done:
+    json_decref(meta);
+    mem_free(path);
+    return status;
 }
 
-static sae_status count_rows(const char *out, int64_t *n_rows, sae_error *err)
+static sae_status print_result(const args *a, const job *j, const char *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *list = args_flag(a, "json") ? json_array() : NULL;
+    char *folder = NULL;
+
+    for (int i = 0; i < j->n_sites; i++) {
+        folder = j->n_sites > 1 ? path_join(out, j->parts[i], err) : mem_strdup(out, err);
+        if (!folder) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(print_store(a, j, folder, j->names[i], list, err));
+        mem_free(folder);
+        folder = NULL;
+    }
+    if (list) print_json(j->n_sites > 1 ? list : json_array_get(list, 0));
+done:
+    mem_free(folder);
+    json_decref(list);
+    return status;
+}
+
+/* Rows of the store, of the first one when there are several. */
+static sae_status count_rows(const job *j, const char *out, int64_t *n_rows, sae_error *err)
 {
     sae_acts *stored = NULL;
-    sae_status status = sae_acts_open_store(&stored, &out, 1, NULL, err);
+    char *folder = j->n_sites > 1 ? path_join(out, j->parts[0], err) : mem_strdup(out, err);
+    const char *const paths[] = {folder};
+    sae_status status = folder ? sae_acts_open_store(&stored, paths, 1, NULL, err) : SAE_NOMEM;
 
     if (status == SAE_OK) *n_rows = sae_acts_get_info(stored).n_rows;
     sae_acts_free(stored);
+    mem_free(folder);
+    return status;
+}
+
+static bool is_unfinished(const char *out)
+{
+    char path[4200];
+
+    snprintf(path, sizeof path, "%s.partial/%s", out, STORE_PROGRESS_NAME);
+    return file_exists(path);
+}
+
+static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    progress_line line = {0};
+    char *about = about_text(j, a);
+    sae_store_options options = {.dtype = (sae_store_dtype)j->dtype,
+                                 .parts = j->n_sites > 1 ? j->parts : NULL,
+                                 .shuffle = args_flag(a, "shuffle"),
+                                 .seed = (uint64_t)args_int(a, "seed", 0),
+                                 .memory = (size_t)args_int(a, "memory", 0),
+                                 .resumable = true,
+                                 .append = args_flag(a, "append"),
+                                 .shard_rows = args_int(a, "shard-rows", 0),
+                                 .force = args_flag(a, "force"),
+                                 .about = about};
+    int64_t before = 0, n_rows = 0;
+
+    if (options.append) SAE_TRY(count_rows(j, out, &before, err));
+    if (is_unfinished(out)) say(a, "going on with %s.partial", out);
+    sae_progress progress = progress_begin(&line, a);
+    status = sae_store_write(out, j->acts, wanted, &options, &progress, err);
+    progress_end(&line);
+    if (status != SAE_OK) goto done;
+    SAE_TRY(count_rows(j, out, &n_rows, err));
+    if (n_rows - before < wanted)
+        warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
+done:
+    free(about);
+    return status;
+}
+
+static sae_status verify(args *a, const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    progress_line line = {0};
+    int64_t n_rows = 0;
+    sae_progress progress = progress_begin(&line, a);
+
+    status = sae_store_verify(folder, &n_rows, &progress, err);
+    progress_end(&line);
+    if (status == SAE_OK) printf("%s: all %lld rows agree with their checksums\n", folder, (long long)n_rows);
     return status;
 }
 
@@ -130,29 +259,22 @@ static sae_status run(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
     job j = {0};
-    progress_line line = {0};
-    const char *out = NULL;
-    char *about = NULL;
-    int64_t wanted = args_int(a, "tokens", -1), n_rows = 0;
+    const char *out = NULL, *const * operands;
+    int64_t wanted = args_int(a, "tokens", -1);
 
+    args_operands(a, &operands);
+    if (args_flag(a, "verify")) return verify(a, operands[0], err);
     SAE_TRY(args_require(a, "out", &out, err));
     if (wanted == 0) SAE_TRY(args_fail(a, err, "--tokens is 0: a store holds at least one row"));
+    if (args_flag(a, "append") && args_flag(a, "shuffle"))
+        SAE_TRY(args_fail(a, err, "--append and --shuffle: rows are not shuffled with those of a store that stands"));
+    if (args_flag(a, "append") && args_flag(a, "force"))
+        SAE_TRY(args_fail(a, err, "--append keeps what is there, --force replaces it: give one of them"));
     SAE_TRY(open_all(&j, a, err));
     say(a, "%s", sae_acts_get_info(j.acts).describe);
-    about = about_text(&j, a);
-    sae_store_options options = {.dtype = (sae_store_dtype)j.dtype,
-                                 .shard_rows = args_int(a, "shard-rows", 0),
-                                 .force = args_flag(a, "force"),
-                                 .about = about};
-    sae_progress progress = progress_begin(&line, a);
-    status = sae_store_write(out, j.acts, wanted, &options, &progress, err);
-    progress_end(&line);
-    if (status != SAE_OK) goto done;
-    SAE_TRY(count_rows(out, &n_rows, err));
-    if (n_rows < wanted) warn("the text ended after %lld of %lld rows", (long long)n_rows, (long long)wanted);
-    print_result(a, &j, out, n_rows);
+    SAE_TRY(write_store(&j, a, out, wanted, err));
+    SAE_TRY(print_result(a, &j, out, err));
 done:
-    free(about);
     job_free(&j);
     return status;
 }
@@ -167,6 +289,15 @@ static const option_row options[] = {
     OPTION_CTX_ROW("256"),
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
+    {"keep-special", OPTION_FLAG, NULL, "also rows of special tokens and separators", NULL},
+    {"drop-positions", OPTION_COUNT, "N", "leave out the first N positions of each sequence (0: none)", "1"},
+    {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
+     NULL},
+    {"seed", OPTION_COUNT, "N", "of that order", "0"},
+    {"memory", OPTION_COUNT, "BYTES", "that shuffling may take; 512M and 2G are understood", "1G"},
+    {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
+     NULL},
+    {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},
     {"shard-rows", OPTION_COUNT, "N", "rows per file (default: 262144, or fewer to stay below 256 MiB)", NULL},
     OPTION_FORCE_ROW,
     OPTION_JSON_ROW,
@@ -176,12 +307,19 @@ static const option_row options[] = {
 const command command_acts = {
     .name = "acts",
     .arguments = "MODEL",
-    .summary = "compute the activation rows of a site once and keep them in a store",
+    .summary = "compute the activation rows of sites once and keep them in a store",
     .details = "Rows are stored in the order of the text, with token ids and positions; who reads the store shuffles\n"
-               "it. Special tokens and the first position of each sequence are left out. Without --tokens the\n"
-               "whole text is taken. The store appears when it is complete, or not at all.",
+               "it. --shuffle stores them in random order: training then reads a large store at the disk's full\n"
+               "speed. Special tokens and the first position of each sequence are left out. Without --tokens the\n"
+               "whole text is taken. Several sites give a store each, OUT/SITE, of the same rows in the same order.\n"
+               "\n"
+               "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
+               "with what is in OUT.partial; the store is the same as if nothing had happened.",
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
-                "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype f32 --out notes7\n",
+                "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
+                "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
+                "sae acts smollm2 --site resid_post.7 --text notes.txt --tokens 1M --append --out notes7\n"
+                "sae acts --verify notes7\n",
     .min_operands = 1,
     .max_operands = 1,
     .options = options,

@@ -1,6 +1,6 @@
 /*
- * cmd_info.c - `sae info`: what a file or folder is. What it looks at decides: a dictionary has cfg.json, a run run.json, an
- * array its own ending; anything else is opened as a model.
+ * cmd_info.c - `sae info`: what a file or folder is. What it looks at decides: a dictionary has cfg.json, a run run.json, a
+ * store meta.json, an array its own ending; anything else is opened as a model.
  */
 #include "cli/cli.h"
 #include "io/io.h"
@@ -219,6 +219,65 @@ done:
     return status;
 }
 
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
+/* A store, opened: so all sizes are checked. */
+static void show_store(json_t *json, const json_t *meta, const sae_acts_info *info)
+{
+    const json_t *about = json_object_get(meta, "about"), *error = json_object_get(meta, "error");
+    const json_t *shuffle = json_object_get(meta, "shuffle");
+    size_t index;
+    json_t *file;
+
+    show(json, "kind", "kind", "store of activation rows");
+    show(json, "n_rows", "rows", "%lld", (long long)info->n_rows);
+    show(json, "d", "width", "%lld", (long long)info->d);
+    show(json, "dtype", "type", "%s", text_of(meta, "dtype"));
+    show(json, "shards", "shards", "%zu", json_array_size(json_object_get(meta, "shards")));
+    show(json, "site", "site", "%s", text_of(about, "site"));
+    show(json, "model", "model", "%s", text_of(about, "model"));
+    json_array_foreach(json_object_get(about, "text"), index, file)
+    {
+        if (json_string_value(file)) show(json, "text", "text", "%s", json_string_value(file));
+    }
+    show(json, "split", "split", "%s", text_of(about, "split"));
+    show(json, "order", "order", json_is_object(shuffle) ? "shuffled, seed %lld" : "of the text",
+         (long long)json_integer_value(json_object_get(shuffle, "seed")));
+    if (json_is_object(error))
+        show(json, "relative_error", "error", "%.3g of the rows, %.3g of the worst",
+             json_number_value(json_object_get(error, "relative")),
+             json_number_value(json_object_get(error, "worst_row")));
+    show(json, "special", "left out", "special tokens %s, first %lld positions; %lld rows of a norm over %g x %.4g",
+         strcmp(text_of(about, "special"), "kept") == 0 ? "kept" : "dropped",
+         (long long)json_integer_value(json_object_get(about, "drop_positions")),
+         (long long)json_integer_value(json_object_get(meta, "dropped")),
+         json_number_value(json_object_get(about, "max_norm")), info->median_norm);
+}
+
+static sae_status info_store(const char *path, json_t *json, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_acts *acts = NULL;
+    json_t *meta = NULL;
+    char *meta_path = path_join(path, "meta.json", err);
+
+    if (!meta_path) return SAE_NOMEM;
+    SAE_TRY(sae_acts_open_store(&acts, &path, 1, NULL, err));
+    SAE_TRY(json_read_file(&meta, meta_path, err));
+    sae_acts_info info = sae_acts_get_info(acts);
+    show_store(json, meta, &info);
+done:
+    sae_acts_free(acts);
+    json_decref(meta);
+    mem_free(meta_path);
+    return status;
+}
+
 /* A run says all about itself in run.json. */
 static sae_status info_run(const char *path, sae_error *err)
 {
@@ -288,6 +347,8 @@ static sae_status run(args *a, sae_error *err)
     }
     if (file_is_folder(path) && holds(path, "cfg.json"))
         SAE_TRY(info_dict(path, json, err));
+    else if (file_is_folder(path) && holds(path, "meta.json"))
+        SAE_TRY(info_store(path, json, err));
     else if (ends_with(path, ".safetensors"))
         SAE_TRY(info_safetensors(path, json, err));
     else if (ends_with(path, ".npy"))
@@ -310,10 +371,10 @@ static const option_row options[] = {
 const command command_info = {
     .name = "info",
     .arguments = "FILE",
-    .summary = "what a model, dictionary, run or array is",
+    .summary = "what a model, dictionary, run, store or array is",
     .details = "A model: family, sizes, sites, tokenizer and the memory that a run takes. A dictionary (a folder with\n"
-               "cfg.json): architecture and sizes. A run (a folder with run.json): its run.json. .safetensors and\n"
-               ".npy: names, types and shapes.",
+               "cfg.json): architecture and sizes. A run (a folder with run.json): its run.json. A store (meta.json):\n"
+               "its rows and where they came from. .safetensors and .npy: names, types and shapes.",
     .examples = "sae info smollm2\n"
                 "sae info smollm2 --all\n"
                 "sae info runs/demo\n",

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static sae_status check_contents(const char *path, bool force, bool (*ours)(const char *name), sae_error *err)
@@ -52,11 +53,25 @@ static sae_status make_parent(char *path, sae_error *err)
     return status;
 }
 
-sae_status folder_writer_open(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
-                              sae_error *err)
+/* One process at a time works in a folder that is kept. The lock goes with the process. */
+static sae_status lock_folder(folder_writer *w, sae_error *err)
+{
+    int fd = sys_open(w->temporary, O_RDONLY | O_DIRECTORY);
+
+    if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", w->temporary, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        sys_close(fd);
+        return SAE_FAIL(err, SAE_STATE, "%s: another process is writing there", w->temporary);
+    }
+    w->lock = fd;
+    return SAE_OK;
+}
+
+static sae_status open_writer(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                              bool kept, sae_error *err)
 {
     sae_status status = SAE_OK;
-    folder_writer w = {.force = force, .ours = ours};
+    folder_writer w = {.force = force, .ours = ours, .kept = kept, .lock = -1};
     size_t length = strlen(path);
 
     while (length > 1 && path[length - 1] == '/') length--; /* "out/" would put the temporary into itself */
@@ -68,17 +83,34 @@ sae_status folder_writer_open(folder_writer *out, const char *path, bool force, 
         goto done;
     }
     memcpy(w.path, path, length);
-    snprintf(w.temporary, length + 32, "%s.tmp.%ld", w.path, (long)getpid());
+    if (kept)
+        snprintf(w.temporary, length + 32, "%s.partial", w.path);
+    else
+        snprintf(w.temporary, length + 32, "%s.tmp.%ld", w.path, (long)getpid());
     SAE_TRY(check_place(&w, err));
     SAE_TRY(make_parent(w.path, err));
     SAE_TRY(leftovers_remove(w.path, err));
-    if (sys_make_folder(w.temporary) != 0) SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w.path, strerror(errno));
+    if (sys_make_folder(w.temporary) != 0 && !(kept && errno == EEXIST))
+        SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w.path, strerror(errno));
+    if (kept) SAE_TRY(lock_folder(&w, err));
     *out = w;
     w = (folder_writer){0};
 done:
     mem_free(w.path);
     mem_free(w.temporary);
     return status;
+}
+
+sae_status folder_writer_open(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                              sae_error *err)
+{
+    return open_writer(out, path, force, ours, false, err);
+}
+
+sae_status folder_writer_open_kept(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                                   sae_error *err)
+{
+    return open_writer(out, path, force, ours, true, err);
 }
 
 /* Where the file system cannot exchange names: the old folder goes aside, the new one in its place. */
@@ -149,7 +181,8 @@ done:
 
 void folder_writer_abort(folder_writer *w)
 {
-    if (w->temporary) folder_remove(w->temporary, NULL);
+    if (w->temporary && !w->kept) folder_remove(w->temporary, NULL);
+    if (w->kept && w->lock >= 0) sys_close(w->lock);
     mem_free(w->temporary);
     mem_free(w->path);
     *w = (folder_writer){0};

@@ -64,12 +64,33 @@ void file_writer_abort(file_writer *w);                                        /
 typedef struct folder_writer {
     char *path, *temporary;
     bool force;
+    bool kept; /* opened by folder_writer_open_kept */
+    int lock;
     bool (*ours)(const char *name);
 } folder_writer;
 sae_status folder_writer_open(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
                               sae_error *err);
+/* The same in "PATH.partial", which is taken up when it is there, and stays when the work is broken off: abort, and a failed
+ * commit, leave it. STATE: another process is at work in it. */
+sae_status folder_writer_open_kept(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
+                                   sae_error *err);
 sae_status folder_writer_commit(folder_writer *w, sae_error *err);
 void folder_writer_abort(folder_writer *w); /* after commit: nothing */
+
+/* A second name for a file, or a copy of it where the file system has no such thing. */
+sae_status file_link(const char *from, const char *to, sae_error *err);
+
+/* A file without a name, in a folder: gone with the process (scratch.c). */
+typedef struct scratch_file {
+    bool is_open;
+    int fd;
+} scratch_file;
+sae_status scratch_open(scratch_file *out, const char *folder, sae_error *err);
+sae_status scratch_write(scratch_file *f, int64_t offset, const void *data, size_t bytes, sae_error *err);
+sae_status scratch_read(scratch_file *f, int64_t offset, void *data, size_t bytes, sae_error *err);
+void scratch_discard(scratch_file *f, int64_t offset,
+                     size_t bytes); /* gives the room on the disk back, if it can be done */
+void scratch_close(scratch_file *f);
 
 sae_status file_read_all(const char *path, size_t limit, char **text, size_t *bytes,
                          sae_error *err); /* NUL added; mem_free */

@@ -169,6 +169,21 @@ int sys_write_all(int fd, const void *data, size_t bytes)
     return 0;
 }
 
+int sys_pwrite_all(int fd, const void *data, size_t bytes, int64_t offset)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        int what = fault(true);
+        ssize_t put = allowed(what, bytes - done);
+        if (put >= 0) put = pwrite(fd, (const char *)data + done, (size_t)put, (off_t)offset + (off_t)done);
+        if (what == IO_KILL) raise(SIGKILL);
+        if (put < 0 && errno != EINTR) return -1;
+        done += put > 0 ? (size_t)put : 0;
+    }
+    return 0;
+}
+
 int sys_truncate(int fd, int64_t bytes)
 {
     int result;
@@ -191,6 +206,14 @@ void *sys_map(int fd, size_t bytes)
         if (errno != EINTR) return NULL;
     void *data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     return data == MAP_FAILED ? NULL : data;
+}
+
+int sys_link(const char *from, const char *to)
+{
+    int result;
+
+    CALL(result, true, link(from, to));
+    return result;
 }
 
 int sys_rename(const char *from, const char *to)

@@ -19,9 +19,11 @@ ssize_t sys_read(int fd, void *buffer, size_t bytes); /* may be fewer: a pipe; 0
 /* All of them, but for the end of the file. */
 ssize_t sys_pread_all(int fd, void *buffer, size_t bytes, int64_t offset);
 int sys_write_all(int fd, const void *data, size_t bytes); /* 0: all of them are written */
+int sys_pwrite_all(int fd, const void *data, size_t bytes, int64_t offset);
 int sys_truncate(int fd, int64_t bytes);
 int sys_sync(int fd);
 void *sys_map(int fd, size_t bytes); /* read-only; NULL on failure */
+int sys_link(const char *from, const char *to);
 int sys_rename(const char *from, const char *to);
 int sys_rename_flags(const char *from, const char *to, unsigned int flags); /* renameat2 */
 int sys_make_folder(const char *path);

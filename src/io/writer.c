@@ -183,3 +183,24 @@ done:
     free(text);
     return status;
 }
+
+static sae_status copy_file(const char *from, const char *to, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    file_map map = {0};
+    file_writer w = {0};
+
+    SAE_TRY(file_map_open(&map, from, err));
+    SAE_TRY(file_writer_open(&w, to, false, err));
+    SAE_TRY(file_writer_put(&w, map.data, map.bytes, err));
+    SAE_TRY(file_writer_commit(&w, NULL, err));
+done:
+    file_writer_abort(&w);
+    file_map_close(&map);
+    return status;
+}
+
+sae_status file_link(const char *from, const char *to, sae_error *err)
+{
+    return sys_link(from, to) == 0 ? SAE_OK : copy_file(from, to, err);
+}

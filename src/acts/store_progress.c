@@ -1,0 +1,492 @@
+/*
+ * store_progress.c - progress.json: which shards of an unfinished store are on disk, and the place of the stream behind each,
+ * so that another process goes on from there. A store that is appended to begins as one whose old shards are finished.
+ *
+ * What is listed counts only when its checksum agrees: a shard that does not verify, and all behind it, is made again.
+ */
+#include "acts/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- What must agree ------------------------------------------------------------------------------------------------------- */
+
+/* A description without what may differ between two calls that make the same rows. */
+static json_t *bare_about(json_t *about)
+{
+    json_t *copy = about ? json_deep_copy(about) : json_null();
+
+    json_object_del(copy, "command");
+    json_object_del(copy, "sae_version");
+    return copy;
+}
+
+static json_t *make_plan(const store_writer *w)
+{
+    json_t *d = json_array(), *names = json_array();
+
+    for (int i = 0; i < w->n_parts; i++) {
+        json_array_append_new(d, json_integer(w->parts[i].d));
+        if (w->parts[i].name) json_array_append_new(names, json_string(w->parts[i].name));
+    }
+    return json_pack("{so so ss sI so sb ss so}", "d", d, "parts", names, "dtype", dtype_table[w->type].name,
+                     "shard_rows", (json_int_t)w->shard_rows, "shuffle",
+                     w->options.shuffle ? json_integer((json_int_t)w->options.seed) : json_null(), "append",
+                     w->options.append, "source", sae_acts_get_info(w->acts).describe, "about", bare_about(w->about));
+}
+
+/* The first member in which two objects differ, for a message. */
+static const char *difference(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    {
+        const json_t *other = json_object_get(b, key);
+        if (json_equal(value, (json_t *)(uintptr_t)other)) continue;
+        return json_is_object(value) && json_is_object(other) ? difference(value, other) : key;
+    }
+    return "something";
+}
+
+/* ---- Saving ---------------------------------------------------------------------------------------------------------------- */
+
+sae_status store_progress_save(store_writer *w, bool with_tail, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *all = NULL, *tail = NULL;
+    char *path = path_join(w->folder.temporary, STORE_PROGRESS_NAME, err);
+
+    if (!path) return SAE_NOMEM;
+    if (with_tail && w->in_tail) SAE_TRY(store_write_rows(w, STORE_TAIL_NAME, &tail, err));
+    int64_t rows = tail ? w->n_rows : w->n_rows - w->in_tail;
+    all = json_pack("{ss si so so sb sO so*}", "format", STORE_PROGRESS_FORMAT, "version", STORE_VERSION, "plan",
+                    json_incref(w->plan), "about", json_incref(w->about ? w->about : json_null()), "done", w->done,
+                    "shards", w->finished, "tail", tail);
+    tail = NULL; /* stolen */
+    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
+    SAE_TRY(json_write_file(all, path, true, err));
+    w->saved = clock_seconds();
+    w->saved_rows = rows;
+done:
+    json_decref(tail);
+    json_decref(all);
+    mem_free(path);
+    return status;
+}
+
+/* ---- Going on -------------------------------------------------------------------------------------------------------------- */
+
+static sae_status read_sums(const json_t *entry, store_error_sums *sums, const char *name, sae_error *err)
+{
+    const json_t *list = json_object_get(entry, "sums");
+    double values[3];
+
+    if (json_array_size(list) != 3) return SAE_FAIL(err, SAE_FORMAT, "%s: \"sums\" must hold three numbers", name);
+    for (size_t k = 0; k < 3; k++) {
+        const json_t *value = json_array_get(list, k);
+        values[k] = json_number_value(value);
+        if (!json_is_number(value) || !(values[k] >= 0))
+            return SAE_FAIL(err, SAE_FORMAT, "%s: \"sums\" must hold numbers from 0", name);
+    }
+    *sums = (store_error_sums){values[0], values[1], values[2]};
+    return SAE_OK;
+}
+
+static sae_status check_entry(const store_writer *w, const json_t *entry, int64_t *rows, const char *name,
+                              sae_error *err)
+{
+    sae_status status = json_get_int(entry, "rows", -1, rows, name, err);
+
+    if (status != SAE_OK) return status;
+    if (*rows < 1 || *rows > w->shard_rows || json_array_size(json_object_get(entry, "parts")) != (size_t)w->n_parts)
+        return SAE_FAIL(err, SAE_FORMAT, "%s: a shard has \"rows\" from 1 to %lld and %d \"parts\"", name,
+                        (long long)w->shard_rows, w->n_parts);
+    return SAE_OK;
+}
+
+/* Does the shard stand as it is listed, in every part? Only NOMEM is a failure. */
+static sae_status shard_verifies(const store_writer *w, const json_t *entry, int64_t number, int64_t rows,
+                                 const char *name, bool *good, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < w->n_parts && status == SAE_OK; i++) {
+        const store_part *p = &w->parts[i];
+        safetensors *st = NULL;
+        uint64_t hash = 0;
+        char *path = store_shard_path(p->folder, number, err);
+        const json_t *part = json_array_get(json_object_get(entry, "parts"), (size_t)i);
+        sae_error found = {0};
+        status = path ? store_read_hash(part, "xxh3", &hash, name, &found) : SAE_NOMEM;
+        if (status == SAE_OK) status = packed_open(&p->packed, &st, path, rows, hash, &found);
+        safetensors_close(st);
+        mem_free(path);
+    }
+    *good = status == SAE_OK;
+    return status == SAE_NOMEM ? SAE_FAIL(err, SAE_NOMEM, "no memory to check shard %lld", (long long)number) : SAE_OK;
+}
+
+/* The state behind an entry: sums and place. */
+static sae_status take_state(store_writer *w, const json_t *entry, const char *name, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < w->n_parts; i++)
+        SAE_TRY(read_sums(json_array_get(json_object_get(entry, "parts"), (size_t)i), &w->parts[i].sums, name, err));
+    json_decref(w->next);
+    w->next = json_incref(json_object_get(entry, "next"));
+done:
+    return status;
+}
+
+/* Rows of a file into the shard that is being filled. */
+static sae_status load_tail(store_writer *w, const json_t *entry, const char *file, const char *name, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t rows = 0;
+
+    SAE_TRY(check_entry(w, entry, &rows, name, err));
+    for (int i = 0; i < w->n_parts; i++) {
+        store_part *p = &w->parts[i];
+        uint64_t hash = 0;
+        char *path = path_join(p->folder, file, err);
+        status =
+            path ? store_read_hash(json_array_get(json_object_get(entry, "parts"), (size_t)i), "xxh3", &hash, name, err)
+                 : SAE_NOMEM;
+        if (status == SAE_OK) status = packed_load(&p->packed, path, rows, hash, w->tokens, w->positions, err);
+        mem_free(path);
+        SAE_TRY(status);
+    }
+    SAE_TRY(take_state(w, entry, name, err));
+    w->in_tail = rows;
+    w->n_rows += rows;
+done:
+    return status;
+}
+
+/* How many of the listed shards can be gone on from: those that verify, up to one whose place behind it is known. */
+static sae_status count_good(const store_writer *w, const json_t *shards, size_t *good, const char *name,
+                             sae_error *err)
+{
+    size_t n = json_array_size(shards), verified = 0;
+    int64_t rows = 0;
+    bool stands = false;
+
+    if (!json_is_array(shards) || n > STORE_MAX_SHARDS)
+        return SAE_FAIL(err, SAE_FORMAT, "%s: \"shards\" must list at most %d", name, STORE_MAX_SHARDS);
+    for (; verified < n; verified++) {
+        const json_t *entry = json_array_get(shards, verified);
+        sae_status status = check_entry(w, entry, &rows, name, err);
+        if (status == SAE_OK && rows < w->shard_rows && verified + 1 < n)
+            status = SAE_FAIL(err, SAE_FORMAT, "%s: a shard before the last is not full", name);
+        if (status == SAE_OK) status = shard_verifies(w, entry, (int64_t)verified, rows, name, &stands, err);
+        if (status != SAE_OK) return status;
+        if (!stands) break;
+    }
+    *good = verified;
+    while (*good > 0 && !json_is_object(json_object_get(json_array_get(shards, *good - 1), "next"))) --*good;
+    return SAE_OK;
+}
+
+static sae_status take_up(store_writer *w, const json_t *all, const char *name, sae_error *err)
+{
+    const json_t *shards = json_object_get(all, "shards"), *tail = json_object_get(all, "tail");
+    sae_status status = SAE_OK;
+    size_t good = 0;
+    int64_t rows = 0;
+    char file[64];
+
+    SAE_TRY(json_get_bool(all, "done", false, &w->done, name, err));
+    if (w->done) goto done;
+    SAE_TRY(count_good(w, shards, &good, name, err));
+    if (w->options.append && good == 0)
+        SAE_RAISE(err, SAE_FORMAT, "%s: is damaged (`sae acts --verify` tells where): nothing can be appended to it",
+                  w->folder.path);
+    for (size_t i = 0; i < good; i++) {
+        json_t *entry = json_array_get(shards, i);
+        SAE_TRY(check_entry(w, entry, &rows, name, err));
+        if (rows < w->shard_rows) { /* the last one: filled further */
+            snprintf(file, sizeof file, STORE_SHARD_NAME, (long long)i);
+            SAE_TRY(load_tail(w, entry, file, name, err));
+        } else {
+            SAE_TRY(take_state(w, entry, name, err));
+            store_list_shard(w, entry);
+            w->n_rows += rows;
+        }
+    }
+    if (json_is_object(json_object_get(tail, "next")) && good == json_array_size(shards) && w->in_tail == 0) {
+        sae_error lost = {0}; /* a tail that does not verify is made again */
+        if (load_tail(w, tail, STORE_TAIL_NAME, name, &lost) == SAE_NOMEM)
+            SAE_RAISE(err, SAE_NOMEM, "%s", lost.message);
+    }
+    w->saved_rows = w->n_rows;
+    if (w->n_wanted >= 0 && w->n_rows > w->n_wanted)
+        SAE_RAISE(err, SAE_RANGE, "%s holds %lld rows already; %lld were asked for", w->folder.temporary,
+                  (long long)w->n_rows, (long long)w->n_wanted);
+    if (w->next) SAE_TRY(acts_recall(w->acts, w->next, name, err));
+done:
+    return status;
+}
+
+/* ---- Appending ------------------------------------------------------------------------------------------------------------- */
+
+static sae_status read_meta(const store_writer *w, const store_part *p, json_t **meta, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *folder = store_part_folder(w->folder.path, p, err), *path = NULL;
+
+    if (!folder) return SAE_NOMEM;
+    path = path_join(folder, STORE_META_NAME, err);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(path)) SAE_RAISE(err, SAE_IO, "%s: there is no store to append to", folder);
+    SAE_TRY(json_read_file(meta, path, err));
+    SAE_TRY(store_check_format(*meta, STORE_FORMAT, path, err));
+done:
+    mem_free(folder);
+    mem_free(path);
+    return status;
+}
+
+sae_status store_progress_sizes(store_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *meta = NULL;
+    int64_t shard_rows = 0;
+
+    if (!w->options.append) return SAE_OK;
+    SAE_TRY(read_meta(w, &w->parts[0], &meta, err));
+    SAE_TRY(json_get_int(meta, "shard_rows", 0, &shard_rows, w->folder.path, err));
+    SAE_TRY(json_get_int(meta, "n_rows", 0, &w->rows_before, w->folder.path, err));
+    if (shard_rows < 1 || shard_rows > INT32_MAX || w->rows_before < 1 ||
+        !json_is_object(json_object_get(meta, "next")))
+        SAE_RAISE(err, SAE_UNSUPPORTED, "%s: does not say how its rows go on: it cannot be appended to",
+                  w->folder.path);
+    if (w->options.shard_rows && w->options.shard_rows != shard_rows)
+        SAE_RAISE(err, SAE_RANGE, "%s: has shards of %lld rows, not %lld", w->folder.path, (long long)shard_rows,
+                  (long long)w->options.shard_rows);
+    w->shard_rows = shard_rows;
+    if (w->n_wanted >= 0) w->n_wanted += w->rows_before;
+done:
+    json_decref(meta);
+    return status;
+}
+
+/* Does the store hold rows like those that would be appended? */
+static sae_status check_alike(const store_writer *w, const store_part *p, json_t *meta, sae_error *err)
+{
+    const char *type = NULL, *name = p->name ? p->name : w->folder.path;
+    int64_t d = 0, rows = 0;
+    sae_status status = SAE_OK;
+    json_t *mine = store_part_about(w, p), *ours = bare_about(mine),
+           *theirs = bare_about(json_object_get(meta, "about"));
+
+    SAE_TRY(json_get_string(meta, "dtype", "", &type, name, err));
+    SAE_TRY(json_get_int(meta, "d", 0, &d, name, err));
+    SAE_TRY(json_get_int(meta, "n_rows", 0, &rows, name, err));
+    if (json_is_object(json_object_get(meta, "shuffle")))
+        SAE_RAISE(err, SAE_STATE, "%s: is shuffled: rows cannot be appended to it", name);
+    if (d != p->d || strcmp(type, dtype_table[w->type].name) != 0)
+        SAE_RAISE(err, SAE_SHAPE, "%s: holds rows of %lld %.20s; %lld %s cannot be appended to it", name, (long long)d,
+                  type, (long long)p->d, dtype_table[w->type].name);
+    if (rows != w->rows_before)
+        SAE_RAISE(err, SAE_SHAPE, "%s: holds %lld rows, and the store beside it %lld", name, (long long)rows,
+                  (long long)w->rows_before);
+    if (!json_equal(ours, theirs))
+        SAE_RAISE(err, SAE_STATE, "%s: was made from something else (\"%s\" of \"about\" differs): not appended to",
+                  name, difference(ours, theirs));
+done:
+    json_decref(mine);
+    json_decref(ours);
+    json_decref(theirs);
+    return status;
+}
+
+/* The shards of one part under a second name, and its column of the list. */
+static sae_status adopt(store_writer *w, int i, json_t *meta, json_t *shards, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    store_part *p = &w->parts[i];
+    const json_t *list = json_object_get(meta, "shards"), *error = json_object_get(meta, "error");
+    size_t n = json_array_size(list);
+    int64_t rows = 0;
+    char *from = store_part_folder(w->folder.path, p, err), *old = NULL, *new = NULL;
+
+    if (!from) return SAE_NOMEM;
+    if (n < 1 || n > STORE_MAX_SHARDS || (i > 0 && n != json_array_size(shards)))
+        SAE_RAISE(err, SAE_FORMAT, "%s: \"shards\" of meta.json lists %zu", from, n);
+    for (size_t s = 0; s < n; s++) {
+        const json_t *entry = json_array_get(list, s);
+        json_t *mine = json_array_get(shards, s);
+        old = store_shard_path(from, (int64_t)s, err);
+        new = store_shard_path(p->folder, (int64_t)s, err);
+        if (!old || !new) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(file_link(old, new, err));
+        if (!mine) {
+            json_array_append_new(shards, json_pack("{s[]}", "parts"));
+            mine = json_array_get(shards, s);
+            json_object_set(mine, "rows", json_object_get(entry, "rows"));
+        }
+        json_array_append_new(json_object_get(mine, "parts"),
+                              json_pack("{sO* s[fff]}", "xxh3", json_object_get(entry, "xxh3"), "sums",
+                                        json_number_value(json_object_get(error, "squared_error")),
+                                        json_number_value(json_object_get(error, "squared_norm")),
+                                        json_number_value(json_object_get(error, "worst_row"))));
+        if (s + 1 == n) json_object_set(mine, "next", json_object_get(meta, "next"));
+        rows += json_integer_value(json_object_get(entry, "rows"));
+        mem_free(old);
+        mem_free(new);
+        old = new = NULL;
+    }
+    if (rows != w->rows_before)
+        SAE_RAISE(err, SAE_FORMAT, "%s: \"n_rows\" of meta.json is %lld; its shards hold %lld", from,
+                  (long long)w->rows_before, (long long)rows);
+done:
+    mem_free(from);
+    mem_free(old);
+    mem_free(new);
+    return status;
+}
+
+/* The store's description stays the one that it was begun with. */
+static sae_status begin_append(store_writer *w, json_t *all, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *meta = NULL;
+
+    for (int i = 0; i < w->n_parts; i++) {
+        SAE_TRY(read_meta(w, &w->parts[i], &meta, err));
+        SAE_TRY(check_alike(w, &w->parts[i], meta, err));
+        SAE_TRY(adopt(w, i, meta, json_object_get(all, "shards"), err));
+        if (i + 1 == w->n_parts) {
+            json_decref(w->about);
+            w->about = json_incref(json_object_get(meta, "about"));
+            if (json_is_null(w->about)) w->about = NULL;
+        }
+        json_decref(meta);
+        meta = NULL;
+    }
+done:
+    json_decref(meta);
+    return status;
+}
+
+/* ---- Beginning ------------------------------------------------------------------------------------------------------------- */
+
+sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *all = NULL, *mine = bare_about(w->about);
+    char *progress = path_join(path, STORE_PROGRESS_NAME, err);
+    bool whole = false;
+
+    *done = false;
+    if (!progress) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(progress)) goto done;
+    SAE_TRY(json_read_file(&all, progress, err));
+    SAE_TRY(json_get_bool(all, "done", false, &whole, progress, err));
+    const json_t *plan = json_object_get(all, "plan");
+    bool same = json_equal(mine, json_object_get(plan, "about")) &&
+                json_is_true(json_object_get(plan, "append")) == w->options.append;
+    SAE_TRY(file_remove(progress, err));
+    *done = whole && same;
+done:
+    json_decref(mine);
+    json_decref(all);
+    mem_free(progress);
+    return status;
+}
+
+static sae_status is_same_work(const store_writer *w, const json_t *all, bool *same, sae_error *err)
+{
+    const json_t *old = json_object_get(all, "plan");
+    sae_status status = SAE_OK;
+
+    *same = json_equal(w->plan, (json_t *)(uintptr_t)old);
+    if (!*same && !w->options.force)
+        status = SAE_FAIL(err, SAE_EXISTS,
+                          "%s holds an unfinished store of something else (\"%s\" differs): finish it by the call that "
+                          "began it, or use --force to begin anew",
+                          w->folder.temporary, difference(w->plan, old));
+    return status;
+}
+
+/* What is there cannot be gone on from: a folder that was never begun, or one that was replaced. */
+static sae_status empty_folder(store_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = NULL;
+    int n = 0;
+
+    SAE_TRY(folder_list(w->folder.temporary, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        path = path_join(w->folder.temporary, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(folder_remove(path, err));
+        mem_free(path);
+        path = NULL;
+    }
+done:
+    mem_free(path);
+    folder_list_free(names, n);
+    return status;
+}
+
+/* Without progress.json nothing but files of a store may be there: they are about to be removed. */
+static sae_status check_ours(const store_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL;
+    int n = 0;
+
+    SAE_TRY(folder_list(w->folder.temporary, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        bool ours = store_is_file(names[i]) || is_leftover(names[i], NULL) ||
+                    strcmp(names[i], STORE_STAGED_NAME) == 0 || strcmp(names[i], STORE_TAIL_NAME) == 0;
+        for (int k = 0; k < w->n_parts; k++) ours |= w->parts[k].name && strcmp(names[i], w->parts[k].name) == 0;
+        if (!ours)
+            SAE_RAISE(err, SAE_EXISTS, "%s: holds \"%s\", which is not of an unfinished store; not replaced",
+                      w->folder.temporary, names[i]);
+    }
+done:
+    folder_list_free(names, n);
+    return status;
+}
+
+sae_status store_progress_begin(store_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *all = NULL;
+    bool same = false;
+    char *path = path_join(w->folder.temporary, STORE_PROGRESS_NAME, err);
+
+    if (!path) return SAE_NOMEM;
+    w->plan = make_plan(w);
+    if (!w->plan) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
+    if (file_exists(path)) {
+        SAE_TRY(json_read_file(&all, path, err));
+        SAE_TRY(store_check_format(all, STORE_PROGRESS_FORMAT, path, err));
+        SAE_TRY(is_same_work(w, all, &same, err));
+    } else {
+        SAE_TRY(check_ours(w, err));
+    }
+    w->owned = true;
+    if (!same) {
+        SAE_TRY(empty_folder(w, err));
+        SAE_TRY(store_make_folders(w, err));
+        json_decref(all);
+        all = json_pack("{s[]}", "shards");
+        if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
+        if (w->options.append) SAE_TRY(begin_append(w, all, err));
+    }
+    if (same && json_is_object(json_object_get(all, "about"))) {
+        json_decref(w->about);
+        w->about = json_incref(json_object_get(all, "about"));
+    }
+    SAE_TRY(take_up(w, all, path, err));
+done:
+    json_decref(all);
+    mem_free(path);
+    return status;
+}
