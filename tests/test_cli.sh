@@ -382,6 +382,18 @@ long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 150
     same "and on the same weights" shaken/w256-k4-r2-s0/sae/sae_weights.safetensors calm/w256-k4-r2-s0/sae/sae_weights.safetensors
 }
 
+# ---- plot ----
+expect "plot" 0 '16 curves of 4 runs' plot run1 run2/ shaken sweep --out curves2.html
+expect "plot does not overwrite" 1 'curves2.html' plot run1 --out curves2.html
+grep -q 'sweep, w96-k4-r2-s1' curves2.html && grep -q 'Learning rate' curves2.html || not_ok "plot names its curves"
+head -c 300 run1/log.jsonl >half.jsonl
+expect "plot of a log that is being written" 0 '' plot half.jsonl --out half.html --quiet
+printf '{"step": 1\n' >broken.jsonl
+expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
+expect "plot of no run" 1 'no log.jsonl' plot empty_folder --out x.html
+expect "plot of nothing" 2 'something is missing' plot --out x.html
+expect "plot without --out" 2 '--out' plot run1
+
 # ---- info ----
 expect "info of a model" 0 '' info model
 expect "info of a dictionary" 0 '' info run1/sae

@@ -132,22 +132,22 @@ static bool varies(const sweep *s, int by)
     return false;
 }
 
-/* The varying parts of a name, without `but`: "k32 s1". */
-static void short_name(const sweep *s, int i, int but, char *out, size_t size)
+/* The varying parts of a name, without those of the set `but` (1 << BY_...): "k32 s1". */
+static void short_name(const sweep *s, int i, unsigned but, char *out, size_t size)
 {
     out[0] = '\0';
     for (int by = 0; by < N_BY; by++) {
         char part[32];
         size_t used = strlen(out);
-        if (by == but || !varies(s, by)) continue;
+        if (but >> by & 1 || !varies(s, by)) continue;
         part_of_name(&s->dicts.configs[i], by, part, sizeof part);
         snprintf(out + used, size - used, "%s%s", used ? " " : "", part);
     }
 }
 
-/* A series for each value of `by`, a point for each dictionary. */
-static sae_status put_points(const sweep *s, sae_result *r, const char *plot, int by, const double *x, const double *y,
-                             sae_error *err)
+/* A series for each value of `by`, a point for each dictionary; its name needs no part of the set `told`. */
+static sae_status put_points(const sweep *s, sae_result *r, const char *plot, int by, unsigned told, const double *x,
+                             const double *y, sae_error *err)
 {
     sae_status status = SAE_OK;
     int n = s->dicts.n;
@@ -166,7 +166,7 @@ static sae_status put_points(const sweep *s, sae_result *r, const char *plot, in
             part_of_name(&s->dicts.configs[j], by, other, sizeof other);
             if (*label && strcmp(label, other) != 0) continue;
             done[j] = true;
-            short_name(s, j, by, space[m], sizeof *space);
+            short_name(s, j, told | 1u << by, space[m], sizeof *space);
             names[m] = space[m];
             px[m] = x[j];
             py[m++] = y[j];
@@ -198,11 +198,11 @@ static sae_status put_plots(const sweep *s, sae_result *r, const json_t *results
     }
     int colour = varies(s, BY_RANK) ? BY_RANK : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
     SAE_TRY(sae_result_plot(r, "fit", "Sparsity and fit", "L0", "FVU", SAE_PLOT_LINE, 0, err));
-    SAE_TRY(put_points(s, r, "fit", colour, l0, fvu, err));
+    SAE_TRY(put_points(s, r, "fit", colour, 0, l0, fvu, err));
     SAE_TRY(sae_result_plot(r, "dense", "Dense latents", "rank of the scaffold", "latents in over 10 % of rows",
                             SAE_PLOT_LINE, 0, err));
     colour = varies(s, BY_K) ? BY_K : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
-    SAE_TRY(put_points(s, r, "dense", colour, rank, dense, err));
+    SAE_TRY(put_points(s, r, "dense", colour, 1u << BY_RANK, rank, dense, err));
 done:
     mem_free(x);
     return status;

@@ -1,0 +1,263 @@
+/* cmd_plot.c - `sae plot`: the training curves of any number of runs on one page, also while they go on. */
+#include "cli/cli.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct measure {
+    const char *key, *title, *y_label;
+    int flags;
+} measures[] = {
+    {"loss", "Loss", "loss", SAE_PLOT_LOG_Y},
+    {"fvu", "Unexplained variance of the batch", "FVU", 0},
+    {"l0", "Active latents per row", "L0", 0},
+    {"dead", "Dead latents", "latents", 0},
+    {"dense", "Latents in over 10 % of the batch", "latents", 0},
+    {"lr", "Learning rate", "learning rate", 0},
+};
+enum { N_MEASURES = sizeof measures / sizeof *measures };
+
+/* One dictionary of one run. */
+typedef struct curve {
+    char label[160];
+    int64_t n, room;
+    double *values; /* [N_MEASURES + 1][room]: rows trained, then the measures */
+} curve;
+
+typedef struct curves {
+    curve *items;
+    int n;
+} curves;
+
+static void curves_free(curves *c)
+{
+    for (int i = 0; i < c->n; i++) mem_free(c->items[i].values);
+    mem_free(c->items);
+    *c = (curves){0};
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------------------- */
+
+static curve *curve_named(curves *all, const char *label, sae_error *err)
+{
+    for (int i = 0; i < all->n; i++)
+        if (strcmp(all->items[i].label, label) == 0) return &all->items[i];
+    curve *grown =
+        mem_grow(all->items, (size_t)all->n * sizeof *grown, (size_t)(all->n + 1) * sizeof *grown, "the curves", err);
+    if (!grown) return NULL;
+    all->items = grown;
+    snprintf(grown[all->n].label, sizeof grown[all->n].label, "%s", label);
+    return &grown[all->n++];
+}
+
+static sae_status curve_reserve(curve *c, sae_error *err)
+{
+    int64_t room = c->room ? 2 * c->room : 256;
+    double *grown;
+
+    if (c->n < c->room) return SAE_OK;
+    grown = mem_alloc_array((size_t)room, (N_MEASURES + 1) * sizeof *grown, "a curve", err);
+    if (!grown) return SAE_NOMEM;
+    for (int m = 0; m <= N_MEASURES && c->values; m++)
+        memcpy(grown + m * room, c->values + m * c->room, (size_t)c->n * sizeof *grown);
+    mem_free(c->values);
+    c->values = grown;
+    c->room = room;
+    return SAE_OK;
+}
+
+static sae_status add_line(curves *all, const char *run, const json_t *line, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *dict = NULL;
+    char label[160];
+    double value = 0;
+
+    SAE_TRY(json_get_string(line, "dict", NULL, &dict, path, err));
+    snprintf(label, sizeof label, dict && *run ? "%s, %s" : "%s%s", run, dict ? dict : "");
+    curve *c = curve_named(all, label, err);
+    if (!c) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(curve_reserve(c, err));
+    SAE_TRY(json_get_double(line, "rows", NAN, &value, path, err));
+    c->values[c->n] = value;
+    for (int m = 0; m < N_MEASURES; m++) {
+        SAE_TRY(json_get_double(line, measures[m].key, NAN, &value, path, err));
+        c->values[(m + 1) * c->room + c->n] = value;
+    }
+    c->n++;
+done:
+    return status;
+}
+
+/* Whole lines only: the last one of a run that goes on may be half written. */
+static sae_status read_log(curves *all, const char *run, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *text = NULL;
+    json_t *line = NULL;
+    size_t bytes = 0;
+    long long number = 1;
+
+    SAE_TRY(file_read_all(path, (size_t)1 << 32, &text, &bytes, err));
+    for (char *at = text, *end; (end = memchr(at, '\n', bytes - (size_t)(at - text))); at = end + 1, number++) {
+        char name[600];
+        snprintf(name, sizeof name, "%.500s, line %lld", path, number);
+        SAE_TRY(json_parse(&line, at, (size_t)(end - at), name, err));
+        SAE_TRY(add_line(all, run, line, name, err));
+        json_decref(line);
+        line = NULL;
+    }
+done:
+    json_decref(line);
+    mem_free(text);
+    return status;
+}
+
+/* The logs of a sweep: one of each group. */
+static sae_status read_groups(curves *all, const char *run, const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = NULL;
+    int n = 0;
+
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        char name[300];
+        snprintf(name, sizeof name, "%.250s/log.jsonl", names[i]);
+        mem_free(path);
+        path = path_join(folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (file_exists(path)) SAE_TRY(read_log(all, run, path, err));
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(path);
+    return status;
+}
+
+static sae_status read_run(curves *all, const char *run, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int before = all->n;
+    char *log = path_join(path, "log.jsonl", err), *groups = path_join(path, "groups", err);
+
+    if (!log || !groups) SAE_TRY(SAE_NOMEM);
+    if (!file_is_folder(path))
+        SAE_TRY(read_log(all, run, path, err));
+    else if (file_exists(log))
+        SAE_TRY(read_log(all, run, log, err));
+    else if (file_is_folder(groups))
+        SAE_TRY(read_groups(all, run, groups, err));
+    else
+        SAE_RAISE(err, SAE_IO, "%s: holds no log.jsonl: expected the folder of a run (sae train, sweep, scaffold)",
+                  path);
+    if (all->n == before) SAE_RAISE(err, SAE_FORMAT, "%s: its log has no line yet", path);
+done:
+    mem_free(groups);
+    mem_free(log);
+    return status;
+}
+
+/* ---- Names --------------------------------------------------------------------------------------------------------------------- */
+
+/* The last part of a path, without slashes behind it; caller's buffer. */
+static void base_name(const char *path, char *out, size_t size)
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/'; begin--) continue;
+    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+}
+
+/* The last part when no other run has it, else all of it. */
+static void run_name(const char *const *paths, int n, int i, char *out, size_t size)
+{
+    char other[160];
+
+    base_name(paths[i], out, size);
+    for (int j = 0; j < n; j++) {
+        base_name(paths[j], other, sizeof other);
+        if (j == i || strcmp(out, other) != 0) continue;
+        snprintf(out, size, "%s", paths[i]);
+        return;
+    }
+}
+
+/* ---- The page ------------------------------------------------------------------------------------------------------------------- */
+
+static sae_status make_result(sae_result **out, const curves *all, int n_runs, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    char note[160];
+
+    SAE_TRY(sae_result_create(&r, "training", err));
+    SAE_TRY(sae_result_section(r, "Training curves", err));
+    snprintf(note, sizeof note, "%d run%s, %d dictionar%s. Each point is one batch; x counts the rows trained on.",
+             n_runs, n_runs == 1 ? "" : "s", all->n, all->n == 1 ? "y" : "ies");
+    SAE_TRY(sae_result_note(r, note, err));
+    for (int m = 0; m < N_MEASURES; m++) {
+        SAE_TRY(sae_result_plot(r, measures[m].key, measures[m].title, "rows", measures[m].y_label, SAE_PLOT_LINE,
+                                measures[m].flags, err));
+        for (int i = 0; i < all->n; i++) {
+            const curve *c = &all->items[i];
+            SAE_TRY(sae_result_series(r, measures[m].key, *c->label ? c->label : "run", c->values,
+                                      c->values + (m + 1) * c->room, c->n, err));
+        }
+    }
+    *out = r;
+    r = NULL;
+done:
+    sae_result_free(r);
+    return status;
+}
+
+static sae_status run_plot(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *const *runs = NULL, *out = NULL, *title = args_text(a, "title");
+    int n = args_operands(a, &runs);
+    curves all = {0};
+    sae_result *r = NULL;
+    char name[160];
+
+    SAE_TRY(args_require(a, "out", &out, err));
+    for (int i = 0; i < n; i++) {
+        run_name(runs, n, i, name, sizeof name);
+        SAE_TRY(read_run(&all, name, runs[i], err));
+    }
+    SAE_TRY(make_result(&r, &all, n, err));
+    const sae_result *list[] = {r};
+    SAE_TRY(sae_report_write(out, title, list, 1, args_flag(a, "force"), err));
+    say(a, "written   %s: %d curves of %d run%s", out, all.n, n, n == 1 ? "" : "s");
+done:
+    sae_result_free(r);
+    curves_free(&all);
+    return status;
+}
+
+static const option_row options[] = {
+    OPTION_OUT_ROW("FILE"),
+    {"title", OPTION_TEXT, "TEXT", "of the page", "Training runs"},
+    OPTION_FORCE_ROW,
+    OPTION_END_ROW,
+};
+
+const command command_plot = {
+    .name = "plot",
+    .arguments = "RUN...",
+    .summary = "training curves of any number of runs on one page",
+    .details =
+        "Loss, FVU, L0, dead and dense latents and the learning rate over the rows trained on, in one HTML file\n"
+        "that needs nothing else. RUN is the folder of a run (sae train, sweep, scaffold) or a log.jsonl; a run\n"
+        "that still goes on is shown as far as it is.",
+    .examples =
+        "sae plot runs/a runs/b --out curves.html\nsae plot runs/* --out all.html --title 'All of May' --force\n",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .run = run_plot,
+};
