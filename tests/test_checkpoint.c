@@ -175,6 +175,9 @@ START_TEST(test_nonsense_is_refused)
         {false, "options", "{}", "another \"", SAE_STATE},
         {true, "config", "null", "another \"", SAE_STATE},
         {true, "input_scale", "-1.0", "input scale", SAE_FORMAT},
+        {true, "target_scale", "-2.0", "target scale", SAE_FORMAT},
+        {true, "died", "-1", "died", SAE_FORMAT},
+        {true, "revived", "9000000000000000000", "revived", SAE_FORMAT},
         {true, "cutoff", "1e300", "cutoff", SAE_FORMAT},
         {true, "threshold", "\"high\"", "threshold", SAE_FORMAT},
     };
@@ -235,7 +238,7 @@ int main(void)
     tcase_add_test(all, test_all_damaged);
     tcase_add_test(all, test_newer_format_is_refused);
     tcase_add_test(all, test_other_machine_is_told);
-    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 12);
+    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 15);
     tcase_add_test(all, test_other_options_are_named);
     tcase_add_test(all, test_prune);
     suite_add_tcase(suite, all);

@@ -306,11 +306,15 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
     SAE_TRY(json_get_double(entry, "target_scale", 0.0, &l->target_scale, folder, err));
     SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
-    if (l->threshold < -1.0 || l->input_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
-        SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, cutoff %g of dictionary %d cannot be", folder,
-                  l->threshold, l->input_scale, cutoff, i);
     SAE_TRY(json_get_int(entry, "died", 0, &l->died, folder, err));
     SAE_TRY(json_get_int(entry, "revived", 0, &l->revived, folder, err));
+    if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
+        SAE_RAISE(err, SAE_FORMAT,
+                  "%s: threshold %g, input scale %g, target scale %g, cutoff %g of dictionary %d cannot be", folder,
+                  l->threshold, l->input_scale, l->target_scale, cutoff, i);
+    if (l->died < 0 || l->died > most || l->revived < 0 || l->revived > most)
+        SAE_RAISE(err, SAE_FORMAT, "%s: %lld latents died, %lld revived in dictionary %d: that cannot be", folder,
+                  (long long)l->died, (long long)l->revived, i);
     l->cutoff = (float)cutoff;
 done:
     json_decref(ours);
