@@ -274,6 +274,9 @@ SAE_API sae_status sae_acts_open_store(sae_acts **out, const char *const *paths,
 /* Rows of an array in X.npy, or in X.safetensors[:name]: [n, d], f32, f16, bf16 or f64. */
 SAE_API sae_status sae_acts_open_array(sae_acts **out, const char *path, const sae_acts_options *options,
                                        sae_error *err);
+/* Rows of several arrays side by side, a row of each as one wider row: SHAPE when they do not hold equally many. */
+SAE_API sae_status sae_acts_open_arrays(sae_acts **out, const char *const *paths, int n_paths,
+                                        const sae_acts_options *options, sae_error *err);
 SAE_API void sae_acts_free(sae_acts *acts);
 SAE_API sae_acts_info sae_acts_get_info(const sae_acts *acts);
 

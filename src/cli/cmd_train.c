@@ -117,6 +117,7 @@ static sae_status run_train(args *a, sae_error *err)
                           .keep_checkpoints = args_int(a, "keep", 1),
                           .resume = args_flag(a, "resume"),
                           .order = args_text(a, "order") ? &t.in.order : NULL,
+                          .d_target = t.in.d_target,
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &t.watch};
@@ -145,10 +146,14 @@ const command command_train = {
     .details = "Rows come live from a model, from a store (sae acts) or from an array. Lists for --width, --k and\n"
                "--rank train every combination on the same stream. The default recipe is SAEBench's, its\n"
                "constants scaled to the run; all of it is printed and stands in run.json. The run's folder gets\n"
-               "run.json, log.jsonl, checkpoints/ and the dictionary in SAELens's form in sae/.",
+               "run.json, log.jsonl, checkpoints/ and the dictionary in SAELens's form in sae/.\n"
+               "With a target (--target-site, --target-store or --target-array) it is a transcoder: it reads\n"
+               "one site and writes another.",
     .examples = "sae train --model smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --width 4608 --k 32 "
                 "--out runs/a\n"
                 "sae train --store rows/ --width 16384 --k 32,64 --rank 0,24 --rows 100M --out runs/pair\n"
+                "sae train --model smollm2 --site blocks.14.hook_resid_pre --target-site blocks.14.hook_mlp_out --skip "
+                "--text books.jsonl.zst --out runs/mlp14\n"
                 "sae train --array x.npy --arch matryoshka --width 4096 --k 32 --steps 10000 --out runs/mine\n"
                 "sae train --store rows/ --width 16384 --k 64 --out runs/long --checkpoint-every 1000 --resume\n",
     .min_operands = 0,

@@ -20,6 +20,9 @@
 /* clang-format off */
 #define OPTION_INPUT_ROWS                                                                                                                 \
     OPTION_MODEL_ROW, OPTION_TEXT_ROW(NULL), OPTION_SITE_ROW(NULL), OPTION_STORE_ROW, OPTION_ARRAY_ROW,                                   \
+    {"target-site", OPTION_TEXT, "SITE", "with --model: train a transcoder, which reads --site and writes this one", NULL},               \
+    {"target-store", OPTION_TEXT, "FOLDER", "with --store: train a transcoder to the rows of this store, of the same tokens", NULL},      \
+    {"target-array", OPTION_TEXT, "FILE", "with --array: train a transcoder to the rows of this array", NULL},                            \
     {"order", OPTION_TEXT, "FILE",                                                                                                        \
      "with --array: which rows each step takes, [steps, batch] integers in .npy or .safetensors[:name]", NULL},                           \
     OPTION_CTX_ROW("256"), OPTION_SEPARATOR_ROW, OPTION_MAX_NORM_ROW,                                                                     \
@@ -35,9 +38,11 @@ typedef struct train_input {
     sae_acts *acts;  /* NULL with an order */
     row_order order; /* .pool is NULL without one */
     sae_site site;
+    sae_site target_site;
     char site_name[128], model_name[256]; /* as the dictionaries shall note them; may be empty */
-    int64_t d_in;
-    uint64_t seed; /* of the rows' order */
+    char target_name[128];
+    int64_t d_in, d_target; /* a row has d_in + d_target columns; d_target 0: no transcoder */
+    uint64_t seed;          /* of the rows' order */
 } train_input;
 
 /* Opens what --model, --store or --array name; `seed` is of their order. `out` starts zeroed; caller closes it, on failure
@@ -55,7 +60,13 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
     {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0)", "64"},                                              \
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
-    {"variant", OPTION_LIST, "NAME[,NAME]", "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left", "p1"},                  \
+    {"variant", OPTION_LIST, "NAME[,NAME]",                                                                                               \
+     "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left; p3: that, and the scaffold learns by itself", "p1"},            \
+    {"scaffold-start", OPTION_TEXT, "HOW", "random: as if there were none; pca: the principal directions of the first batch", "random"},  \
+    {"scaffold-steps", OPTION_COUNT, "N", "first steps in which the scaffold learns alone", "0"},                                         \
+    {"scaffold-freeze", OPTION_FLAG, NULL, "leave the scaffold as it is after its start and those steps", NULL},                          \
+    {"scaffold-last", OPTION_FLAG, NULL, "Matryoshka: the scaffold joins the last prefix only", NULL},                                    \
+    {"skip", OPTION_FLAG, NULL, "a transcoder gets a linear path from its input to its output", NULL},                                    \
     {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
      "Matryoshka: shares of the width, summing to 1 (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
 /* clang-format on */

@@ -13,7 +13,7 @@
 /* What can be trained, by name; ends with a NULL. */
 static const char *const arch_names[] = {"batchtopk", "matryoshka", "topk", NULL};
 static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK};
-static const char *const variant_names[] = {"p1", "p2", NULL}; /* in the order of sae_variant */
+static const char *const variant_names[] = {"p1", "p2", "p3", NULL}; /* in the order of sae_variant */
 
 /* ---- Axes ---------------------------------------------------------------------------------------------------------------- */
 
@@ -87,15 +87,27 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
 static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const int64_t value[N_AXES],
                               sae_error *err)
 {
+    static const char *const starts[] = {"random", "pca", NULL};
+    int start = 0;
+    sae_status status = args_choice(a, "scaffold-start", starts, &start, err);
+
+    if (status != SAE_OK) return status;
     *c = (sae_dict_config){.arch = archs[value[ARCH]],
                            .variant = (sae_variant)value[VARIANT],
                            .d_in = in->d_in,
                            .d_sae = value[WIDTH],
                            .k = value[K],
                            .rank = value[RANK],
-                           .apply_b_dec_to_input = true,
+                           .d_out = in->d_target,
+                           .skip = args_flag(a, "skip"),
+                           .scaffold_pca = start == 1,
+                           .scaffold_steps = args_int(a, "scaffold-steps", 0),
+                           .scaffold_frozen = args_flag(a, "scaffold-freeze"),
+                           .scaffold_last = args_flag(a, "scaffold-last"),
+                           .apply_b_dec_to_input = in->d_target == 0,
                            .seed = (uint64_t)value[SEED]};
     snprintf(c->site, sizeof c->site, "%s", in->site_name);
+    snprintf(c->target_site, sizeof c->target_site, "%s", in->target_name);
     snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
     return c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : SAE_OK;
 }
@@ -179,8 +191,21 @@ void train_dicts_free(train_dicts *dicts)
 
 json_t *train_dict_json(const sae_dict_config *c, const char *name)
 {
-    return json_pack("{ss ss sI sI sI sI ss sI ss}", "name", name, "arch", train_arch_name(c->arch), "d_in",
-                     (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
-                     (json_int_t)c->rank, "variant", variant_names[c->variant], "seed",
-                     (json_int_t)(c->seed & INT64_MAX), "site", c->site);
+    json_t *json = json_pack("{ss ss sI sI sI sI ss sI ss}", "name", name, "arch", train_arch_name(c->arch), "d_in",
+                             (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
+                             (json_int_t)c->rank, "variant", variant_names[c->variant], "seed",
+                             (json_int_t)(c->seed & INT64_MAX), "site", c->site);
+
+    if (json && c->rank > 0) {
+        json_object_set_new(json, "scaffold_start", json_string(c->scaffold_pca ? "pca" : "random"));
+        json_object_set_new(json, "scaffold_steps", json_integer(c->scaffold_steps));
+        json_object_set_new(json, "scaffold_frozen", json_boolean(c->scaffold_frozen));
+        json_object_set_new(json, "scaffold_last", json_boolean(c->scaffold_last));
+    }
+    if (json && c->d_out > 0) {
+        json_object_set_new(json, "d_out", json_integer(c->d_out));
+        json_object_set_new(json, "skip", json_boolean(c->skip));
+        json_object_set_new(json, "target_site", json_string(c->target_site));
+    }
+    return json;
 }

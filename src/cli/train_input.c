@@ -10,6 +10,7 @@ static sae_status open_live(train_input *in, args *a, const sae_acts_options *ac
     sae_status status = SAE_OK;
     const char *model = NULL, *const *sites = NULL, *const *texts = NULL;
     sae_text_options text = sae_text_defaults();
+    sae_site both[2];
     int n_texts = args_list(a, "text", &texts), n_sites = args_list(a, "site", &sites);
 
     SAE_TRY(args_require(a, "model", &model, err));
@@ -19,19 +20,25 @@ static sae_status open_live(train_input *in, args *a, const sae_acts_options *ac
     SAE_TRY(sae_model_open(&in->model, in->model_path, NULL, err));
     SAE_TRY(sae_site_parse(&in->site, sites[0], in->model, err));
     sae_site_name(in->site, in->site_name, sizeof in->site_name);
+    if (args_text(a, "target-site")) {
+        SAE_TRY(sae_site_parse(&in->target_site, args_text(a, "target-site"), in->model, err));
+        sae_site_name(in->target_site, in->target_name, sizeof in->target_name);
+    }
     SAE_TRY(sae_tokenizer_open(&in->tok, in->model_path, err));
     text.ctx = args_int(a, "ctx", 256);
     text.separator = (int32_t)args_int(a, "separator", -1);
     text.split = SAE_SPLIT_TRAIN;
     text.repeat = true;
     SAE_TRY(sae_text_open(&in->text, in->tok, texts, n_texts, &text, err));
-    SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, &in->site, 1, acts, err));
+    both[0] = in->site;
+    both[1] = in->target_site;
+    SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, both, args_text(a, "target-site") ? 2 : 1, acts, err));
 done:
     return status;
 }
 
 /* Which model and site a store's rows come from, as `sae acts` noted it: for the dictionary's own record. */
-static sae_status store_origin(train_input *in, const char *store, sae_error *err)
+static sae_status store_origin(train_input *in, const char *store, bool targets, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *site = NULL, *model = NULL;
@@ -42,7 +49,7 @@ static sae_status store_origin(train_input *in, const char *store, sae_error *er
     SAE_TRY(json_read_file(&meta, path, err));
     SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, path, err));
     SAE_TRY(json_get_string(json_object_get(meta, "about"), "model", "", &model, path, err));
-    snprintf(in->site_name, sizeof in->site_name, "%s", site);
+    snprintf(targets ? in->target_name : in->site_name, sizeof in->site_name, "%s", site);
     snprintf(in->model_name, sizeof in->model_name, "%s", model);
 done:
     json_decref(meta);
@@ -54,6 +61,7 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
 {
     sae_status status = SAE_OK;
     const char *store = args_text(a, "store"), *array = args_text(a, "array"), *order = args_text(a, "order");
+    const char *stores[2] = {store, args_text(a, "target-store")}, *arrays[2] = {array, args_text(a, "target-array")};
     sae_acts_options o = {.buffer_rows = args_int(a, "buffer", 0),
                           .max_norm = args_real(a, "max-norm", 10.0),
                           .seed = seed,
@@ -64,21 +72,29 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
     if (order && !array) SAE_TRY(args_fail(a, err, "--order goes with --array"));
+    if ((stores[1] && !store) || (arrays[1] && !array) || (args_text(a, "target-site") && !args_given(a, "model")))
+        SAE_TRY(args_fail(a, err,
+                          "targets come from where the rows come from: --target-site goes with --model, "
+                          "--target-store with --store, --target-array with --array"));
     if (order) {
-        SAE_TRY(row_order_open(&in->order, array, order, err));
-        in->d_in = in->order.d;
+        SAE_TRY(row_order_open(&in->order, array, arrays[1], order, err));
+        in->d_target = in->order.d_target;
+        in->d_in = in->order.d - in->d_target;
         goto done;
     }
     if (store) {
-        SAE_TRY(sae_acts_open_store(&in->acts, &store, 1, &o, err));
-        SAE_TRY(store_origin(in, store, err));
+        SAE_TRY(sae_acts_open_store(&in->acts, stores, stores[1] ? 2 : 1, &o, err));
+        SAE_TRY(store_origin(in, store, false, err));
+        if (stores[1]) SAE_TRY(store_origin(in, stores[1], true, err));
     } else if (array) {
         o.max_norm = args_given(a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */
-        SAE_TRY(sae_acts_open_array(&in->acts, array, &o, err));
+        SAE_TRY(sae_acts_open_arrays(&in->acts, arrays, arrays[1] ? 2 : 1, &o, err));
     } else
         SAE_TRY(open_live(in, a, &o, err));
-    in->d_in = sae_acts_get_info(in->acts).d;
-    say(a, "rows      %s", sae_acts_get_info(in->acts).describe);
+    sae_acts_info info = sae_acts_get_info(in->acts);
+    in->d_in = info.parts[0].d;
+    in->d_target = info.n_parts > 1 ? info.parts[1].d : 0;
+    say(a, "rows      %s", info.describe);
 done:
     return status;
 }
@@ -96,7 +112,7 @@ void train_input_close(train_input *in)
 
 sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err)
 {
-    static const char *const names[] = {"store", "array", "order"};
+    static const char *const names[] = {"store", "target-store", "array", "target-array", "order"};
     sae_status status = SAE_OK;
     json_t *data =
         json_pack("{ss sI sI sI sf sI}", "site", in->site_name, "seed", (json_int_t)(in->seed & INT64_MAX), "ctx",
@@ -108,17 +124,18 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     uint64_t hash;
 
     if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         const char *name = args_text(a, names[i]);
         if (!name) continue;
         mem_free(path);
-        path = i == 0 ? path_join(name, "meta.json", err) : mem_strdup(name, err);
+        path = i < 2 ? path_join(name, "meta.json", err) : mem_strdup(name, err);
         if (!path) SAE_TRY(SAE_NOMEM);
-        if (i > 0 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
+        if (i > 1 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
         SAE_TRY(file_hash(path, &hash, err));
         snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
         json_object_set_new(data, names[i], json_string(text));
     }
+    if (in->d_target > 0) json_object_set_new(data, "target_site", json_string(in->target_name));
     if (in->model) {
         snprintf(text, sizeof text, "%016llx", (unsigned long long)sae_model_hash(in->model));
         json_object_set_new(data, "model", json_string(text));

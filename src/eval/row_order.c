@@ -38,22 +38,48 @@ static sae_status read_index(row_order *o, const tensor *t, const char *path, sa
     return SAE_OK;
 }
 
-sae_status row_order_open(row_order *out, const char *array, const char *order, sae_error *err)
+static sae_status open_rows(array_file *rows, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
-    array_file rows = {0}, index = {0};
-    row_order o = {0};
     char shape[96];
 
-    SAE_TRY(array_open(&rows, array, err));
-    if (rows.t.rank != 2 || rows.t.shape[0] < 1 || rows.t.shape[1] < 1)
-        SAE_RAISE(err, SAE_SHAPE, "%s: rows are a tensor [rows, d_in]; this is %s", array,
-                  tensor_shape_text(&rows.t, shape, sizeof shape));
+    SAE_TRY(array_open(rows, path, err));
+    if (rows->t.rank != 2 || rows->t.shape[0] < 1 || rows->t.shape[1] < 1)
+        SAE_RAISE(err, SAE_SHAPE, "%s: rows are a tensor [rows, width]; this is %s", path,
+                  tensor_shape_text(&rows->t, shape, sizeof shape));
+done:
+    return status;
+}
+
+/* The rows of an array as the columns from `column` on of the pool. */
+static void fill_columns(row_order *o, const array_file *rows, int64_t column)
+{
+    int64_t d = rows->t.shape[1];
+    size_t row_bytes = (size_t)d * (size_t)dtype_table[rows->t.type].block_bytes;
+
+    for (int64_t i = 0; i < o->n_rows; i++)
+        dequant_f32(rows->t.type, (const unsigned char *)rows->t.data + (size_t)i * row_bytes, d,
+                    o->pool + i * o->d + column);
+}
+
+sae_status row_order_open(row_order *out, const char *array, const char *targets, const char *order, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    array_file rows = {0}, beside = {0}, index = {0};
+    row_order o = {0};
+
+    SAE_TRY(open_rows(&rows, array, err));
+    if (targets) SAE_TRY(open_rows(&beside, targets, err));
     o.n_rows = rows.t.shape[0];
-    o.d = rows.t.shape[1];
-    o.pool = mem_alloc_array((size_t)tensor_count(&rows.t), sizeof *o.pool, "the rows of an array", err);
+    o.d_target = targets ? beside.t.shape[1] : 0;
+    o.d = rows.t.shape[1] + o.d_target;
+    if (targets && beside.t.shape[0] != o.n_rows)
+        SAE_RAISE(err, SAE_SHAPE, "%s: holds %lld rows, %s %lld: a target belongs to each row", targets,
+                  (long long)beside.t.shape[0], array, (long long)o.n_rows);
+    o.pool = mem_alloc_array((size_t)o.n_rows, (size_t)o.d * sizeof *o.pool, "the rows of an array", err);
     if (!o.pool) SAE_TRY(SAE_NOMEM);
-    dequant_f32(rows.t.type, rows.t.data, tensor_count(&rows.t), o.pool);
+    fill_columns(&o, &rows, 0);
+    if (targets) fill_columns(&o, &beside, rows.t.shape[1]);
     SAE_TRY(array_open(&index, order, err));
     SAE_TRY(read_index(&o, &index.t, order, err));
     *out = o;
@@ -61,6 +87,7 @@ sae_status row_order_open(row_order *out, const char *array, const char *order, 
 done:
     row_order_close(&o);
     array_close(&index);
+    array_close(&beside);
     array_close(&rows);
     return status;
 }

@@ -44,9 +44,11 @@ typedef struct loop {
     const sae_train_options *recipe;
     const training_options *options;
     sae_acts *acts;
-    int64_t d, log_every, saved; /* saved: the step of the newest checkpoint; -1: none yet */
+    int64_t d, log_every,
+        saved; /* d: of a row with its targets; saved: the step of the newest checkpoint; -1: none yet */
     training_log *log;
     float *rows;
+    float *targets; /* [batch, d_target]; NULL without. Then rows has been packed to [batch, d - d_target] */
     sae_step_stats *stats;
 } loop;
 
@@ -154,10 +156,23 @@ static sae_status step_failed(loop *l, int64_t step, const char *cause, sae_erro
                     l->recipe->lr, last_checkpoint(l, last, sizeof last));
 }
 
+/* Takes the targets out of the rows, in place: a row moves only to the front. */
+static void split_targets(loop *l)
+{
+    int64_t d_target = l->options->d_target, d_in = l->d - d_target;
+
+    for (int64_t b = 0; b < l->recipe->batch; b++) {
+        memcpy(l->targets + b * d_target, l->rows + b * l->d + d_in, (size_t)d_target * sizeof *l->rows);
+        memmove(l->rows + b * d_in, l->rows + b * l->d, (size_t)d_in * sizeof *l->rows);
+    }
+}
+
 static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
 {
     sae_error cause = {0};
-    sae_status status = sae_trainer_step(l->t, l->rows, NULL, l->stats, &cause);
+
+    if (l->targets) split_targets(l);
+    sae_status status = sae_trainer_step(l->t, l->rows, l->targets, l->stats, &cause);
 
     if (status == SAE_NUMERIC) return step_failed(l, step, cause.message, err);
     if (status != SAE_OK) return SAE_FAIL(err, status, "%s", cause.message);
@@ -209,13 +224,17 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
                         const training_options *options, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
-    loop l = {.t = t, .recipe = recipe, .options = options, .acts = acts, .d = d_in, .saved = -1};
+    int64_t d = d_in + options->d_target;
+    loop l = {.t = t, .recipe = recipe, .options = options, .acts = acts, .d = d, .saved = -1};
     int64_t step = 0;
 
     l.log_every = options->log_every > 0 ? options->log_every : (recipe->steps + LOG_LINES - 1) / LOG_LINES;
-    l.rows = mem_alloc_array((size_t)recipe->batch, (size_t)d_in * sizeof *l.rows, "a batch of rows", err);
+    l.rows = mem_alloc_array((size_t)recipe->batch, (size_t)d * sizeof *l.rows, "a batch of rows", err);
+    if (options->d_target > 0)
+        l.targets = mem_alloc_array((size_t)recipe->batch, (size_t)options->d_target * sizeof *l.targets,
+                                    "a batch of targets", err);
     l.stats = mem_alloc_array((size_t)sae_trainer_n_dicts(t), sizeof *l.stats, "statistics of a step", err);
-    if (!l.rows || !l.stats) SAE_TRY(SAE_NOMEM);
+    if (!l.rows || !l.stats || (options->d_target > 0 && !l.targets)) SAE_TRY(SAE_NOMEM);
     SAE_TRY(start(&l, err));
     step = sae_trainer_steps_done(t);
     SAE_TRY(training_log_open(&l.log, options->folder, options->resume, step, err));
@@ -233,6 +252,7 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
 done:
     training_log_close(l.log);
     mem_free(l.stats);
+    mem_free(l.targets);
     mem_free(l.rows);
     return status;
 }

@@ -11,9 +11,11 @@ typedef struct row_order {
     float *pool;    /* [n_rows, d], owned */
     int64_t *index; /* [n_steps, batch], owned, each in [0, n_rows) */
     int64_t n_rows, d, n_steps, batch;
+    int64_t d_target; /* of d, the last columns are targets; 0: none are */
 } row_order;
-/* `array` and `order` are X.npy or X.safetensors[:name]: [n_rows, d] floats and [n_steps, batch] integers. */
-sae_status row_order_open(row_order *out, const char *array, const char *order, sae_error *err);
+/* `array` and `order` are X.npy or X.safetensors[:name]: [n_rows, d] floats and [n_steps, batch] integers. The rows of `targets` (NULL:
+ * none) stand beside those of the array, in one wider row. */
+sae_status row_order_open(row_order *out, const char *array, const char *targets, const char *order, sae_error *err);
 void row_order_close(row_order *o);
 
 typedef struct training_options {
@@ -24,13 +26,14 @@ typedef struct training_options {
     int64_t keep_checkpoints; /* newest ones kept; 0: 1 */
     bool resume;              /* continue from the newest checkpoint that verifies; none yet: from the beginning */
     const row_order *order;   /* instead of a stream; NULL */
+    int64_t d_target;         /* the last columns of a row are a transcoder's targets; 0: there are none */
     /* Called after each step; may be NULL. stats [n_dicts]; `logged`: the step stands in log.jsonl. */
     void (*stepped)(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
     void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */
     void *user;
 } training_options;
 
-/* Steps until options.steps are done (t's own). `acts` is borrowed, NULL with an order. On SAE_CANCELLED (the progress said
+/* Steps until options.steps are done (t's own) on rows of width d_in + d_target. `acts` is borrowed, NULL with an order. On SAE_CANCELLED (the progress said
  * so), or when no more rows can be had, the checkpoint of the last whole step is written first. NUMERIC names the step, its rows
  * and the last good checkpoint. Needs a batch of rows beside the trainer. */
 sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
