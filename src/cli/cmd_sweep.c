@@ -142,6 +142,10 @@ static sae_status run_sweep(args *a, sae_error *err)
     SAE_TRY(args_require(a, "out", &s.folder, err));
     SAE_TRY(train_export_option(a, &s.how, err));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
+    if (s.in.d_target > 0)
+        SAE_TRY(args_fail(a, err,
+                          "a sweep measures how well rows are rebuilt, which transcoders do not do: train several of "
+                          "them with `sae train`, which takes lists as well"));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
     SAE_TRY(train_recipe_make(&s.recipe, a, &s.in, &s.dicts, err));
     SAE_TRY(args_checked(a, trainer_check(s.dicts.configs, s.dicts.n, &s.recipe, err)));
