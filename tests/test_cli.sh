@@ -382,6 +382,18 @@ long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 150
     same "and on the same weights" shaken/w256-k4-r2-s0/sae/sae_weights.safetensors calm/w256-k4-r2-s0/sae/sae_weights.safetensors
 }
 
+# ---- plan ----
+expect "train --plan" 0 '' train --array fine.npy --width 64,4096 --k 4 --rank 2 --batch 64 --steps 1000 --plan --quiet
+grep -q '^memory  .*weights' out && grep -q '^step  .*encoder' out && grep -q '^time  ' out || not_ok "train --plan prints memory, arithmetic and time"
+expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --batch 64 --steps 1000 --plan --json --out planned --quiet
+[ -e planned ] && not_ok "train --plan makes nothing"
+grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
+expect "train --plan of what cannot be" 2 'k 65' train --array fine.npy --width 64 --k 65 --plan
+expect "train --json alone" 2 '--plan' train --array fine.npy --out x --json
+# shellcheck disable=SC2086
+expect "sweep --plan" 0 '' sweep $sweep --out planned --plan
+[ -e planned ] && not_ok "sweep --plan makes nothing"
+
 # ---- plot ----
 expect "plot" 0 '16 curves of 4 runs' plot run1 run2/ shaken sweep --out curves2.html
 expect "plot does not overwrite" 1 'curves2.html' plot run1 --out curves2.html

@@ -19,6 +19,7 @@ static const option_row options[] = {
     {"log-every", OPTION_COUNT, "N", "steps between lines of log.jsonl (default: 200 lines a run)", NULL},
     {"checkpoint-every", OPTION_COUNT, "N", "steps between checkpoints (default: 10 a group)", NULL},
     OPTION_EXPORT_ROW,
+    OPTION_PLAN_ROW,
     OPTION_OUT_ROW("FOLDER"),
     OPTION_FORCE_ROW,
     OPTION_JSON_ROW,
@@ -154,9 +155,13 @@ static sae_status run_sweep(args *a, sae_error *err)
     if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
     size_t available = memory_available();
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
-    SAE_TRY(begin_folder(&s, err));
+    if (!args_flag(a, "plan")) SAE_TRY(begin_folder(&s, err));
     SAE_TRY(sweep_make_groups(&s, err));
     sweep_tell_groups(&s);
+    if (args_flag(a, "plan")) {
+        SAE_TRY(train_plan_tell(a, &s.in, &s.dicts, &s.recipe, err));
+        goto done;
+    }
     for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
     for (int g = 1; g <= s.n_groups; g++)
         if (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, ++place, open, err));

@@ -1,6 +1,7 @@
 /* cmd_train.c - `sae train`: one or more dictionaries on one stream of rows, live, from a store or from an array. */
 #include "cli/train.h"
 #include "io/io.h"
+#include "sae/train.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ static const option_row options[] = {
     {"keep", OPTION_COUNT, "N", "newest checkpoints kept", "1"},
     {"resume", OPTION_FLAG, NULL, "go on from the newest checkpoint in --out", NULL},
     OPTION_EXPORT_ROW,
+    OPTION_PLAN_ROW,
+    {"json", OPTION_FLAG, NULL, "with --plan: as JSON", NULL},
     OPTION_OUT_ROW("FOLDER"),
     OPTION_FORCE_ROW,
     OPTION_END_ROW,
@@ -96,11 +99,17 @@ static sae_status run_train(args *a, sae_error *err)
     const char *folder = NULL;
     sae_scaffold_export how = SAE_SCAFFOLD_NATIVE;
 
-    SAE_TRY(args_require(a, "out", &folder, err));
+    if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &folder, err));
+    if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
     SAE_TRY(train_export_option(a, &how, err));
     SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
+    if (args_flag(a, "plan")) {
+        SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
+        SAE_TRY(train_plan_tell(a, &t.in, &t.dicts, &t.recipe, err));
+        goto done;
+    }
     SAE_TRY(train_watch_create(&t.watch, &t.dicts, err));
     tell_plan(&t);
     SAE_TRY(args_checked(a, sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err)));
@@ -155,7 +164,8 @@ const command command_train = {
                 "sae train --model smollm2 --site blocks.14.hook_resid_pre --target-site blocks.14.hook_mlp_out --skip "
                 "--text books.jsonl.zst --out runs/mlp14\n"
                 "sae train --array x.npy --arch matryoshka --width 4096 --k 32 --steps 10000 --out runs/mine\n"
-                "sae train --store rows/ --width 16384 --k 64 --out runs/long --checkpoint-every 1000 --resume\n",
+                "sae train --store rows/ --width 16384 --k 64 --out runs/long --checkpoint-every 1000 --resume\n"
+                "sae train --store rows/ --width 65536 --k 64 --rows 100M --plan\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -5,6 +5,7 @@
  *   train_recipe.c  the constants of the recipe
  *   train_folder.c  the run's folder and its run.json
  *   train_export.c  the trained dictionaries
+ *   train_plan.c    what a run will take
  *   train_watch.c   what is seen while it goes on, and what is said at its end
  * A command's table is made of the OPTION_..._ROWS below, so an option is written once and means the same in each.
  */
@@ -135,6 +136,18 @@ sae_status train_export_option(args *a, sae_scaffold_export *how, sae_error *err
 /* Dictionary i in SAELens's form to FOLDER/sae. */
 sae_status train_export(const args *a, const sae_trainer *t, int i, const char *folder, sae_scaffold_export how,
                         sae_error *err);
+
+/* ---- The plan (train_plan.c) ---------------------------------------------------------------------------------------------- */
+
+#define OPTION_PLAN_ROW                                                                                                \
+    {                                                                                                                  \
+        "plan", OPTION_FLAG, NULL,                                                                                     \
+            "print memory, arithmetic and an estimate of the time (two seconds), and make nothing", NULL               \
+    }
+
+/* To standard output, for people or, with --json, as JSON. */
+sae_status train_plan_tell(const args *a, const train_input *in, const train_dicts *dicts,
+                           const sae_train_options *recipe, sae_error *err);
 
 /* ---- Watching (train_watch.c) --------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,234 @@
+/*
+ * train_plan.c - what a run will take, before anything of it is made: memory, arithmetic, and time by a calibration of about two
+ * seconds.
+ *
+ * The calibration steps real trainers of the same batch, k and scaffolds at two small widths: a step's time is linear in the
+ * width. Where even these are too large the batch (to which a step's time is nearly proportional) and the number of dictionaries are
+ * cut, and the time scaled back by the arithmetic.
+ */
+#include "cli/train.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SMALL_WIDTH = 1024, MOST_CALIBRATED = 4, LEAST_BATCH = 256 };
+static const double most_flops = 2e10, seconds_each = 0.6;
+
+/* ---- Arithmetic of a step --------------------------------------------------------------------------------------------------- */
+
+typedef struct flops {
+    double encoder, sparse, adam, auxk; /* of a step of all dictionaries; auxk: its worst case */
+    double model;                       /* of a token */
+} flops;
+
+static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *r)
+{
+    flops f = {0};
+
+    for (int i = 0; i < n; i++) {
+        double B = (double)r->batch, d = (double)c[i].d_in, F = (double)c[i].d_sae;
+        double aux = r->auxk_alpha > 0 ? (double)(r->auxk_k > 0 ? r->auxk_k : c[i].d_in / 2) : 0;
+        f.encoder += 2 * B * d * F;
+        f.sparse += 8 * B * (double)c[i].k * d + 12 * B * (double)c[i].rank * d; /* decode, and three gradients */
+        f.adam += 10 * 2 * F * d;
+        f.auxk += 8 * B * (aux < F ? aux : F) * d;
+    }
+    return f;
+}
+
+/* Products of the blocks up to the site, and their attention over half of a sequence. */
+static double model_flops(const train_input *in, int64_t ctx)
+{
+    const sae_model_info *m = sae_model_get_info(in->model);
+    double embedding = (double)(m->n_vocab * m->d_model) * (m->tied ? 1 : 2);
+    double layers = in->site.layer + 1;
+
+    return layers * (2 * ((double)m->n_params - embedding) / (double)m->n_layer +
+                     2 * (double)ctx * (double)(m->n_head * m->d_head));
+}
+
+/* ---- Calibration -------------------------------------------------------------------------------------------------------------- */
+
+/* Seconds of one step, the mean over `seconds_each`. */
+static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_options *r, const float *rows,
+                             double *seconds, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_trainer *t = NULL;
+    double begun = 0;
+    int steps = 0;
+
+    SAE_TRY(sae_trainer_create(&t, c, n, r, err));
+    for (int i = 0; i < 2; i++) SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err)); /* the cutoff settles */
+    begun = clock_seconds();
+    do {
+        SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
+        steps++;
+    } while (clock_seconds() - begun < seconds_each);
+    *seconds = (clock_seconds() - begun) / steps;
+done:
+    sae_trainer_free(t);
+    return status;
+}
+
+/* Some of the dictionaries, none wider than `width` (or its own k). */
+static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width)
+{
+    int stride = (dicts->n + MOST_CALIBRATED - 1) / MOST_CALIBRATED, n = 0;
+
+    for (int i = 0; i < dicts->n; i += stride) {
+        sae_dict_config *c = &out[n++];
+        *c = dicts->configs[i];
+        int64_t least = 2 * c->k > width ? 2 * c->k : width;
+        if (c->d_sae > least) {
+            c->d_sae = least;
+            if (c->arch == SAE_MATRYOSHKA) matryoshka_default_groups(c);
+        }
+    }
+    return n;
+}
+
+static double total_width(const sae_dict_config *c, int n)
+{
+    double sum = 0;
+
+    for (int i = 0; i < n; i++) sum += (double)c[i].d_sae;
+    return sum;
+}
+
+static sae_status step_seconds(const train_dicts *dicts, const sae_train_options *recipe, double *seconds,
+                               sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict_config all[MOST_CALIBRATED], small[MOST_CALIBRATED], large[MOST_CALIBRATED];
+    sae_train_options r = *recipe;
+    int n = reduced(all, dicts, INT64_MAX);
+    double low = 0, high = 0, d = (double)all[0].d_in;
+    rng random = rng_seed(1, 1);
+
+    reduced(small, dicts, SMALL_WIDTH);
+    reduced(large, dicts, 2 * SMALL_WIDTH);
+    while (r.batch > LEAST_BATCH && 2 * (double)r.batch * d * total_width(large, n) > most_flops) r.batch /= 2;
+    float *rows = mem_alloc_array((size_t)r.batch, (size_t)all[0].d_in * sizeof *rows, "rows to calibrate with", err);
+    if (!rows) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < r.batch * all[0].d_in; i++) rows[i] = (float)rng_normal(&random);
+    r.unit_scale = true;
+    SAE_TRY(time_steps(small, n, &r, rows, &low, err));
+    high = low;
+    if (total_width(large, n) > total_width(small, n)) {
+        SAE_TRY(time_steps(large, n, &r, rows, &high, err));
+        double slope = (high - low) / (total_width(large, n) - total_width(small, n));
+        if (slope > 0) high += slope * (total_width(all, n) - total_width(large, n));
+    }
+    flops whole = flops_of(dicts->configs, dicts->n, recipe), part = flops_of(all, n, &r);
+    *seconds = high * (whole.encoder + whole.sparse) / (part.encoder + part.sparse);
+done:
+    mem_free(rows);
+    return status;
+}
+
+static sae_status look_away(void *user, float *rows, int64_t n_rows, int64_t d_model, sae_error *err)
+{
+    (void)user, (void)rows, (void)n_rows, (void)d_model, (void)err;
+    return SAE_OK;
+}
+
+/* Seconds of the model for one row that counts: masked tokens are computed as well. */
+static sae_status model_seconds(const train_input *in, double *seconds, sae_error *err)
+{
+    enum { SEQUENCES = 8 };
+    sae_status status = SAE_OK;
+    int64_t ctx = sae_text_ctx(in->text), got = 0, counted = 0;
+    int32_t *ids = mem_alloc_array((size_t)(SEQUENCES * ctx), sizeof *ids, "tokens to calibrate with", err);
+    uint8_t *mask = mem_alloc_array((size_t)(SEQUENCES * ctx), 1, "tokens to calibrate with", err);
+    sae_tap tap = {.site = in->site, .fn = look_away};
+    double begun = 0;
+    int passes = 0;
+
+    if (!ids || !mask) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(sae_text_next(in->text, SEQUENCES, ids, mask, &got, err));
+    if (got < 1) SAE_RAISE(err, SAE_STATE, "the text has no whole sequence");
+    for (int64_t i = 0; i < got * ctx; i++) counted += mask[i];
+    if (counted < 1) counted = 1;
+    sae_run run = {.ids = ids, .n_seq = got, .n_ctx = ctx, .taps = &tap, .n_taps = 1};
+    SAE_TRY(sae_model_run(in->model, &run, err)); /* weights are expanded */
+    begun = clock_seconds();
+    do {
+        SAE_TRY(sae_model_run(in->model, &run, err));
+        passes++;
+    } while (clock_seconds() - begun < seconds_each);
+    *seconds = (clock_seconds() - begun) / (double)(passes * counted);
+done:
+    mem_free(mask);
+    mem_free(ids);
+    return status;
+}
+
+/* ---- Telling -------------------------------------------------------------------------------------------------------------------- */
+
+static const char *duration(double s, char *out, size_t size)
+{
+    if (s < 120)
+        snprintf(out, size, "%.1f s", s);
+    else if (s < 7200)
+        snprintf(out, size, "%.0f min", s / 60);
+    else
+        snprintf(out, size, "%.1f h", s / 3600);
+    return out;
+}
+
+sae_status train_plan_tell(const args *a, const train_input *in, const train_dicts *dicts,
+                           const sae_train_options *recipe, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const double mib = 1.0 / (1 << 20);
+    double step = 0, row = 0;
+    char text[32], more[32];
+    sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
+    flops f = flops_of(dicts->configs, dicts->n, recipe);
+    size_t buffer = in->acts ? sae_acts_get_info(in->acts).buffer_bytes : 0;
+    size_t batch = (size_t)(recipe->batch * in->d_in) * sizeof(float);
+    size_t weights = in->model ? sae_model_get_info(in->model)->expand_bytes : 0;
+    double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
+
+    SAE_TRY(step_seconds(dicts, recipe, &step, err));
+    if (in->model) {
+        f.model = model_flops(in, sae_text_ctx(in->text));
+        SAE_TRY(model_seconds(in, &row, err));
+        model_rows =
+            rows + (double)buffer / (double)(in->d_in * (int64_t)sizeof(float) + 12); /* the buffer is filled first */
+    }
+    double per_step = f.encoder + f.sparse + f.adam, seconds = steps * step + model_rows * row;
+    double total = per_step * steps + model_rows * f.model;
+    size_t memory = plan.total + buffer + batch + weights;
+    if (args_flag(a, "json")) {
+        json_t *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf}}", "memory",
+                                 "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients,
+                                 "moments", (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
+                                 (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer",
+                                 (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
+                                 "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
+                                 "auxk_worst_per_step", f.auxk, "model_per_token", f.model, "total", total, "seconds",
+                                 "per_step", step, "model_per_row", row, "model", model_rows * row, "total", seconds);
+        if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
+        print_json(json);
+        json_decref(json);
+        goto done;
+    }
+    printf("dictionaries  %d, %.0f steps of %lld rows\n", dicts->n, steps, (long long)recipe->batch);
+    printf("memory        %.0f MiB: weights %.0f, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN %.0f, batch "
+           "%.0f",
+           (double)memory * mib, (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
+           (double)plan.scratch * mib, (double)plan.library * mib, (double)batch * mib);
+    if (in->model) printf(", shuffle buffer %.0f, model expanded %.0f", (double)buffer * mib, (double)weights * mib);
+    printf("\nfree now      %.0f MiB\n", (double)memory_available() * mib);
+    printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
+           per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);
+    if (in->model) printf("model         %.3f GFLOP a token, %.0f rows/s\n", f.model * 1e-9, 1 / row);
+    printf("in all        %.2f TFLOP\n", total * 1e-12);
+    printf("time          %s (a step %s, %.0f rows/s%s%s), with few dead latents and the machine as it is now\n",
+           duration(seconds, text, sizeof text), duration(step, more, sizeof more), rows / seconds,
+           in->model ? ", of it the model " : "", in->model ? duration(model_rows * row, (char[32]){0}, 32) : "");
+done:
+    return status;
+}
