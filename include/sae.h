@@ -449,6 +449,22 @@ typedef enum sae_level_rule {
     SAE_LEVELS_SUM,  /* 1 (SAELens) */
 } sae_level_rule;
 
+typedef enum sae_l1_rule {
+    SAE_L1_CODES, /* standard and gated: the penalty sums codes */
+    SAE_L1_NORMS, /* codes times the norms of their rows of W_dec (Anthropic's April update, SAELens) */
+} sae_l1_rule;
+
+typedef enum sae_l0_rule {
+    SAE_L0_CONTROLLED, /* jumprelu: lambda L0, lambda moved until L0 is k; thresholds start where the first batch's L0 is k */
+    SAE_L0_QUADRATIC, /* l1_coefficient (L0 / k - 1)^2 (dictionary_learning); the encoder does not subtract b_dec */
+    SAE_L0_LINEAR,    /* l1_coefficient L0, thresholds not below 0 (SAELens) */
+} sae_l0_rule;
+
+typedef enum sae_gate_rule {
+    SAE_GATE_DETACHED,       /* gated: the gate's own reconstruction trains nothing but the gate */
+    SAE_GATE_TRAINS_DECODER, /* and W_dec and b_dec (SAELens) */
+} sae_gate_rule;
+
 typedef struct sae_train_options {
     int64_t batch; /* B, rows per step */
     int64_t steps; /* T */
@@ -473,6 +489,12 @@ typedef struct sae_train_options {
     double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
     sae_decoder_rule decoder_rule;
     sae_level_rule level_rule;
+    sae_l1_rule l1_rule;
+    sae_l0_rule l0_rule;
+    double l0_rate;         /* of the controller: lambda *= (L0 / k)^l0_rate after a step */
+    double bandwidth;       /* of jumprelu's straight-through estimator */
+    double first_threshold; /* of jumprelu; 0: found on the first batch */
+    sae_gate_rule gate_rule;
     double adam_beta1, adam_beta2, adam_eps;
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */

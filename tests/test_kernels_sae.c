@@ -210,6 +210,29 @@ START_TEST(test_scan_above)
 }
 END_TEST
 
+START_TEST(test_scan_limits)
+{
+    static int32_t index[2][ROOM];
+    static float value[2][ROOM];
+    int64_t n = sizes[_i];
+    rng r = rng_seed(8, (uint64_t)n);
+    float *p = numbers(&r, n, 1), *bias = numbers(&r, n, 0.3), *limit = numbers(&r, n, 1);
+
+    find_tables();
+    if (n > 6) p[6] = NAN;
+    if (n > 7) limit[7] = -INFINITY;
+    for (int64_t i = 0; i < n; i += 9) limit[i] = p[i] + bias[i]; /* strictly above */
+    for (int t = 0; t < n_tables; t++) {
+        int64_t expected = sae_ops_ref.scan_limits(p, bias, limit, n, 100, index[0], value[0]);
+        int64_t found = tables[t]->scan_limits(p, bias, limit, n, 100, index[1], value[1]);
+        ck_assert_int_eq(found, expected);
+        if (n > 100) ck_assert_int_gt(found, n / 4);
+        ck_assert(memcmp(index[0], index[1], (size_t)found * sizeof **index) == 0);
+        ck_assert(memcmp(value[0], value[1], (size_t)found * sizeof **value) == 0); /* the same bits */
+    }
+}
+END_TEST
+
 START_TEST(test_adam)
 {
     int64_t n = sizes[_i];
@@ -256,6 +279,7 @@ int main(void)
     tcase_add_loop_test(tc, test_gather, 0, N_SIZES);
     tcase_add_loop_test(tc, test_gather_dot, 0, N_SIZES);
     tcase_add_loop_test(tc, test_scan_above, 0, N_SIZES);
+    tcase_add_loop_test(tc, test_scan_limits, 0, N_SIZES);
     tcase_add_loop_test(tc, test_adam, 0, N_SIZES);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);

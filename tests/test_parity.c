@@ -117,6 +117,31 @@ static void set_topk(golden *g)
     if (g->config.arch == SAE_MATRYOSHKA) set_groups(g, "group_sizes", false);
 }
 
+static void set_penalty(golden *g)
+{
+    sae_train_options *o = &g->options;
+    const char *trainer = json_string_value(json_object_get(g->hyper, "trainer_class"));
+    bool constrained = number(g, "grad_clip", 0) == 0;
+
+    set_common(g);
+    o->decay_start = count(g, "decay_start", o->steps);
+    o->sparsity_warmup_steps = count(g, "sparsity_warmup_steps", 0);
+    o->auxk_alpha = 0;
+    o->b_dec_start = SAE_B_DEC_ZERO;
+    g->config.l1_coefficient = number(g, "l1_penalty", 0);
+    o->decoder_rule = constrained ? SAE_DECODER_CONSTRAINED : SAE_DECODER_UNIT;
+    if (strcmp(trainer, "StandardTrainerAprilUpdate") == 0) {
+        o->decoder_rule = SAE_DECODER_FREE;
+        o->l1_rule = SAE_L1_NORMS;
+    }
+    if (g->config.arch != SAE_JUMPRELU) return;
+    o->l0_rule = SAE_L0_QUADRATIC;
+    o->bandwidth = number(g, "bandwidth", 0);
+    o->first_threshold = 0.001;
+    g->config.k = count(g, "target_l0", 0);
+    g->config.l1_coefficient = number(g, "sparsity_penalty", 0);
+}
+
 static void set_saelens(golden *g)
 {
     sae_train_options *o = &g->options;
@@ -138,16 +163,38 @@ static void set_saelens(golden *g)
     if (g->config.arch == SAE_MATRYOSHKA) set_groups(g, "matryoshka_widths", true);
 }
 
+static void set_saelens_penalty(golden *g)
+{
+    sae_train_options *o = &g->options;
+
+    set_saelens(g);
+    o->selection_rule = SAE_SELECT_ACTIVATION;
+    o->auxk_rule = SAE_AUXK_RESIDUAL;
+    o->l1_rule = SAE_L1_NORMS;
+    o->gate_rule = SAE_GATE_TRAINS_DECODER;
+    o->l0_rule = SAE_L0_LINEAR;
+    o->first_threshold = number(g, "jumprelu_init_threshold", 0);
+    o->bandwidth = number(g, "jumprelu_bandwidth", o->bandwidth);
+    o->sparsity_warmup_steps = count(g, g->config.arch == SAE_JUMPRELU ? "l0_warm_up_steps" : "l1_warm_up_steps", 0);
+    g->config.l1_coefficient = number(g, g->config.arch == SAE_JUMPRELU ? "l0_coefficient" : "l1_coefficient", 0);
+}
+
 /* In brackets, the largest difference of a loss from the library's that was observed. */
 static const peer peers[] = {
-    {"batchtopk", SAE_BATCHTOPK, set_topk},              /* [1.6e-7] */
-    {"matryoshka", SAE_MATRYOSHKA, set_topk},            /* [2.2e-7] */
-    {"topk", SAE_TOPK, set_topk},                        /* [1.8e-7] */
-    {"topk_anneal", SAE_TOPK, set_topk},                 /* [2.2e-7] */
-    {"batchtopk_anneal", SAE_BATCHTOPK, set_topk},       /* [2.3e-7] */
-    {"saelens_topk", SAE_TOPK, set_saelens},             /* [3.1e-7] */
-    {"saelens_batchtopk", SAE_BATCHTOPK, set_saelens},   /* [1.4e-7] */
-    {"saelens_matryoshka", SAE_MATRYOSHKA, set_saelens}, /* [2.0e-7] */
+    {"batchtopk", SAE_BATCHTOPK, set_topk},                  /* [1.6e-7] */
+    {"matryoshka", SAE_MATRYOSHKA, set_topk},                /* [2.2e-7] */
+    {"topk", SAE_TOPK, set_topk},                            /* [1.8e-7] */
+    {"topk_anneal", SAE_TOPK, set_topk},                     /* [2.2e-7] */
+    {"batchtopk_anneal", SAE_BATCHTOPK, set_topk},           /* [2.3e-7] */
+    {"saelens_topk", SAE_TOPK, set_saelens},                 /* [3.1e-7] */
+    {"saelens_batchtopk", SAE_BATCHTOPK, set_saelens},       /* [1.4e-7] */
+    {"saelens_matryoshka", SAE_MATRYOSHKA, set_saelens},     /* [2.0e-7] */
+    {"standard", SAE_STANDARD, set_penalty},                 /* [2.4e-7] */
+    {"standard_april", SAE_STANDARD, set_penalty},           /* [2.8e-7] */
+    {"jumprelu", SAE_JUMPRELU, set_penalty},                 /* [8.6e-7] */
+    {"jumprelu_negative", SAE_JUMPRELU, set_penalty},        /* [4.3e-6] */
+    {"saelens_standard", SAE_STANDARD, set_saelens_penalty}, /* [2.4e-7] */
+    {"saelens_jumprelu", SAE_JUMPRELU, set_saelens_penalty}, /* [1.5e-7] */
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 
@@ -323,6 +370,7 @@ static void write_command(const golden *g, const char *out, FILE *f)
             g->path);
     fprintf(f, " --arch %s --width %lld --k %lld --steps %lld", family_of(c->arch)->name, (long long)c->d_sae,
             (long long)c->k, (long long)o->steps);
+    if (c->l1_coefficient > 0) fprintf(f, " --l1-coefficient %.17g", c->l1_coefficient);
     for (int i = 0; i < c->n_groups; i++)
         fprintf(f, "%s%.17g", i ? "," : " --groups ", (double)c->groups[i] / (double)c->d_sae);
 #define WRITE_COUNT(option, names, x)              fprintf(f, " --" option " %lld", (long long)(x))

@@ -11,18 +11,20 @@
 #include <string.h>
 
 /* What can be trained, by name; ends with a NULL. */
-static const char *const arch_names[] = {"batchtopk", "matryoshka", "topk", NULL};
-static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK};
+static const char *const arch_names[] = {"batchtopk", "matryoshka", "topk", "jumprelu", "standard", NULL};
+static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK, SAE_JUMPRELU, SAE_STANDARD};
 static const char *const variant_names[] = {"p1", "p2", "p3", NULL}; /* in the order of sae_variant */
 
 /* ---- Axes ---------------------------------------------------------------------------------------------------------------- */
 
-enum { ARCH, WIDTH, K, RANK, VARIANT, SEED, N_AXES };
+enum { ARCH, WIDTH, K, L1, RANK, VARIANT, SEED, N_AXES };
 
 typedef struct axis {
     const char *option;
-    const char *const *choices; /* NULL: whole numbers */
-    int64_t *values;            /* owned; of a choice its index */
+    const char *const *choices; /* NULL: numbers */
+    bool real;                  /* not whole */
+    int64_t *values;            /* owned; of a choice or a real number its index */
+    double *reals;              /* owned; NULL: none were given */
     int n;
 } axis;
 
@@ -33,6 +35,14 @@ static sae_status axis_value(args *a, const axis *x, const char *text, int64_t *
         sae_status status = args_choice_of(a, x->option, text, x->choices, &index, err);
         *value = index;
         return status;
+    }
+    if (x->real) {
+        char *end = NULL;
+        double *real = &x->reals[value - x->values];
+        *value = value - x->values;
+        *real = strtod(text, &end);
+        return end != text && !*end && *real >= 0.0 ? SAE_OK
+                                                    : args_fail(a, err, "--%s %s: not a number", x->option, text);
     }
     if (!count_parse(text, value) || *value < 0)
         return args_fail(a, err, "--%s %s: not a whole number", x->option, text);
@@ -46,6 +56,10 @@ static sae_status axis_read(args *a, axis *x, sae_error *err)
 
     x->values = mem_alloc_array((size_t)n + 1, sizeof *x->values, "a list of values", err);
     if (!x->values) return SAE_NOMEM;
+    x->n = 1;
+    if (x->real && n == 0) return SAE_OK; /* one combination, without a value */
+    if (x->real) x->reals = mem_alloc_array((size_t)n, sizeof *x->reals, "a list of values", err);
+    if (x->real && !x->reals) return SAE_NOMEM;
     for (int i = 0; i < n; i++) {
         sae_status status = axis_value(a, x, items[i], &x->values[i], err);
         if (status != SAE_OK) return status;
@@ -84,19 +98,32 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
     return SAE_OK;
 }
 
-static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const int64_t value[N_AXES],
-                              sae_error *err)
+static bool takes_k(sae_arch arch) { return arch != SAE_STANDARD && arch != SAE_GATED; }
+static bool takes_l1(sae_arch arch) { return arch == SAE_STANDARD || arch == SAE_GATED || arch == SAE_JUMPRELU; }
+
+/* Where none is given, dictionary_learning's; of batchtopk and its like 0. */
+static double coefficient(sae_arch arch, const axis *x, int64_t index)
+{
+    if (!takes_l1(arch)) return 0.0;
+    if (x->reals) return x->reals[index];
+    return arch == SAE_JUMPRELU ? 1.0 : 0.1;
+}
+
+static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const axis axes[N_AXES],
+                              const int64_t value[N_AXES], sae_error *err)
 {
     static const char *const starts[] = {"random", "pca", NULL};
+    sae_arch arch = archs[value[ARCH]];
     int start = 0;
     sae_status status = args_choice(a, "scaffold-start", starts, &start, err);
 
     if (status != SAE_OK) return status;
-    *c = (sae_dict_config){.arch = archs[value[ARCH]],
+    *c = (sae_dict_config){.arch = arch,
                            .variant = (sae_variant)value[VARIANT],
                            .d_in = in->d_in,
                            .d_sae = value[WIDTH],
-                           .k = value[K],
+                           .k = takes_k(arch) ? value[K] : 0,
+                           .l1_coefficient = coefficient(arch, &axes[L1], value[L1]),
                            .rank = value[RANK],
                            .d_out = in->d_target,
                            .skip = args_flag(a, "skip"),
@@ -113,13 +140,17 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
 }
 
 /* "w4608-k32-r4-s1", with what is not the usual case before and behind the rank: "matryoshka-w4608-k32-r4-p2-s1". */
-static void make_name(char *out, size_t size, const int64_t value[N_AXES])
+static void make_name(char *out, size_t size, const sae_dict_config *c, bool with_l1, const int64_t value[N_AXES])
 {
+    char k[24] = "", l1[24] = "";
+
     const char *arch = value[ARCH] > 0 ? arch_names[value[ARCH]] : "";
     const char *variant = value[RANK] > 0 && value[VARIANT] > 0 ? variant_names[value[VARIANT]] : "";
 
-    snprintf(out, size, "%s%sw%lld-k%lld-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH],
-             (long long)value[K], (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
+    if (takes_k(c->arch)) snprintf(k, sizeof k, "-k%lld", (long long)value[K]);
+    if (takes_l1(c->arch) && (with_l1 || !takes_k(c->arch))) snprintf(l1, sizeof l1, "-l%g", c->l1_coefficient);
+    snprintf(out, size, "%s%sw%lld%s%s-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH], k, l1,
+             (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
 }
 
 /* ---- All of them ---------------------------------------------------------------------------------------------------------- */
@@ -149,8 +180,12 @@ static sae_status make_all(train_dicts *out, args *a, const train_input *in, con
     for (int64_t i = 0; i < n; i++) {
         combination(axes, i, value);
         if (value[RANK] == 0 && value[VARIANT] != axes[VARIANT].values[0]) continue; /* without a scaffold all one */
-        SAE_TRY(make_config(&out->configs[out->n], a, in, value, err));
-        make_name(out->name_space[out->n], sizeof *out->name_space, value);
+        /* what a family does not take makes no more of it */
+        if (!takes_k(archs[value[ARCH]]) && value[K] != axes[K].values[0]) continue;
+        if (!takes_l1(archs[value[ARCH]]) && value[L1] > 0) continue;
+        SAE_TRY(make_config(&out->configs[out->n], a, in, axes, value, err));
+        make_name(out->name_space[out->n], sizeof *out->name_space, &out->configs[out->n], axes[L1].reals != NULL,
+                  value);
         out->names[out->n] = out->name_space[out->n];
         out->n++;
     }
@@ -162,15 +197,23 @@ sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sa
 {
     sae_status status = SAE_OK;
     bool matryoshka = false;
-    axis axes[N_AXES] = {[ARCH] = {"arch", arch_names},          [WIDTH] = {"width"}, [K] = {"k"}, [RANK] = {"rank"},
-                         [VARIANT] = {"variant", variant_names}, [SEED] = {"seed"}};
+    axis axes[N_AXES] = {[ARCH] = {"arch", arch_names},
+                         [WIDTH] = {"width"},
+                         [K] = {"k"},
+                         [L1] = {"l1-coefficient", .real = true},
+                         [RANK] = {"rank"},
+                         [VARIANT] = {"variant", variant_names},
+                         [SEED] = {"seed"}};
 
     for (int x = 0; x < N_AXES; x++) SAE_TRY(axis_read(a, &axes[x], err));
     SAE_TRY(make_all(out, a, in, axes, err));
     for (int i = 0; i < out->n; i++) matryoshka = matryoshka || out->configs[i].arch == SAE_MATRYOSHKA;
     if (!matryoshka && args_given(a, "groups")) warn("--groups is for --arch matryoshka: ignored");
 done:
-    for (int x = 0; x < N_AXES; x++) mem_free(axes[x].values);
+    for (int x = 0; x < N_AXES; x++) {
+        mem_free(axes[x].values);
+        mem_free(axes[x].reals);
+    }
     return status;
 }
 
@@ -191,10 +234,10 @@ void train_dicts_free(train_dicts *dicts)
 
 json_t *train_dict_json(const sae_dict_config *c, const char *name)
 {
-    json_t *json = json_pack("{ss ss sI sI sI sI ss sI ss}", "name", name, "arch", train_arch_name(c->arch), "d_in",
-                             (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
-                             (json_int_t)c->rank, "variant", variant_names[c->variant], "seed",
-                             (json_int_t)(c->seed & INT64_MAX), "site", c->site);
+    json_t *json = json_pack("{ss ss sI sI sI sf sI ss sI ss}", "name", name, "arch", train_arch_name(c->arch), "d_in",
+                             (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k,
+                             "l1_coefficient", c->l1_coefficient, "rank", (json_int_t)c->rank, "variant",
+                             variant_names[c->variant], "seed", (json_int_t)(c->seed & INT64_MAX), "site", c->site);
 
     if (json && c->rank > 0) {
         json_object_set_new(json, "scaffold_start", json_string(c->scaffold_pca ? "pca" : "random"));

@@ -47,6 +47,9 @@ typedef struct sae_ops {
     /* The same of (p_i + bias_i) scale_i. */
     int64_t (*scan_scaled)(const float *p, const float *bias, const float *scale, int64_t n, float cutoff,
                            int32_t first, int32_t *index, float *value);
+    /* The same with a cutoff of its own for each: p_i + bias_i > limit_i. */
+    int64_t (*scan_limits)(const float *p, const float *bias, const float *limit, int64_t n, int32_t first,
+                           int32_t *index, float *value);
     /* One Adam step of n weights in place; g NULL stands for a zero gradient. */
     void (*adam)(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c);
 } sae_ops;

@@ -13,10 +13,6 @@
 #include <math.h>
 #include <string.h>
 
-/* From so many pairs per latent on, panels pay. d 512 to 2304, 4,096 rows, AVX2, ms by rows / by panels: 16 pairs 55 / 29,
- * 25 pairs 260 / 115, 2 pairs 30 / 41 (docs/performance.md). */
-enum { PANEL_PAIRS = 6 };
-
 bool latent_is_active(const scratch *s, int64_t latent)
 {
     const int64_t *kept = s->kept.latent_start, *aux = s->aux.latent_start;
@@ -153,7 +149,7 @@ static void gradient_of_b_dec(sae_trainer *t, learner *l)
     double *column = s->column;
 
     column_sums(s->grad, B, d, 1.0, s->partial, column);
-    for (int block = 0; block < N_BLOCKS && l->config.d_out == 0; block++)
+    for (int block = 0; block < N_BLOCKS && l->config.d_out == 0 && l->config.apply_b_dec_to_input; block++)
         for (int64_t i = 0; i < d; i++) column[i] -= (double)s->d_c[block * d + i];
     for (int64_t n = 0; n < r; n++) {
         double sum = 0;
@@ -163,23 +159,32 @@ static void gradient_of_b_dec(sae_trainer *t, learner *l)
     for (int64_t i = 0; i < d; i++) l->p[P_B_DEC].g[i] = (float)column[i];
 }
 
-double backward(sae_trainer *t, learner *l)
+double finish_backward(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d_in = l->config.d_in, d_out = l->d_out;
-    const param *skip = &l->p[P_W_SKIP], *b_dec = &l->p[P_B_DEC];
+    const param *skip = &l->p[P_W_SKIP];
+    const int small[] = {P_B_DEC, P_W_SKIP, P_THRESHOLD, P_B_MAG, P_R_MAG};
     double squares = 0;
+
+    if (l->config.rank > 0) scaffold_backward(t, l);
+    if (skip->rows > 0) matmul_tn(d_out, d_in, B, s->grad, d_out, s->x, d_in, 0.0f, skip->g, d_in);
+    gradient_of_b_dec(t, l);
+    for (int block = 0; block < N_BLOCKS; block++) squares += s->squares[block];
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        squares += t->ops->sum_squares(l->p[small[i]].g, l->p[small[i]].rows * l->p[small[i]].columns);
+    if (l->config.rank > 0 && l->config.variant != SAE_P3) squares += s->scaffold_norm * s->scaffold_norm;
+    return sqrt(squares);
+}
+
+double backward(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
 
     kept_gradients(t, l);
     /* A dead latent has kept pairs too only where the batch at hand does not count. */
     if (s->aux_used) pairs_by_panels(t, l, &s->aux, s->kept.latent_start, s->aux_grad, 0, l->config.d_sae);
 #pragma omp parallel for schedule(dynamic, 1)
     for (int block = 0; block < N_BLOCKS; block++) latent_block(t, l, block);
-    if (l->config.rank > 0) scaffold_backward(t, l);
-    if (skip->rows > 0) matmul_tn(d_out, d_in, B, s->grad, d_out, s->x, d_in, 0.0f, skip->g, d_in);
-    gradient_of_b_dec(t, l);
-    for (int block = 0; block < N_BLOCKS; block++) squares += s->squares[block];
-    squares += t->ops->sum_squares(b_dec->g, d_out) + t->ops->sum_squares(skip->g, skip->rows * d_in);
-    if (l->config.rank > 0 && l->config.variant != SAE_P3) squares += s->scaffold_norm * s->scaffold_norm;
-    return sqrt(squares);
+    return finish_backward(t, l);
 }

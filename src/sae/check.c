@@ -18,7 +18,7 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     if (c->d_in < 1 || c->d_in > 1 << 20 || c->d_sae < 1 || c->d_sae > 1 << 26)
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: d_in %lld, d_sae %lld: must lie in [1, 2^20] and [1, 2^26]", i,
                         (long long)c->d_in, (long long)c->d_sae);
-    if (c->k < 1 || c->k > c->d_sae)
+    if (c->k < (family_of(c->arch)->rule ? 0 : 1) || (c->k > c->d_sae && !family_of(c->arch)->rule))
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld must lie in [1, d_sae = %lld]", i, (long long)c->k,
                         (long long)c->d_sae);
     pairs = largest_k(o, c) * o->batch;

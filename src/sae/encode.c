@@ -53,18 +53,26 @@ void centre_rows(sae_trainer *t, const learner *l)
     }
     if (r > 0) matmul_nt(B, r, d, s->c, d, l->p[P_W_DOWN].w, d, 0.0f, s->h, r);
     if (s->u == s->c) return;
+    const float *seen = l->config.apply_b_dec_to_input ? s->c : s->x;
     if (!sees_residual(l)) {
-        memcpy(s->u, s->c, (size_t)B * d * sizeof(float));
+        memcpy(s->u, seen, (size_t)B * d * sizeof(float));
         return;
     }
     matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 0.0f, s->u, d);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < B * d; i++) s->u[i] = s->c[i] - s->u[i];
+    for (int64_t i = 0; i < B * d; i++) s->u[i] = seen[i] - s->u[i];
 }
 
 /* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
-typedef enum tile_use { COLLECT = 1, COUNT = 2, COLLECT_AUX = 4, COUNT_LOW = 8, COLLECT_TOP = 16 } tile_use;
+typedef enum tile_use {
+    COLLECT = 1,
+    COUNT = 2,
+    COLLECT_AUX = 4,
+    COUNT_LOW = 8,
+    COLLECT_TOP = 16,
+    COLLECT_ABOVE = 32
+} tile_use;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
 static uint32_t bits_of(float value)
@@ -146,6 +154,11 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < n_rows; i++) {
             const float *p = s->tile + i * ld;
+            if (use & COLLECT_ABOVE) {
+                int64_t n = t->ops->scan_limits(p, l->p[P_B_ENC].w + latent0, s->limit + latent0, n_latents,
+                                                (int32_t)latent0, latent, value);
+                put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
+            }
             if (use & (COLLECT | COUNT | COUNT_LOW)) {
                 int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, cutoff, latent, value);
                 if (use & COLLECT)
@@ -211,9 +224,9 @@ static void pack_candidates(scratch *s)
     int64_t n = s->n_candidates < s->candidate_capacity ? s->n_candidates : s->candidate_capacity, out = 0;
 
     for (int i = 0; i < s->n_threads; i++)
-        for (int64_t j = s->stretches[i].next; j < s->stretches[i].end; j++) s->candidates[j].value = 0.0f;
+        for (int64_t j = s->stretches[i].next; j < s->stretches[i].end; j++) s->candidates[j].row = -1;
     for (int64_t j = 0; j < n; j++)
-        if (s->candidates[j].value > 0.0f) s->candidates[out++] = s->candidates[j];
+        if (s->candidates[j].row >= 0) s->candidates[out++] = s->candidates[j];
     s->n_candidates = out;
 }
 
@@ -276,6 +289,19 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
         }
     }
     SAE_TRY(count_and_collect(t, l, e, K, aux, err));
+done:
+    return status;
+}
+
+sae_status encode_above(sae_trainer *t, learner *l, encoder *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    centre_rows(t, l);
+    SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, t->s.u, err));
+    empty_candidates(&t->s);
+    SAE_TRY(all_tiles(t, l, e, COLLECT_ABOVE, 0.0f, err));
+    if (t->s.n_candidates <= t->s.candidate_capacity) pack_candidates(&t->s);
 done:
     return status;
 }

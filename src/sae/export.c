@@ -42,7 +42,9 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
                   "were done; "
                   "train longer, or lower --threshold-start-step",
                   i, (long long)t->options.threshold_start_step, (long long)t->step);
-    SAE_TRY(sae_dict_create(&dict, &l->config, err));
+    sae_dict_config config = l->config;
+    if (config.k > config.d_sae) config.k = 0; /* a penalty may aim at any L0; this one says nothing */
+    SAE_TRY(sae_dict_create(&dict, &config, err));
     sae_weights w = sae_dict_weights(dict);
     float *to[N_PARAMS] = {w.W_enc, w.b_enc,     w.W_dec, w.b_dec, w.W_down,
                            w.W_up,  w.threshold, w.b_mag, w.r_mag, w.W_skip};

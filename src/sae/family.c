@@ -3,6 +3,12 @@
  */
 #include "sae/train.h"
 
+#define PENALISED(a, n, r)                                                                                             \
+    {                                                                                                                  \
+        .arch = (a), .name = (n), .check = penalised_check, .layout = penalised_layout, .forward = penalised_forward,  \
+        .backward = penalised_backward, .rule = (r), .finish_export = penalised_finish_export                          \
+    }
+
 static const family families[] = {
     {.arch = SAE_TOPK,
      .name = "topk",
@@ -11,6 +17,9 @@ static const family families[] = {
      .finish_export = topk_finish_export},
     {.arch = SAE_BATCHTOPK, .name = "batchtopk", .forward = batchtopk_forward, .backward = batchtopk_backward},
     {.arch = SAE_MATRYOSHKA, .name = "matryoshka", .forward = batchtopk_forward, .backward = batchtopk_backward},
+    PENALISED(SAE_STANDARD, "standard", &standard_rule),
+    PENALISED(SAE_JUMPRELU, "jumprelu", &jumprelu_rule),
+    PENALISED(SAE_GATED, "gated", &gated_rule),
 };
 
 const family *family_of(sae_arch arch)

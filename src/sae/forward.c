@@ -118,7 +118,7 @@ void begin_errors(sae_trainer *t, const learner *l, bool late)
         matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 1.0f, s->grad, d);
 }
 
-void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
+void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch;
@@ -126,7 +126,6 @@ void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
     double weight = t->options.level_rule == SAE_LEVELS_SUM ? 1.0 : 1.0 / ((double)G * G);
 
     s->grad_per_error = 2.0 * weight / (double)B;
-    begin_errors(t, l, l->config.scaffold_last && G > 1);
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) forward_row(t, l, b);
 
@@ -137,4 +136,10 @@ void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
     }
     sums->l2_loss *= weight / (double)B;
     sums->variance = target_variance(t, l);
+}
+
+void forward_rows(sae_trainer *t, learner *l, step_sums *sums)
+{
+    begin_errors(t, l, l->config.scaffold_last && l->n_groups > 1);
+    finish_errors(t, l, sums);
 }

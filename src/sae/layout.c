@@ -45,7 +45,7 @@ static void layout_learner(learner *l, arena *weights, arena *gradients, arena *
     l->since_fired = arena_take(moments, (size_t)l->config.d_sae * sizeof *l->since_fired);
 }
 
-static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool residual, arena *a)
+static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool residual, bool position, arena *a)
 {
     k->row_start = arena_take(a, (size_t)(B + 1) * sizeof *k->row_start);
     k->latent = arena_take(a, (size_t)capacity * sizeof *k->latent);
@@ -55,7 +55,7 @@ static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, 
     k->weight = arena_take(a, (size_t)capacity * sizeof *k->weight);
     k->slope = arena_take(a, (size_t)capacity * sizeof *k->slope);
     k->d_value = residual ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
-    k->position = residual ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
+    k->position = position ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
 }
 
 static void layout_best(best_rows *r, int64_t keep, int64_t B, arena *a)
@@ -76,8 +76,11 @@ static extent extent_of(const sae_trainer *t)
         e.r = larger(e.r, c->rank);
         e.G = larger(e.G, t->learners[i].n_groups);
         int64_t k = largest_k(o, c);
+        bool penalised = t->learners[i].family->rule != NULL;
         if (c->arch == SAE_TOPK) e.top_k = larger(e.top_k, k);
-        if (c->arch != SAE_TOPK) e.K = larger(e.K, k * o->batch);
+        if (c->arch != SAE_TOPK) e.pairs = larger(e.pairs, penalised ? penalised_most_pairs(c, o) : 2 * k * o->batch);
+        e.penalised = e.penalised || penalised;
+        e.uncentred = e.uncentred || (c->d_out == 0 && !c->apply_b_dec_to_input);
         e.d_out = larger(e.d_out, t->learners[i].d_out);
         e.residual = e.residual || sees_residual(&t->learners[i]);
         e.transcoder = e.transcoder || c->d_out > 0;
@@ -96,7 +99,7 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->x = arena_take(a, B * row);
     s->y = e->transcoder ? arena_take(a, B * row_out) : NULL;
     s->c = arena_take(a, B * row);
-    s->u = e->residual ? arena_take(a, B * row) : s->c;
+    s->u = e->residual || e->uncentred ? arena_take(a, B * row) : s->c;
     s->h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
     s->d_h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
     s->grad = arena_take(a, (size_t)(e->G * B) * row_out);
@@ -106,11 +109,12 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
     s->histogram = arena_take(a, (size_t)threads * HISTOGRAM_BINS * sizeof *s->histogram);
     s->stretches = arena_take(a, (size_t)threads * sizeof *s->stretches);
-    s->candidate_capacity = 2 * e->K + 4096 * (threads + 1);
+    s->candidate_capacity = e->pairs + 4096 * (threads + 1);
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
     s->counter = arena_take(a, (size_t)(larger(B, e->F) + 1) * sizeof *s->counter);
-    layout_lists(&s->kept, larger(s->candidate_capacity, B * e->top_k), B, e->F, e->residual, a);
-    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, a);
+    layout_lists(&s->kept, larger(s->candidate_capacity, B * e->top_k), B, e->F, e->residual,
+                 e->residual || e->penalised, a);
+    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, a);
     layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
     layout_best(&s->top, e->top_k, B, a);
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;

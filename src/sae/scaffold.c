@@ -46,7 +46,7 @@ static const float *gradient_of_s(sae_trainer *t, const learner *l)
     for (int64_t b = 0; b < B; b++) {
         const pair_lists *lists[2] = {&s->kept, &s->aux};
         float *row = s->aux_grad + b * d;
-        memset(row, 0, (size_t)d * sizeof *row);
+        if (!s->dense_step) memset(row, 0, (size_t)d * sizeof *row); /* else what reaches u is there already */
         for (int n = 0; n < (s->aux_used ? 2 : 1); n++)
             add_pairs(t->ops, row, lists[n], lists[n]->d_value, lists[n]->row_start[b], lists[n]->row_start[b + 1],
                       l->p[P_W_ENC].w, d);

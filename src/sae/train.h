@@ -45,6 +45,8 @@ typedef struct learner {
     double target_scale;   /* the same of the targets; an autoencoder's is its input_scale */
     int64_t k;             /* of this step */
     float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
+    double coefficient;    /* jumprelu's lambda; 0: not set yet */
+    int64_t last_pairs;    /* penalised families: pairs above their limits in the last step; -1: none yet */
 } learner;
 
 typedef struct candidate {
@@ -85,6 +87,19 @@ typedef struct stretch {
     char pad[48];
 } stretch;
 
+/* What the codes f of one latent over a batch amount to (penalised families). */
+typedef struct latent_codes {
+    int64_t active; /* f != 0 */
+    double l0;      /* what the L0 of the penalty counts */
+    double sum;     /* of what an L1 penalty counts */
+} latent_codes;
+
+/* Gradients of one latent beside dW_enc = slope^T u and dW_dec = f^T grad. */
+typedef struct latent_pull {
+    double slopes; /* sum of dL/d(W_enc[j] . u) */
+    double along;  /* of W_dec[j] itself, from the norm in the penalty */
+} latent_pull;
+
 /* Rows or latents are summed in this many blocks, and the blocks in order: the same bytes whatever the threads do. */
 enum { N_BLOCKS = 128, HISTOGRAM_BINS = 1 << 16 };
 
@@ -121,6 +136,19 @@ typedef struct scratch {
     double *row_loss;      /* [B, G] squared error of each prefix */
     double scaffold_norm;  /* of the gradients of W_down and W_up; P3 clips them by it */
     double grad_per_error; /* the last group's gradient row over its error x^ - x */
+    /* Penalised families only (penalised.h): */
+    float *limit;           /* [F] */
+    latent_codes *codes_of; /* [F] */
+    latent_pull *pull_of;   /* [F] */
+    int64_t *fired;         /* [F + 1] running sum of the active codes */
+    float *pre;             /* [candidate_capacity] by latent: pre-activations */
+    float *gate_value;      /* [candidate_capacity] by row: relu of the gates' */
+    float *gate_slope;      /* [candidate_capacity] by latent: W_dec . gate_grad */
+    float *gate_grad;       /* [B, d] of the gates' reconstruction */
+    float *dense[4];        /* [dense_latents, B] */
+    int64_t dense_latents;
+    bool dense_step;      /* the step goes the dense way */
+    double penalty_slope; /* of the penalty, per unit of what it sums */
 } scratch;
 
 struct sae_trainer {
@@ -146,10 +174,15 @@ typedef struct step_sums {
 
 /* The largest of what the dictionaries need. */
 typedef struct extent {
-    int64_t d, d_out, F, r, G, K, top_k, aux_k; /* K: of batchtopk and matryoshka; top_k: of topk, a row */
-    bool residual;                              /* some encoder sees c - s: P2 or P3 */
-    bool transcoder;                            /* some dictionary reads targets */
+    int64_t d, d_out, F, r, G, top_k, aux_k; /* top_k: of topk, a row */
+    int64_t pairs;                           /* that the lists of a step must hold, of the other families */
+    bool residual;                           /* some encoder sees c - s: P2 or P3 */
+    bool transcoder;                         /* some dictionary reads targets */
+    bool uncentred;                          /* some encoder does not subtract b_dec */
+    bool penalised;                          /* some family is penalised */
 } extent;
+
+typedef struct penalty_rule penalty_rule;
 
 /* An architecture. Hooks that are NULL have nothing to do. */
 struct family {
@@ -164,6 +197,7 @@ struct family {
     /* Every gradient of the dictionary; returns their norm. */
     double (*backward)(sae_trainer *t, learner *l, encoder *e);
     /* Of the exported dictionary, what is not a parameter of the same name: thresholds. NULL: one threshold for all. */
+    const penalty_rule *rule; /* penalised families only */
     sae_status (*finish_export)(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
@@ -177,8 +211,20 @@ void update_threshold(sae_trainer *t, learner *l, const step_sums *sums); /* by 
 sae_status batchtopk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
 double batchtopk_backward(sae_trainer *t, learner *l, encoder *e);
 
+/* penalised.c */
+sae_status penalised_check(const sae_dict_config *config, int i, const sae_train_options *options, sae_error *err);
+int64_t penalised_most_pairs(const sae_dict_config *config, const sae_train_options *options);
+void penalised_layout(sae_trainer *t, learner *l, const extent *e, arena *scratch);
+sae_status penalised_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
+double penalised_backward(sae_trainer *t, learner *l, encoder *e);
+sae_status penalised_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
+extern const penalty_rule standard_rule, jumprelu_rule, gated_rule;
+
 /* encode.c: u, c and h from x. */
 void centre_rows(sae_trainer *t, const learner *l);
+/* The same; then the candidates are all pre-activations above the latents' limits. When there are more than candidate_capacity,
+ * n_candidates says so and the list is of no use. */
+sae_status encode_above(sae_trainer *t, learner *l, encoder *e, sae_error *err);
 /* The same; then the candidates hold the K largest positive activations (all positive ones when
  * there are fewer) and, with_aux, the AuxK rows hold the best of the latents that aux_bias lets through. */
 sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
@@ -211,6 +257,8 @@ void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64
 void add_pairs(const sae_ops *ops, float *row, const pair_lists *lists, const float *value, int64_t begin, int64_t end,
                const float *W, int64_t d);
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums);
+/* Its second part, after begin_errors and whatever else belongs to the reconstruction: adds what the lists hold; grad becomes dL/dx^. */
+void finish_errors(sae_trainer *t, learner *l, step_sums *sums);
 /* out [d] = scale x the sums of the columns of rows [n, d]; partial [N_BLOCKS, d]. */
 void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *partial, double *out);
 
@@ -248,12 +296,17 @@ typedef struct sparse_rows {
     float *dots;    /* NULL: not wanted */
 } sparse_rows;
 void sparse_times_dense(sae_trainer *t, const sparse_rows *s, const float *from, int64_t d, bool add, float *out);
+/* From so many pairs per latent on, panels pay. d 512 to 2304, 4,096 rows, AVX2, ms by rows / by panels: 16 pairs 55 / 29,
+ * 25 pairs 260 / 115, 2 pairs 30 / 41 (docs/performance.md). */
+enum { PANEL_PAIRS = 6 };
 
 /* backward.c: every gradient of the dictionary, W_dec's without its part along the rows. Returns their norm. Rows of
  * W_enc and W_dec that latent_is_active denies have no gradient and are left as they were. */
 double backward(sae_trainer *t, learner *l);
 /* Takes the part of g along the row w out, where the options hold rows of W_dec at unit norm. */
 void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d);
+/* The scaffold's and b_dec's gradients, once those of all latents (and s->d_c, s->squares) are there; returns the norm of all. */
+double finish_backward(sae_trainer *t, learner *l);
 bool latent_is_active(const scratch *s, int64_t latent);
 /* update.c: clipping, Adam, unit rows. */
 void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,

@@ -13,12 +13,14 @@ void learner_init(learner *l, const sae_dict_config *config, const sae_train_opt
     l->config = *config;
     l->family = family_of(config->arch);
     l->d_out = config->d_out > 0 ? config->d_out : config->d_in;
-    l->config.apply_b_dec_to_input = config->d_out == 0;
+    bool literal = config->arch == SAE_JUMPRELU && o->l0_rule == SAE_L0_QUADRATIC;
+    l->config.apply_b_dec_to_input = config->d_out == 0 && !literal;
     l->n_groups = config->n_groups > 1 ? config->n_groups : 1;
     l->group_end[0] = config->d_sae;
     for (int64_t g = 0, end = 0; g < config->n_groups; g++) l->group_end[g] = end += config->groups[g];
     l->threshold = -1.0;
     l->k = config->k;
+    l->last_pairs = -1;
     l->cutoff = -1.0f;
     l->input_scale = l->target_scale = o->unit_scale ? 0.0 : o->input_scale;
     describe_params(l);
@@ -47,6 +49,7 @@ static void initial_weights(sae_trainer *t, learner *l)
         random_directions(t->ops, &l->p[P_W_ENC], t->options.decoder_norm, &encoder_rows);
     else
         memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(F * d) * sizeof(float));
+    for (int64_t j = 0; j < l->p[P_THRESHOLD].rows * F; j++) l->p[P_THRESHOLD].w[j] = (float)t->options.first_threshold;
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
 }
 

@@ -116,6 +116,32 @@ static void gather_dot(float *out, const float *panel, const int32_t *index, con
     for (int k = 0; k < 4; k++) _mm256_storeu_ps(out + 8 * k, sums[k]);
 }
 
+static int64_t scan_limits(const float *p, const float *bias, const float *limit, int64_t n, int32_t first,
+                           int32_t *index, float *value)
+{
+    int64_t found = 0, i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        __m256 a_f32x8 = _mm256_add_ps(_mm256_loadu_ps(p + i), _mm256_loadu_ps(bias + i));
+        unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a_f32x8, _mm256_loadu_ps(limit + i), _CMP_GT_OQ));
+        if (__builtin_expect(mask == 0, 1)) continue;
+        float a[8];
+        _mm256_storeu_ps(a, a_f32x8);
+        for (; mask; mask &= mask - 1) {
+            int lane = __builtin_ctz(mask);
+            index[found] = first + (int32_t)i + lane;
+            value[found++] = a[lane];
+        }
+    }
+    for (; i < n; i++) {
+        float a = p[i] + bias[i];
+        if (!(a > limit[i])) continue;
+        index[found] = first + (int32_t)i;
+        value[found++] = a;
+    }
+    return found;
+}
+
 #define OPS_ISA   "avx2"
 #define OPS_TABLE sae_ops_avx2
 extern const sae_ops sae_ops_avx2;

@@ -1,6 +1,6 @@
 /*
  * sae_ops_body.h - loops that the compiler vectorises, included once per instruction set by sae_ops_ISA.c, which
- * defines scan_above, scan_scaled, gather and gather_dot (which need intrinsics) and OPS_TABLE, the table's name.
+ * defines scan_above, scan_scaled, scan_limits, gather and gather_dot (which need intrinsics) and OPS_TABLE, the table's name.
  */
 #include <math.h>
 
@@ -84,5 +84,5 @@ static void adam(float *restrict w, float *restrict m, float *restrict v, const 
     }
 }
 
-const sae_ops OPS_TABLE = {OPS_ISA,    dot,         dot4,       axpy,        axpy4, gather,
-                           gather_dot, sum_squares, scan_above, scan_scaled, adam};
+const sae_ops OPS_TABLE = {OPS_ISA,    dot,         dot4,       axpy,        axpy4,       gather,
+                           gather_dot, sum_squares, scan_above, scan_scaled, scan_limits, adam};

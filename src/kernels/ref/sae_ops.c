@@ -78,6 +78,20 @@ static int64_t scan_scaled(const float *p, const float *bias, const float *scale
     return found;
 }
 
+static int64_t scan_limits(const float *p, const float *bias, const float *limit, int64_t n, int32_t first,
+                           int32_t *index, float *value)
+{
+    int64_t found = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        float a = p[i] + bias[i];
+        if (!(a > limit[i])) continue;
+        index[found] = first + (int32_t)i;
+        value[found++] = a;
+    }
+    return found;
+}
+
 static void adam(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -88,5 +102,5 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
     }
 }
 
-const sae_ops sae_ops_ref = {"scalar",   dot,         dot4,       axpy,        axpy4, gather,
-                             gather_dot, sum_squares, scan_above, scan_scaled, adam};
+const sae_ops sae_ops_ref = {"scalar",   dot,         dot4,       axpy,        axpy4,       gather,
+                             gather_dot, sum_squares, scan_above, scan_scaled, scan_limits, adam};

@@ -1,0 +1,114 @@
+/*
+ * jumprelu.c - JumpReLU SAEs (Rajamanoharan et al. 2024): f = a [a > theta], a threshold theta per latent that learns through a
+ * straight-through estimator of bandwidth w. Its window is |a - theta| < w / 2 for the reconstruction; for the penalty on
+ * L0 = mean_b sum_j [f_bj > theta_j] dictionary_learning takes it of f, SAELens of a. With q = dpenalty/dL0 / B:
+ *   dtheta_j = -(theta_j / w) sum_b df_bj [|a_bj - theta_j| < w/2] - (1 / w) q sum_b [|f_bj - theta_j| < w/2]
+ *
+ * Three penalties: c (L0 / k - 1)^2; c L0; and, by default, lambda L0 with a lambda that a slow integral controller moves until L0
+ * is k: lambda *= (L0 / k)^rate after every step. Its thresholds start where the first batch's codes number k a row.
+ */
+#include "sae/penalised.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Of the controller: its first lambda is this share of the rows' variance per kept latent; the largest |log(L0 / k)| that it takes in. */
+static const double FIRST_LAMBDA = 0.1, MOST_ERROR = 0.5;
+
+static bool window_of_code(const sae_trainer *t) { return t->options.l0_rule != SAE_L0_LINEAR; }
+
+static sae_status begin(sae_trainer *t, learner *l, encoder *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    param *theta = &l->p[P_THRESHOLD];
+    step_sums sums = {0};
+
+    if (t->options.l0_rule == SAE_L0_LINEAR) /* SAELens: never negative */
+        for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = theta->w[j] > 0.0f ? theta->w[j] : 0.0f;
+    if (t->step > 0 || t->options.first_threshold > 0.0) goto done;
+    SAE_TRY(encode_rows(t, l, e, false, err));
+    select_kept(t, l, &sums);
+    for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = (float)sums.smallest;
+done:
+    return status;
+}
+
+/* A little below the window: what lies between has neither code nor gradient. */
+static void limits(const sae_trainer *t, learner *l, float *limit)
+{
+    const float *theta = l->p[P_THRESHOLD].w;
+
+    for (int64_t j = 0; j < l->config.d_sae; j++)
+        limit[j] = (float)((double)theta[j] - 0.51 * t->options.bandwidth - 1e-6 * fabs((double)theta[j]));
+}
+
+static latent_codes codes(const sae_trainer *t, const learner *l, int64_t j, int64_t n, const float *a, float *f)
+{
+    float theta = l->p[P_THRESHOLD].w[j];
+    int64_t active = 0, above = 0;
+
+#pragma omp simd reduction(+ : active, above)
+    for (int64_t i = 0; i < n; i++) {
+        bool on = a[i] > theta;
+        f[i] = on ? a[i] : 0.0f;
+        above += on;
+        active += f[i] != 0.0f;
+    }
+    /* f > theta holds for codes that were set to 0, too, when theta is negative. */
+    double l0 = theta < 0.0f && window_of_code(t) ? (double)t->options.batch : (double)above;
+    return (latent_codes){active, l0, 0.0};
+}
+
+static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
+{
+    const sae_train_options *o = &t->options;
+    double B = (double)o->batch, factor = sparsity_factor(o, t->step), target = (double)l->config.k, l0 = 0, mean = 0;
+
+    for (int64_t j = 0; j < l->config.d_sae; j++) {
+        l0 += t->s.codes_of[j].l0 / B;
+        mean += (double)l->p[P_THRESHOLD].w[j] / (double)l->config.d_sae;
+    }
+    l->threshold = fmax(mean, -1.0); /* for the log only */
+    if (o->l0_rule == SAE_L0_QUADRATIC) {
+        double off = l0 / target - 1.0, c = l->config.l1_coefficient * factor;
+        t->s.penalty_slope = 2.0 * c * off / (target * B);
+        return c * off * off;
+    }
+    double lambda = l->config.l1_coefficient;
+    if (o->l0_rule == SAE_L0_CONTROLLED) {
+        if (l->coefficient <= 0.0) l->coefficient = FIRST_LAMBDA * sums->variance / (B * target);
+        lambda = l->coefficient;
+        double error = l0 > 0.0 ? log(l0 / target) : -MOST_ERROR;
+        l->coefficient *= exp(o->l0_rate * fmin(fmax(error, -MOST_ERROR), MOST_ERROR));
+    }
+    t->s.penalty_slope = lambda * factor / B;
+    return lambda * factor * l0;
+}
+
+static latent_pull slopes(sae_trainer *t, learner *l, int64_t j, int64_t n, const float *a, const float *f,
+                          const float *gate_slope, float *slope)
+{
+    float theta = l->p[P_THRESHOLD].w[j], half = (float)(0.5 * t->options.bandwidth);
+    bool of_code = window_of_code(t);
+    int64_t above = 0, in_window = 0;
+    double sum = 0, window_slopes = 0;
+
+    (void)gate_slope;
+#pragma omp simd reduction(+ : above, in_window, sum, window_slopes)
+    for (int64_t i = 0; i < n; i++) {
+        bool on = a[i] > theta, near_a = fabsf(a[i] - theta) < half;
+        window_slopes += near_a ? (double)slope[i] : 0.0;
+        in_window += of_code ? on && fabsf(f[i] - theta) < half : near_a;
+        above += on;
+        slope[i] = on ? slope[i] : 0.0f;
+        sum += (double)slope[i];
+    }
+    if (of_code && fabsf(theta) < half) in_window += t->options.batch - above; /* every code that is 0 */
+    l->p[P_B_ENC].g[j] = (float)sum;
+    l->p[P_THRESHOLD].g[j] =
+        (float)(-((double)theta * window_slopes + t->s.penalty_slope * (double)in_window) / t->options.bandwidth);
+    return (latent_pull){sum, 0.0};
+}
+
+const penalty_rule jumprelu_rule = {
+    .begin = begin, .limits = limits, .codes = codes, .penalty = penalty, .slopes = slopes};

@@ -1,0 +1,369 @@
+/*
+ * test_penalised.c - standard, jumprelu and gated: gradients against central differences of a loss written anew in double, and
+ * jumprelu's estimator against its closed form; the sparse way against the dense one; the controller; resuming.
+ */
+#include "sae/train.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { D = 7, F = 24, B = 13, R = 2 };
+
+typedef struct case_row {
+    sae_arch arch;
+    sae_variant variant;
+    int rank;
+    sae_l1_rule l1;
+    sae_l0_rule l0;
+    sae_gate_rule gate;
+} case_row;
+
+static const case_row cases[] = {
+    {SAE_STANDARD, SAE_P1, 0, SAE_L1_CODES, 0, 0},
+    {SAE_STANDARD, SAE_P1, 0, SAE_L1_NORMS, 0, 0},
+    {SAE_STANDARD, SAE_P1, R, SAE_L1_NORMS, 0, 0},
+    {SAE_STANDARD, SAE_P2, R, SAE_L1_CODES, 0, 0},
+    {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_QUADRATIC, 0},
+    {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_LINEAR, 0},
+    {SAE_JUMPRELU, SAE_P1, R, 0, SAE_L0_CONTROLLED, 0},
+    {SAE_JUMPRELU, SAE_P2, R, 0, SAE_L0_QUADRATIC, 0},
+    {SAE_JUMPRELU, SAE_P2, R, 0, SAE_L0_CONTROLLED, 0},
+    {SAE_GATED, SAE_P1, 0, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
+    {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_TRAINS_DECODER},
+    {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
+    {SAE_GATED, SAE_P2, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
+};
+enum { N_CASES = sizeof cases / sizeof *cases };
+
+/* ---- The loss, from its definition ------------------------------------------------------------------------------------- */
+
+/* Parameters in double, in the order of the trainer's; what the gate's reconstruction takes as constant stands apart. */
+typedef struct weights {
+    double W_enc[F][D], b_enc[F], W_dec[F][D], b_dec[D], W_down[R][D], W_up[R][D], theta[F], b_mag[F], r_mag[F];
+} weights;
+
+typedef struct model {
+    const case_row *c;
+    weights w, constant;
+    bool have_scaffold; /* s of the gate's reconstruction is kept from the first call */
+    double s[B][D];
+    double x[B][D], coefficient, target, bandwidth;
+    bool subtracts_b_dec;
+    double l0, a[B][F], f[B][F], g[B][D]; /* of the last call: for the estimator */
+} model;
+
+static double row_norm(const double *w)
+{
+    double sum = 0;
+
+    for (int i = 0; i < D; i++) sum += w[i] * w[i];
+    return sqrt(sum);
+}
+
+static double loss(model *m)
+{
+    const weights *w = &m->w;
+    double total = 0, penalty = 0;
+
+    m->l0 = 0;
+    for (int b = 0; b < B; b++) {
+        double c[D], u[D], s[D] = {0}, recon[D], gate[D];
+        for (int i = 0; i < D; i++) c[i] = m->x[b][i] - w->b_dec[i];
+        for (int r = 0; r < m->c->rank; r++) {
+            double h = 0;
+            for (int i = 0; i < D; i++) h += c[i] * w->W_down[r][i];
+            for (int i = 0; i < D; i++) s[i] += h * w->W_up[r][i];
+        }
+        if (!m->have_scaffold) memcpy(m->s[b], s, sizeof s);
+        bool trains = m->c->gate == SAE_GATE_TRAINS_DECODER;
+        for (int i = 0; i < D; i++) {
+            u[i] = (m->subtracts_b_dec ? c[i] : m->x[b][i]) - (m->c->variant == SAE_P2 ? s[i] : 0);
+            recon[i] = s[i] + w->b_dec[i];
+            gate[i] = m->s[b][i] + (trains ? w->b_dec[i] : m->constant.b_dec[i]);
+        }
+        for (int j = 0; j < F; j++) {
+            double v = 0, f, norm = m->c->l1 == SAE_L1_NORMS ? row_norm(w->W_dec[j]) : 1;
+            for (int i = 0; i < D; i++) v += u[i] * w->W_enc[j][i];
+            double a = v + w->b_enc[j];
+            if (m->c->arch == SAE_JUMPRELU) {
+                f = a > w->theta[j] ? a : 0;
+                m->l0 += (m->c->l0 == SAE_L0_LINEAR ? a > w->theta[j] : f > w->theta[j]) / (double)B;
+            } else if (m->c->arch == SAE_GATED) {
+                double mu = exp(w->r_mag[j]) * v + w->b_mag[j], q = a > 0 ? a : 0;
+                f = a > 0 && mu > 0 ? mu : 0;
+                penalty += (trains ? norm : m->c->l1 == SAE_L1_NORMS ? row_norm(m->constant.W_dec[j]) : 1) * q / B;
+                for (int i = 0; i < D; i++) gate[i] += q * (trains ? w->W_dec[j][i] : m->constant.W_dec[j][i]);
+            } else {
+                f = a > 0 ? a : 0;
+                penalty += norm * f / B;
+            }
+            for (int i = 0; i < D; i++) recon[i] += f * w->W_dec[j][i];
+            m->a[b][j] = a;
+            m->f[b][j] = f;
+        }
+        for (int i = 0; i < D; i++) {
+            m->g[b][i] = 2 * (recon[i] - m->x[b][i]) / B;
+            total += pow(recon[i] - m->x[b][i], 2) / B;
+            if (m->c->arch == SAE_GATED) total += pow(gate[i] - m->x[b][i], 2) / B;
+        }
+    }
+    m->have_scaffold = true;
+    if (m->c->arch != SAE_JUMPRELU) return total + m->coefficient * penalty;
+    return total + m->coefficient * (m->c->l0 == SAE_L0_QUADRATIC ? pow(m->l0 / m->target - 1, 2) : m->l0);
+}
+
+/* The closed form of dL/dtheta_j (docs/method.md, section 8), from what the last call of loss left. */
+static double estimator(const model *m, int j)
+{
+    double theta = m->w.theta[j], w = m->bandwidth, sum = 0;
+    double q = m->c->l0 == SAE_L0_QUADRATIC ? 2 * m->coefficient * (m->l0 / m->target - 1) / m->target : m->coefficient;
+
+    for (int b = 0; b < B; b++) {
+        double slope = 0, seen = m->c->l0 == SAE_L0_LINEAR ? m->a[b][j] : m->f[b][j];
+        for (int i = 0; i < D; i++) slope += m->g[b][i] * m->w.W_dec[j][i];
+        if (fabs(m->a[b][j] - theta) < w / 2) sum -= theta / w * slope;
+        if (fabs(seen - theta) < w / 2) sum -= q / B / w;
+    }
+    return sum;
+}
+
+/* ---- A trainer beside it ------------------------------------------------------------------------------------------------ */
+
+static sae_train_options options_of(const case_row *c, int64_t batch, int64_t d_sae)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, 100, d_sae);
+
+    o.auxk_alpha = 0;
+    o.l1_rule = c->l1;
+    o.l0_rule = c->l0;
+    o.gate_rule = c->gate;
+    o.decoder_rule = SAE_DECODER_FREE;
+    o.bandwidth = 0.6;
+    o.first_threshold = 0.3;
+    return o;
+}
+
+/* A trainer with weights that make every rule act: free rows, a working scaffold, thresholds of both signs, gates and magnitudes
+ * that disagree. Caller frees. */
+static sae_trainer *make_trainer(const case_row *c, const sae_train_options *o, int64_t d, int64_t d_sae)
+{
+    sae_dict_config config = {.arch = c->arch,
+                              .variant = c->variant,
+                              .d_in = d,
+                              .d_sae = d_sae,
+                              .k = 3,
+                              .rank = c->rank,
+                              .l1_coefficient = 0.37};
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+    rng r = rng_seed(5, 5);
+
+    ck_assert_msg(sae_trainer_create(&t, &config, 1, o, &err) == SAE_OK, "%s", err.message);
+    learner *l = &t->learners[0];
+    l->coefficient = 0.11; /* the controller's */
+    for (int64_t i = 0; i < d_sae * d; i++) l->p[P_W_ENC].w[i] += (float)(0.3 * rng_normal(&r));
+    for (int64_t i = 0; i < d_sae * d; i++) l->p[P_W_DEC].w[i] += (float)(0.2 * rng_normal(&r));
+    for (int64_t j = 0; j < d_sae; j++) l->p[P_B_ENC].w[j] = (float)(0.2 * rng_normal(&r));
+    for (int64_t i = 0; i < c->rank * d; i++) l->p[P_W_UP].w[i] = (float)(0.3 * rng_normal(&r));
+    for (int64_t j = 0; c->arch == SAE_JUMPRELU && j < d_sae; j++)
+        l->p[P_THRESHOLD].w[j] = (float)(0.4 * rng_normal(&r) + 0.2);
+    for (int64_t j = 0; c->arch == SAE_GATED && j < d_sae; j++) {
+        l->p[P_B_MAG].w[j] = (float)(0.5 * rng_normal(&r));
+        l->p[P_R_MAG].w[j] = (float)(0.3 * rng_normal(&r));
+    }
+    return t;
+}
+
+static float *make_rows(int64_t n, int64_t d, uint64_t seed)
+{
+    float *rows = malloc((size_t)(n * d) * sizeof *rows);
+    rng r = rng_seed(seed, 7);
+
+    for (int64_t i = 0; i < n * d; i++) rows[i] = (float)rng_normal(&r);
+    return rows;
+}
+
+static sae_step_stats step(sae_trainer *t, const float *rows)
+{
+    sae_step_stats stats = {0};
+    sae_error err = {0};
+
+    ck_assert_msg(sae_trainer_step(t, rows, NULL, &stats, &err) == SAE_OK, "%s", err.message);
+    return stats;
+}
+
+static void to_double(double *out, const float *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = (double)in[i];
+}
+
+/* Rows of W_enc and W_dec without pairs are not written. */
+static void zero_idle_rows(sae_trainer *t)
+{
+    learner *l = &t->learners[0];
+    int64_t d = l->config.d_in;
+
+    for (int64_t j = 0; j < l->config.d_sae; j++) {
+        if (latent_is_active(&t->s, j)) continue;
+        memset(l->p[P_W_ENC].g + j * d, 0, (size_t)d * sizeof(float));
+        memset(l->p[P_W_DEC].g + j * d, 0, (size_t)d * sizeof(float));
+    }
+}
+
+/* ---- Gradients ----------------------------------------------------------------------------------------------------------- */
+
+static void expect_gradient(model *m, double *w, const param *p, bool closed_form)
+{
+    double worst = 0, largest = 1e-8;
+    const double h = 1e-6;
+
+    for (int64_t i = 0; i < p->rows * p->columns; i++) {
+        double keep = w[i], numeric;
+        if (closed_form) {
+            loss(m);
+            numeric = estimator(m, (int)i);
+        } else {
+            w[i] = keep + h;
+            double up = loss(m);
+            w[i] = keep - h;
+            numeric = (up - loss(m)) / (2 * h);
+            w[i] = keep;
+        }
+        largest = fmax(largest, fabs(numeric));
+        worst = fmax(worst, fabs(numeric - (double)p->g[i]));
+    }
+    ck_assert_msg(worst / largest < 5e-6, "%s: gradient off by %.2g of its largest entry", p->name, worst / largest);
+}
+
+START_TEST(test_gradients)
+{
+    const case_row *c = &cases[_i / 2];
+    bool dense = _i % 2;
+    sae_train_options o = options_of(c, B, F);
+    sae_trainer *t = make_trainer(c, &o, D, F);
+    learner *l = &t->learners[0];
+    float *rows = make_rows(B, D, 7);
+    model *m = calloc(1, sizeof *m);
+
+    l->last_pairs = dense ? INT64_MAX : -1;
+    *m = (model){.c = c, .target = 3, .bandwidth = o.bandwidth, .subtracts_b_dec = l->config.apply_b_dec_to_input};
+    m->coefficient = c->arch == SAE_JUMPRELU && c->l0 == SAE_L0_CONTROLLED ? l->coefficient : l->config.l1_coefficient;
+    sae_step_stats stats = step(t, rows); /* lr is 0 in step 0 */
+    zero_idle_rows(t);
+    to_double(&m->x[0][0], rows, B * D);
+    double *w[N_PARAMS] = {
+        [P_W_ENC] = &m->w.W_enc[0][0], [P_B_ENC] = m->w.b_enc,          [P_W_DEC] = &m->w.W_dec[0][0],
+        [P_B_DEC] = m->w.b_dec,        [P_W_DOWN] = &m->w.W_down[0][0], [P_W_UP] = &m->w.W_up[0][0],
+        [P_THRESHOLD] = m->w.theta,    [P_B_MAG] = m->w.b_mag,          [P_R_MAG] = m->w.r_mag};
+    for (int p = 0; p < N_PARAMS; p++)
+        if (w[p]) to_double(w[p], l->p[p].w, l->p[p].rows * l->p[p].columns);
+    m->constant = m->w;
+    double expected = loss(m);
+    ck_assert_msg(fabs(stats.loss - expected) < 2e-6 * expected, "loss %.9g, expected %.9g", stats.loss, expected);
+    ck_assert_int_gt(l->last_pairs, 20);
+    for (int p = 0; p < N_PARAMS; p++)
+        if (l->p[p].rows > 0) expect_gradient(m, w[p], &l->p[p], p == P_THRESHOLD);
+    sae_trainer_free(t);
+    free(rows);
+    free(m);
+}
+END_TEST
+
+/* ---- Two ways, one step --------------------------------------------------------------------------------------------------- */
+
+enum { WIDE_D = 40, WIDE_F = 700, WIDE_B = 96 };
+
+/* The largest difference of a parameter's gradients over its largest entry. */
+static double difference(const param *a, const param *b)
+{
+    double worst = 0, largest = 1e-30;
+
+    for (int64_t i = 0; i < a->rows * a->columns; i++) {
+        worst = fmax(worst, fabs((double)a->g[i] - (double)b->g[i]));
+        largest = fmax(largest, fabs((double)a->g[i]));
+    }
+    return worst / largest;
+}
+
+/* Thresholds that leave few codes, so that the lists hold them; latents and rows that are no multiple of a tile. */
+START_TEST(test_sparse_equals_dense)
+{
+    const case_row *c = &cases[_i];
+    sae_train_options o = options_of(c, WIDE_B, WIDE_F);
+    sae_trainer *t[2];
+    float *rows = make_rows(WIDE_B, WIDE_D, 3);
+    sae_step_stats stats[2];
+
+    for (int way = 0; way < 2; way++) {
+        t[way] = make_trainer(c, &o, WIDE_D, WIDE_F);
+        learner *l = &t[way]->learners[0];
+        for (int64_t j = 0; j < WIDE_F; j++) {
+            l->p[P_B_ENC].w[j] -= c->arch == SAE_JUMPRELU ? 0.0f : 3.6f;
+            if (c->arch == SAE_JUMPRELU) l->p[P_THRESHOLD].w[j] += j % 97 ? 3.8f : 0.0f;
+            if (c->arch == SAE_GATED) l->p[P_B_MAG].w[j] -= 2.0f;
+        }
+        l->last_pairs = way ? INT64_MAX : -1;
+        stats[way] = step(t[way], rows);
+        zero_idle_rows(t[way]);
+    }
+    ck_assert_int_eq(t[0]->learners[0].last_pairs, t[1]->learners[0].last_pairs);
+    ck_assert_int_gt(t[0]->learners[0].last_pairs, 100);
+    ck_assert_int_lt(t[0]->learners[0].last_pairs, penalised_most_pairs(&t[0]->learners[0].config, &o));
+    ck_assert_msg(fabs(stats[0].loss - stats[1].loss) < 2e-6 * stats[0].loss, "loss %.9g and %.9g", stats[0].loss,
+                  stats[1].loss);
+    ck_assert(stats[0].l0 == stats[1].l0 && stats[0].dense == stats[1].dense);
+    for (int p = 0; p < N_PARAMS; p++) {
+        double off = difference(&t[0]->learners[0].p[p], &t[1]->learners[0].p[p]);
+        ck_assert_msg(off < 1e-5, "%s: gradients differ by %.2g of the largest", t[0]->learners[0].p[p].name, off);
+    }
+    sae_trainer_free(t[0]);
+    sae_trainer_free(t[1]);
+    free(rows);
+}
+END_TEST
+
+/* A first step with half of all latents active does not fit the lists: it must go the dense way by itself, the next one at once. */
+START_TEST(test_overflow_goes_dense)
+{
+    const case_row *c = &cases[_i];
+    sae_train_options o = options_of(c, WIDE_B, WIDE_F);
+    sae_trainer *t[2];
+    float *rows = make_rows(WIDE_B, WIDE_D, 3);
+
+    for (int way = 0; way < 2; way++) {
+        t[way] = make_trainer(c, &o, WIDE_D, WIDE_F);
+        t[way]->learners[0].last_pairs = way ? INT64_MAX : -1;
+        step(t[way], rows);
+        step(t[way], rows);
+    }
+    ck_assert_int_gt(t[0]->learners[0].last_pairs, penalised_most_pairs(&t[0]->learners[0].config, &o));
+    for (int p = 0; p < N_PARAMS; p++) {
+        const param *a = &t[0]->learners[0].p[p], *b = &t[1]->learners[0].p[p];
+        ck_assert(memcmp(a->w, b->w, (size_t)(a->rows * a->columns) * sizeof(float)) == 0);
+    }
+    sae_trainer_free(t[0]);
+    sae_trainer_free(t[1]);
+    free(rows);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("penalised families");
+    TCase *tc = tcase_create("steps");
+    SRunner *runner = srunner_create(s);
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, test_gradients, 0, 2 * N_CASES);
+    tcase_add_loop_test(tc, test_sparse_equals_dense, 0, N_CASES);
+    tcase_add_loop_test(tc, test_overflow_goes_dense, 0, N_CASES);
+    suite_add_tcase(s, tc);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
