@@ -126,6 +126,14 @@ $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
 	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libsae.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) -o $@
+
+# The tables of docs/planted.md.
+planted: $(BUILD)/bench/planted
+	@$(BUILD)/bench/planted
+
 # Beside dictionary_learning, fetched into .scratch/peers once (3 GB). PEERS="--saelens --json": SAELens too, as JSON.
 bench-peers: $(BUILD)/sae
 	@command -v python3 > /dev/null || { echo 'make bench-peers needs Python: apt-get install python3 python3-venv'; exit 3; }
@@ -201,6 +209,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE planted all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)
