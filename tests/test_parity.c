@@ -304,6 +304,7 @@ static void expect_step(const golden *g, const sae_step_stats *s, double *worst)
 {
     const tensor *dead = safetensors_find(g->file, "steps.dead");
     double bound = bound_of(g);
+    bool committed = !getenv("SAE_GOLDENS"); /* elsewhere an entry on the edge may fall on either side */
 
     *worst = fmax(*worst, relative(s->loss, g->loss[s->step]));
     expect_close("loss", s->step, s->loss, g->loss, bound);
@@ -313,9 +314,10 @@ static void expect_step(const golden *g, const sae_step_stats *s, double *worst)
         "l0", s->step, s->l0, series(g, "steps.l0"),
         g->config.arch == SAE_JUMPRELU || g->config.arch == SAE_STANDARD || g->config.arch == SAE_GATED ? 1e-3 : 1e-6);
     expect_close("lr", s->step, s->lr, series(g, "steps.lr"), 1e-6);
-    expect_close("gradient norm", s->step, s->grad_norm, series(g, "steps.grad_norm"), 1e-4);
+    expect_close("gradient norm", s->step, s->grad_norm, series(g, "steps.grad_norm"), committed ? 1e-4 : 1e-3);
     expect_close("threshold", s->step, s->threshold, series(g, "steps.threshold"), 1e-5);
-    if (dead) ck_assert_int_eq(s->dead, ((const int32_t *)dead->data)[s->step]);
+    if (dead)
+        ck_assert_int_le(llabs(s->dead - ((const int32_t *)dead->data)[s->step]), committed ? 0 : 1 + s->dead / 100);
 }
 
 START_TEST(test_library)
