@@ -9,6 +9,7 @@
 #include "cli/train.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SMALL_WIDTH = 1024, MOST_CALIBRATED = 4, LEAST_BATCH = 256 };
@@ -49,23 +50,37 @@ static double model_flops(const train_input *in, int64_t ctx)
 
 /* ---- Calibration -------------------------------------------------------------------------------------------------------------- */
 
-/* Seconds of one step, the mean over `seconds_each`. */
-static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_options *r, const float *rows,
-                             double *seconds, sae_error *err)
+static int ascending(const void *a, const void *b)
 {
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Seconds of one step, the median of those within `seconds_each`; *first: what the first step takes more (it starts b_dec). */
+static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_options *r, const float *rows,
+                             double *seconds, double *first, sae_error *err)
+{
+    enum { MOST_STEPS = 256 };
     sae_status status = SAE_OK;
     sae_trainer *t = NULL;
-    double begun = 0;
+    double times[MOST_STEPS], begun = clock_seconds(), spent = 0;
     int steps = 0;
 
     SAE_TRY(sae_trainer_create(&t, c, n, r, err));
-    for (int i = 0; i < 2; i++) SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err)); /* the cutoff settles */
     begun = clock_seconds();
-    do {
+    SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
+    *first = clock_seconds() - begun;
+    SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err)); /* the cutoff settles */
+    while (steps < 3 || (spent < seconds_each && steps < MOST_STEPS)) {
+        begun = clock_seconds();
         SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
-        steps++;
-    } while (clock_seconds() - begun < seconds_each);
-    *seconds = (clock_seconds() - begun) / steps;
+        times[steps] = clock_seconds() - begun;
+        spent += times[steps++];
+    }
+    qsort(times, (size_t)steps, sizeof *times, ascending);
+    *seconds = times[steps / 2];
+    *first = *first > *seconds ? *first - *seconds : 0;
 done:
     sae_trainer_free(t);
     return status;
@@ -97,13 +112,13 @@ static double total_width(const sae_dict_config *c, int n)
 }
 
 static sae_status step_seconds(const train_dicts *dicts, const sae_train_options *recipe, double *seconds,
-                               sae_error *err)
+                               double *first, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict_config all[MOST_CALIBRATED], small[MOST_CALIBRATED], large[MOST_CALIBRATED];
     sae_train_options r = *recipe;
     int n = reduced(all, dicts, INT64_MAX);
-    double low = 0, high = 0, d = (double)all[0].d_in;
+    double low = 0, high = 0, more = 0, d = (double)all[0].d_in;
     rng random = rng_seed(1, 1);
 
     reduced(small, dicts, SMALL_WIDTH);
@@ -113,13 +128,14 @@ static sae_status step_seconds(const train_dicts *dicts, const sae_train_options
     if (!rows) SAE_TRY(SAE_NOMEM);
     for (int64_t i = 0; i < r.batch * all[0].d_in; i++) rows[i] = (float)rng_normal(&random);
     r.unit_scale = true;
-    SAE_TRY(time_steps(small, n, &r, rows, &low, err));
+    SAE_TRY(time_steps(small, n, &r, rows, &low, first, err));
     high = low;
     if (total_width(large, n) > total_width(small, n)) {
-        SAE_TRY(time_steps(large, n, &r, rows, &high, err));
+        SAE_TRY(time_steps(large, n, &r, rows, &high, &more, err));
         double slope = (high - low) / (total_width(large, n) - total_width(small, n));
         if (slope > 0) high += slope * (total_width(all, n) - total_width(large, n));
     }
+    *first *= (double)recipe->batch * dicts->n / ((double)r.batch * n); /* it does not depend on the width */
     flops whole = flops_of(dicts->configs, dicts->n, recipe), part = flops_of(all, n, &r);
     *seconds = high * (whole.encoder + whole.sparse) / (part.encoder + part.sparse);
 done:
@@ -182,7 +198,7 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
 {
     sae_status status = SAE_OK;
     const double mib = 1.0 / (1 << 20);
-    double step = 0, row = 0;
+    double step = 0, first = 0, row = 0;
     char text[32], more[32];
     sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
     flops f = flops_of(dicts->configs, dicts->n, recipe);
@@ -191,18 +207,18 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
     size_t weights = in->model ? sae_model_get_info(in->model)->expand_bytes : 0;
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
-    SAE_TRY(step_seconds(dicts, recipe, &step, err));
+    SAE_TRY(step_seconds(dicts, recipe, &step, &first, err));
     if (in->model) {
         f.model = model_flops(in, sae_text_ctx(in->text));
         SAE_TRY(model_seconds(in, &row, err));
         model_rows =
             rows + (double)buffer / (double)(in->d_in * (int64_t)sizeof(float) + 12); /* the buffer is filled first */
     }
-    double per_step = f.encoder + f.sparse + f.adam, seconds = steps * step + model_rows * row;
+    double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
     size_t memory = plan.total + buffer + batch + weights;
     if (args_flag(a, "json")) {
-        json_t *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf}}", "memory",
+        json_t *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
                                  "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients,
                                  "moments", (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
                                  (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer",
