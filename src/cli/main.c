@@ -6,8 +6,10 @@
 #include "base/threads.h"
 #include "kernels/matmul.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
 
@@ -136,11 +138,30 @@ static int finish(int code)
     return code;
 }
 
+/* Files are mapped: what the disk cannot read, or another program cuts off meanwhile, comes as this signal. */
+static void on_unreadable(int number)
+{
+    static const char text[] = "sae: a file that is read was cut short by another program, or the disk cannot read it; "
+                               "what was written last is whole\n";
+
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EXIT_FAILED);
+    _exit(EXIT_FAILED);
+}
+
+/* A file over the limit of the shell (ulimit -f) is an error of the write like a full disk, not the end of the process. */
+static void set_signals(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, on_unreadable);
+}
+
 int main(int argc, char **argv)
 {
     const command *cmd = NULL;
     int used = 0;
 
+    set_signals();
     if (argc < 2) {
         fprintf(stderr, "usage: sae COMMAND [OPTIONS]\nTry 'sae --help'.\n");
         return EXIT_USAGE;
