@@ -39,9 +39,9 @@ while [ $n -lt 400 ]; do
         not_ok "a disk that is full from call $n on" "exit code $code" && failed=1
     fi
     "$sae" info run/sae >out 2>>err || { not_ok "the dictionary after a full disk from call $n on" && failed=1; }
-    n=$((n + 7))
+    n=$((n + 17))
 done
-[ $failed -eq 0 ] && [ $injected -gt 10 ] && ok "$injected full disks end with a message and the old dictionary"
+[ $failed -eq 0 ] && [ $injected -gt 5 ] && ok "$injected full disks end with a message and the old dictionary"
 # shellcheck disable=SC2086
 "$sae" $train --seed 2 --out run --force >out 2>err || not_ok "the run again, with room"
 [ -z "$(find . -name '*.tmp.*')" ] && ok "nothing half written is left" || not_ok "nothing half written is left" "$(find . -name '*.tmp.*')"
