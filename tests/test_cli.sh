@@ -463,5 +463,11 @@ expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"
 
+# ---- a store knows its site ----
+expect "acts for a store" 0 '' acts tiny --text letters.jsonl --site resid_post.0 --tokens 1000 --ctx 32 --out store --quiet
+expect "train --store with its --site" 0 '' train --store store --site blocks.0.hook_resid_post --width 64 --k 4 --batch 32 --steps 20 --out of_store --quiet
+expect "train --store with another --site" 2 'leave --site away' train --store store --site blocks.1.hook_resid_post --width 64 --k 4 --batch 32 --steps 20 --out x --quiet
+expect "train --plan of a transcoder" 0 '' train --array fine.npy --target-array fine.npy --width 96 --k 4 --batch 32 --steps 20 --plan --quiet
+
 # ---- bench ----
 expect "bench train, a batch smaller than the product's tiles" 0 '' bench train --d-in 16 --width 256 --batch 40 --k 4 --pairs 1

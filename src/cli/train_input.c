@@ -86,6 +86,10 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
         SAE_TRY(sae_acts_open_store(&in->acts, stores, stores[1] ? 2 : 1, &o, err));
         SAE_TRY(store_origin(in, store, false, err));
         if (stores[1]) SAE_TRY(store_origin(in, stores[1], true, err));
+        const char *const *sites = NULL;
+        if (args_list(a, "site", &sites) > 0 && strcmp(sites[0], in->site_name) != 0)
+            SAE_TRY(args_fail(a, err, "--site %s, but the rows of %s are of %s: leave --site away", sites[0], store,
+                              *in->site_name ? in->site_name : "a site that it does not name"));
     } else if (array) {
         o.max_norm = args_given(a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */
         SAE_TRY(sae_acts_open_arrays(&in->acts, arrays, arrays[1] ? 2 : 1, &o, err));

@@ -59,7 +59,7 @@ static int ascending(const void *a, const void *b)
 
 /* Seconds of one step, the median of those within `seconds_each`; *first: what the first step takes more (it starts b_dec). */
 static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_options *r, const float *rows,
-                             double *seconds, double *first, sae_error *err)
+                             const float *targets, double *seconds, double *first, sae_error *err)
 {
     enum { MOST_STEPS = 256 };
     sae_status status = SAE_OK;
@@ -69,12 +69,12 @@ static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_op
 
     SAE_TRY(sae_trainer_create(&t, c, n, r, err));
     begun = clock_seconds();
-    SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
+    SAE_TRY(sae_trainer_step(t, rows, targets, NULL, err));
     *first = clock_seconds() - begun;
-    SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err)); /* the cutoff settles */
+    SAE_TRY(sae_trainer_step(t, rows, targets, NULL, err)); /* the cutoff settles */
     while (steps < 3 || (spent < seconds_each && steps < MOST_STEPS)) {
         begun = clock_seconds();
-        SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
+        SAE_TRY(sae_trainer_step(t, rows, targets, NULL, err));
         times[steps] = clock_seconds() - begun;
         spent += times[steps++];
     }
@@ -124,14 +124,16 @@ static sae_status step_seconds(const train_dicts *dicts, const sae_train_options
     reduced(small, dicts, SMALL_WIDTH);
     reduced(large, dicts, 2 * SMALL_WIDTH);
     while (r.batch > LEAST_BATCH && 2 * (double)r.batch * d * total_width(large, n) > most_flops) r.batch /= 2;
-    float *rows = mem_alloc_array((size_t)r.batch, (size_t)all[0].d_in * sizeof *rows, "rows to calibrate with", err);
+    int64_t width = all[0].d_in + all[0].d_out; /* the targets of transcoders lie behind the rows */
+    float *rows = mem_alloc_array((size_t)r.batch, (size_t)width * sizeof *rows, "rows to calibrate with", err);
     if (!rows) SAE_TRY(SAE_NOMEM);
-    for (int64_t i = 0; i < r.batch * all[0].d_in; i++) rows[i] = (float)rng_normal(&random);
+    const float *targets = all[0].d_out > 0 ? rows + r.batch * all[0].d_in : NULL;
+    for (int64_t i = 0; i < r.batch * width; i++) rows[i] = (float)rng_normal(&random);
     r.unit_scale = true;
-    SAE_TRY(time_steps(small, n, &r, rows, &low, first, err));
+    SAE_TRY(time_steps(small, n, &r, rows, targets, &low, first, err));
     high = low;
     if (total_width(large, n) > total_width(small, n)) {
-        SAE_TRY(time_steps(large, n, &r, rows, &high, &more, err));
+        SAE_TRY(time_steps(large, n, &r, rows, targets, &high, &more, err));
         double slope = (high - low) / (total_width(large, n) - total_width(small, n));
         if (slope > 0) high += slope * (total_width(all, n) - total_width(large, n));
     }
