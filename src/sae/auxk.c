@@ -29,14 +29,33 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
     return n;
 }
 
-/* The aux_k largest of what is dead, as a list by row. False: too much of what was kept has fired in this batch. */
-static bool list_dead(sae_trainer *t, int64_t n_dead)
+/* The k largest of what is dead, as a list by row. False: too much of what was kept has fired in this batch, or the guess was too
+ * high. */
+static bool list_dead(sae_trainer *t, int64_t k)
 {
     scratch *s = &t->s;
     bool fired_are_out = t->options.dead_rule == SAE_DEAD_AFTER_BATCH;
-    int64_t k = n_dead < s->aux_k ? n_dead : s->aux_k;
 
     return best_list(&s->best_dead, t->options.batch, k, fired_are_out ? s->kept.latent_start : NULL, &s->aux);
+}
+
+/* The next step's guess of what all rows will reach: a little below the least activation listed, rising slowly, so that a batch
+ * with one weak row is remembered. None when a row has fewer activations than it may have. */
+static void guess_cutoff(const sae_trainer *t, learner *l, int64_t k, bool guess_failed)
+{
+    const pair_lists *a = &t->s.aux;
+    int64_t B = t->options.batch, n = a->row_start[B];
+    float least = n > 0 ? a->value[0] : 0.0f;
+
+    if (n < B * k || t->options.auxk_rule == SAE_AUXK_PLAIN) {
+        l->aux_cutoff = 0.0f;
+        return;
+    }
+#pragma omp parallel for simd reduction(min : least)
+    for (int64_t i = 0; i < n; i++) least = a->value[i] < least ? a->value[i] : least;
+    least *= 0.9f;
+    if (!guess_failed && l->aux_cutoff > 0.0f && least > 1.01f * l->aux_cutoff) least = 1.01f * l->aux_cutoff;
+    l->aux_cutoff = least;
 }
 
 /* What the squared error of e^ is multiplied by in the loss, before its coefficient; 0: nothing to rebuild. */
@@ -91,16 +110,19 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    int64_t B = t->options.batch, F = l->config.d_sae;
+    int64_t B = t->options.batch, F = l->config.d_sae, k = sums->dead < s->aux_k ? sums->dead : s->aux_k;
+    bool again;
 
     s->aux_used = with_aux && sums->dead > 0;
     if (!s->aux_used) goto done;
-    if (!list_dead(t, sums->dead)) {
+    again = !list_dead(t, k);
+    if (again) {
         for (int64_t j = 0; j < F; j++)
             s->aux_bias[j] = l->since_fired[j] >= t->options.dead_tokens ? l->p[P_B_ENC].w[j] : -INFINITY;
         SAE_TRY(encode_aux_again(t, l, e, err));
-        list_dead(t, sums->dead);
+        list_dead(t, k);
     }
+    guess_cutoff(t, l, k, again);
     unscale_values(t, &s->aux);
     lists_by_latent(&s->aux, B, F, s->counter);
     rebuild_residual(t, l, sums);

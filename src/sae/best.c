@@ -55,10 +55,10 @@ void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep)
 
 int64_t best_room(int64_t keep) { return 2 * keep + 16; }
 
-void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff)
+void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff, bool guessed)
 {
     r->keep = keep;
-    for (int64_t b = 0; b < n_rows; b++) r->rows[b] = (best_row){0, false, cutoff};
+    for (int64_t b = 0; b < n_rows; b++) r->rows[b] = (best_row){0, guessed, cutoff};
 }
 
 static void compact(best_row *a, uint64_t *keys, int64_t keep)

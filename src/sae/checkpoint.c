@@ -122,10 +122,10 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
     json_t *entry =
-        json_pack("{sssssosfsfsfsfsIsIsfsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
+        json_pack("{sssssosfsfsfsfsfsIsIsfsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
                   l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale, "cutoff",
-                  (double)l->cutoff, "died", (json_int_t)l->died, "revived", (json_int_t)l->revived, "coefficient",
-                  l->coefficient, "last_pairs", (json_int_t)l->last_pairs);
+                  (double)l->cutoff, "aux_cutoff", (double)l->aux_cutoff, "died", (json_int_t)l->died, "revived",
+                  (json_int_t)l->revived, "coefficient", l->coefficient, "last_pairs", (json_int_t)l->last_pairs);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
     mem_free(path);
@@ -290,7 +290,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     learner *l = &t->learners[i];
     char file[NAME_ROOM];
     char *path = NULL;
-    double cutoff;
+    double cutoff, aux_cutoff;
     json_t *ours = describe(l);
     const char *difference = first_difference(json_object_get(entry, "config"), ours);
 
@@ -307,11 +307,13 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
     SAE_TRY(json_get_double(entry, "target_scale", 0.0, &l->target_scale, folder, err));
     SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
+    SAE_TRY(json_get_double(entry, "aux_cutoff", 0.0, &aux_cutoff, folder, err));
     SAE_TRY(json_get_int(entry, "died", 0, &l->died, folder, err));
     SAE_TRY(json_get_int(entry, "revived", 0, &l->revived, folder, err));
     SAE_TRY(json_get_double(entry, "coefficient", 0.0, &l->coefficient, folder, err));
     SAE_TRY(json_get_int(entry, "last_pairs", -1, &l->last_pairs, folder, err));
-    if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX)
+    if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX ||
+        fabs(aux_cutoff) > (double)FLT_MAX)
         SAE_RAISE(err, SAE_FORMAT,
                   "%s: threshold %g, input scale %g, target scale %g, cutoff %g of dictionary %d cannot be", folder,
                   l->threshold, l->input_scale, l->target_scale, cutoff, i);
@@ -321,6 +323,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     if (!(l->coefficient >= 0.0) || isinf(l->coefficient))
         SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g of dictionary %d cannot be", folder, l->coefficient, i);
     l->cutoff = (float)cutoff;
+    l->aux_cutoff = (float)aux_cutoff;
 done:
     json_decref(ours);
     mem_free(path);

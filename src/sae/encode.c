@@ -230,11 +230,12 @@ static void pack_candidates(scratch *s)
     s->n_candidates = out;
 }
 
-static void empty_aux(sae_trainer *t)
+static void empty_aux(sae_trainer *t, float guess)
 {
-    float cutoff = t->options.auxk_rule == SAE_AUXK_PLAIN ? -INFINITY : 0.0f; /* not relu'd, or relu'd */
+    float floor = t->options.auxk_rule == SAE_AUXK_PLAIN ? -INFINITY : 0.0f; /* not relu'd, or relu'd */
 
-    best_empty(&t->s.best_dead, t->options.batch, t->s.aux_k + t->s.aux_k / 4, cutoff);
+    best_empty(&t->s.best_dead, t->options.batch, t->s.aux_k + t->s.aux_k / 4, guess > 0.0f ? guess : floor,
+               guess > 0.0f);
 }
 
 /* Finds a cutoff that lets the K largest through and little more, then collects them. By the upper bits first: one in 128 of relative
@@ -278,7 +279,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
     centre_rows(t, l);
     measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
-    if (with_aux) empty_aux(t);
+    if (with_aux) empty_aux(t, l->aux_cutoff);
     if (l->cutoff >= 0.0f) {
         empty_candidates(s);
         SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
@@ -313,8 +314,8 @@ sae_status encode_top_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux
     centre_rows(t, l);
     measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, t->s.u, err));
-    best_empty(&t->s.top, t->options.batch, l->k, 0.0f);
-    if (with_aux) empty_aux(t);
+    best_empty(&t->s.top, t->options.batch, l->k, 0.0f, false);
+    if (with_aux) empty_aux(t, l->aux_cutoff);
     SAE_TRY(all_tiles(t, l, e, with_aux ? COLLECT_TOP | COLLECT_AUX : COLLECT_TOP, 0.0f, err));
 done:
     return status;
@@ -322,6 +323,6 @@ done:
 
 sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err)
 {
-    empty_aux(t);
+    empty_aux(t, 0.0f);
     return all_tiles(t, l, e, COLLECT_AUX, 0.0f, err);
 }

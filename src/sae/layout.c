@@ -111,9 +111,10 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->stretches = arena_take(a, (size_t)threads * sizeof *s->stretches);
     s->candidate_capacity = e->pairs + 4096 * (threads + 1);
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
-    s->counter = arena_take(a, (size_t)(larger(B, e->F) + 1) * sizeof *s->counter);
+    s->counter = arena_take(a, (size_t)larger(B, threads * e->F) * sizeof *s->counter);
     layout_lists(&s->kept, larger(s->candidate_capacity, B * e->top_k), B, e->F, e->residual,
                  e->residual || e->penalised, a);
+    s->kept.n_threads = s->aux.n_threads = s->n_threads;
     layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, a);
     layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
     layout_best(&s->top, e->top_k, B, a);

@@ -60,29 +60,49 @@ static void drop_ties(pair_lists *k, int64_t n_rows, uint32_t edge_bits, int64_t
     }
 }
 
-/* Each thread takes a range of latents and looks at all pairs: no two write to one list, and rows come in order. */
+/* The first row whose pairs begin at or behind a share of all pairs. */
+static int64_t row_of_share(const pair_lists *lists, int64_t n_rows, int64_t part, int64_t parts)
+{
+    int64_t low = 0, high = n_rows, wanted = lists->row_start[n_rows] * part / parts;
+
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (lists->row_start[middle] < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return part == parts ? n_rows : low;
+}
+
+/* Each thread takes a range of rows with about as many pairs, counts them by latent, and then fills its own part of each latent's
+ * list: the parts follow each other as the rows do. counter [n_threads, n_latents]. */
 void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64_t *counter)
 {
-    int64_t n = lists->row_start[n_rows];
-
-#pragma omp parallel
+#pragma omp parallel num_threads(lists->n_threads)
     {
         int64_t me = omp_get_thread_num(), threads = omp_get_num_threads();
-        int32_t first = (int32_t)(n_latents * me / threads), last = (int32_t)(n_latents * (me + 1) / threads);
-        memset(counter + first, 0, (size_t)(last - first) * sizeof *counter);
-        for (int64_t i = 0; i < n; i++)
-            if (lists->latent[i] >= first && lists->latent[i] < last) counter[lists->latent[i]]++;
+        int64_t first = row_of_share(lists, n_rows, me, threads), end = row_of_share(lists, n_rows, me + 1, threads);
+        int64_t *mine = counter + me * n_latents;
+        memset(mine, 0, (size_t)n_latents * sizeof *mine);
+        for (int64_t i = lists->row_start[first]; i < lists->row_start[end]; i++) mine[lists->latent[i]]++;
 #pragma omp barrier
 #pragma omp single
-        for (int64_t j = 0, sum = 0; j <= n_latents; j++) {
-            int64_t count = j < n_latents ? counter[j] : 0;
-            lists->latent_start[j] = counter[j] = sum;
-            sum += count;
+        {
+            int64_t sum = 0;
+            for (int64_t j = 0; j < n_latents; j++) {
+                lists->latent_start[j] = sum;
+                for (int64_t n = 0; n < threads; n++) {
+                    int64_t count = counter[n * n_latents + j];
+                    counter[n * n_latents + j] = sum;
+                    sum += count;
+                }
+            }
+            lists->latent_start[n_latents] = sum;
         }
-        for (int64_t b = 0; b < n_rows; b++) {
+        for (int64_t b = first; b < end; b++) {
             for (int64_t i = lists->row_start[b]; i < lists->row_start[b + 1]; i++) {
-                if (lists->latent[i] < first || lists->latent[i] >= last) continue;
-                int64_t to = counter[lists->latent[i]]++;
+                int64_t to = mine[lists->latent[i]]++;
                 lists->row[to] = (int32_t)b;
                 lists->weight[to] = lists->value[i];
                 if (lists->position) lists->position[to] = (int32_t)i;

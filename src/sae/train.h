@@ -45,6 +45,7 @@ typedef struct learner {
     double target_scale;   /* the same of the targets; an autoencoder's is its input_scale */
     int64_t k;             /* of this step */
     float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
+    float aux_cutoff;      /* what every row's AuxK activations will likely be above; 0: not known */
     double coefficient;    /* jumprelu's lambda; 0: not set yet */
     int64_t last_pairs;    /* penalised families: pairs above their limits in the last step; -1: none yet */
 } learner;
@@ -56,6 +57,7 @@ typedef struct candidate {
 
 /* (row, latent, value) triples, by row and by latent. */
 typedef struct pair_lists {
+    int n_threads;         /* that make the lists by latent */
     int64_t *row_start;    /* [B + 1] */
     int32_t *latent;       /* [capacity] */
     float *value;          /* [capacity] */
@@ -120,7 +122,7 @@ typedef struct scratch {
     stretch *stretches;  /* [n_threads] */
     candidate *candidates;
     int64_t n_candidates, candidate_capacity;
-    int64_t *counter; /* [max(B, F) + 1] */
+    int64_t *counter; /* [max(B, n_threads x F)] */
     pair_lists kept, aux;
     bool aux_used;         /* some latents are dead: the lists of aux hold */
     int64_t aux_k;         /* of a row */
@@ -238,8 +240,9 @@ void unscale_values(const sae_trainer *t, pair_lists *lists);
 
 /* best.c */
 int64_t best_room(int64_t keep); /* keys of a row that compact to `keep` now and then */
-/* What is above the cutoff shall count, and the best `keep` be there in the end. */
-void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff);
+/* What is above the cutoff shall count, and the best `keep` be there in the end. A cutoff that is only guessed counts as if
+ * something had been dropped. */
+void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff, bool guessed);
 void best_put(best_rows *r, int64_t row, const int32_t *latent, const float *value, int64_t n);
 /* The k largest of each row as lists by row, without those that fired (a stretch of fired [F + 1] each; NULL: with all).
  * False: a row would have had more if it had kept more. */
@@ -249,7 +252,7 @@ void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep);
 
 /* select.c: the K largest candidates as lists by row and by latent; ties at the edge go to lower rows, then latents. */
 void select_kept(sae_trainer *t, learner *l, step_sums *sums);
-/* Fills the lists by latent from the lists by row. counter [n_latents + 1]. */
+/* Fills the lists by latent from the lists by row. counter [n_threads, n_latents]. */
 void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64_t *counter);
 
 /* forward.c */
