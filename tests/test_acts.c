@@ -1137,6 +1137,123 @@ START_TEST(stores_side_by_side)
 }
 END_TEST
 
+/* Written live, stopped at every report, gone on with and appended to: the bytes of one undisturbed run. */
+static int stop_at(void *user, const char *what, double done, double total)
+{
+    (void)what, (void)done, (void)total;
+    return --*(int *)user == 0;
+}
+
+static sae_status write_live(const char *path, int64_t n, const sae_store_options *w, double max_norm, int stop,
+                             sae_error *e)
+{
+    static const sae_site sites[] = {{.layer = 1, .hook = SAE_RESID_POST}, {.layer = 0, .hook = SAE_MLP_OUT}};
+    sae_acts_options o = {.in_order = true, .batch_seqs = 4, .max_norm = max_norm};
+    sae_progress progress = {stop_at, &stop};
+    source s = source_open(false);
+    sae_acts *acts;
+
+    OK(sae_acts_open_live(&acts, s.model, s.text, sites, 2, &o, &err));
+    sae_status status = sae_store_write(path, acts, n, w, &progress, e);
+    sae_acts_free(acts);
+    source_free(&s);
+    return status;
+}
+
+static void expect_same_file(const char *name)
+{
+    char a[200], b[200], *x, *y;
+    size_t n, m;
+
+    snprintf(a, sizeof a, "%s/whole/%s", scratch, name), snprintf(b, sizeof b, "%s/parts/%s", scratch, name);
+    OK(file_read_all(a, 1 << 24, &x, &n, &err));
+    OK(file_read_all(b, 1 << 24, &y, &m, &err));
+    ck_assert_msg(n == m && memcmp(x, y, n) == 0, "%s differs", name);
+    mem_free(x), mem_free(y);
+}
+
+START_TEST(live_stores_go_on)
+{
+    static const char *const parts[] = {"p", "q"};
+    double max_norm = _i ? -1 : 1.2; /* 1.2: the first 4,096 rows fix the limits, which is nearly all */
+    sae_store_options w = {.shard_rows = 700, .parts = parts, .resumable = true, .about = "{\"model\": \"m\"}"},
+                      more = w;
+    static const char *const files[] = {"p/meta.json", "q/meta.json", "p/shard-00000.safetensors",
+                                        "q/shard-00002.safetensors", "p/shard-00004.safetensors"};
+    sae_status status = SAE_CANCELLED;
+    char whole[200], path[200];
+
+    snprintf(whole, sizeof whole, "%s/whole", scratch);
+    snprintf(path, sizeof path, "%s/parts", scratch);
+    more.append = true;
+    OK(write_live(whole, -1, &w, max_norm, 0, &err));
+    for (int i = 0; status == SAE_CANCELLED; i++) {
+        ck_assert_int_lt(i, 100);
+        status = write_live(path, -1, &w, max_norm, 2, NULL);
+    }
+    ck_assert_int_eq(status, SAE_OK);
+    for (int i = 0; i < 5; i++) expect_same_file(files[i]);
+    OK(folder_remove(path, &err));
+    OK(write_live(path, 1500, &w, max_norm, 0, &err));
+    OK(write_live(path, 1300, &more, max_norm, 0, &err));
+    OK(write_live(path, 1500, &more, max_norm, 0, &err));
+    OK(write_live(path, -1, &more, max_norm, 0, &err));
+    for (int i = 0; i < 5; i++) expect_same_file(files[i]);
+    /* another text under the same name is noticed */
+    OK(folder_remove(path, &err));
+    OK(write_live(path, 1500, &w, max_norm, 0, &err));
+    char *text;
+    size_t bytes;
+    OK(file_read_all(in_scratch("text.jsonl"), 1 << 20, &text, &bytes, &err));
+    text[15] = text[15] == 'a' ? 'b' : 'a';
+    OK(file_write_text(in_scratch("text.jsonl"), text, bytes, true, &err));
+    mem_free(text);
+    FAILS(SAE_STATE, write_live(path, 10, &more, max_norm, 0, &err), "have its files changed");
+    ck_assert(!file_exists(in_scratch("parts.partial")));
+}
+END_TEST
+
+/* Which rows of a text are stored: by their tokens and positions. */
+START_TEST(live_rows_are_chosen)
+{
+    static const struct {
+        bool keep_special;
+        int64_t drop;
+    } cases[] = {{false, 0}, {true, 0}, {true, -1}, {false, 3}, {true, 3}, {false, CTX}};
+    sae_acts_options o = {
+        .in_order = true, .max_norm = -1, .keep_special = cases[_i].keep_special, .drop_positions = cases[_i].drop};
+    int64_t drop = cases[_i].drop == 0 ? 1 : cases[_i].drop < 0 ? 0 : cases[_i].drop, n_chosen = 0;
+    source s = source_open(false), t = source_open(false);
+    int32_t ids[CTX];
+    uint8_t mask[CTX];
+    int64_t got = 1;
+    sae_acts *acts;
+
+    OK(sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err));
+    if (drop == CTX) {
+        float row[MODEL_D];
+        sae_status status = sae_acts_next(acts, 1, row, NULL, NULL, &got, &err);
+        ck_assert(status == SAE_STATE || got == 0);
+        sae_acts_free(acts);
+        source_free(&s), source_free(&t);
+        return;
+    }
+    given g = take_all(acts, 500);
+    while (got == 1) {
+        OK(sae_text_next(t.text, 1, ids, mask, &got, &err));
+        for (int64_t i = drop; i < CTX && got; i++) {
+            if (!mask[i] && !cases[_i].keep_special) continue;
+            ck_assert(g.tokens[n_chosen] == ids[i] && g.positions[n_chosen] == i);
+            n_chosen++;
+        }
+    }
+    ck_assert_int_eq(g.n, n_chosen);
+    given_free(&g);
+    sae_acts_free(acts);
+    source_free(&s), source_free(&t);
+}
+END_TEST
+
 START_TEST(live_refusals_and_failed_allocations)
 {
     sae_site beyond = {.layer = 3, .hook = SAE_RESID_POST};
@@ -1199,6 +1316,8 @@ int main(void)
     tcase_add_loop_test(c, live_in_order, 0, 3);
     tcase_add_loop_test(c, several_sites_of_one_pass, 0, 2);
     tcase_add_test(c, stores_side_by_side);
+    tcase_add_loop_test(c, live_stores_go_on, 0, 2);
+    tcase_add_loop_test(c, live_rows_are_chosen, 0, 6);
     tcase_add_loop_test(c, live_shuffled_gives_the_same_rows, 0, 4);
     tcase_add_test(c, live_order_follows_the_seed);
     tcase_add_loop_test(c, seek_in_a_live_stream, 0, 2);

@@ -223,7 +223,8 @@ START_TEST(errors_are_measured)
     static const struct {
         sae_store_dtype type;
         double most;
-    } types[] = {/* relative error of a row: half a unit in the last place; int8: observed 0.0045, worst row 0.0064 */
+    } types[] = {/* relative error of a row: half a unit in the last place; observed of the worst: bf16 0.0032,
+                 f16 0.00043, int8 0.0087 */
                  {SAE_STORE_F32, 0},
                  {SAE_STORE_BF16, 0x1p-8},
                  {SAE_STORE_F16, 0x1p-11},

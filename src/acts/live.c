@@ -365,14 +365,15 @@ static void live_mark(const void *self, json_t *mark)
     const live *l = self;
     char hash[32];
 
-    if (!l->options.in_order || !l->begin.limited) return;
-    snprintf(hash, sizeof hash, "%016" PRIx64, l->begin.text_hash);
+    if (!l->options.in_order) return;
+    snprintf(hash, sizeof hash, "%016" PRIx64, l->begin.limited ? l->begin.text_hash : sae_text_hash(l->text));
+    json_object_set_new(mark, "text_xxh3", json_string(hash));
+    if (!l->begin.limited) return;
     json_t *medians = json_array();
     for (int s = 0; s < l->n_sites; s++) json_array_append_new(medians, json_real(l->sites[s].median));
     json_object_set_new(mark, "sequence", json_integer(l->begin.sequence));
     json_object_set_new(mark, "skip", json_integer(l->from));
     json_object_set_new(mark, "dropped", json_integer(l->begin.dropped));
-    json_object_set_new(mark, "text_xxh3", json_string(hash));
     json_object_set_new(mark, "medians", medians);
 }
 
@@ -393,19 +394,17 @@ static sae_status recall_limits(live *l, const json_t *mark, const char *name, s
     return SAE_OK;
 }
 
-static sae_status recall_text(live *l, int64_t sequence, const char *hash, const char *name, sae_error *err)
+static sae_status check_text(const live *l, const char *hash, const char *name, sae_error *err)
 {
     char found[32];
-    sae_status status = sae_text_seek(l->text, sequence, err);
 
-    if (status != SAE_OK) return status;
     snprintf(found, sizeof found, "%016" PRIx64, sae_text_hash(l->text));
     if (strcmp(found, hash) != 0)
         return SAE_FAIL(
             err, SAE_STATE,
             "%s: the text up to sequence %lld is not the one that was read before (checksum %s, then %.16s): "
             "have its files changed?",
-            name, (long long)sequence, found, hash);
+            name, (long long)sae_text_tell(l->text), found, hash);
     return SAE_OK;
 }
 
@@ -416,15 +415,21 @@ static sae_status live_recall(void *self, int64_t row, const json_t *mark, const
     int64_t sequence = 0, skip = 0, dropped = 0;
     const char *hash = NULL;
 
+    SAE_TRY(json_get_string(mark, "text_xxh3", "", &hash, name, err));
+    if (!json_object_get(mark, "sequence")) {
+        SAE_TRY(live_seek(l, row, err));
+        SAE_TRY(check_text(l, hash, name, err));
+        goto done;
+    }
     SAE_TRY(json_get_int(mark, "sequence", -1, &sequence, name, err));
     SAE_TRY(json_get_int(mark, "skip", -1, &skip, name, err));
     SAE_TRY(json_get_int(mark, "dropped", -1, &dropped, name, err));
-    SAE_TRY(json_get_string(mark, "text_xxh3", "", &hash, name, err));
     if (sequence < 0 || skip < 0 || skip > row || dropped < 0 || !l->options.in_order)
         SAE_RAISE(err, SAE_FORMAT, "%s: the place to go on from is not one of this stream", name);
     reset(l);
     SAE_TRY(recall_limits(l, mark, name, err));
-    SAE_TRY(recall_text(l, sequence, hash, name, err));
+    SAE_TRY(sae_text_seek(l->text, sequence, err));
+    SAE_TRY(check_text(l, hash, name, err));
     l->dropped = dropped;
     l->given = row - skip;
     status = live_seek(l, row, err);
