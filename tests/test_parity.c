@@ -193,8 +193,10 @@ static const peer peers[] = {
     {"standard_april", SAE_STANDARD, set_penalty},           /* [2.8e-7] */
     {"jumprelu", SAE_JUMPRELU, set_penalty},                 /* [8.6e-7] */
     {"jumprelu_negative", SAE_JUMPRELU, set_penalty},        /* [4.3e-6] */
+    {"gated", SAE_GATED, set_penalty},                       /* [1.7e-7] */
     {"saelens_standard", SAE_STANDARD, set_saelens_penalty}, /* [2.4e-7] */
     {"saelens_jumprelu", SAE_JUMPRELU, set_saelens_penalty}, /* [1.5e-7] */
+    {"saelens_gated", SAE_GATED, set_saelens_penalty},       /* [2.5e-7] */
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 

@@ -72,6 +72,7 @@ typedef struct golden {
 static const golden goldens[] = {
     {"standard", SAE_STANDARD, 0, 0},
     {"topk", SAE_TOPK, 8, 0},
+    {"gated", SAE_GATED, 0, 0},
     {"jumprelu", SAE_JUMPRELU, 0, 0},
     {"batchtopk_inference", SAE_BATCHTOPK, 8, 0},
     {"matryoshka_inference", SAE_MATRYOSHKA, 8, 3},
@@ -152,7 +153,6 @@ END_TEST
 static const struct {
     const char *name, *words;
 } refused[] = {
-    {"gated", "architecture \"gated\""},
     {"standard_layer_norm", "\"layer_norm\""},
     {"topk_rescale_const_norm", "\"constant_norm_rescale\""},
 };
@@ -307,7 +307,11 @@ static sae_dict *make(sae_arch arch, sae_variant variant, int64_t rank, bool cen
     for (int64_t i = 0; i < c.d_sae * out; i++) w.W_dec[i] = (float)(0.2 * rng_normal(&r));
     for (int64_t i = 0; i < c.d_sae; i++) w.b_enc[i] = (float)(0.2 * rng_normal(&r));
     for (int64_t i = 0; i < out; i++) w.b_dec[i] = (float)(2 * rng_normal(&r));
-    if (arch != SAE_TOPK && arch != SAE_STANDARD)
+    for (int64_t i = 0; arch == SAE_GATED && i < c.d_sae; i++) {
+        w.b_mag[i] = (float)(0.3 * rng_normal(&r));
+        w.r_mag[i] = (float)(0.3 * rng_normal(&r));
+    }
+    if (arch != SAE_TOPK && arch != SAE_STANDARD && arch != SAE_GATED)
         for (int64_t i = 0; i < c.d_sae; i++) w.threshold[i] = arch == SAE_JUMPRELU ? (float)rng_uniform(&r) : 0.4f;
     for (int64_t i = 0; i < rank * c.d_in; i++) w.W_down[i] = (float)(0.25 * rng_normal(&r));
     for (int64_t i = 0; i < rank * out; i++) w.W_up[i] = (float)(0.5 * rng_normal(&r));
@@ -346,6 +350,9 @@ static const written all_written[] = {
     {SAE_MATRYOSHKA, SAE_P1, 3, false, 13, true}, {SAE_JUMPRELU, SAE_P1, 2, false, 13, true},
     {SAE_STANDARD, SAE_P1, 0, false, 19, false},  {SAE_STANDARD, SAE_P1, 2, false, 5, true},
     {SAE_TOPK, SAE_P1, 2, false, 13, false},      {SAE_TOPK, SAE_P1, 0, false, 13, true},
+    {SAE_GATED, SAE_P1, 0, true, 0, false},       {SAE_GATED, SAE_P1, 2, true, 0, false},
+    {SAE_GATED, SAE_P2, 2, true, 0, false},       {SAE_GATED, SAE_P2, 2, false, 0, false},
+    {SAE_GATED, SAE_P1, 2, false, 13, true},
 };
 enum { N_WRITTEN = sizeof all_written / sizeof *all_written };
 
@@ -377,6 +384,8 @@ START_TEST(native_reads_back_to_the_bit)
     ck_assert_mem_eq(x.b_enc, y.b_enc, 70 * 4);
     ck_assert_mem_eq(x.b_dec, y.b_dec, out * 4);
     ck_assert_mem_eq(x.threshold, y.threshold, 70 * 4);
+    if (t->arch == SAE_GATED) ck_assert_mem_eq(x.b_mag, y.b_mag, 70 * 4);
+    if (t->arch == SAE_GATED) ck_assert_mem_eq(x.r_mag, y.r_mag, 70 * 4);
     if (t->rank) ck_assert_mem_eq(x.W_down, y.W_down, (size_t)t->rank * 19 * 4);
     if (t->rank) ck_assert_mem_eq(x.W_up, y.W_up, (size_t)t->rank * out * 4);
     sae_dict_free(a);

@@ -192,7 +192,7 @@ done:
 
 static const char *const arch_names[] = {
     [SAE_BATCHTOPK] = "batchtopk", [SAE_MATRYOSHKA] = "matryoshka", [SAE_JUMPRELU] = "jumprelu",
-    [SAE_TOPK] = "topk",           [SAE_STANDARD] = "standard",
+    [SAE_TOPK] = "topk",           [SAE_STANDARD] = "standard",     [SAE_GATED] = "gated",
 };
 
 static sae_status info_dict(const char *path, json_t *json, sae_error *err)

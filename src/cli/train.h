@@ -57,10 +57,10 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
 
 /* clang-format off */
 #define OPTION_DICT_ROWS                                                                                                                  \
-    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka, topk, jumprelu or standard", "batchtopk"},                        \
+    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka, topk, jumprelu, standard or gated", "batchtopk"},                        \
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
     {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0); of jumprelu the L0 that it aims at", "64"},        \
-    {"l1-coefficient", OPTION_LIST, "X[,X]", "weight of the sparsity penalty of standard and jumprelu (default: 0.1, 1)", NULL}, \
+    {"l1-coefficient", OPTION_LIST, "X[,X]", "weight of the sparsity penalty of standard, gated and jumprelu (default: 0.1, 0.1, 1)", NULL}, \
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
     {"variant", OPTION_LIST, "NAME[,NAME]",                                                                                               \
      "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left; p3: that, and the scaffold learns by itself", "p1"},            \

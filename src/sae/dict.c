@@ -50,7 +50,7 @@ static sae_status check_config(const sae_dict_config *c, sae_error *err)
     if (c->k < (c->arch == SAE_TOPK ? 1 : 0) || c->k > c->d_sae)
         return SAE_FAIL(err, SAE_RANGE, "k is %lld; expected %d to d_sae = %lld", (long long)c->k, c->arch == SAE_TOPK,
                         (long long)c->d_sae);
-    if ((int)c->arch < SAE_BATCHTOPK || c->arch > SAE_STANDARD)
+    if ((int)c->arch < SAE_BATCHTOPK || c->arch > SAE_GATED)
         return SAE_FAIL(err, SAE_RANGE, "architecture number %d is unknown", (int)c->arch);
     if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
         return SAE_FAIL(err, SAE_RANGE, "scaffold variant number %d is unknown", (int)c->variant);
@@ -135,7 +135,8 @@ typedef struct tile {
     float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec (x in a transcoder); is u when those are the same */
     float *h;     /* [rows, rank] */
     float *a;     /* [rows, d_sae] pre-activations */
-    float *limit; /* [d_sae] a latent is active when its pre-activation is greater */
+    float *limit; /* [d_sae] a latent is active when its pre-activation (gated: its magnitude) is greater */
+    float *scale; /* [d_sae] exp(r_mag), gated only */
     active *top;  /* [rows, k] per-token top-k only */
     int64_t *n;   /* [rows] active latents */
     void *block;
@@ -151,6 +152,7 @@ static void lay_out_tile(tile *t, const sae_dict_config *c, arena *a)
     t->h = rank ? arena_take(a, rows * rank * sizeof *t->h) : NULL;
     t->a = arena_take(a, rows * d_sae * sizeof *t->a);
     t->limit = arena_take(a, d_sae * sizeof *t->limit);
+    t->scale = c->arch == SAE_GATED ? arena_take(a, d_sae * sizeof *t->scale) : NULL;
     t->top = c->arch == SAE_TOPK ? arena_take(a, rows * (size_t)c->k * sizeof *t->top) : NULL;
     t->n = arena_take(a, rows * sizeof *t->n);
 }
@@ -168,7 +170,8 @@ static sae_status tile_create(tile *t, const sae_dict *dict, int64_t n, sae_erro
     a = (arena){.base = t->block};
     lay_out_tile(t, c, &a);
     /* A negative threshold must not let negative values through, so relu is part of the limit. */
-    if (c->arch != SAE_TOPK && c->arch != SAE_STANDARD)
+    for (int64_t j = 0; t->scale && j < c->d_sae; j++) t->scale[j] = expf(dict->weights.r_mag[j]);
+    if (c->arch != SAE_TOPK && c->arch != SAE_STANDARD && c->arch != SAE_GATED)
         for (int64_t j = 0; j < c->d_sae; j++)
             t->limit[j] = dict->weights.threshold[j] > 0 ? dict->weights.threshold[j] : 0;
     return SAE_OK;
@@ -224,6 +227,20 @@ static int64_t count_row(float *a, const float *bias, const float *limit, int64_
     for (int64_t j = 0; j < d_sae; j++) {
         a[j] += bias[j];
         count += a[j] > limit[j];
+    }
+    return count;
+}
+
+/* From products to magnitudes in place, 0 where the gate is shut, and counts those above 0. */
+static int64_t count_gated_row(float *a, const sae_weights *w, const float *scale, int64_t d_sae)
+{
+    int32_t count = 0;
+
+#pragma omp simd reduction(+ : count)
+    for (int64_t j = 0; j < d_sae; j++) {
+        float magnitude = scale[j] * a[j] + w->b_mag[j];
+        a[j] = a[j] + w->b_enc[j] > 0 && magnitude > 0 ? magnitude : 0;
+        count += a[j] > 0;
     }
     return count;
 }
@@ -290,9 +307,15 @@ static void select_active(const sae_dict *dict, tile *t, int64_t n)
     int64_t d_sae = dict->config.d_sae, k = dict->config.k;
 
 #pragma omp parallel for schedule(dynamic, 4)
-    for (int64_t i = 0; i < n; i++)
-        t->n[i] = t->top ? top_row(t->a + i * d_sae, dict->weights.b_enc, d_sae, k, t->top + i * k)
-                         : count_row(t->a + i * d_sae, dict->weights.b_enc, t->limit, d_sae);
+    for (int64_t i = 0; i < n; i++) {
+        float *a = t->a + i * d_sae;
+        if (t->top)
+            t->n[i] = top_row(a, dict->weights.b_enc, d_sae, k, t->top + i * k);
+        else if (t->scale)
+            t->n[i] = count_gated_row(a, &dict->weights, t->scale, d_sae);
+        else
+            t->n[i] = count_row(a, dict->weights.b_enc, t->limit, d_sae);
+    }
 }
 
 /* Codes found so far; malloc'ed because they become the caller's. */

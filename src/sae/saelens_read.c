@@ -63,8 +63,8 @@ static sae_status read_arch(const json_t *cfg, const json_t *metadata, folder_co
     const saelens_kind *kind = saelens_kind_named(arch);
     if (!kind)
         SAE_RAISE(err, SAE_UNSUPPORTED,
-                  "%s: architecture \"%s\"; standard, topk and jumprelu can be read, and their transcoders", name,
-                  arch);
+                  "%s: architecture \"%s\"; standard, topk, jumprelu and gated can be read, and their transcoders",
+                  name, arch);
     out->dict.arch = kind->arch;
     out->dict.skip = kind->skip;
     if (kind->arch == SAE_TOPK) {
@@ -163,7 +163,10 @@ done:
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------------ */
 
-static const char *const tensor_names[] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up", "W_skip"};
+static const char *const tensor_names[] = {"W_enc", "b_enc",  "W_dec",  "b_dec", "threshold", "W_down",
+                                           "W_up",  "W_skip", "b_gate", "b_mag", "r_mag"};
+
+static bool has_thresholds(sae_arch arch) { return arch != SAE_TOPK && arch != SAE_STANDARD && arch != SAE_GATED; }
 
 static sae_status check_names(const safetensors *st, const folder_config *c, sae_error *err)
 {
@@ -173,7 +176,9 @@ static sae_status check_names(const safetensors *st, const folder_config *c, sae
         for (size_t t = 0; t < sizeof tensor_names / sizeof *tensor_names; t++)
             known |= strcmp(name, tensor_names[t]) == 0;
         if (strcmp(name, "W_skip") == 0) known = c->dict.skip;
-        if (strcmp(name, "threshold") == 0) known = c->dict.arch != SAE_TOPK && c->dict.arch != SAE_STANDARD;
+        if (strcmp(name, "threshold") == 0) known = has_thresholds(c->dict.arch);
+        if (strcmp(name, "b_enc") == 0) known = c->dict.arch != SAE_GATED;
+        if (strcmp(name, "b_gate") == 0 || strcmp(name + 1, "_mag") == 0) known = c->dict.arch == SAE_GATED;
         if (!known)
             return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: tensor \"%s\" has no meaning in this architecture",
                             safetensors_path(st), name);
@@ -208,7 +213,7 @@ static sae_status find(const safetensors *st, const char *name, int64_t rows, in
 
 typedef struct folder_tensors {
     const tensor *W_enc, *b_enc, *W_dec, *b_dec;
-    const tensor *threshold, *W_down, *W_up, *W_skip; /* these may be NULL */
+    const tensor *threshold, *W_down, *W_up, *W_skip, *b_mag, *r_mag; /* these may be NULL */
 } folder_tensors;
 
 static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_tensors *out, sae_error *err)
@@ -243,12 +248,15 @@ static sae_status find_all(const safetensors *st, folder_config *c, folder_tenso
                   (long long)d_sae);
     SAE_TRY(check_names(st, c, err));
     SAE_TRY(find(st, "W_enc", d_in, d_sae, &out->W_enc, err));
-    SAE_TRY(find(st, "b_enc", 0, d_sae, &out->b_enc, err));
+    SAE_TRY(find(st, c->dict.arch == SAE_GATED ? "b_gate" : "b_enc", 0, d_sae, &out->b_enc, err));
     SAE_TRY(find(st, "W_dec", d_sae, d_out, &out->W_dec, err));
     SAE_TRY(find(st, "b_dec", 0, d_out, &out->b_dec, err));
     if (c->dict.skip) SAE_TRY(find(st, "W_skip", d_out, d_in, &out->W_skip, err));
-    if (c->dict.arch != SAE_TOPK && c->dict.arch != SAE_STANDARD)
-        SAE_TRY(find(st, "threshold", 0, d_sae, &out->threshold, err));
+    if (has_thresholds(c->dict.arch)) SAE_TRY(find(st, "threshold", 0, d_sae, &out->threshold, err));
+    if (c->dict.arch == SAE_GATED) {
+        SAE_TRY(find(st, "b_mag", 0, d_sae, &out->b_mag, err));
+        SAE_TRY(find(st, "r_mag", 0, d_sae, &out->r_mag, err));
+    }
     SAE_TRY(find_scaffold(st, c, out, err));
 done:
     return status;
@@ -319,7 +327,9 @@ sae_status dict_check_finite(const sae_dict *dict, const char *name, sae_error *
                {"b_dec", w->b_dec, d_out},
                {"W_down", w->W_down, c->rank * c->d_in},
                {"W_up", w->W_up, c->rank * d_out},
-               {"W_skip", w->W_skip, c->skip ? d_out * c->d_in : 0}};
+               {"W_skip", w->W_skip, c->skip ? d_out * c->d_in : 0},
+               {"b_mag", w->b_mag, w->b_mag ? c->d_sae : 0},
+               {"r_mag", w->r_mag, w->r_mag ? c->d_sae : 0}};
 
     for (size_t t = 0; t < sizeof all / sizeof *all; t++)
         if (!all_finite(all[t].x, all[t].n))
@@ -346,6 +356,8 @@ static sae_status read_weights(const safetensors *st, folder_config *c, sae_dict
     expand(t.b_dec, dict->weights.b_dec);
     expand(t.W_skip, dict->weights.W_skip);
     expand(t.threshold, dict->weights.threshold);
+    expand(t.b_mag, dict->weights.b_mag);
+    expand(t.r_mag, dict->weights.r_mag);
     SAE_TRY(dict_check_finite(dict, safetensors_path(st), err));
     if (c->rescale) fold_decoder_norms(&dict->weights, &c->dict);
     *out = dict;

@@ -98,7 +98,7 @@ static double boundary(const sae_dict *dict, const probe *p, int64_t i, int64_t 
 {
     double limit = 0;
 
-    if (dict->config.arch == SAE_STANDARD) return 0;
+    if (dict->config.arch == SAE_STANDARD || dict->config.arch == SAE_GATED) return 0;
     if (dict->config.arch != SAE_TOPK) return fmax((double)dict->weights.threshold[j], 0);
     if (p->row_start[i + 1] - p->row_start[i] < dict->config.k) return 0;
     limit = INFINITY;
@@ -123,7 +123,9 @@ static double code_error(const sae_dict *dict, const probe *a, const probe *b, i
             worst = fmax(worst, fabs((double)a->value[ea] - (double)b->value[eb]));
         } else {
             double value = ja < jb ? (double)a->value[ea] : (double)b->value[eb];
-            worst = fmax(worst, fabs(value - boundary(dict, ja < jb ? b : a, i, j)));
+            /* Rounding may open a gate whatever its magnitude, but hardly two of a row. */
+            bool at_gate = dict->config.arch == SAE_GATED && *same_set;
+            if (!at_gate) worst = fmax(worst, fabs(value - boundary(dict, ja < jb ? b : a, i, j)));
             *same_set = false;
         }
         ea += ja == j;
@@ -135,9 +137,14 @@ static double code_error(const sae_dict *dict, const probe *a, const probe *b, i
 static double code_bound(const sae_dict *dict, const float *row, double encoder_norm)
 {
     int64_t d = dict->config.d_in;
-    double centre = dict->config.d_out > 0 ? 0 : norm_of(dict->weights.b_dec, d);
+    double centre = dict->config.d_out > 0 ? 0 : norm_of(dict->weights.b_dec, d), scale = 1;
     double bias = longest_row(dict->weights.b_enc, dict->config.d_sae, 1);
 
+    for (int64_t j = 0; dict->config.arch == SAE_GATED && j < dict->config.d_sae; j++) {
+        bias = fmax(bias, fabs((double)dict->weights.b_mag[j]));
+        scale = fmax(scale, exp((double)dict->weights.r_mag[j]));
+    }
+    encoder_norm *= scale;
     return 3e-6 * ((norm_of(row, d) + centre) * encoder_norm + bias);
 }
 

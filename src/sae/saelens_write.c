@@ -14,7 +14,8 @@
 /* The version of SAELens whose file layout this is. */
 #define SAELENS_LAYOUT_VERSION "6.18.0"
 
-static const char *const trained_names[] = {"batchtopk", "matryoshka_batchtopk", "jumprelu", "topk", "standard"};
+static const char *const trained_names[] = {"batchtopk", "matryoshka_batchtopk", "jumprelu", "topk", "standard",
+                                            "gated"};
 
 static json_t *training_details(const sae_dict_config *c)
 {
@@ -108,7 +109,7 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
     sae_status status = SAE_OK;
-    tensor t[8];
+    tensor t[10];
     int64_t d_out = dict_d_out(c);
     int n = 0;
     float *down = NULL, *enc = mem_alloc_array((size_t)(c->d_in * c->d_sae), sizeof *enc, "writing W_enc", err);
@@ -120,11 +121,15 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
     }
     transpose(w->W_enc, c->d_sae, c->d_in, enc);
     t[n++] = matrix("W_enc", c->d_in, c->d_sae, enc);
-    t[n++] = vector("b_enc", c->d_sae, w->b_enc);
+    t[n++] = vector(c->arch == SAE_GATED ? "b_gate" : "b_enc", c->d_sae, w->b_enc);
     t[n++] = matrix("W_dec", c->d_sae, d_out, w->W_dec);
     t[n++] = vector("b_dec", d_out, w->b_dec);
     if (c->skip) t[n++] = matrix("W_skip", d_out, c->d_in, w->W_skip);
     if (saelens_kind_of(c)->arch == SAE_JUMPRELU) t[n++] = vector("threshold", c->d_sae, w->threshold);
+    if (c->arch == SAE_GATED) {
+        t[n++] = vector("b_mag", c->d_sae, w->b_mag);
+        t[n++] = vector("r_mag", c->d_sae, w->r_mag);
+    }
     if (c->rank) {
         transpose(w->W_down, c->rank, c->d_in, down);
         t[n++] = matrix("W_down", c->d_in, c->rank, down);

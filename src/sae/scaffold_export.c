@@ -68,6 +68,7 @@ static void write_pair(const sae_dict *dict, int64_t k, int64_t at, sae_weights 
         for (int64_t i = 0; i < d; i++) to->W_enc[at * d + i] = (float)(sign * norm * (double)down[i]);
         for (int64_t i = 0; i < d_out; i++) to->W_dec[at * d_out + i] = (float)(sign * (double)up[i] / norm);
         to->b_enc[at] = (float)(sign * norm * shift);
+        if (to->b_mag) to->b_mag[at] = to->b_enc[at]; /* r_mag 0: gate and magnitude are one */
     }
 }
 
@@ -94,6 +95,12 @@ sae_status scaffold_export(const sae_dict *dict, sae_scaffold_export mode, sae_d
     memcpy(to->weights.b_dec, dict->weights.b_dec, (size_t)dict_d_out(c) * sizeof(float));
     if (c->skip) memcpy(to->weights.W_skip, dict->weights.W_skip, (size_t)(c->d_out * c->d_in) * sizeof(float));
     memcpy(to->weights.threshold, dict->weights.threshold, (size_t)c->d_sae * sizeof(float));
+    for (int64_t j = 0; c->arch == SAE_GATED && j < c->d_sae;
+         j++) { /* what P2 moved in the gate's bias moves the magnitude's */
+        double shift = (double)to->weights.b_enc[j] - (double)dict->weights.b_enc[j];
+        to->weights.r_mag[j] = dict->weights.r_mag[j];
+        to->weights.b_mag[j] = (float)((double)dict->weights.b_mag[j] + exp((double)dict->weights.r_mag[j]) * shift);
+    }
     for (int64_t k = 0; k < c->rank && mode == SAE_SCAFFOLD_LATENTS; k++)
         write_pair(dict, k, c->d_sae + 2 * k, &to->weights);
     *out = to;
