@@ -149,7 +149,7 @@ static void copy_file(const char *from, const char *name)
     size_t bytes;
 
     OK(file_read_all(from, (size_t)1 << 20, &text, &bytes, &err));
-    scratch_write(name, text, bytes);
+    fixture_write(name, text, bytes);
     mem_free(text);
 }
 

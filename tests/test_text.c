@@ -56,7 +56,7 @@ static const char *write_documents(const char *name, const json_t *documents)
         ck_assert_uint_lt(n, room);
         json_decref(line);
     }
-    const char *path = scratch_write(name, text, n);
+    const char *path = fixture_write(name, text, n);
     free(text);
     return path;
 }
@@ -424,7 +424,7 @@ static const char *write_zstd(const char *name, const char *text, size_t bytes)
     char *packed = malloc(room);
     size_t n = ZSTD_compress(packed, room, text, bytes, 1);
     ck_assert(!ZSTD_isError(n));
-    const char *path = scratch_write(name, packed, n);
+    const char *path = fixture_write(name, packed, n);
     free(packed);
     return path;
 }
@@ -477,7 +477,7 @@ START_TEST(test_a_long_txt_is_cut_at_blank_lines)
         if (!dense && rng_below(&r, 10) == 0) text[n++] = '\n';
     }
     plain[n_plain] = 0;
-    path = scratch_write("long.txt", text, n);
+    path = fixture_write("long.txt", text, n);
     documents = read_documents(&path, 1);
     for (char *at = documents, *end; *at; at = end + 1, n_documents++) {
         size_t size;

@@ -173,7 +173,7 @@ static const char *write_gguf(const gguf_row *changed)
     put_u64(&file, 0);
     put_u64(&file, body.n_keys);
     put(&file, body.data, body.n);
-    return scratch_write("small.gguf", file.data, file.n);
+    return fixture_write("small.gguf", file.data, file.n);
 }
 
 static const struct {
@@ -244,7 +244,7 @@ START_TEST(test_damaged_files)
         size_t n = round % 5 ? size : rng_below(&r, size);
         memcpy(bad, good, size);
         for (uint64_t k = 1 + rng_below(&r, 3); k > 0; k--) bad[rng_below(&r, size)] = (char)rng_below(&r, 256);
-        if (sae_tokenizer_open(&tok, scratch_write(_i ? "bad.json" : "bad.gguf", bad, n), &error) == SAE_OK) {
+        if (sae_tokenizer_open(&tok, fixture_write(_i ? "bad.json" : "bad.gguf", bad, n), &error) == SAE_OK) {
             int32_t *ids;
             size_t n_ids;
             OK(sae_tokenizer_encode(tok, good, size, true, &ids, &n_ids, &err));

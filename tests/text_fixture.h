@@ -47,7 +47,7 @@ static inline const char *scratch_path(const char *name)
     return path;
 }
 
-static inline const char *scratch_write(const char *name, const void *data, size_t bytes)
+static inline const char *fixture_write(const char *name, const void *data, size_t bytes)
 {
     const char *path = scratch_path(name);
     OK(file_write_text(path, data, bytes, true, &err));
@@ -56,7 +56,7 @@ static inline const char *scratch_write(const char *name, const void *data, size
 
 static inline const char *scratch_text(const char *name, const char *text)
 {
-    return scratch_write(name, text, strlen(text));
+    return fixture_write(name, text, strlen(text));
 }
 
 static inline const char *scratch_json(const char *name, json_t *value)
@@ -82,7 +82,7 @@ static inline const char *scratch_unpack(const char *packed, const char *name)
         ck_assert_uint_lt(bytes + got, room);
     }
     stream_close(s);
-    const char *path = scratch_write(name, text, bytes);
+    const char *path = fixture_write(name, text, bytes);
     free(text);
     return path;
 }
