@@ -35,6 +35,7 @@ all: $(BUILD)/sae $(BUILD)/libsae.a $(BUILD)/libsae.so
 
 # Kernels that name an instruction set in their file name are compiled for it; all else runs on any x86-64.
 $(BUILD)/%_avx2.o: FLAGS += -mavx2 -mfma -mf16c -mbmi2
+$(BUILD)/%_avx512vnni.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2 -mprefer-vector-width=512
 $(BUILD)/%_avx512.o: FLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2 -mprefer-vector-width=512
 # Dequantisation gives the same bits on every instruction set: no fused multiply-add.
 $(BUILD)/src/kernels/ref/dequant.o $(BUILD)/src/kernels/cpu/dequant_avx2.o: FLAGS += -ffp-contract=off

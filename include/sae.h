@@ -500,6 +500,11 @@ typedef struct sae_train_options {
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
     sae_encoder_dtype encoder_dtype; /* of the encoder product */
+    /* BatchTopK and Matryoshka, f32: codes are dot products summed in one fixed order, whatever product found them. */
+    bool exact_codes;
+    /* Find what is kept by an 8-bit product with a proven error bound and compute only that, as exact_codes does (implied): the
+     * same bytes as exact_codes alone, sooner. */
+    bool screen;
 } sae_train_options;
 
 /* SAEBench's recipe with its constants scaled to a run of `steps` steps of `batch` rows. */

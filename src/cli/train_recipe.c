@@ -64,6 +64,9 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
 #define TAKE(field, type, option, argument, help) TAKE_##type(field, option, argument)
     RECIPE_FIELDS(TAKE)
     r->encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
+    r->exact_codes = args_flag(a, "exact-codes");
+    r->screen = args_flag(a, "screen");
+    if (r->screen && type) SAE_TRY(args_fail(a, err, "--screen stands in for the f32 product: use it without bf16"));
     SAE_TRY(scale_option(r, a, err));
 done:
     return status;

@@ -24,8 +24,10 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
         bool perhaps_dead = before_batch ? l->since_fired[j] > t->options.dead_tokens
                                          : l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
         s->aux_bias[j] = perhaps_dead ? l->p[P_B_ENC].w[j] : -INFINITY;
+        if (perhaps_dead && n < s->aux_few_room) s->few_latent[n] = (int32_t)j;
         n += perhaps_dead;
     }
+    s->n_aux_few = n <= s->aux_few_room ? n : 0;
     return n;
 }
 

@@ -34,7 +34,9 @@ enum { N_FORMS = sizeof forms / sizeof *forms, TRIES = 3 };
 typedef struct bench {
     const trainer_bench_options *o;
     int64_t B, d, F, result_count;
-    float *rows, *result;
+    const float *rows; /* [n_batches, B, d] */
+    int64_t n_batches;
+    float *own_rows, *result; /* own_rows: where none are given */
     const float *W; /* the trainer's W_enc, borrowed; the transposed forms read it as if it lay the other way */
     encoder *bf16;  /* the trainer's, borrowed; NULL for f32 */
     int form;       /* the fastest; -1: the bf16 encoder's */
@@ -64,7 +66,7 @@ static sae_status run_form(bench *n, int which, double *seconds, sae_error *err)
     sae_status status = SAE_OK;
 
     if (which < 0) {
-        encoder_shape shape = {n->B, n->d, n->F, true};
+        encoder_shape shape = {.n_rows = n->B, .d_in = n->d, .d_sae = n->F, .bf16 = true};
         int64_t tile_rows, tile_latents, got_rows, got_latents;
         encoder_tile_shape(&shape, &tile_rows, &tile_latents);
         for (int64_t b = 0; b < n->B; b += tile_rows)
@@ -139,22 +141,28 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
 {
     sae_status status = SAE_OK;
     int pairs = n->o->pairs;
-    double *times = mem_alloc_array((size_t)pairs * 3, sizeof *times, "timings", err), *products, *ratios;
+    double *times = mem_alloc_array((size_t)pairs * 4, sizeof *times, "timings", err), *products, *ratios, *survivors;
+    int64_t warm = n->o->warm_steps > 3 ? n->o->warm_steps : 3; /* the cutoff settles */
     sae_step_stats stats = {0};
 
     if (!times) return SAE_NOMEM;
     products = times + pairs;
     ratios = products + pairs;
-    for (int i = -3; i < pairs; i++) { /* three to warm up: the cutoff settles */
+    survivors = ratios + pairs;
+    for (int64_t i = -warm; i < pairs; i++) {
+        int64_t batch = (i + warm) % n->n_batches;
         double started = clock_seconds(), step, product;
-        SAE_TRY(sae_trainer_step(t, n->rows, NULL, &stats, err));
+        SAE_TRY(sae_trainer_step(t, n->rows + batch * n->B * n->d, NULL, &stats, err));
         step = clock_seconds() - started;
+        if (i < -3) continue;
         SAE_TRY(run_form(n, n->form, &product, err));
         if (i < 0) continue;
         times[i] = step;
         products[i] = product;
         ratios[i] = step / product;
+        survivors[i] = (double)t->s.n_survivors / (double)n->B;
     }
+    out->survivors = quantile(survivors, pairs, 0.5);
     out->dead = stats.dead;
     out->ratio = quantile(ratios, pairs, 0.5);
     out->ratio_low = quantile(ratios, pairs, 0.25);
@@ -170,10 +178,15 @@ static sae_status take_memory(bench *n, sae_error *err)
 {
     rng r = rng_seed(1, 1);
 
-    n->rows = mem_alloc_array((size_t)n->B, (size_t)n->d * sizeof(float), "the bench's rows", err);
+    n->rows = n->o->rows;
+    n->n_batches = n->o->rows ? n->o->n_batches : 1;
     n->result = mem_alloc_array((size_t)n->result_count, sizeof(float), "the bench's product", err);
-    if (!n->rows || !n->result) return SAE_NOMEM;
-    for (int64_t i = 0; i < n->B * n->d; i++) n->rows[i] = (float)rng_normal(&r);
+    if (!n->result) return SAE_NOMEM;
+    if (n->rows) return SAE_OK;
+    n->own_rows = mem_alloc_array((size_t)n->B, (size_t)n->d * sizeof(float), "the bench's rows", err);
+    if (!n->own_rows) return SAE_NOMEM;
+    for (int64_t i = 0; i < n->B * n->d; i++) n->own_rows[i] = (float)rng_normal(&r);
+    n->rows = n->own_rows;
     return SAE_OK;
 }
 
@@ -182,7 +195,8 @@ sae_status trainer_bench(trainer_bench_result *out, const trainer_bench_options 
     sae_status status = SAE_OK;
     const sae_dict_config *c = &options->config;
     bench n = {.o = options, .B = options->recipe.batch, .d = c->d_in, .F = c->d_sae};
-    encoder_shape shape = {n.B, n.d, n.F, options->recipe.encoder_dtype == SAE_ENCODER_BF16};
+    encoder_shape shape = {
+        .n_rows = n.B, .d_in = n.d, .d_sae = n.F, .bf16 = options->recipe.encoder_dtype == SAE_ENCODER_BF16};
     trainer_bench_result result = {0};
     sae_trainer *t = NULL;
     int64_t tile_rows, tile_latents;
@@ -202,13 +216,13 @@ sae_status trainer_bench(trainer_bench_result *out, const trainer_bench_options 
     result.peak_gflops = peak_flops() * 1e-9;
     result.tokens_per_s = 1e3 * (double)n.B / result.step_ms;
     result.plan = sae_trainer_plan(c, 1, &options->recipe);
-    result.rows_bytes = (size_t)(n.B * n.d + n.result_count) * sizeof(float);
+    result.rows_bytes = (size_t)(n.n_batches * n.B * n.d + n.result_count) * sizeof(float);
     if (!shape.bf16) /* the widest form packs more than the trainer's tiles */
         result.rows_bytes += encoder_packing_bytes(n.B, smaller(4096, n.F), n.d) - result.plan.library;
     *out = result;
 done:
     sae_trainer_free(t);
-    mem_free(n.rows);
+    mem_free(n.own_rows);
     mem_free(n.result);
     return status;
 }

@@ -9,6 +9,10 @@ typedef struct trainer_bench_options {
     sae_train_options recipe;
     double dead; /* share of latents that are dead, with AuxK at work */
     int pairs;   /* interleaved measurements of step and product */
+    /* [n_batches, batch, d_in], borrowed, taken in turn; NULL: one batch of Gaussian rows. */
+    const float *rows;
+    int64_t n_batches;
+    int64_t warm_steps; /* trained before, so that selection is that of a run under way; at least 3 */
 } trainer_bench_options;
 
 typedef struct trainer_bench_result {
@@ -18,11 +22,12 @@ typedef struct trainer_bench_result {
     double tokens_per_s;
     const char *product; /* which form of the product was fastest; static */
     int64_t dead;        /* latents that the last step counted as dead */
+    double survivors;    /* with a screen: pairs per row that it let through, median; 0: a step did without */
     sae_memory_plan plan;
     size_t rows_bytes; /* of the bench's own rows, beside the plan */
 } trainer_bench_result;
 
-/* Gaussian rows. The product is measured in several forms before (whole, and in tiles) and the fastest is taken. */
+/* The product is measured in several forms before (whole, and in tiles) and the fastest is taken. */
 sae_status trainer_bench(trainer_bench_result *out, const trainer_bench_options *options, sae_error *err);
 
 #endif

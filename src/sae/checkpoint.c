@@ -74,8 +74,9 @@ static json_t *describe(const learner *l)
 static json_t *describe_options(const sae_train_options *o)
 {
     json_t *json =
-        json_pack("{sI sI sf sb si}", "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "input_scale",
-                  o->input_scale, "unit_scale", (int)o->unit_scale, "encoder_dtype", (int)o->encoder_dtype);
+        json_pack("{sI sI sf sb si sb}", "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "input_scale",
+                  o->input_scale, "unit_scale", (int)o->unit_scale, "encoder_dtype", (int)o->encoder_dtype,
+                  "exact_codes", (int)(o->exact_codes || o->screen)); /* a screen gives the same bytes */
     if (json) recipe_fields_put(json, o);
     return json;
 }

@@ -65,13 +65,15 @@ void centre_rows(sae_trainer *t, const learner *l)
 
 /* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
+/* EXACT beside COUNT or COUNT_LOW: of the values that COLLECT would keep (exact.c), which may differ from the product's. */
 typedef enum tile_use {
     COLLECT = 1,
     COUNT = 2,
     COLLECT_AUX = 4,
     COUNT_LOW = 8,
     COLLECT_TOP = 16,
-    COLLECT_ABOVE = 32
+    COLLECT_ABOVE = 32,
+    EXACT = 64
 } tile_use;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
@@ -91,22 +93,20 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-static void put_candidates(scratch *s, stretch *mine, int32_t row, const int32_t *latent, const float *value, int64_t n)
+void put_candidate(scratch *s, stretch *mine, candidate c)
 {
-    for (int64_t i = 0; i < n; i++) {
-        if (mine->next == mine->end) {
-            int64_t start;
+    if (mine->next == mine->end) {
+        int64_t start;
 #pragma omp atomic capture
-            {
-                start = s->n_candidates;
-                s->n_candidates += STRETCH;
-            }
-            if (start + STRETCH > s->candidate_capacity) return; /* overflow: seen by n_candidates */
-            mine->next = start;
-            mine->end = start + STRETCH;
+        {
+            start = s->n_candidates;
+            s->n_candidates += STRETCH;
         }
-        s->candidates[mine->next++] = (candidate){value[i], row, latent[i]};
+        if (start + STRETCH > s->candidate_capacity) return; /* overflow: seen by n_candidates */
+        mine->next = start;
+        mine->end = start + STRETCH;
     }
+    s->candidates[mine->next++] = c;
 }
 
 /* COUNT: by the upper 16 bits. COUNT_LOW: by the lower ones, of values in the bin just above the cutoff. */
@@ -157,14 +157,20 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
             if (use & COLLECT_ABOVE) {
                 int64_t n = t->ops->scan_limits(p, l->p[P_B_ENC].w + latent0, s->limit + latent0, n_latents,
                                                 (int32_t)latent0, latent, value);
-                put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
+                for (int64_t j = 0; j < n; j++)
+                    put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)(row0 + i), latent[j]});
             }
             if (use & (COLLECT | COUNT | COUNT_LOW)) {
-                int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, cutoff, latent, value);
-                if (use & COLLECT)
-                    put_candidates(s, &s->stretches[me], (int32_t)(row0 + i), latent, value, n);
-                else
-                    for (int64_t j = 0; j < n; j++) count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
+                bool exact = s->exact && use & (COLLECT | EXACT);
+                float lower = exact ? cutoff - s->row_margin[row0 + i] : cutoff;
+                int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
+                if (exact) n = exact_values(t, l, row0 + i, cutoff, latent, value, n);
+                for (int64_t j = 0; j < n; j++) {
+                    if (use & COLLECT)
+                        put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)(row0 + i), latent[j]});
+                    else
+                        count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
+                }
             }
             if (use & COLLECT_TOP)
                 put_best(t, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
@@ -174,12 +180,43 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
     }
 }
 
+/* AuxK's values of a few latents by a product of their own: the same whether the large one is computed or not. */
+static void few_aux(sae_trainer *t, const learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, n = s->n_aux_few;
+
+    for (int64_t j = 0; j < n; j++) {
+        memcpy(s->few_W + j * d, l->p[P_W_ENC].w + s->few_latent[j] * d, (size_t)d * sizeof(float));
+        s->few_bias[j] = s->aux_bias[s->few_latent[j]];
+    }
+    for (int64_t row0 = 0; row0 < B; row0 += s->tile_rows) {
+        int64_t rows = B - row0 < s->tile_rows ? B - row0 : s->tile_rows;
+        matmul_nt(rows, n, d, s->u + row0 * d, d, s->few_W, d, 0.0f, s->tile, n);
+#pragma omp parallel num_threads(s->n_threads)
+        {
+            int me = omp_get_thread_num();
+            int32_t *latent = s->hit_latent + me * (s->tile_latents + 16);
+            float *value = s->hit_value + me * (s->tile_latents + 16);
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < rows; i++) {
+                int64_t hits = t->ops->scan_above(s->tile + i * n, s->few_bias, n, s->best_dead.rows[row0 + i].cutoff,
+                                                  0, latent, value);
+                for (int64_t j = 0; j < hits; j++) latent[j] = s->few_latent[latent[j]];
+                best_put(&s->best_dead, row0 + i, latent, value, hits);
+            }
+        }
+    }
+}
+
 static sae_status all_tiles(sae_trainer *t, const learner *l, encoder *e, tile_use use, float cutoff, sae_error *err)
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    encoder_shape shape = {t->options.batch, l->config.d_in, l->config.d_sae,
-                           t->options.encoder_dtype == SAE_ENCODER_BF16};
+    encoder_shape shape = {.n_rows = t->options.batch,
+                           .d_in = l->config.d_in,
+                           .d_sae = l->config.d_sae,
+                           .bf16 = t->options.encoder_dtype == SAE_ENCODER_BF16};
     int64_t tile_rows, tile_latents, n_rows, n_latents;
 
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
@@ -238,9 +275,10 @@ static void empty_aux(sae_trainer *t, float guess)
                guess > 0.0f);
 }
 
-/* Finds a cutoff that lets the K largest through and little more, then collects them. By the upper bits first: one in 128 of relative
- * width. When too many values crowd there (duplicates of a latent, rows alike), by the lower bits as well, which is exact; and
- * when more tie exactly at the edge than the list can hold, the ties are left out. */
+/* Finds a cutoff that lets the K largest through and little more, then collects them. By the product's own values first, to the
+ * upper bits: one in 128 of relative width, and the margin of exact ones. When too many values crowd there (duplicates
+ * of a latent, rows alike), by the values that candidates get, upper and lower bits, which is exact; and when more tie
+ * exactly at the edge than the list can hold, the ties are left out. */
 static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e, int64_t K, tile_use aux,
                                     sae_error *err)
 {
@@ -250,11 +288,16 @@ static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e
 
     SAE_TRY(count_tiles(t, l, e, COUNT, 0.0f, err));
     uint32_t bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
-    float cutoff = bin ? float_of(bin - 1) : 0.0f; /* one less in bits: the scan is strict */
+    float cutoff = bin ? fmaxf(float_of(bin - 1) - largest_margin(t), 0.0f) : 0.0f; /* bits - 1: the scan is strict */
     empty_candidates(s);
     SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
     if (s->n_candidates > s->candidate_capacity && bin) {
-        SAE_TRY(count_tiles(t, l, e, COUNT_LOW, cutoff, err));
+        if (s->exact) {
+            SAE_TRY(count_tiles(t, l, e, COUNT | EXACT, cutoff, err));
+            bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
+            cutoff = float_of(bin - 1);
+        }
+        SAE_TRY(count_tiles(t, l, e, COUNT_LOW | EXACT, cutoff, err));
         uint32_t edge = bin | (uint32_t)bin_from_histogram(s, K - above, &above_low);
         empty_candidates(s);
         SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge - 1), err));
@@ -268,6 +311,21 @@ done:
     return status;
 }
 
+/* Everything above the cutoff, by the screen when there is one. */
+static sae_status collect(sae_trainer *t, const learner *l, encoder *e, tile_use aux, float cutoff, sae_error *err)
+{
+    screen *sieve = encoder_screen(e);
+
+    empty_candidates(&t->s);
+    t->s.n_survivors = 0;
+    /* When fewer than K were kept last time almost all would survive, and AuxK of many latents needs the whole product. */
+    if (!sieve || cutoff <= 0.0f || aux) return all_tiles(t, l, e, COLLECT | aux, cutoff, err);
+    screen_load(sieve, l->p[P_W_ENC].w, l->p[P_B_ENC].w, t->s.u);
+    screen_set_cutoff(sieve, cutoff);
+    screened_candidates(t, l, sieve, cutoff);
+    return SAE_OK;
+}
+
 sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -279,10 +337,14 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
     centre_rows(t, l);
     measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
+    set_margins(t, l);
     if (with_aux) empty_aux(t, l->aux_cutoff);
+    if (with_aux && s->n_aux_few > 0) {
+        few_aux(t, l);
+        aux = 0;
+    }
     if (l->cutoff >= 0.0f) {
-        empty_candidates(s);
-        SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
+        SAE_TRY(collect(t, l, e, aux, cutoff, err));
         aux = 0; /* done, whatever becomes of the candidates */
         if (s->n_candidates <= s->candidate_capacity) {
             pack_candidates(s);
@@ -324,5 +386,9 @@ done:
 sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_error *err)
 {
     empty_aux(t, 0.0f);
+    if (t->s.n_aux_few > 0) {
+        few_aux(t, l);
+        return SAE_OK;
+    }
     return all_tiles(t, l, e, COLLECT_AUX, 0.0f, err);
 }

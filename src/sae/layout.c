@@ -92,7 +92,7 @@ static extent extent_of(const sae_trainer *t)
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
 {
     int64_t B = o->batch, d = e->d, widest = larger(d, e->d_out), tile_rows, tile_latents, threads = s->n_threads;
-    encoder_shape shape = {B, d, e->F, o->encoder_dtype == SAE_ENCODER_BF16};
+    encoder_shape shape = {.n_rows = B, .d_in = d, .d_sae = e->F, .bf16 = o->encoder_dtype == SAE_ENCODER_BF16};
     size_t row = (size_t)d * sizeof(float), row_out = (size_t)e->d_out * sizeof(float);
 
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
@@ -109,6 +109,11 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
     s->histogram = arena_take(a, (size_t)threads * HISTOGRAM_BINS * sizeof *s->histogram);
     s->stretches = arena_take(a, (size_t)threads * sizeof *s->stretches);
+    s->tile_rows = tile_rows;
+    s->tile_latents = tile_latents;
+    s->exact = o->exact_codes || o->screen;
+    s->row_margin = s->exact ? arena_take(a, (size_t)B * sizeof *s->row_margin) : NULL;
+    s->survivors = o->screen ? arena_take(a, (size_t)threads * sizeof *s->survivors) : NULL;
     s->candidate_capacity = e->pairs + 4096 * (threads + 1);
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
     s->counter = arena_take(a, (size_t)larger(B, threads * e->F) * sizeof *s->counter);
@@ -120,6 +125,10 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     layout_best(&s->top, e->top_k, B, a);
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
+    s->aux_few_room = s->exact && e->aux_k > 0 ? smaller(larger(16, e->F / 64), smaller(e->F, tile_latents)) : 0;
+    s->few_latent = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_latent);
+    s->few_W = arena_take(a, (size_t)s->aux_few_room * row);
+    s->few_bias = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_bias);
     s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
@@ -154,8 +163,9 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
     t.s.n_threads = omp_get_max_threads();
     trainer_layout(&t, arenas);
     for (int i = 0; i < n_dicts; i++) {
-        encoder_shape shape = {options->batch, configs[i].d_in, configs[i].d_sae,
-                               options->encoder_dtype == SAE_ENCODER_BF16};
+        encoder_shape shape = {options->batch,   configs[i].d_in,
+                               configs[i].d_sae, options->encoder_dtype == SAE_ENCODER_BF16,
+                               options->screen,  t.s.n_threads};
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
         if (!shared) arenas[3].used += encoder_bytes(&shape);

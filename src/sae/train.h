@@ -4,6 +4,7 @@
  * Letters: B batch rows, d d_in, F d_sae, r rank, G groups (Matryoshka; else 1), K = k B kept pairs.
  * A step of one dictionary goes through its family's forward and backward (family.c). Of BatchTopK and Matryoshka, in the order of the files:
  *   encode.c    u = x - b_dec (- s); candidates above a running cutoff, and the dead latents' own, tile by tile
+ *   exact.c     candidates' values in one fixed order of summation, and the 8-bit screen that may stand in for the product
  *   best.c      the largest of each row (TopK, AuxK)
  *   select.c    the K largest of the candidates, as lists by row and by latent
  *   forward.c   e = x^ - x row by row, the losses, and dL/dx^ per group
@@ -17,6 +18,7 @@
 
 #include "kernels/encoder.h"
 #include "kernels/sae_ops.h"
+#include "kernels/screen.h"
 
 /* A parameter with its gradient and Adam moments: [rows, columns]. */
 typedef struct param {
@@ -115,14 +117,22 @@ typedef struct scratch {
     float *h, *d_h;  /* [B, r] scaffold codes and their gradient */
     float *grad;     /* [G, B, d_out] dL/dx^ for the latents of each group */
     float *aux_grad; /* [B, d_out] the same for AuxK; then, for P2 and P3, the gradient that reaches s */
-    float *tile;     /* [tile_rows, tile_latents] */
+    int64_t tile_rows, tile_latents;
+    float *tile;         /* [tile_rows, tile_latents] */
     int32_t *hit_latent; /* [n_threads, tile_latents + 16] */
     float *hit_value;    /* [n_threads, tile_latents + 16] */
     uint32_t *histogram; /* [n_threads, HISTOGRAM_BINS] */
     stretch *stretches;  /* [n_threads] */
     candidate *candidates;
     int64_t n_candidates, candidate_capacity;
-    int64_t *counter; /* [max(B, n_threads x F)] */
+    bool exact;        /* candidates' values are exact.c's */
+    float *row_margin; /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
+    screen_survivors *survivors;     /* [n_threads]; NULL without a screen */
+    int64_t n_survivors;             /* of the last step; 0 when it did not screen */
+    int64_t n_aux_few, aux_few_room; /* latents that count as dead, when they are few and values exact; else 0 */
+    int32_t *few_latent;             /* [aux_few_room] */
+    float *few_W, *few_bias;         /* [aux_few_room, d], [aux_few_room] */
+    int64_t *counter;                /* [max(B, n_threads x F)] */
     pair_lists kept, aux;
     bool aux_used;         /* some latents are dead: the lists of aux hold */
     int64_t aux_k;         /* of a row */
@@ -161,9 +171,10 @@ struct sae_trainer {
     encoder **encoders; /* [n_dicts]; dictionaries of equal width share one */
     scratch s;
     const sae_ops *ops;
-    void *memory[4];   /* weights, gradients, moments, scratch */
-    bool finished;     /* only the weights are left */
-    char notice[1000]; /* of the last resume */
+    const screen_ops *dots; /* fixed_dot */
+    void *memory[4];        /* weights, gradients, moments, scratch */
+    bool finished;          /* only the weights are left */
+    char notice[1000];      /* of the last resume */
 };
 
 /* What a step finds out. */
@@ -247,6 +258,17 @@ void best_put(best_rows *r, int64_t row, const int32_t *latent, const float *val
 /* The k largest of each row as lists by row, without those that fired (a stretch of fired [F + 1] each; NULL: with all).
  * False: a row would have had more if it had kept more. */
 bool best_list(best_rows *r, int64_t n_rows, int64_t k, const int64_t *fired, pair_lists *out);
+void put_candidate(scratch *s, stretch *mine, candidate c);
+
+/* exact.c: candidates' values in one fixed order of summation. */
+void set_margins(sae_trainer *t, const learner *l); /* once per step, after u is there */
+float largest_margin(const sae_trainer *t);         /* of all rows; 0: not exact */
+/* Of n latents found for a row, keeps those whose exact value is above the cutoff, with it; returns how many. */
+int64_t exact_values(const sae_trainer *t, const learner *l, int64_t row, float cutoff, int32_t *latent, float *value,
+                     int64_t n);
+/* Adds every pair above the cutoff; the screen is loaded. */
+void screened_candidates(sae_trainer *t, const learner *l, const screen *sieve, float cutoff);
+
 /* Moves the `keep` largest of n distinct keys to the front (quickselect); the order within is left as it falls. */
 void largest_keys_first(uint64_t *keys, int64_t n, int64_t keep);
 

@@ -61,7 +61,8 @@ static sae_status make_encoders(sae_trainer *t, sae_error *err)
     if (!t->encoders) return SAE_NOMEM;
     for (int i = 0; i < t->n_dicts; i++) {
         const sae_dict_config *c = &t->learners[i].config;
-        encoder_shape shape = {t->options.batch, c->d_in, c->d_sae, t->options.encoder_dtype == SAE_ENCODER_BF16};
+        encoder_shape shape = {t->options.batch,  c->d_in,       c->d_sae, t->options.encoder_dtype == SAE_ENCODER_BF16,
+                               t->options.screen, t->s.n_threads};
         for (int j = 0; j < i && !t->encoders[i]; j++)
             if (t->learners[j].config.d_sae == c->d_sae) t->encoders[i] = t->encoders[j];
         if (!t->encoders[i]) SAE_TRY(encoder_create(&t->encoders[i], &shape, err));
@@ -82,6 +83,7 @@ sae_status sae_trainer_create(sae_trainer **out, const sae_dict_config *configs,
     t->options = *options;
     t->n_dicts = n_dicts;
     t->ops = sae_ops_get();
+    t->dots = screen_ops_get();
     t->s.n_threads = omp_get_max_threads();
     t->learners = mem_alloc_array((size_t)n_dicts, sizeof *t->learners, "the dictionaries", err);
     if (!t->learners) SAE_TRY(SAE_NOMEM);

@@ -24,6 +24,7 @@ struct encoder {
     encoder_shape shape;
     int64_t tile_rows, tile_latents;
     const float *W_enc, *u; /* borrowed */
+    screen *screen;         /* or NULL */
     /* bfloat16 only: */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -46,10 +47,19 @@ void encoder_tile_shape(const encoder_shape *shape, int64_t *tile_rows, int64_t 
     *tile_latents = smaller(shape->d_sae, TILE_LATENTS);
 }
 
+static screen_shape screen_of(const encoder_shape *shape)
+{
+    return (screen_shape){shape->n_rows, shape->d_in, shape->d_sae, shape->n_threads};
+}
+
 size_t encoder_bytes(const encoder_shape *shape)
 {
-    if (!shape->bf16) return 0;
-    return (size_t)(shape->n_rows + blocks(shape->d_sae, TILE_LATENTS) * TILE_LATENTS) * shape->d_in * 2;
+    screen_shape screened = screen_of(shape);
+    size_t bytes = shape->screen ? screen_bytes(&screened) : 0;
+
+    if (shape->bf16)
+        bytes += (size_t)(shape->n_rows + blocks(shape->d_sae, TILE_LATENTS) * TILE_LATENTS) * shape->d_in * 2;
+    return bytes;
 }
 
 size_t encoder_packing_bytes(int64_t rows, int64_t latents, int64_t d_in)
@@ -150,6 +160,10 @@ sae_status encoder_create(encoder **out, const encoder_shape *shape, sae_error *
         e->scratch = mem_alloc(e->scratch_bytes + 64, "oneDNN's scratch", err);
         if (!e->u_copy || !e->w_copy || !e->scratch) SAE_TRY(SAE_NOMEM);
     }
+    if (shape->screen) {
+        screen_shape screened = screen_of(shape);
+        SAE_TRY(screen_create(&e->screen, &screened, screen_ops_get(), err));
+    }
     *out = e;
     e = NULL;
 done:
@@ -168,11 +182,14 @@ void encoder_free(encoder *e)
     if (e->reorder_u) dnnl_primitive_destroy(e->reorder_u);
     if (e->stream) dnnl_stream_destroy(e->stream);
     if (e->engine) dnnl_engine_destroy(e->engine);
+    screen_free(e->screen);
     mem_free(e->u_copy);
     mem_free(e->w_copy);
     mem_free(e->scratch);
     mem_free(e);
 }
+
+screen *encoder_screen(const encoder *e) { return e->screen; }
 
 /* Wraps the buffers as oneDNN memories and runs; n <= 4 arguments. */
 static bool execute(encoder *e, dnnl_primitive_t primitive, const int *names, const dnnl_memory_desc_t *const *mds,
