@@ -2,13 +2,13 @@
 # test_kills.sh - training runs killed at random moments and resumed end with the bytes of an undisturbed run: the log, the
 # newest checkpoint, the exported dictionaries.
 #
-#   KILLS=6 KILL_SECONDS=1 KILL_SEED=1 KILL_INPUTS="array store many live"    the defaults (make kills, make kills-long: more)
+#   KILLS=6 KILL_SECONDS=1 KILL_SEED=1 KILL_INPUTS="array store families many live"    the defaults (make kills, make kills-long: more)
 #
 # Of the kills, a half are SIGKILL at a moment uniform over the run, a quarter SIGKILL at one of the system calls that write (most
 # of them lie in the middle of a checkpoint; half of what a write was to write is on disk then), a quarter SIGINT or SIGTERM. A
 # run is killed one to three times before it may end.
 set -u
-kills=${KILLS:-6} seconds=${KILL_SECONDS:-1} seed=${KILL_SEED:-1} inputs=${KILL_INPUTS:-array store many live}
+kills=${KILLS:-6} seconds=${KILL_SECONDS:-1} seed=${KILL_SEED:-1} inputs=${KILL_INPUTS:-array store families many live}
 root=$PWD
 case $BUILD in
 /*) sae=$BUILD/sae ;;
@@ -40,6 +40,7 @@ arguments() { # INPUT: what it trains on, and what
     case $1 in
     array) echo "--array ../store/shard-00000.safetensors:rows --width 512 --k 8 --rank 4 --threads 1" ;;
     store) echo "--store ../store --arch matryoshka --width 512 --k 8 --rank 2 --variant p2" ;; # AuxK at work, see below
+    families) echo "--store ../store --arch topk,jumprelu,standard,batchtopk --width 256 --k 8" ;;
     many) echo "--store ../store --width 256,384 --k 4,8 --rank 0,3" ;;
     live) echo "--model ../model --site resid_post.1 --text ../text.jsonl --ctx 16 --buffer 2000 --width 256 --k 8" ;;
     esac
