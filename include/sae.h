@@ -428,6 +428,19 @@ typedef enum sae_threshold_rule {
     SAE_THRESHOLD_FROM_ZERO,  /* averaged from 0 in every step (SAELens) */
 } sae_threshold_rule;
 
+typedef enum sae_loss_rule {
+    SAE_LOSS_SUM,   /* mean over rows of |e|^2 */
+    SAE_LOSS_FVU,   /* over the variance of the batch's rows (sparsify) */
+    SAE_LOSS_FIRST, /* over that of the first batch (OpenAI) */
+} sae_loss_rule;
+
+typedef enum sae_optimiser_rule {
+    SAE_OPTIMISER_ADAM,
+    /* z -= lr sign(gradient), averaged: schedule-free (Defazio et al. 2024) with adam_beta1 as its momentum. The averages are what is
+     * exported. Equal weights, which is right for a constant learning rate. */
+    SAE_OPTIMISER_SIGNUM,
+} sae_optimiser_rule;
+
 typedef enum sae_selection_rule {
     SAE_SELECT_ACTIVATION, /* topk, batchtopk, matryoshka and AuxK: the largest activations */
     SAE_SELECT_TIMES_NORM, /* of activation x norm of the latent's row of W_dec, which is the threshold's unit then (SAELens) */
@@ -487,6 +500,7 @@ typedef struct sae_train_options {
     sae_auxk_rule auxk_rule;
     sae_b_dec_start b_dec_start;
     double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
+    double encoder_norm; /* of the initial rows of W_enc; 0: as the decoder's */
     sae_decoder_rule decoder_rule;
     sae_level_rule level_rule;
     sae_l1_rule l1_rule;
@@ -495,6 +509,9 @@ typedef struct sae_train_options {
     double bandwidth;       /* of jumprelu's straight-through estimator */
     double first_threshold; /* of jumprelu; 0: found on the first batch */
     sae_gate_rule gate_rule;
+    sae_loss_rule loss_rule;
+    int64_t resample_every; /* dead latents begin anew at badly reconstructed rows every so many steps; 0: never */
+    sae_optimiser_rule optimiser_rule;
     double adam_beta1, adam_beta2, adam_eps;
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
@@ -507,6 +524,16 @@ typedef struct sae_train_options {
     bool screen;
 } sae_train_options;
 
+typedef enum sae_recipe_name {
+    SAE_RECIPE_SAEBENCH, /* its constants scaled to the run */
+    SAE_RECIPE_SAELENS,  /* the others' literal ones */
+    SAE_RECIPE_DICTIONARY_LEARNING,
+    SAE_RECIPE_OPENAI,
+    SAE_RECIPE_SPARSIFY, /* sign-SGD, its default */
+} sae_recipe_name;
+
+/* Every constant and rule with which `name` trains dictionaries of `arch`, of width d_sae (on which some learning rates depend). */
+SAE_API sae_train_options sae_recipe(sae_recipe_name name, sae_arch arch, int64_t batch, int64_t steps, int64_t d_sae);
 /* SAEBench's recipe with its constants scaled to a run of `steps` steps of `batch` rows. */
 SAE_API sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps);
 /* dictionary_learning's literal numbers. */

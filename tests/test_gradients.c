@@ -20,6 +20,9 @@ typedef struct case_row {
     bool last;       /* M2: the scaffold joins the last prefix only */
     bool transcoder; /* to D_OUT */
     bool skip;
+    bool topk; /* the k largest of each row */
+    sae_loss_rule loss_rule;
+    sae_auxk_rule auxk_rule;
     bool alone; /* a step in which the scaffold learns alone */
 } case_row;
 
@@ -42,6 +45,13 @@ static const case_row cases[] = {
     {SAE_P3, R, true, false, .last = true},
     {SAE_P1, R, false, false, .alone = true},
     {SAE_P2, R, true, false, .alone = true, .last = true},
+    {SAE_P1, 0, false, false, .topk = true},
+    {SAE_P1, 0, false, true, .topk = true},
+    {SAE_P2, R, false, true, .topk = true},
+    {SAE_P1, 0, true, true, .loss_rule = SAE_LOSS_FVU, .auxk_rule = SAE_AUXK_VARIANCE},
+    {SAE_P1, 0, false, true, .loss_rule = SAE_LOSS_FIRST, .topk = true},
+    {SAE_P1, 0, false, true, .auxk_rule = SAE_AUXK_PLAIN},
+    {SAE_P2, R, true, true, .auxk_rule = SAE_AUXK_PLAIN},
     {SAE_P1, 0, false, false, .transcoder = true},
     {SAE_P1, 0, false, true, .transcoder = true},
     {SAE_P1, 0, true, true, .transcoder = true, .skip = true},
@@ -143,9 +153,22 @@ static double scaffold_loss(model *m)
     return sum / B;
 }
 
+/* sum |y - mean y|^2 of rows of n. */
+static double variance(const double *y, int n)
+{
+    double sum = 0;
+
+    for (int i = 0; i < n; i++) {
+        double mean = 0;
+        for (int b = 0; b < B; b++) mean += y[b * n + i] / B;
+        for (int b = 0; b < B; b++) sum += pow(y[b * n + i] - mean, 2);
+    }
+    return sum;
+}
+
 static double loss(model *m)
 {
-    static double a[B][F], recon[B][D], c[B][D], s[B][D];
+    static double a[B][F], z[B][F], recon[B][D], c[B][D], s[B][D];
     double total = 0;
     int groups = m->c->matryoshka ? G : 1;
 
@@ -160,6 +183,7 @@ static double loss(model *m)
             a[b][j] = m->b_enc[j];
             for (int i = 0; i < D; i++)
                 a[b][j] += (c[b][i] - (m->c->variant != SAE_P1 ? s[b][i] : 0.0)) * m->W_enc[j * D + i];
+            z[b][j] = a[b][j];
             if (a[b][j] < 0) a[b][j] = 0;
         }
         for (int i = 0; i < m->o; i++) {
@@ -167,13 +191,14 @@ static double loss(model *m)
             for (int n = 0; m->c->skip && n < D; n++) recon[b][i] += m->x[b * D + n] * m->W_skip[i * D + n];
         }
     }
-    double edge = nth_largest(&a[0][0], B * F, K * B);
+    double edges[B], all = nth_largest(&a[0][0], B * F, K * B);
+    for (int b = 0; b < B; b++) edges[b] = m->c->topk ? nth_largest(a[b], F, K) : all;
     for (int g = 0, start = 0; g < groups; g++) {
         int end = groups == 1 ? F : start + (int)group_sizes[g];
         double sum = 0;
         for (int b = 0; b < B; b++)
             for (int j = start; j < end; j++)
-                if (a[b][j] >= edge)
+                if (a[b][j] >= edges[b])
                     for (int i = 0; i < m->o; i++) recon[b][i] += a[b][j] * m->W_dec[j * m->o + i];
         for (int b = 0; m->c->last && g == groups - 1 && b < B; b++)
             for (int i = 0; i < m->o; i++) recon[b][i] += s[b][i];
@@ -182,9 +207,12 @@ static double loss(model *m)
         total += sum / B / (groups * groups);
         start = end;
     }
+    if (m->c->loss_rule != SAE_LOSS_SUM) total *= B / variance(m->y, m->o);
     if (!m->c->aux) return total;
     if (!m->have_residual) fix_residual(m, recon);
-    return total + m->alpha * aux_loss(m, a);
+    if (m->c->auxk_rule == SAE_AUXK_PLAIN) m->variance = B;
+    if (m->c->auxk_rule == SAE_AUXK_VARIANCE) m->variance = variance(m->y, m->o);
+    return total + m->alpha * aux_loss(m, m->c->auxk_rule == SAE_AUXK_PLAIN ? z : a);
 }
 
 static void to_double(double *out, const float *in, int64_t n)
@@ -239,7 +267,9 @@ static double compare(model *m, double (*of)(model *), double *w, const float *g
 
 static sae_dict_config config_of(const case_row *c)
 {
-    sae_dict_config config = {.arch = c->matryoshka ? SAE_MATRYOSHKA : SAE_BATCHTOPK,
+    sae_dict_config config = {.arch = c->matryoshka ? SAE_MATRYOSHKA
+                                      : c->topk     ? SAE_TOPK
+                                                    : SAE_BATCHTOPK,
                               .variant = c->variant,
                               .d_in = D,
                               .d_sae = F,
@@ -299,6 +329,8 @@ START_TEST(test_gradients_equal_central_differences)
     o.dead_tokens = 100000;
     o.auxk_alpha = c->aux ? 0.5 : 0.0;
     o.auxk_k = 3;
+    o.loss_rule = c->loss_rule;
+    o.auxk_rule = c->auxk_rule;
     for (int i = 0; i < B * D; i++) rows[i] = (float)rng_normal(&r);
     for (int i = 0; i < B * D_OUT; i++) targets[i] = (float)rng_normal(&r);
     ck_assert_msg(sae_trainer_create(&t, &config, 1, &o, &err) == SAE_OK, "%s", err.message);

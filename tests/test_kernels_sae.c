@@ -268,6 +268,47 @@ START_TEST(test_adam)
 }
 END_TEST
 
+/* Against the definition, which keeps the average x beside z: w = (1 - b) z + b x. Twenty steps, each with its own gradient. */
+START_TEST(test_signum)
+{
+    enum { STEPS = 20 };
+    int64_t n = sizes[_i];
+    rng r = rng_seed(7, (uint64_t)n);
+    const double momentum = 0.95, lr = 0.01;
+    const sae_ops *all[5] = {&sae_ops_ref};
+
+    find_tables();
+    for (int t = 0; t < n_tables; t++) all[t + 1] = tables[t];
+    for (int t = 0; t <= n_tables; t++) {
+        float *w = numbers(&r, n, 1), *z = numbers(&r, n, 1), *g = numbers(&r, n, 1);
+        double *x = malloc(sizeof(double) * (size_t)(n + 1)), *exact = malloc(sizeof(double) * (size_t)(n + 1));
+        memcpy(z, w, (size_t)n * sizeof *w);
+        for (int64_t i = 0; i < n; i++) x[i] = exact[i] = w[i];
+        for (int step = 0; step < STEPS; step++) {
+            bool none = step == 3;
+            for (int64_t i = 0; i < n; i++) g[i] = i % 3 == 0 ? 0.0f : (float)rng_normal(&r);
+            signum_constants c = {(float)(1 - 1 / momentum), (float)lr, (float)(1.0 / (step + 1)),
+                                  (float)(1 - momentum)};
+            all[t]->signum(w, z, none ? NULL : g, n, &c);
+            for (int64_t i = 0; i < n; i++) {
+                exact[i] -= none || g[i] == 0.0f ? 0.0 : g[i] > 0 ? lr : -lr;
+                x[i] += (exact[i] - x[i]) / (step + 1);
+            }
+        }
+        for (int64_t i = 0; i < n; i++) {
+            double expected = (1 - momentum) * exact[i] + momentum * x[i];
+            ck_assert_msg(fabs((double)z[i] - exact[i]) <= 1e-5, "%s signum z", all[t]->isa);
+            ck_assert_msg(fabs((double)w[i] - expected) <= 1e-5, "%s signum w: %.9g, expected %.9g", all[t]->isa,
+                          (double)w[i], expected);
+        }
+        expect_sentinel("signum", w, n);
+        expect_sentinel("signum", z, n);
+        free(x);
+        free(exact);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("kernels of the training step");
@@ -281,6 +322,7 @@ int main(void)
     tcase_add_loop_test(tc, test_scan_above, 0, N_SIZES);
     tcase_add_loop_test(tc, test_scan_limits, 0, N_SIZES);
     tcase_add_loop_test(tc, test_adam, 0, N_SIZES);
+    tcase_add_loop_test(tc, test_signum, 0, N_SIZES);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

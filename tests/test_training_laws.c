@@ -281,6 +281,131 @@ START_TEST(test_k_anneals)
 }
 END_TEST
 
+/* Dead latents get rows of the batch: W_dec at norm 1, W_enc along it at 0.2 of the living ones' norm times the row's, b_enc 0 and no
+ * moments; others are left alone. Rows with a large error come more often. */
+START_TEST(test_dead_latents_are_resampled)
+{
+    enum { ROWS = 64, D = 12, WIDTH = 48, EVERY = 10 };
+    sae_dict_config c = batchtopk(D, WIDTH, 3, 0);
+    sae_train_options o = short_recipe(ROWS, 100);
+    o.auxk_alpha = 0;
+    o.unit_scale = false;
+    sae_trainer *without = create(&c, 1, &o);
+    o.resample_every = EVERY;
+    sae_trainer *t = create(&c, 1, &o);
+    sae_trainer *both[2] = {without, t};
+    float rows[ROWS * D];
+    int64_t n = 0;
+
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 10; j++) both[i]->learners[0].p[P_B_ENC].w[j] = -100.0f; /* never fire */
+        both[i]->options.warmup_steps = 0;
+        steps(both[i], EVERY, 1, NULL);
+    }
+    for (int i = 0; i < 2; i++) steps(both[i], EVERY + 1, 1, NULL); /* step EVERY resamples */
+    make_rows(rows, ROWS, D, EVERY, 1);
+    const learner *l = &t->learners[0], *before = &without->learners[0];
+    double norms = 0;
+    int64_t living = 0;
+    for (int j = 0; j < WIDTH; j++) {
+        if (before->since_fired[j] > EVERY * ROWS / 2) continue;
+        norms += sqrt(t->ops->sum_squares(before->p[P_W_ENC].w + j * D, D));
+        living++;
+    }
+    for (int j = 0; j < WIDTH; j++) {
+        const float *w_enc = l->p[P_W_ENC].w + j * D, *w_dec = l->p[P_W_DEC].w + j * D;
+        if (before->since_fired[j] <= EVERY * ROWS / 2) {
+            ck_assert(memcmp(w_enc, before->p[P_W_ENC].w + j * D, D * sizeof(float)) == 0);
+            ck_assert(memcmp(w_dec, before->p[P_W_DEC].w + j * D, D * sizeof(float)) == 0);
+            continue;
+        }
+        n++;
+        bool found = false;
+        for (int b = 0; b < ROWS && !found; b++) {
+            double worst = 0, norm = sqrt(t->ops->sum_squares(rows + b * D, D));
+            for (int i = 0; i < D; i++) {
+                worst = fmax(worst, fabs((double)w_dec[i] - rows[b * D + i] / norm));
+                worst = fmax(worst, fabs((double)w_enc[i] - 0.2 * norms / (double)living * rows[b * D + i]));
+            }
+            found = worst < 1e-5;
+        }
+        ck_assert_msg(found, "latent %d has no row of the batch", j);
+        ck_assert_float_eq(l->p[P_B_ENC].w[j], 0.0f);
+        for (int i = 0; i < D; i++) ck_assert(l->p[P_W_DEC].m[j * D + i] == 0 && l->p[P_W_ENC].v[j * D + i] == 0);
+    }
+    ck_assert_int_ge(n, 10);
+    sae_trainer_free(t);
+    sae_trainer_free(without);
+}
+END_TEST
+
+/* Each recipe trains what it is for, exports it, and says its constants. */
+START_TEST(test_recipes)
+{
+    static const sae_arch archs[] = {SAE_TOPK, SAE_BATCHTOPK, SAE_MATRYOSHKA};
+    enum { BATCH = 128, STEPS = 60 };
+
+    for (int n = 0; n < 3; n++) {
+        sae_dict_config c = matryoshka(20, 6, 0);
+        c.arch = archs[n];
+        if (n < 2) c.n_groups = 0;
+        sae_train_options o = sae_recipe((sae_recipe_name)_i, c.arch, BATCH, STEPS, 64);
+        sae_step_stats first, last;
+        sae_dict *dict = NULL;
+        sae_error err = {0};
+        o.threshold_start_step = 10;
+        o.warmup_steps = 10;
+        sae_trainer *t = create(&c, 1, &o);
+        steps(t, 1, 1, &first);
+        steps(t, STEPS, 1, &last);
+        ck_assert_double_lt(last.fvu, first.fvu);
+        ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
+        sae_weights w = sae_dict_weights(dict);
+        for (int j = 0; j < 64; j++) ck_assert_double_eq_tol(sae_ops_ref.sum_squares(w.W_dec + j * 20, 20), 1.0, 1e-4);
+        sae_dict *after = NULL; /* the same without the moments */
+        sae_trainer_finish(t);
+        ck_assert_msg(sae_trainer_export(t, 0, &after, &err) == SAE_OK, "%s", err.message);
+        ck_assert(memcmp(w.W_enc, sae_dict_weights(after).W_enc, sizeof(float) * 64 * 20) == 0);
+        ck_assert(memcmp(w.W_dec, sae_dict_weights(after).W_dec, sizeof(float) * 64 * 20) == 0);
+        sae_dict_free(after);
+        sae_dict_free(dict);
+        sae_trainer_free(t);
+    }
+}
+END_TEST
+
+START_TEST(test_recipes_say_their_constants)
+{
+    sae_train_options o = sae_recipe(SAE_RECIPE_OPENAI, SAE_TOPK, 131072, 1000, 32768);
+
+    ck_assert_double_eq(o.lr, 1e-4);
+    ck_assert_double_eq(o.adam_eps, 6.25e-10);
+    ck_assert_int_eq(o.auxk_k, 256);
+    ck_assert_int_eq(o.dead_tokens, (10000000 / 131072 + 1) * 131072);
+    ck_assert_double_eq(o.grad_clip, 0);
+    o = sae_recipe(SAE_RECIPE_SAELENS, SAE_BATCHTOPK, 4096, 1000, 16384);
+    ck_assert_double_eq(o.lr, 3e-4);
+    ck_assert_int_eq(o.dead_tokens, 1000 * 4096);
+    ck_assert_double_eq(o.decoder_norm, 0.1);
+    ck_assert_double_eq(o.auxk_alpha, 1);
+    o = sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, 4096, 1000, 16384 * 4);
+    ck_assert_double_eq(o.lr, 2.5e-3);
+    ck_assert_double_eq(o.adam_beta1, 0.95);
+    ck_assert_int_eq(o.optimiser_rule, SAE_OPTIMISER_SIGNUM);
+    o = sae_recipe(SAE_RECIPE_DICTIONARY_LEARNING, SAE_JUMPRELU, 2048, 1000, 16384);
+    ck_assert_double_eq(o.lr, 7e-5);
+    ck_assert_double_eq(o.adam_beta1, 0);
+    ck_assert_int_eq(o.sparsity_warmup_steps, 2000);
+    o = sae_recipe(SAE_RECIPE_DICTIONARY_LEARNING, SAE_STANDARD, 2048, 1000, 16384);
+    ck_assert_double_eq(o.lr, 1e-3);
+    ck_assert_double_eq(o.decoder_norm, 0.1);
+    ck_assert_double_eq(o.grad_clip, 0);
+    o = sae_recipe(SAE_RECIPE_DICTIONARY_LEARNING, SAE_GATED, 2048, 1000, 16384);
+    ck_assert_double_eq(o.lr, 5e-5);
+    ck_assert_int_eq(o.decoder_rule, SAE_DECODER_CONSTRAINED);
+}
+END_TEST
+
 /* ---- Arms --------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_dictionaries_train_as_if_alone)
@@ -497,6 +622,41 @@ START_TEST(test_resumed_run_has_the_same_bytes)
     ck_assert_int_eq(rows_given, 33 * 128);
     ck_assert_int_eq(sae_trainer_steps_done(resumed), 33);
     steps(resumed, 80, 1, NULL);
+    for (int i = 0; i < N; i++) expect_equal_learners(&undisturbed->learners[i], &resumed->learners[i]);
+    sae_trainer_free(undisturbed);
+    sae_trainer_free(stopped);
+    sae_trainer_free(resumed);
+}
+END_TEST
+
+/* The same by the rules of others: all that they keep is in the checkpoint. */
+START_TEST(test_resumed_run_of_other_rules_has_the_same_bytes)
+{
+    enum { N = 3 };
+    sae_dict_config c[N] = {
+        {.arch = SAE_TOPK, .d_in = 20, .d_sae = 96, .k = 4}, batchtopk(20, 96, 4, 0), matryoshka(20, 6, 0)};
+    sae_train_options o = _i == 0 ? short_recipe(128, 60) : sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, 128, 60, 96);
+    sae_error err = {0};
+    int64_t rows_given = 0;
+
+    o.dead_tokens = 256;
+    o.auxk_alpha = 0.1;
+    o.threshold_start_step = 10;
+    o.k_anneal_steps = 30;
+    if (_i == 0) {
+        o.resample_every = 16;
+        o.selection_rule = SAE_SELECT_TIMES_NORM;
+        o.decoder_rule = SAE_DECODER_FREE;
+        o.loss_rule = SAE_LOSS_FIRST;
+        o.dead_rule = SAE_DEAD_BEFORE_BATCH;
+        o.auxk_rule = SAE_AUXK_PLAIN;
+    }
+    sae_trainer *undisturbed = create(c, N, &o), *stopped = create(c, N, &o), *resumed = create(c, N, &o);
+    steps(undisturbed, 60, 1, NULL);
+    steps(stopped, 23, 1, NULL);
+    ck_assert_msg(sae_trainer_save(stopped, folder, 23 * 128, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_resume(resumed, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+    steps(resumed, 60, 1, NULL);
     for (int i = 0; i < N; i++) expect_equal_learners(&undisturbed->learners[i], &resumed->learners[i]);
     sae_trainer_free(undisturbed);
     sae_trainer_free(stopped);
@@ -755,6 +915,9 @@ int main(void)
     tcase_add_test(laws, test_crowded_edge_is_exact);
     tcase_add_test(laws, test_topk_is_the_best_of_each_row);
     tcase_add_test(laws, test_k_anneals);
+    tcase_add_test(laws, test_dead_latents_are_resampled);
+    tcase_add_loop_test(laws, test_recipes, 0, SAE_RECIPE_SPARSIFY + 1);
+    tcase_add_test(laws, test_recipes_say_their_constants);
     tcase_add_test(laws, test_dictionaries_train_as_if_alone);
     tcase_add_loop_test(laws, test_zero_scaffold_is_the_baseline, 0, sizeof arms / sizeof *arms);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);
@@ -767,6 +930,7 @@ int main(void)
     tcase_add_test(laws, test_plan_is_what_is_taken);
     tcase_add_test(laws, test_bf16_product_follows_f32);
     tcase_add_test(files, test_resumed_run_has_the_same_bytes);
+    tcase_add_loop_test(files, test_resumed_run_of_other_rules_has_the_same_bytes, 0, 2);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
     tcase_add_test(files, test_failing_memory);
     suite_add_tcase(s, laws);

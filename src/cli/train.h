@@ -97,7 +97,7 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
 /* clang-format off */
 #define OPTION_RECIPE_ROWS                                                                                                                \
     {"recipe", OPTION_TEXT, "NAME",                                                                                                       \
-     "saebench (constants scaled to the run) or dictionary_learning (its literal ones)", "saebench"},                                     \
+     "saebench (constants scaled to the run), or the literal ones of saelens, dictionary_learning, openai, sparsify", "saebench"},                                     \
     OPTION_BATCH_ROW("2048"),                                                                                                             \
     {"steps", OPTION_COUNT, "N", "training steps (default: --rows / --batch)", NULL},                                                     \
     {"rows", OPTION_COUNT, "N", "training rows in all", "1M"},                                                                            \

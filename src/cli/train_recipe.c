@@ -29,11 +29,25 @@ static sae_status choice_option(args *a, const char *option, const char *names, 
     return SAE_OK;
 }
 
+/* All but the learning rate. */
+static bool same_rules(const sae_train_options *a, const sae_train_options *b)
+{
+    sae_train_options other = *b;
+    json_t *x = recipe_json(a), *y;
+
+    other.lr = a->lr;
+    y = recipe_json(&other);
+    bool same = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
 sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err)
 {
-    static const char *const recipes[] = {"saebench", "dictionary_learning", NULL}, *const dtypes[] = {"f32", "bf16",
-                                                                                                       NULL};
+    static const char *const recipes[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
+    static const char *const dtypes[] = {"f32", "bf16", NULL};
     sae_status status = SAE_OK;
     int which = 0, type = 0, choice = 0;
     int64_t batch = args_int(a, "batch", 2048), steps = args_int(a, "steps", 0);
@@ -50,12 +64,16 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
                           (long long)order->n_steps, (long long)order->batch, (long long)steps, (long long)batch));
     SAE_TRY(args_choice(a, "recipe", recipes, &which, err));
     SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
-    for (int i = 1; i < dicts->n && which && !args_given(a, "lr"); i++)
-        if (dicts->configs[i].d_sae != dicts->configs[0].d_sae)
-            SAE_TRY(args_fail(a, err,
-                              "dictionary_learning's learning rate depends on the width: give --lr, or one --width"));
-    *r = which ? sae_recipe_dictionary_learning(batch, steps, dicts->configs[0].d_sae)
-               : sae_recipe_saebench(batch, steps);
+    *r = sae_recipe((sae_recipe_name)which, dicts->configs[0].arch, batch, steps, dicts->configs[0].d_sae);
+    for (int i = 1; i < dicts->n; i++) {
+        sae_train_options other =
+            sae_recipe((sae_recipe_name)which, dicts->configs[i].arch, batch, steps, dicts->configs[i].d_sae);
+        if (other.lr != r->lr && !args_given(a, "lr"))
+            SAE_TRY(
+                args_fail(a, err, "the recipe's learning rate depends on width and arch: give --lr, or one of each"));
+        if (!same_rules(r, &other))
+            SAE_TRY(args_fail(a, err, "the recipe trains these --arch by different rules: give one --arch"));
+    }
 #define TAKE_COUNT(field, option, names) r->field = args_int(a, option, r->field);
 #define TAKE_REAL(field, option, names)  r->field = args_real(a, option, r->field);
 #define TAKE_CHOICE(field, option, names)                                                                              \

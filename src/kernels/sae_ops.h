@@ -20,6 +20,15 @@ typedef struct adam_constants {
     float gradient_scale; /* the clipping factor */
 } adam_constants;
 
+/* One step of schedule-free sign-SGD (Defazio et al. 2024): w is where the gradient is taken, z what the steps move, x their average.
+ *   x = w + to_average (z - w);  z -= lr sign(g);  x += share (z - x);  w = x + to_z (z - x) */
+typedef struct signum_constants {
+    float to_average; /* 1 - 1 / momentum */
+    float lr;
+    float share; /* 1 / (steps done + 1) */
+    float to_z;  /* 1 - momentum */
+} signum_constants;
+
 /* Columns of a panel: what `gather` keeps in registers while it runs through a list. */
 enum { PANEL = 32 };
 
@@ -52,6 +61,8 @@ typedef struct sae_ops {
                            int32_t *index, float *value);
     /* One Adam step of n weights in place; g NULL stands for a zero gradient. */
     void (*adam)(float *w, float *m, float *v, const float *g, int64_t n, const adam_constants *c);
+    /* One step of sign-SGD of n weights in place; g NULL stands for a zero gradient. */
+    void (*signum)(float *w, float *z, const float *g, int64_t n, const signum_constants *c);
 } sae_ops;
 
 extern const sae_ops sae_ops_ref;

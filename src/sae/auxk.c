@@ -119,7 +119,8 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
     if (!s->aux_used) goto done;
     again = !list_dead(t, k);
     if (again) {
-        for (int64_t j = 0; j < F; j++)
+        bool marked = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH; /* exactly those that are dead, from the start */
+        for (int64_t j = 0; !marked && j < F; j++)
             s->aux_bias[j] = l->since_fired[j] >= t->options.dead_tokens ? l->p[P_B_ENC].w[j] : -INFINITY;
         SAE_TRY(encode_aux_again(t, l, e, err));
         list_dead(t, k);

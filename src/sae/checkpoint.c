@@ -122,11 +122,11 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
-    json_t *entry =
-        json_pack("{sssssosfsfsfsfsfsIsIsfsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
-                  l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale, "cutoff",
-                  (double)l->cutoff, "aux_cutoff", (double)l->aux_cutoff, "died", (json_int_t)l->died, "revived",
-                  (json_int_t)l->revived, "coefficient", l->coefficient, "last_pairs", (json_int_t)l->last_pairs);
+    json_t *entry = json_pack("{sssssosfsfsfsfsfsIsIsfsIsf}", "file", file, "hash", hash_text, "config", describe(l),
+                              "threshold", l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale,
+                              "cutoff", (double)l->cutoff, "aux_cutoff", (double)l->aux_cutoff, "died",
+                              (json_int_t)l->died, "revived", (json_int_t)l->revived, "coefficient", l->coefficient,
+                              "last_pairs", (json_int_t)l->last_pairs, "first_variance", l->first_variance);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
     mem_free(path);
@@ -307,6 +307,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(json_get_double(entry, "threshold", -1.0, &l->threshold, folder, err));
     SAE_TRY(json_get_double(entry, "input_scale", 0.0, &l->input_scale, folder, err));
     SAE_TRY(json_get_double(entry, "target_scale", 0.0, &l->target_scale, folder, err));
+    SAE_TRY(json_get_double(entry, "first_variance", 0.0, &l->first_variance, folder, err));
     SAE_TRY(json_get_double(entry, "cutoff", -1.0, &cutoff, folder, err));
     SAE_TRY(json_get_double(entry, "aux_cutoff", 0.0, &aux_cutoff, folder, err));
     SAE_TRY(json_get_int(entry, "died", 0, &l->died, folder, err));

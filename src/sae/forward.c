@@ -10,6 +10,7 @@
 
 #include "kernels/matmul.h"
 
+#include <math.h>
 #include <string.h>
 
 void add_pairs(const sae_ops *ops, float *row, const pair_lists *k, const float *value, int64_t begin, int64_t end,
@@ -75,7 +76,7 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
     for (int64_t i = 0; i < d; i++) out[i] *= scale;
 }
 
-static const float *targets_of(const sae_trainer *t, const learner *l) { return l->config.d_out > 0 ? t->s.y : t->s.x; }
+const float *targets_of(const sae_trainer *t, const learner *l) { return l->config.d_out > 0 ? t->s.y : t->s.x; }
 
 double target_variance(sae_trainer *t, const learner *l)
 {
@@ -118,6 +119,17 @@ void begin_errors(sae_trainer *t, const learner *l, bool late)
         matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 1.0f, s->grad, d);
 }
 
+/* What the mean over rows of |e|^2 is multiplied by. */
+static double loss_scale(sae_trainer *t, learner *l, double variance)
+{
+    double V = variance / (double)t->options.batch;
+
+    if (t->options.loss_rule == SAE_LOSS_SUM) return 1.0;
+    if (l->first_variance <= 0.0) l->first_variance = V > 0.0 && isfinite(V) ? V : 1.0;
+    if (t->options.loss_rule == SAE_LOSS_FIRST) V = l->first_variance;
+    return V > 0.0 ? 1.0 / V : 1.0;
+}
+
 void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
@@ -125,6 +137,8 @@ void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
     int G = l->n_groups;
     double weight = t->options.level_rule == SAE_LEVELS_SUM ? 1.0 : 1.0 / ((double)G * G);
 
+    sums->variance = target_variance(t, l);
+    weight *= loss_scale(t, l, sums->variance);
     s->grad_per_error = 2.0 * weight / (double)B;
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) forward_row(t, l, b);
@@ -135,7 +149,6 @@ void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
         sums->residual += s->row_loss[b * G + G - 1];
     }
     sums->l2_loss *= weight / (double)B;
-    sums->variance = target_variance(t, l);
 }
 
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums)

@@ -124,6 +124,7 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
     layout_best(&s->top, e->top_k, B, a);
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
+    s->row_keys = o->resample_every > 0 ? arena_take(a, (size_t)B * sizeof *s->row_keys) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
     s->aux_few_room = s->exact && e->aux_k > 0 ? smaller(larger(16, e->F / 64), smaller(e->F, tile_latents)) : 0;
     s->few_latent = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_latent);

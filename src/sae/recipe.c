@@ -43,6 +43,114 @@ sae_train_options sae_recipe_saebench(int64_t batch, int64_t steps)
     return o;
 }
 
+/* dictionary_learning's trainers of families with a penalty or thresholds differ from those that keep k. */
+static void set_penalised(sae_train_options *o, sae_arch arch, double lr)
+{
+    o->lr = lr;
+    o->auxk_alpha = 0.0;
+    o->b_dec_start = SAE_B_DEC_ZERO;
+    if (arch == SAE_STANDARD) o->decoder_norm = 0.1;
+    if (arch != SAE_STANDARD) o->adam_beta1 = 0.0;
+    if (arch == SAE_JUMPRELU) return;
+    o->decoder_rule = SAE_DECODER_CONSTRAINED;
+    o->grad_clip = 0.0;
+}
+
+static bool keeps_k(sae_arch arch) { return arch == SAE_TOPK || arch == SAE_BATCHTOPK || arch == SAE_MATRYOSHKA; }
+
+static sae_train_options dictionary_learning(sae_arch arch, int64_t batch, int64_t steps, int64_t d_sae)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, steps, d_sae);
+
+    if (keeps_k(arch)) return o;
+    set_penalised(&o, arch, arch == SAE_JUMPRELU ? 7e-5 : arch == SAE_GATED ? 5e-5 : 1e-3);
+    o.sparsity_warmup_steps = 2000;
+    o.l0_rule = SAE_L0_QUADRATIC;
+    o.first_threshold = 0.001;
+    return o;
+}
+
+static sae_train_options saebench(sae_arch arch, int64_t batch, int64_t steps)
+{
+    sae_train_options o = sae_recipe_saebench(batch, steps);
+
+    if (arch == SAE_STANDARD || arch == SAE_GATED) o.sparsity_warmup_steps = smaller(5000, steps / 20);
+    return o;
+}
+
+static sae_train_options saelens(sae_arch arch, int64_t batch, int64_t steps)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, steps, 1 << 14);
+
+    o.lr = 3e-4;
+    o.warmup_steps = 0;
+    o.warmup_rule = SAE_WARMUP_FROM_ONE;
+    o.threshold_rule = SAE_THRESHOLD_FROM_ZERO;
+    o.threshold_beta = 0.99;
+    if (keeps_k(arch)) o.selection_rule = SAE_SELECT_TIMES_NORM;
+    o.dead_tokens = 1000 * batch;
+    o.dead_rule = SAE_DEAD_BEFORE_BATCH;
+    o.auxk_alpha = keeps_k(arch) ? 1.0 : 0.0;
+    o.auxk_rule = SAE_AUXK_PLAIN;
+    o.b_dec_start = SAE_B_DEC_ZERO;
+    o.decoder_norm = 0.1;
+    o.decoder_rule = SAE_DECODER_FREE;
+    o.level_rule = SAE_LEVELS_SUM;
+    o.l1_rule = SAE_L1_NORMS;
+    o.l0_rule = SAE_L0_LINEAR;
+    o.bandwidth = 0.05;
+    o.first_threshold = 0.01;
+    o.gate_rule = SAE_GATE_TRAINS_DECODER;
+    return o;
+}
+
+/* Dead after more than 10 M rows, counted in whole steps. */
+static sae_train_options openai(int64_t batch, int64_t steps)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, steps, 1 << 14);
+
+    o.lr = 1e-4;
+    o.warmup_steps = 0;
+    o.dead_tokens = (10000000 / (batch > 0 ? batch : 1) + 1) * batch;
+    o.auxk_k = 256;
+    o.decoder_rule = SAE_DECODER_CONSTRAINED;
+    o.loss_rule = SAE_LOSS_FIRST;
+    o.adam_eps = 6.25e-10;
+    o.grad_clip = 0.0;
+    return o;
+}
+
+/* W_enc is torch's Linear: uniform in +-1/sqrt(d), rows of norm 1/sqrt(3). */
+static sae_train_options sparsify(int64_t batch, int64_t steps, int64_t d_sae)
+{
+    sae_train_options o = sae_recipe_dictionary_learning(batch, steps, d_sae);
+
+    o.lr = 5e-3 / sqrt((double)d_sae / 16384.0);
+    o.warmup_steps = 0;
+    o.optimiser_rule = SAE_OPTIMISER_SIGNUM;
+    o.adam_beta1 = 0.95;
+    o.dead_rule = SAE_DEAD_BEFORE_BATCH;
+    o.auxk_alpha = 0.0;
+    o.auxk_rule = SAE_AUXK_VARIANCE;
+    o.b_dec_start = SAE_B_DEC_MEAN;
+    o.encoder_norm = 1.0 / sqrt(3.0);
+    o.loss_rule = SAE_LOSS_FVU;
+    o.grad_clip = 0.0;
+    return o;
+}
+
+sae_train_options sae_recipe(sae_recipe_name name, sae_arch arch, int64_t batch, int64_t steps, int64_t d_sae)
+{
+    switch (name) {
+    case SAE_RECIPE_SAEBENCH: return saebench(arch, batch, steps);
+    case SAE_RECIPE_SAELENS: return saelens(arch, batch, steps);
+    case SAE_RECIPE_DICTIONARY_LEARNING: return dictionary_learning(arch, batch, steps, d_sae);
+    case SAE_RECIPE_OPENAI: return openai(batch, steps);
+    case SAE_RECIPE_SPARSIFY: return sparsify(batch, steps, d_sae);
+    }
+    return saebench(arch, batch, steps);
+}
+
 int recipe_choice_find(const char *names, const char *name)
 {
     size_t length = strlen(name);
@@ -74,7 +182,8 @@ void recipe_fields_put(json_t *object, const sae_train_options *o)
 /* Linear warm-up, constant, linear decay to 0. Where the first step has lr 0, its moments still update. */
 double learning_rate(const sae_train_options *o, int64_t step)
 {
-    int64_t done = step + (o->warmup_rule == SAE_WARMUP_FROM_ONE);
+    int64_t since = o->resample_every > 0 ? step % o->resample_every : step; /* a resampling begins a new warm-up */
+    int64_t done = since + (o->warmup_rule == SAE_WARMUP_FROM_ONE);
 
     if (done < o->warmup_steps) return o->lr * (double)done / (double)o->warmup_steps;
     if (step >= o->decay_start && o->decay_start < o->steps)

@@ -31,14 +31,18 @@
     X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance", "AuxK over the variance of the residual, plain, or over that of the rows")    \
     X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                              \
     X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                                  \
+    X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's")                                             \
     X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free", "rows of W_dec held at norm 1 (with or without an eps), or free")         \
     X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")      \
-    X(l1_rule, CHOICE, "l1", "codes|norms", "standard, gated: the penalty sums codes, or codes times the norms of their rows of W_dec")      \
-    X(l0_rule, CHOICE, "l0", "controlled|quadratic|linear", "jumprelu: penalty that is moved until L0 is k, c (L0 / k - 1)^2, or c L0")      \
-    X(l0_rate, REAL, "l0-rate", "X", "jumprelu: how fast the penalty is moved")                                                             \
-    X(bandwidth, REAL, "bandwidth", "X", "jumprelu: width of the straight-through estimator's window")                                      \
-    X(first_threshold, REAL, "first-threshold", "X", "jumprelu: thresholds at the start; 0: where the first batch's L0 is k")               \
-    X(gate_rule, CHOICE, "gate-trains", "gate|decoder", "gated: what the gate's own reconstruction trains")                                 \
+    X(l1_rule, CHOICE, "l1", "codes|norms", "standard, gated: the penalty sums codes, or codes times the norms of their rows of W_dec")        \
+    X(l0_rule, CHOICE, "l0", "controlled|quadratic|linear", "jumprelu: penalty that is moved until L0 is k, c (L0 / k - 1)^2, or c L0")        \
+    X(l0_rate, REAL, "l0-rate", "X", "jumprelu: how fast the penalty is moved")                                                                \
+    X(bandwidth, REAL, "bandwidth", "X", "jumprelu: width of the straight-through estimator's window")                                         \
+    X(first_threshold, REAL, "first-threshold", "X", "jumprelu: thresholds at the start; 0: where the first batch's L0 is k")                  \
+    X(gate_rule, CHOICE, "gate-trains", "gate|decoder", "gated: what the gate's own reconstruction trains")                                    \
+    X(loss_rule, CHOICE, "loss", "sum|fvu|first", "mean over rows of |e|^2; over their variance; over that of the first batch")                \
+    X(resample_every, COUNT, "resample-every", "N", "steps after which dead latents begin anew at badly reconstructed rows; 0: never")         \
+    X(optimiser_rule, CHOICE, "optimiser", "adam|signum", "Adam, or schedule-free sign-SGD with --adam-beta1 as its momentum")                 \
     X(adam_beta1, REAL, "adam-beta1", "X", "decay of Adam's first moment")                                                                     \
     X(adam_beta2, REAL, "adam-beta2", "X", "decay of Adam's second moment")                                                                    \
     X(adam_eps, REAL, "adam-eps", "X", "what Adam adds to the root of its second moment")                                                      \

@@ -81,6 +81,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
     if (!alone) grad_norm = l->family->backward(t, l, e);
     double lr = learning_rate(&t->options, t->step);
     update(t, l, grad_norm, lr);
+    if (!alone && resampling_is_due(&t->options, t->step)) resample(t, l);
     if (stats)
         *stats = (sae_step_stats){.step = t->step,
                                   .loss = loss,

@@ -45,6 +45,7 @@ typedef struct learner {
     double threshold;      /* -1: never set */
     double input_scale;    /* rows are divided by it; 0: not measured yet */
     double target_scale;   /* the same of the targets; an autoencoder's is its input_scale */
+    double first_variance; /* of the first batch's targets, where the loss is over it; 0: not measured yet */
     int64_t k;             /* of this step */
     float cutoff;          /* smallest kept activation of the last step; < 0: none yet */
     float aux_cutoff;      /* what every row's AuxK activations will likely be above; 0: not known */
@@ -139,6 +140,7 @@ typedef struct scratch {
     best_rows top;         /* TopK's */
     best_rows best_dead;   /* AuxK's */
     float *norm;           /* [F] of W_dec's rows, by which activations are ranked; NULL: by themselves */
+    uint64_t *row_keys;    /* [B] for drawing rows; NULL without resampling */
     float *aux_bias;       /* [F] b_enc of latents that count as dead, -inf of the others */
     float *panel;          /* [max(B, F), PANEL] */
     double *partial;       /* [N_BLOCKS, d + 1] */
@@ -281,6 +283,7 @@ void lists_by_latent(pair_lists *lists, int64_t n_rows, int64_t n_latents, int64
 /* row [d] += value x W[latent] over the pairs [begin, end) of lists by row; W [F, d]. */
 void add_pairs(const sae_ops *ops, float *row, const pair_lists *lists, const float *value, int64_t begin, int64_t end,
                const float *W, int64_t d);
+const float *targets_of(const sae_trainer *t, const learner *l); /* [B, d_out] what it reconstructs, scaled */
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums);
 /* Its second part, after begin_errors and whatever else belongs to the reconstruction: adds what the lists hold; grad becomes dL/dx^. */
 void finish_errors(sae_trainer *t, learner *l, step_sums *sums);
@@ -353,6 +356,11 @@ void trainer_layout(sae_trainer *t, arena arenas[4]);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
 /* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
+/* resample.c */
+bool resampling_is_due(const sae_train_options *o, int64_t step);
+void resample(sae_trainer *t, learner *l); /* after the update */
+/* update.c: the weights that schedule-free training has averaged, all entries of a parameter. */
+void averaged_weights(const sae_train_options *o, const param *p, float *out);
 /* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);
 int64_t largest_k(const sae_train_options *o, const sae_dict_config *c); /* of all steps */

@@ -50,6 +50,9 @@ static void initial_weights(sae_trainer *t, learner *l)
     else
         memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(F * d) * sizeof(float));
     for (int64_t j = 0; j < l->p[P_THRESHOLD].rows * F; j++) l->p[P_THRESHOLD].w[j] = (float)t->options.first_threshold;
+    if (t->options.encoder_norm > 0.0)
+        for (int64_t i = 0; i < F * d; i++)
+            l->p[P_W_ENC].w[i] *= (float)(t->options.encoder_norm / t->options.decoder_norm);
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
 }
 
@@ -98,8 +101,17 @@ done:
     return status;
 }
 
+/* Sign-SGD's averages need what it keeps in the moments: they become the weights. */
+static void settle_averages(sae_trainer *t)
+{
+    if (t->finished || !t->memory[2] || t->step == 0 || t->options.optimiser_rule != SAE_OPTIMISER_SIGNUM) return;
+    for (int i = 0; i < t->n_dicts; i++)
+        for (int p = 0; p < N_PARAMS; p++) averaged_weights(&t->options, &t->learners[i].p[p], t->learners[i].p[p].w);
+}
+
 void sae_trainer_finish(sae_trainer *t)
 {
+    settle_averages(t);
     for (int i = 0; t->encoders && i < t->n_dicts; i++) {
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || t->encoders[j] == t->encoders[i];

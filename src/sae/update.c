@@ -1,5 +1,5 @@
 /*
- * update.c - clipping and Adam in one sweep, then the rows of W_dec back to unit norm.
+ * update.c - clipping and Adam (or sign-SGD) in one sweep, then the rows of W_dec back to unit norm.
  *
  * A latent without gradient still moves: its moments decay and its weights follow them, as in torch's dense Adam.
  */
@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 static adam_constants constants(const sae_train_options *o, int64_t step, double grad_norm, double lr)
 {
@@ -23,12 +24,34 @@ static adam_constants constants(const sae_train_options *o, int64_t step, double
                             .gradient_scale = (float)clip};
 }
 
-static void adam_rows(const sae_ops *ops, const param *p, int64_t row, int64_t n, bool has_gradient,
-                      const adam_constants *c)
+/* Of a parameter's n rows. Sign-SGD keeps its z in the place of the first moment; it begins at the weights. */
+static void move_rows(const sae_trainer *t, const param *p, int64_t row, int64_t n, bool has_gradient,
+                      const adam_constants *c, const signum_constants *s)
 {
     int64_t at = row * p->columns;
+    const float *g = has_gradient ? p->g + at : NULL;
 
-    ops->adam(p->w + at, p->m + at, p->v + at, has_gradient ? p->g + at : NULL, n * p->columns, c);
+    if (t->options.optimiser_rule == SAE_OPTIMISER_ADAM) {
+        t->ops->adam(p->w + at, p->m + at, p->v + at, g, n * p->columns, c);
+        return;
+    }
+    if (s->share == 1.0f && n > 0) memcpy(p->m + at, p->w + at, (size_t)(n * p->columns) * sizeof *p->m);
+    t->ops->signum(p->w + at, p->m + at, g, n * p->columns, s);
+}
+
+static signum_constants signum_of(const sae_train_options *o, int64_t age, double lr)
+{
+    return (signum_constants){.to_average = (float)(1.0 - 1.0 / o->adam_beta1),
+                              .lr = (float)lr,
+                              .share = (float)(1.0 / (double)(age + 1)),
+                              .to_z = (float)(1.0 - o->adam_beta1)};
+}
+
+void averaged_weights(const sae_train_options *o, const param *p, float *out)
+{
+    float to_average = (float)(1.0 - 1.0 / o->adam_beta1);
+
+    for (int64_t i = 0; i < p->rows * p->columns; i++) out[i] = p->w[i] + to_average * (p->m[i] - p->w[i]);
 }
 
 void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns, double eps)
@@ -44,10 +67,11 @@ static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double
 {
     double norm = l->config.variant == SAE_P3 ? t->s.scaffold_norm : grad_norm;
     adam_constants c = constants(&t->options, t->step, norm, lr);
+    signum_constants s = signum_of(&t->options, t->step, lr);
 
     if (!scaffold_moves(t, l)) return;
-    adam_rows(t->ops, &l->p[P_W_DOWN], 0, l->config.rank, true, &c);
-    adam_rows(t->ops, &l->p[P_W_UP], 0, l->config.rank, true, &c);
+    move_rows(t, &l->p[P_W_DOWN], 0, l->config.rank, true, &c, &s);
+    move_rows(t, &l->p[P_W_UP], 0, l->config.rank, true, &c, &s);
 }
 
 /* A dictionary that waited for its scaffold begins with Adam's first step, and with a warm-up of its own. */
@@ -61,16 +85,17 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
     if (age < 0) return;
     if (age < t->step && age < o->warmup_steps) lr = fmin(lr, learning_rate(o, age));
     adam_constants c = constants(o, age, grad_norm, lr);
+    signum_constants s = signum_of(o, age, lr);
 
 #pragma omp parallel for schedule(dynamic, 64)
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         bool active = latent_is_active(&t->s, j);
-        adam_rows(t->ops, &l->p[P_W_ENC], j, 1, active, &c);
-        adam_rows(t->ops, &l->p[P_W_DEC], j, 1, active, &c);
+        move_rows(t, &l->p[P_W_ENC], j, 1, active, &c, &s);
+        move_rows(t, &l->p[P_W_DEC], j, 1, active, &c, &s);
         if (rule != SAE_DECODER_FREE)
             unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
         if (i != P_W_ENC && i != P_W_DEC && i != P_W_DOWN && i != P_W_UP)
-            adam_rows(t->ops, &l->p[i], 0, l->p[i].rows, true, &c);
+            move_rows(t, &l->p[i], 0, l->p[i].rows, true, &c, &s);
 }

@@ -84,5 +84,19 @@ static void adam(float *restrict w, float *restrict m, float *restrict v, const 
     }
 }
 
-const sae_ops OPS_TABLE = {OPS_ISA,    dot,         dot4,       axpy,        axpy4,       gather,
-                           gather_dot, sum_squares, scan_above, scan_scaled, scan_limits, adam};
+static void signum(float *restrict w, float *restrict z, const float *restrict g, int64_t n, const signum_constants *c)
+{
+    float to_average = c->to_average, lr = c->lr, share = c->share, to_z = c->to_z;
+
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        float step = g && g[i] != 0.0f ? (g[i] > 0.0f ? lr : -lr) : 0.0f;
+        float x = w[i] + to_average * (z[i] - w[i]);
+        z[i] -= step;
+        x += share * (z[i] - x);
+        w[i] = x + to_z * (z[i] - x);
+    }
+}
+
+const sae_ops OPS_TABLE = {OPS_ISA,     dot,        dot4,        axpy,        axpy4, gather, gather_dot,
+                           sum_squares, scan_above, scan_scaled, scan_limits, adam,  signum};

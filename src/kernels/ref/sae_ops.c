@@ -102,5 +102,18 @@ static void adam(float *w, float *m, float *v, const float *g, int64_t n, const 
     }
 }
 
-const sae_ops sae_ops_ref = {"scalar",   dot,         dot4,       axpy,        axpy4,       gather,
-                             gather_dot, sum_squares, scan_above, scan_scaled, scan_limits, adam};
+static void signum(float *w, float *z, const float *g, int64_t n, const signum_constants *c)
+{
+    float to_average = c->to_average, lr = c->lr, share = c->share, to_z = c->to_z;
+
+    for (int64_t i = 0; i < n; i++) {
+        float step = g && g[i] != 0.0f ? (g[i] > 0.0f ? lr : -lr) : 0.0f;
+        float x = w[i] + to_average * (z[i] - w[i]);
+        z[i] -= step;
+        x += share * (z[i] - x);
+        w[i] = x + to_z * (z[i] - x);
+    }
+}
+
+const sae_ops sae_ops_ref = {"scalar",    dot,        dot4,        axpy,        axpy4, gather, gather_dot,
+                             sum_squares, scan_above, scan_scaled, scan_limits, adam,  signum};
