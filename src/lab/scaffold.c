@@ -98,7 +98,7 @@ static sae_status fill_options(experiment *e, const scaffold_options *given, sae
 /* A folder without run.json may hold what an unfinished run left, and nothing else. */
 static sae_status only_ours(const char *folder, sae_error *err)
 {
-    static const char *const ours[] = {"acts",     "results",  "log.jsonl",   "checkpoints",
+    static const char *const ours[] = {"acts",     "results",  "log.jsonl",   "time.jsonl", "checkpoints",
                                        "baseline", "scaffold", "report.html", "run.json"};
     sae_status status = SAE_OK;
     char **names = NULL;
