@@ -101,8 +101,8 @@ static sae_status run_bench_train(args *a, sae_error *err)
     const double mib = 1.0 / (1 << 20);
 
     SAE_TRY(read_options(a, &o, err));
-    SAE_TRY(read_rows(a, &o, &rows, err));
     size_t before = memory_peak_rss();
+    SAE_TRY(read_rows(a, &o, &rows, err));
     SAE_TRY(trainer_bench(&r, &o, err));
     size_t planned = before + r.plan.total + r.rows_bytes, peak = memory_peak_rss();
     const char *type = o.recipe.encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32";
