@@ -4,8 +4,10 @@
  * L0 = mean_b sum_j [f_bj > theta_j] dictionary_learning takes it of f, SAELens of a. With q = dpenalty/dL0 / B:
  *   dtheta_j = -(theta_j / w) sum_b df_bj [|a_bj - theta_j| < w/2] - (1 / w) q sum_b [|f_bj - theta_j| < w/2]
  *
- * Three penalties: c (L0 / k - 1)^2; c L0; and, by default, lambda L0 with a lambda that a slow integral controller moves until L0
- * is k: lambda *= (L0 / k)^rate after every step. Its thresholds start where the first batch's codes number k a row.
+ * Three penalties: c (L0 / k - 1)^2; c L0; and, by default, lambda L0 with a controller that holds L0 at k. After every step it moves
+ * lambda by (L0 / k)^rate and all thresholds by the common factor (L0 / k)^THRESHOLD_RATE. Without the second L0 swings widely: lambda
+ * is far off before the thresholds, which move by lr a step, have followed. With a slow lambda the common factor does the work, and
+ * drives weak latents to death (docs/method.md). Thresholds start where the first batch's codes number k a row.
  */
 #include "sae/penalised.h"
 
@@ -13,7 +15,7 @@
 #include <string.h>
 
 /* Of the controller: its first lambda is this share of the rows' variance per kept latent; the largest |log(L0 / k)| that it takes in. */
-static const double FIRST_LAMBDA = 0.1, MOST_ERROR = 0.5;
+static const double FIRST_LAMBDA = 0.1, THRESHOLD_RATE = 0.1, MOST_ERROR = 0.5;
 
 static bool window_of_code(const sae_trainer *t) { return t->options.l0_rule != SAE_L0_LINEAR; }
 
@@ -23,7 +25,7 @@ static sae_status begin(sae_trainer *t, learner *l, encoder *e, sae_error *err)
     param *theta = &l->p[P_THRESHOLD];
     step_sums sums = {0};
 
-    if (t->options.l0_rule == SAE_L0_LINEAR) /* SAELens: never negative */
+    if (t->options.l0_rule != SAE_L0_QUADRATIC) /* as SAELens: never negative */
         for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = theta->w[j] > 0.0f ? theta->w[j] : 0.0f;
     if (t->step > 0 || t->options.first_threshold > 0.0) goto done;
     SAE_TRY(encode_rows(t, l, e, false, err));
@@ -68,6 +70,7 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
         l0 += t->s.codes_of[j].l0 / B;
         mean += (double)l->p[P_THRESHOLD].w[j] / (double)l->config.d_sae;
     }
+    t->s.l0 = l0;
     l->threshold = fmax(mean, -1.0); /* for the log only */
     if (o->l0_rule == SAE_L0_QUADRATIC) {
         double off = l0 / target - 1.0, c = l->config.l1_coefficient * factor;
@@ -78,8 +81,6 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
     if (o->l0_rule == SAE_L0_CONTROLLED) {
         if (l->coefficient <= 0.0) l->coefficient = FIRST_LAMBDA * sums->variance / (B * target);
         lambda = l->coefficient;
-        double error = l0 > 0.0 ? log(l0 / target) : -MOST_ERROR;
-        l->coefficient *= exp(o->l0_rate * fmin(fmax(error, -MOST_ERROR), MOST_ERROR));
     }
     t->s.penalty_slope = lambda * factor / B;
     return lambda * factor * l0;
@@ -110,5 +111,18 @@ static latent_pull slopes(sae_trainer *t, learner *l, int64_t j, int64_t n, cons
     return (latent_pull){sum, 0.0};
 }
 
+static void control(sae_trainer *t, learner *l)
+{
+    const sae_train_options *o = &t->options;
+    param *theta = &l->p[P_THRESHOLD];
+    double error = t->s.l0 > 0.0 ? log(t->s.l0 / (double)l->config.k) : -MOST_ERROR;
+
+    if (o->l0_rule != SAE_L0_CONTROLLED || learning_rate(o, t->step) <= 0.0) return; /* with lr 0 nothing moves */
+    error = fmin(fmax(error, -MOST_ERROR), MOST_ERROR);
+    l->coefficient *= exp(o->l0_rate * error);
+    float factor = (float)exp(THRESHOLD_RATE * error);
+    for (int64_t j = 0; j < theta->columns; j++) theta->w[j] *= factor;
+}
+
 const penalty_rule jumprelu_rule = {
-    .begin = begin, .limits = limits, .codes = codes, .penalty = penalty, .slopes = slopes};
+    .begin = begin, .limits = limits, .codes = codes, .penalty = penalty, .slopes = slopes, .end = control};

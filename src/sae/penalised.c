@@ -319,6 +319,7 @@ double penalised_backward(sae_trainer *t, learner *l, encoder *e)
         for (int64_t i = 0; i < d; i++) s->d_c[i] -= (float)s->column[i];
     }
     double norm = finish_backward(t, l);
+    if (l->family->rule->end) l->family->rule->end(t, l);
     s->dense_step = false; /* the next dictionary may be of another family */
     return norm;
 }

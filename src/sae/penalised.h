@@ -24,6 +24,8 @@ struct penalty_rule {
      * b_enc and of the latent's own parameters. */
     latent_pull (*slopes)(sae_trainer *t, learner *l, int64_t j, int64_t n, const float *a, const float *f,
                           const float *gate_slope, float *slope);
+    /* When all gradients are there, before the update. NULL: nothing to do. */
+    void (*end)(sae_trainer *t, learner *l);
 };
 
 extern const penalty_rule standard_rule, jumprelu_rule, gated_rule;

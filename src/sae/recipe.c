@@ -19,7 +19,7 @@ sae_train_options sae_recipe_dictionary_learning(int64_t batch, int64_t steps, i
                                .dead_tokens = 10000000,
                                .auxk_alpha = 1.0 / 32.0,
                                .decoder_norm = 1.0,
-                               .l0_rate = 0.01,
+                               .l0_rate = 1.0,
                                .bandwidth = 0.001,
                                .adam_beta1 = 0.9,
                                .adam_beta2 = 0.999,

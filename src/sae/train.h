@@ -163,6 +163,7 @@ typedef struct scratch {
     int64_t dense_latents;
     bool dense_step;      /* the step goes the dense way */
     double penalty_slope; /* of the penalty, per unit of what it sums */
+    double l0;            /* that the penalty saw */
 } scratch;
 
 struct sae_trainer {
