@@ -375,7 +375,7 @@ START_TEST(test_resumed_is_undisturbed)
         step(whole, rows[n]);
         if (n == 2) ck_assert_int_eq(sae_trainer_save(whole, folder, 3 * WIDE_B, &err), SAE_OK);
     }
-    ck_assert_msg(sae_trainer_resume(resumed, folder, &given, NULL, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_resume(resumed, folder, &given, &err) == SAE_OK, "%s", err.message);
     ck_assert_int_eq(given, 3 * WIDE_B);
     for (int n = 3; n < 6; n++) step(resumed, rows[n]);
     const learner *a = &whole->learners[0], *b = &resumed->learners[0];
