@@ -388,6 +388,7 @@ grep -q '^memory  .*weights' out && grep -q '^step  .*encoder' out && grep -q '^
 expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --batch 64 --steps 1000 --plan --json --out planned --quiet
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
+grep -q '"first_step_more": ' out && ! grep -q '"":' out || not_ok "train --plan: every number has a name" "$(cat out)"
 expect "train --plan of what cannot be" 2 'k 65' train --array fine.npy --width 64 --k 65 --plan
 expect "train --json alone" 2 '--plan' train --array fine.npy --out x --json
 # shellcheck disable=SC2086

@@ -220,14 +220,14 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
     double total = per_step * steps + model_rows * f.model;
     size_t memory = plan.total + buffer + batch + weights;
     if (args_flag(a, "json")) {
-        json_t *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
-                                 "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients,
-                                 "moments", (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
-                                 (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer",
-                                 (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
-                                 "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
-                                 "auxk_worst_per_step", f.auxk, "model_per_token", f.model, "total", total, "seconds",
-                                 "per_step", step, "model_per_row", row, "model", model_rows * row, "total", seconds);
+        json_t *json = json_pack(
+            "{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
+            (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments", (json_int_t)plan.moments,
+            "scratch", (json_int_t)plan.scratch, "library", (json_int_t)plan.library, "batch", (json_int_t)batch,
+            "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
+            "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
+            f.auxk, "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
+            "model_per_row", row, "model", model_rows * row, "total", seconds);
         if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         print_json(json);
         json_decref(json);
