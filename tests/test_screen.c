@@ -295,7 +295,7 @@ START_TEST(test_bound_is_used_up)
 }
 END_TEST
 
-/* On Gaussian rows of 300 the 0.4 % largest pairs; observed: 9.6 % (scalar, 8 bits both), 13.3 % (AVX2), 9.6 % (VNNI). */
+/* On Gaussian rows of 300 the 0.4 % largest pairs; observed to survive: 0.8 % (scalar, VNNI), 1.2 % (AVX2). */
 START_TEST(test_most_pairs_are_screened_out)
 {
     const screen_ops *tables[3];
@@ -308,7 +308,7 @@ START_TEST(test_most_pairs_are_screened_out)
         sae_error err = {0};
         ck_assert_int_eq(screen_create(&s, &p.shape, tables[i], &err), SAE_OK);
         double share = (double)expect_none_lost(&p, tables[i], s, 2.66f * sqrtf(300)) / (96.0 * 640.0);
-        ck_assert_msg(share < 0.2, "%s: %g of the pairs survive", tables[i]->isa, share);
+        ck_assert_msg(share < 0.02, "%s: %g of the pairs survive", tables[i]->isa, share);
         screen_free(s);
     }
     free_problem(&p);
