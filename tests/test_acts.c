@@ -308,7 +308,7 @@ static const struct {
 /* The most that an entry may be off: half a unit of the last place, or half a step of the row's scale. */
 static float store_bound(sae_store_dtype type, float x, float largest)
 {
-    static const float relative[] = {[SAE_STORE_BF16] = 0x1p-9f, [SAE_STORE_F16] = 0x1p-12f};
+    static const float relative[4] = {[SAE_STORE_BF16] = 0x1p-9f, [SAE_STORE_F16] = 0x1p-12f};
 
     if (type == SAE_STORE_INT8) return largest / 127 * 0.50001f; /* the scale is rounded too */
     return relative[type] * 2 * fabsf(x);

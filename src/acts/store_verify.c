@@ -4,35 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The folders of the stores that a folder holds, sorted; it may be a store itself. */
-static sae_status list_stores(const char *path, char ***names, int *n, sae_error *err)
+static bool is_store(const char *folder)
 {
-    sae_status status = SAE_OK;
-    char **found = NULL;
-    int n_found = 0, kept = 0;
+    char *meta = path_join(folder, STORE_META_NAME, NULL);
+    bool found = meta && file_exists(meta);
 
-    SAE_TRY(folder_list(path, &found, &n_found, err));
-    for (int i = 0; i < n_found; i++) {
-        char *folder = path_join(path, found[i], err), *meta = folder ? path_join(folder, STORE_META_NAME, err) : NULL;
-        bool is_store = meta && file_exists(meta);
-        if (!meta) status = SAE_NOMEM;
-        mem_free(meta);
-        if (is_store) {
-            mem_free(found[kept]);
-            found[kept++] = folder;
-            if (kept - 1 != i) found[i] = NULL;
-        } else {
+    mem_free(meta);
+    return found;
+}
+
+/* Names become paths; what is no store is taken out of the list. */
+static sae_status keep_stores(const char *path, char **names, int n, int *kept, sae_error *err)
+{
+    *kept = 0;
+    for (int i = 0; i < n; i++) {
+        char *folder = path_join(path, names[i], err);
+        if (!folder) return SAE_NOMEM;
+        mem_free(names[i]);
+        names[i] = NULL;
+        if (is_store(folder))
+            names[(*kept)++] = folder;
+        else
             mem_free(folder);
-        }
-        SAE_TRY(status);
     }
-    for (int i = kept; i < n_found; i++) mem_free(found[i]);
-    *names = found;
-    *n = kept;
-    found = NULL;
-done:
-    folder_list_free(found, n_found);
-    return status;
+    return SAE_OK;
 }
 
 static sae_status read_all(const char *const *paths, int n_paths, int64_t *n_rows, const sae_progress *progress,
@@ -67,16 +62,17 @@ sae_status sae_store_verify(const char *path, int64_t *n_rows, const sae_progres
 {
     enum { AT_ONCE = 64 };
     sae_status status = SAE_OK;
-    char *meta = path_join(path, STORE_META_NAME, err), **stores = NULL;
-    int n = 0;
+    char **stores = NULL;
+    int n_names = 0, n = 0;
 
-    if (!meta) return SAE_NOMEM;
-    if (!file_exists(meta) && file_is_folder(path)) SAE_TRY(list_stores(path, &stores, &n, err));
+    if (!is_store(path) && file_is_folder(path)) {
+        SAE_TRY(folder_list(path, &stores, &n_names, err));
+        SAE_TRY(keep_stores(path, stores, n_names, &n, err));
+    }
     if (n == 0) SAE_TRY(read_all(&path, 1, n_rows, progress, err));
     for (int i = 0; i < n; i += AT_ONCE) /* side by side: their tokens are compared too */
         SAE_TRY(read_all((const char *const *)stores + i, n - i < AT_ONCE ? n - i : AT_ONCE, n_rows, progress, err));
 done:
-    folder_list_free(stores, n);
-    mem_free(meta);
+    folder_list_free(stores, n_names);
     return status;
 }
