@@ -15,7 +15,11 @@ static const option_row options[] = {
     OPTION_BATCH_ROW("4096"),
     OPTION_K_ROW("64"),
     OPTION_RANK_ROW("0"),
-    {"arch", OPTION_TEXT, "NAME", "batchtopk, matryoshka or topk", "batchtopk"},
+    {"arch", OPTION_TEXT, "NAME",
+     "batchtopk, matryoshka, topk, jumprelu, standard or gated; the last three with thresholds or biases that give an "
+     "L0 of --k",
+     "batchtopk"},
+    {"at-start", OPTION_FLAG, NULL, "jumprelu, standard, gated: as they start, with thousands of latents active", NULL},
     {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"},
     {"exact-codes", OPTION_FLAG, NULL, "codes are dot products summed in one fixed order", NULL},
     {"screen", OPTION_FLAG, NULL,
@@ -59,20 +63,20 @@ done:
 
 static sae_status read_options(args *a, trainer_bench_options *o, sae_error *err)
 {
-    static const char *const archs[] = {"batchtopk", "matryoshka", "topk", NULL}, *const dtypes[] = {"f32", "bf16",
-                                                                                                     NULL};
+    static const char *const names[] = {"batchtopk", "matryoshka", "topk", "jumprelu", "standard", "gated", NULL};
+    static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK, SAE_JUMPRELU, SAE_STANDARD, SAE_GATED};
+    static const char *const dtypes[] = {"f32", "bf16", NULL};
     sae_status status = SAE_OK;
     int arch = 0, type = 0;
 
-    SAE_TRY(args_choice(a, "arch", archs, &arch, err));
+    SAE_TRY(args_choice(a, "arch", names, &arch, err));
     SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
-    o->config = (sae_dict_config){.arch = arch == 0   ? SAE_BATCHTOPK
-                                          : arch == 1 ? SAE_MATRYOSHKA
-                                                      : SAE_TOPK,
+    o->config = (sae_dict_config){.arch = archs[arch],
                                   .d_in = args_int(a, "d-in", 0),
                                   .d_sae = args_int(a, "width", 0),
                                   .k = args_int(a, "k", 0),
                                   .rank = args_int(a, "rank", 0),
+                                  .l1_coefficient = arch > 2 ? 0.1 : 0.0,
                                   .apply_b_dec_to_input = true};
     if (arch == 1) matryoshka_default_groups(&o->config);
     o->recipe = sae_recipe_saebench(args_int(a, "batch", 0), 1000000);
@@ -85,6 +89,8 @@ static sae_status read_options(args *a, trainer_bench_options *o, sae_error *err
         o->recipe.lr = 1e-3;
         o->recipe.warmup_steps = o->warm_steps / 20;
     }
+    o->at_start = args_flag(a, "at-start");
+    if (o->at_start && archs[arch] == SAE_JUMPRELU) o->recipe.first_threshold = 0.001;
     o->dead = args_real(a, "dead", 0.0);
     o->pairs = (int)args_int(a, "pairs", 10);
     if (o->dead < 0.0 || o->dead > 0.9) SAE_TRY(args_fail(a, err, "--dead must lie between 0 and 0.9"));
@@ -107,17 +113,17 @@ static sae_status run_bench_train(args *a, sae_error *err)
     size_t planned = before + r.plan.total + r.rows_bytes, peak = memory_peak_rss();
     const char *type = o.recipe.encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32";
     if (args_flag(a, "json")) {
-        json_t *json =
-            json_pack("{sI sI sI sI sI sf ss ss ss si sf sf sf sf sf sf sf sf sI sI sI sI sI sI sb sf}", "d_in",
-                      (json_int_t)o.config.d_in, "d_sae", (json_int_t)o.config.d_sae, "batch",
-                      (json_int_t)o.recipe.batch, "k", (json_int_t)o.config.k, "rank", (json_int_t)o.config.rank,
-                      "grad_clip", o.recipe.grad_clip, "dtype", type, "isa", cpu_isa_name(cpu_isa_get()), "product",
-                      r.product, "threads", omp_get_max_threads(), "encoder_ms", r.encoder_ms, "step_ms", r.step_ms,
-                      "ratio", r.ratio, "ratio_q1", r.ratio_low, "ratio_q3", r.ratio_high, "tokens_per_s",
-                      r.tokens_per_s, "gflops", r.gflops, "peak_gflops", r.peak_gflops, "dead", (json_int_t)r.dead,
-                      "weights_bytes", (json_int_t)r.plan.weights, "gradients_bytes", (json_int_t)r.plan.gradients,
-                      "moments_bytes", (json_int_t)r.plan.moments, "planned_bytes", (json_int_t)planned, "peak_bytes",
-                      (json_int_t)peak, "screen", (int)o.recipe.screen, "survivors_per_row", r.survivors);
+        json_t *json = json_pack(
+            "{sI sI sI sI sI sf ss ss ss si sf sf sf sf sf sf sf sf sI sI sI sI sI sI sb sf ss sf}", "d_in",
+            (json_int_t)o.config.d_in, "d_sae", (json_int_t)o.config.d_sae, "batch", (json_int_t)o.recipe.batch, "k",
+            (json_int_t)o.config.k, "rank", (json_int_t)o.config.rank, "grad_clip", o.recipe.grad_clip, "dtype", type,
+            "isa", cpu_isa_name(cpu_isa_get()), "product", r.product, "threads", omp_get_max_threads(), "encoder_ms",
+            r.encoder_ms, "step_ms", r.step_ms, "ratio", r.ratio, "ratio_q1", r.ratio_low, "ratio_q3", r.ratio_high,
+            "tokens_per_s", r.tokens_per_s, "gflops", r.gflops, "peak_gflops", r.peak_gflops, "dead",
+            (json_int_t)r.dead, "weights_bytes", (json_int_t)r.plan.weights, "gradients_bytes",
+            (json_int_t)r.plan.gradients, "moments_bytes", (json_int_t)r.plan.moments, "planned_bytes",
+            (json_int_t)planned, "peak_bytes", (json_int_t)peak, "screen", (int)o.recipe.screen, "survivors_per_row",
+            r.survivors, "arch", args_text(a, "arch"), "l0", r.l0);
         if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the result");
         print_json(json);
         json_decref(json);
@@ -125,9 +131,9 @@ static sae_status run_bench_train(args *a, sae_error *err)
     }
     printf("%s, %s, %d threads, %s\n", cpu_name(), cpu_isa_name(cpu_isa_get()), omp_get_max_threads(),
            matmul_library());
-    printf("d_in %lld, d_sae %lld, batch %lld, k %lld, rank %lld, encoder %s, dead latents %lld\n",
-           (long long)o.config.d_in, (long long)o.config.d_sae, (long long)o.recipe.batch, (long long)o.config.k,
-           (long long)o.config.rank, type, (long long)r.dead);
+    printf("%s, d_in %lld, d_sae %lld, batch %lld, k %lld, L0 %.1f, rank %lld, encoder %s, dead latents %lld\n",
+           args_text(a, "arch"), (long long)o.config.d_in, (long long)o.config.d_sae, (long long)o.recipe.batch,
+           (long long)o.config.k, r.l0, (long long)o.config.rank, type, (long long)r.dead);
     printf("encoder product  %8.1f ms   %.0f of %.0f GFLOP/s (%s)\n", r.encoder_ms, r.gflops, r.peak_gflops, r.product);
     printf("whole step       %8.1f ms   %.0f rows/s\n", r.step_ms, r.tokens_per_s);
     printf("ratio            %8.3f      quartiles %.3f to %.3f over %d pairs\n", r.ratio, r.ratio_low, r.ratio_high,

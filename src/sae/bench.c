@@ -137,6 +137,20 @@ static void make_dead(sae_trainer *t, double share)
     }
 }
 
+/* standard and gated: biases that leave k latents a row active on the rows of the step just done. jumprelu finds its thresholds itself. */
+static sae_status make_sparse(sae_trainer *t, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    learner *l = &t->learners[0];
+    step_sums sums = {0};
+
+    SAE_TRY(encode_rows(t, l, t->encoders[0], false, err));
+    select_kept(t, l, &sums);
+    for (int64_t j = 0; j < l->config.d_sae; j++) l->p[P_B_ENC].w[j] -= (float)sums.smallest;
+done:
+    return status;
+}
+
 static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -144,6 +158,8 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
     double *times = mem_alloc_array((size_t)pairs * 4, sizeof *times, "timings", err), *products, *ratios, *survivors;
     int64_t warm = n->o->warm_steps > 3 ? n->o->warm_steps : 3; /* the cutoff settles */
     sae_step_stats stats = {0};
+    sae_arch arch = n->o->config.arch;
+    bool sparse = !n->o->at_start && (arch == SAE_STANDARD || arch == SAE_GATED);
 
     if (!times) return SAE_NOMEM;
     products = times + pairs;
@@ -154,6 +170,7 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
         double started = clock_seconds(), step, product;
         SAE_TRY(sae_trainer_step(t, n->rows + batch * n->B * n->d, NULL, &stats, err));
         step = clock_seconds() - started;
+        if (i == -warm && sparse) SAE_TRY(make_sparse(t, err));
         if (i < -3) continue;
         SAE_TRY(run_form(n, n->form, &product, err));
         if (i < 0) continue;
@@ -163,6 +180,7 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
         survivors[i] = (double)t->s.n_survivors / (double)n->B;
     }
     out->survivors = quantile(survivors, pairs, 0.5);
+    out->l0 = stats.l0;
     out->dead = stats.dead;
     out->ratio = quantile(ratios, pairs, 0.5);
     out->ratio_low = quantile(ratios, pairs, 0.25);

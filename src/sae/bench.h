@@ -7,8 +7,9 @@
 typedef struct trainer_bench_options {
     sae_dict_config config;
     sae_train_options recipe;
-    double dead; /* share of latents that are dead, with AuxK at work */
-    int pairs;   /* interleaved measurements of step and product */
+    double dead;   /* share of latents that are dead, with AuxK at work */
+    bool at_start; /* of a penalised family: as it starts, with thousands of latents active; else at an L0 of k */
+    int pairs;     /* interleaved measurements of step and product */
     /* [n_batches, batch, d_in], borrowed, taken in turn; NULL: one batch of Gaussian rows. */
     const float *rows;
     int64_t n_batches;
@@ -21,6 +22,7 @@ typedef struct trainer_bench_result {
     double gflops, peak_gflops;        /* of the product; of a loop of multiply-adds */
     double tokens_per_s;
     const char *product; /* which form of the product was fastest; static */
+    double l0;           /* of the last step */
     int64_t dead;        /* latents that the last step counted as dead */
     double survivors;    /* with a screen: pairs per row that it let through, median; 0: a step did without */
     sae_memory_plan plan;
