@@ -10,8 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Above this share of active latents the dense way is faster (docs/performance.md). */
-static const double BREAK_EVEN_SHARE = 1.0 / 16.0;
+/* A step goes the sparse way up to this share of active latents. By time alone it would be twice as much: at d 768, d_sae 16384 and 4,096
+ * rows both cost the same at 4,000 pairs a row, a quarter (docs/performance.md); but the lists take 40 bytes a pair. */
+static const double LISTED_SHARE = 1.0 / 8.0;
 enum { DENSE_TILE = 2 << 20 }; /* floats of a tile of the dense way */
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -19,7 +20,7 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t penalised_most_pairs(const sae_dict_config *c, const sae_train_options *o)
 {
-    int64_t per_row = (int64_t)ceil(BREAK_EVEN_SHARE * (double)c->d_sae);
+    int64_t per_row = (int64_t)ceil(LISTED_SHARE * (double)c->d_sae);
 
     return larger(per_row, 2 * c->k) * o->batch; /* 2 k: jumprelu's first thresholds are found among them */
 }

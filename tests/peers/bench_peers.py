@@ -4,13 +4,17 @@
     make bench-peers                                  installs the peers into .scratch/peers once (about 3 GB), measures
     python3 tests/peers/bench_peers.py --json         the same, as JSON; progress goes to standard error
     python3 tests/peers/bench_peers.py --saelens      SAELens too
+    python3 tests/peers/bench_peers.py --families     dictionary_learning's JumpReLU, Gated and Standard instead, see below
 
 Every step is BatchTopK in f32 on Gaussian rows already in memory, from forward pass to Adam, with no latent dead and the
 threshold not yet in use. Each peer runs its own unmodified trainer class on as many threads as libsae. A round measures
 `sae bench train`, then each peer; a ratio is the median over rounds, so that the machine's moods hit all alike.
+--families: the penalised families. libsae is measured at an L0 of 200 (or --k) and as it starts, with half of all latents active;
+a peer's step is made of whole matrices and takes the same time at every L0, so it is measured as it starts.
 Ends with status 3 if the peers cannot be installed.
 """
 import argparse
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -88,17 +92,27 @@ def enter_env(env, saelens):
     os.execv(python_of(env), [str(python_of(env)), __file__, *sys.argv[1:]])
 
 
+# Of dictionary_learning: the module, the trainer's class, and what it wants beside what all want.
+TRAINERS = {"batchtopk": ("batch_top_k", "BatchTopKTrainer", {"lr": 3e-4}),
+            "jumprelu": ("jumprelu", "JumpReluTrainer", {}),
+            "gated": ("gdm", "GatedSAETrainer", {}),
+            "standard": ("standard", "StandardTrainer", {})}
+FAMILIES = ["jumprelu", "gated", "standard"]
+
+
 class DictionaryLearning:
     name, package = "dictionary_learning", "dictionary-learning"
 
-    def __init__(self, o, torch):
+    def __init__(self, o, torch, family="batchtopk"):
         # The package imports its activation buffer, which names nnsight's LanguageModel in annotations; no trainer uses it.
         sys.modules["nnsight"] = types.ModuleType("nnsight")
         sys.modules["nnsight"].LanguageModel = object
-        from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-
-        self.trainer = BatchTopKTrainer(steps=STEPS, activation_dim=o.d_in, dict_size=o.width, k=o.k, layer=0,
-                                        lm_name="none", lr=3e-4, decay_start=STEPS - STEPS // 5, seed=0, device="cpu")
+        module, name, arguments = TRAINERS[family]
+        if family == "batchtopk":
+            arguments = {**arguments, "k": o.k}
+        trainer = getattr(importlib.import_module(f"dictionary_learning.trainers.{module}"), name)
+        self.trainer = trainer(steps=STEPS, activation_dim=o.d_in, dict_size=o.width, layer=0, lm_name="none",
+                               decay_start=STEPS - STEPS // 5, seed=0, device="cpu", **arguments)
         self.done = 0
 
     def step(self, rows):
@@ -106,7 +120,7 @@ class DictionaryLearning:
         self.trainer.update(self.done, rows)
 
     def dead(self):
-        return int(self.trainer.dead_features)
+        return int(getattr(self.trainer, "dead_features", 0))
 
 
 class SAELens:
@@ -132,9 +146,9 @@ class SAELens:
         return int(self.trainer.dead_neurons.sum())
 
 
-def run_sae(o):
+def run_sae(o, *more):
     command = [o.sae, "bench", "train", "--json", "--pairs", o.steps, "--d-in", o.d_in, "--width", o.width,
-               "--batch", o.batch, "--k", o.k]
+               "--batch", o.batch, "--k", o.k, *more]
     environment = {**os.environ, "OMP_NUM_THREADS": str(o.threads)}
     try:
         done = subprocess.run([str(word) for word in command], env=environment, stdout=subprocess.PIPE)
@@ -190,6 +204,43 @@ def measure(o):
     return result
 
 
+def measure_families(o):
+    import torch
+
+    torch.set_num_threads(o.threads)
+    rows = torch.randn(o.batch, o.d_in, generator=torch.Generator().manual_seed(1))
+    result = {"d_in": o.d_in, "d_sae": o.width, "batch": o.batch, "l0": o.k, "dtype": "f32", "threads": o.threads,
+              "rounds": o.rounds, "steps": o.steps, "torch": torch.__version__,
+              "torch_isa": torch.backends.cpu.get_cpu_capability(), "families": []}
+    for family in FAMILIES:
+        peer = DictionaryLearning(o, torch, family)
+        rounds = []
+        for i in range(o.rounds):
+            sparse, start = run_sae(o, "--arch", family), run_sae(o, "--arch", family, "--at-start")
+            rounds.append((sparse["step_ms"], start["step_ms"], run_peer(peer, rows, o.steps)))
+            progress(f"{family}, round {i + 1} of {o.rounds}: libsae {rounds[-1][0]:.0f} ms at L0 {sparse['l0']:.0f}, "
+                     f"{rounds[-1][1]:.0f} ms at the start, {peer.name} {rounds[-1][2]:.0f} ms")
+        del peer
+        result["isa"] = sparse["isa"]
+        result["families"].append({"name": family, "l0": sparse["l0"], "l0_at_start": start["l0"],
+                                   "step_ms": statistics.median(r[0] for r in rounds),
+                                   "step_at_start_ms": statistics.median(r[1] for r in rounds),
+                                   "peer_ms": statistics.median(r[2] for r in rounds),
+                                   "ratio": statistics.median(r[2] / r[0] for r in rounds),
+                                   "ratio_at_start": statistics.median(r[2] / r[1] for r in rounds)})
+    return result
+
+
+def print_families(r):
+    print(f"Training steps in f32: d_in {r['d_in']}, d_sae {r['d_sae']}, batch {r['batch']}")
+    print(f"{r['threads']} threads; libsae {r['isa']}; torch {r['torch']}, {r['torch_isa']}; medians of {r['rounds']} rounds "
+          f"of {r['steps']} steps\n")
+    print(f"{'':12}{'libsae, ms':>12}{'L0':>8}{'dictionary_learning, ms':>25}{'x libsae':>10}")
+    for f in r["families"]:
+        print(f"{f['name']:12}{f['step_ms']:12.0f}{f['l0']:8.0f}{f['peer_ms']:25.0f}{f['ratio']:10.2f}")
+        print(f"{'  at start':12}{f['step_at_start_ms']:12.0f}{f['l0_at_start']:8.0f}{f['peer_ms']:25.0f}{f['ratio_at_start']:10.2f}")
+
+
 def print_table(r):
     print(f"BatchTopK training step in f32: d_in {r['d_in']}, d_sae {r['d_sae']}, batch {r['batch']}, k {r['k']}")
     print(f"{r['threads']} threads; libsae {r['isa']}; torch {r['torch']}, {r['torch_isa']}; medians of {r['rounds']} rounds "
@@ -218,14 +269,19 @@ def main():
     parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--steps", type=positive, default=3, help="timed steps of each in a round (default: 3)")
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
-    for name, value in [("d-in", 768), ("width", 16384), ("batch", 4096), ("k", 64)]:
+    parser.add_argument("--families", action="store_true", help="JumpReLU, Gated and Standard instead of BatchTopK")
+    for name, value in [("d-in", 768), ("width", 16384), ("batch", 4096)]:
         parser.add_argument(f"--{name}", type=positive, default=value, help=f"default: {value}")
+    parser.add_argument("--k", type=positive, help="default: 64, with --families 200")
     o = parser.parse_args()
+    o.k = o.k or (200 if o.families else 64)
     o.sae, o.env = o.sae.absolute(), o.env.absolute()
     enter_env(o.env, o.saelens)
-    result = measure(o)
+    result = measure_families(o) if o.families else measure(o)
     if o.json:
         print(json.dumps(result, indent=2))
+    elif o.families:
+        print_families(result)
     else:
         print_table(result)
 
