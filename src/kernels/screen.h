@@ -21,7 +21,7 @@ typedef struct screen_shape {
 } screen_shape;
 
 /* Latents come in blocks of this many, rows in tiles of at most SCREEN_TILE. */
-enum { SCREEN_BLOCK = 64, SCREEN_TILE = 192 };
+enum { SCREEN_BLOCK = 64, SCREEN_TILE = 480 };
 
 /* The survivors of one tile of rows and one block of latents: rows[j][0 .. n[j]) of latent block * SCREEN_BLOCK + j, ascending,
  * counted from the tile's first row. */

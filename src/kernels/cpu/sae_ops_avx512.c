@@ -65,19 +65,51 @@ static void gather(float *out, const float *panel, const int32_t *index, const f
     _mm512_storeu_ps(out + 16, _mm512_add_ps(high, odd_high));
 }
 
+/* [a0 + a2, a1 + a3, b2 + b0, b3 + b1] of each quarter. */
+static inline __m512 add_pair(__m512 a, __m512 b)
+{
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xCCCC, a, b), _mm512_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 3, 2)));
+}
+
+/* The sums of four vectors. */
+static inline __m128 add_four(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+    __m512 ab = add_pair(a, b), cd = add_pair(c, d);
+    __m512 quad = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
+                                _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(quad), _mm512_extractf32x8_ps(quad, 1));
+
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
 static void gather_dot(float *out, const float *panel, const int32_t *index, const float *coefficient, int64_t n,
                        const float *w, float *dots)
 {
     __m512 low = _mm512_loadu_ps(out), high = _mm512_loadu_ps(out + 16);
-    __m512 w_low = _mm512_loadu_ps(w), w_high = _mm512_loadu_ps(w + 16);
+    __m512 w_low = _mm512_loadu_ps(w), w_high = _mm512_loadu_ps(w + 16), d0, d1, d2, d3;
+    int64_t i = 0;
 
-    for (int64_t i = 0; i < n; i++) {
-        const float *x = panel + (int64_t)index[i] * PANEL;
-        __m512 f_f32x16 = _mm512_set1_ps(coefficient[i]), x_low = _mm512_loadu_ps(x), x_high = _mm512_loadu_ps(x + 16);
-        low = _mm512_fmadd_ps(f_f32x16, x_low, low);
-        high = _mm512_fmadd_ps(f_f32x16, x_high, high);
-        dots[i] += _mm512_reduce_add_ps(_mm512_fmadd_ps(w_high, x_high, _mm512_mul_ps(w_low, x_low)));
+/* Adds row i to the sums and multiplies it with w. */
+#define USE_ROW(i, d)                                                                                                  \
+    do {                                                                                                               \
+        const float *x = panel + (int64_t)index[i] * PANEL;                                                            \
+        __m512 f = _mm512_set1_ps(coefficient[i]), x_low = _mm512_loadu_ps(x), x_high = _mm512_loadu_ps(x + 16);       \
+        low = _mm512_fmadd_ps(f, x_low, low);                                                                          \
+        high = _mm512_fmadd_ps(f, x_high, high);                                                                       \
+        d = _mm512_fmadd_ps(w_high, x_high, _mm512_mul_ps(w_low, x_low));                                              \
+    } while (0)
+    for (; i + 4 <= n; i += 4) {
+        USE_ROW(i, d0);
+        USE_ROW(i + 1, d1);
+        USE_ROW(i + 2, d2);
+        USE_ROW(i + 3, d3);
+        _mm_storeu_ps(dots + i, _mm_add_ps(_mm_loadu_ps(dots + i), add_four(d0, d1, d2, d3)));
     }
+    for (; i < n; i++) {
+        USE_ROW(i, d0);
+        dots[i] += _mm512_reduce_add_ps(d0);
+    }
+#undef USE_ROW
     _mm512_storeu_ps(out, low);
     _mm512_storeu_ps(out + 16, high);
 }
