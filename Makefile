@@ -61,10 +61,11 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libsae.a
 tests: $(TESTS)
 
 # Its own folder, so that warnings are seen as errors whatever was built before. A compiler that warns of something new is
-# one failed test, not the end of all others.
+# one failed test, not the end of all others; what was built with warnings is built anew next time, else they would not be seen again.
 check:
-	+@if $(SUBMAKE) BUILD=build-check WERROR=-Werror all tests; then warnings=0; \
-	  else warnings=1; $(SUBMAKE) BUILD=build-check all tests; fi && \
+	+@if [ -e build-check/warned ]; then rm -rf build-check; fi; \
+	if $(SUBMAKE) BUILD=build-check WERROR=-Werror all tests; then warnings=0; \
+	  else warnings=1; mkdir -p build-check && touch build-check/warned; $(SUBMAKE) BUILD=build-check all tests; fi && \
 	$(SUBMAKE) BUILD=build-asan $(SANITIZED) build-asan/sae tests && \
 	BUILD=build-check SANITIZED_BUILD=build-asan WARNINGS=$$warnings sh tests/run.sh
 
