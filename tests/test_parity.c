@@ -4,6 +4,7 @@
  * The runs are those of tests/peers/make_goldens.py; their meta files say what was set, so that $SAE_GOLDENS may name a folder
  * with runs of other seeds and sizes. A run that is not there is skipped. EVERY_ISA.
  */
+#include "expect.h"
 #include "io/io.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
@@ -275,10 +276,81 @@ static const struct {
     {P_B_MAG, "mag_bias", false},       {P_B_MAG, "b_mag", false},        {P_R_MAG, "r_mag", false},
 };
 
-/* Weights at the end: within ten times what float32 moves them, but no less than 2e-5 (weights are of order 1). */
-static void expect_weights(const golden *g, const sae_trainer *t)
+/* ---- Entries on the edge of a window ------------------------------------------------------------------------------------ */
+
+/* An entry at the edge of jumprelu's window counts in one run and not in another, by rounding alone, and moves its threshold by
+ *   lr / sqrt(v) |theta / w dL/df + [a > theta] q / w|      (docs/method.md, section 8)
+ * in that step. moved[j] sums this over the steps and over latent j's entries that are as near to an edge as two runs in float32 may
+ * differ: twice what float32 moves W_enc of the library at most, times |x|. In jumprelu_negative these are 7 to 10 of 2 million, and one of
+ * them does count otherwise: of latent 55 in step 53 (scalar, AVX2) or of latent 86 in step 57 (AVX-512). */
+enum { MOST_LATENTS = 1024, MOST_D_IN = 64 };
+typedef struct edges {
+    double moved[MOST_LATENTS], slope[MOST_LATENTS],
+        on[MOST_LATENTS]; /* of this step: theta / w dL/df; entries with a > theta */
+    bool any[MOST_LATENTS];
+    int n;
+} edges;
+
+static double final_moved(const golden *g, const char *name)
 {
-    const json_t *moved = json_object_get(json_object_get(g->meta, "f32_vs_f64"), "final_max_abs");
+    const json_t *all = json_object_get(json_object_get(g->meta, "f32_vs_f64"), "final_max_abs");
+
+    return json_number_value(json_object_get(all, name));
+}
+
+/* One row, before the step. */
+static void find_edges(const golden *g, const learner *l, const float *x, edges *e)
+{
+    int64_t d = l->config.d_in, F = l->config.d_sae;
+    const float *W_dec = l->p[P_W_DEC].w, *theta = l->p[P_THRESHOLD].w, *b_dec = l->p[P_B_DEC].w;
+    double w = g->options.bandwidth, a[MOST_LATENTS], error[MOST_D_IN], near = 0;
+
+    for (int64_t i = 0; i < d; i++) {
+        near += (double)x[i] * (double)x[i];
+        error[i] = (double)b_dec[i] - (double)x[i];
+    }
+    near = 2 * final_moved(g, "W_enc") * sqrt(near);
+    for (int64_t j = 0; j < F; j++) {
+        a[j] = (double)l->p[P_B_ENC].w[j];
+        for (int64_t i = 0; i < d; i++)
+            a[j] +=
+                (double)l->p[P_W_ENC].w[j * d + i] * (double)(x[i] - (l->config.apply_b_dec_to_input ? b_dec[i] : 0));
+        for (int64_t i = 0; i < d && a[j] > theta[j]; i++) error[i] += a[j] * (double)W_dec[j * d + i];
+    }
+    for (int64_t j = 0; j < F; j++) {
+        if (fabs(fabs(a[j] - theta[j]) - w / 2) > near) continue;
+        double slope = 0;
+        for (int64_t i = 0; i < d; i++) slope += 2 * error[i] * (double)W_dec[j * d + i] / (double)g->options.batch;
+        e->slope[j] += theta[j] / w * slope;
+        e->on[j] += a[j] > theta[j];
+        e->any[j] = true;
+        e->n++;
+    }
+}
+
+/* After the step: the penalty's slope q, lr, clipping and Adam's second moment are known. */
+static void add_edges(const golden *g, const sae_trainer *t, const sae_step_stats *s, edges *e)
+{
+    const param *theta = &t->learners[0].p[P_THRESHOLD];
+    double corrected = 1 - pow(g->options.adam_beta2, (double)(s->step + 1)), scale = s->lr;
+
+    if (g->options.grad_clip > 0) scale *= fmin(1, g->options.grad_clip / (s->grad_norm + 1e-6));
+    for (int64_t j = 0; j < theta->columns; j++) {
+        double shift = e->slope[j] + e->on[j] * t->s.penalty_slope / g->options.bandwidth;
+        if (e->any[j])
+            e->moved[j] += scale * fabs(shift) / (sqrt((double)theta->v[j] / corrected) + g->options.adam_eps);
+        e->slope[j] = e->on[j] = 0;
+        e->any[j] = false;
+    }
+}
+
+/* ---- The end ------------------------------------------------------------------------------------------------------------- */
+
+/* Weights at the end: within ten times what float32 moves them, but no less than 1e-5 (weights are of order 1). [1.4e-6]
+ * Thresholds: no less than 4e-6 [1e-6], but for those, two at most [1], that an entry on the edge of their window has moved by what one
+ * moves them [8.9e-5 where 1.0e-4 is predicted, 1.9e-5 where 1.9e-5 is]. */
+static void expect_weights(const golden *g, const sae_trainer *t, const edges *e)
+{
     bool seen[N_PARAMS] = {false};
     char name[64];
 
@@ -287,16 +359,26 @@ static void expect_weights(const golden *g, const sae_trainer *t)
         snprintf(name, sizeof name, "final.%s", stored[i].name);
         const float *expected = series(g, name);
         if (!expected || p->rows == 0) continue;
-        double bound = fmax(2e-5, 10 * json_number_value(json_object_get(moved, stored[i].name)));
-        /* An entry at the edge of the estimator's window counts or does not: a part of one step of 3e-3. [9e-5] */
-        if (stored[i].param == P_THRESHOLD) bound = fmax(bound, 3e-4);
+        bool thresholds = stored[i].param == P_THRESHOLD;
+        double bound = fmax(thresholds ? 4e-6 : 1e-5, 10 * final_moved(g, stored[i].name)), worst = 0;
+        int moved = 0;
         for (int64_t r = 0; r < p->rows; r++)
             for (int64_t c = 0; c < p->columns; c++) {
                 double want = expected[stored[i].transposed ? c * p->rows + r : r * p->columns + c],
                        got = p->w[r * p->columns + c];
-                ck_assert_msg(fabs(got - want) <= bound, "%s[%lld, %lld] is %.9g, expected %.9g (bound %.2g)", name,
-                              (long long)r, (long long)c, got, want, bound);
+                bool edge = thresholds && fabs(got - want) > bound;
+                EXPECT(fabs(got - want) <= (edge ? 1.2 * e->moved[c] : bound),
+                       "%s[%lld, %lld] is %.9g, expected %.9g (bound %.2g, entries on the edge %.2g)", name,
+                       (long long)r, (long long)c, got, want, bound, thresholds ? e->moved[c] : 0);
+                if (edge)
+                    printf("# %s: %s[%lld] moved by %.2g, predicted %.2g\n", g->peer->name, name, (long long)c,
+                           fabs(got - want), e->moved[c]);
+                else
+                    worst = fmax(worst, fabs(got - want));
+                moved += edge;
             }
+        printf("# %s: %s within %.2g\n", g->peer->name, name, worst);
+        ck_assert_int_le(moved, 2);
         seen[stored[i].param] = true;
     }
     for (int p = 0; p < N_PARAMS; p++)
@@ -329,9 +411,12 @@ START_TEST(test_library)
     sae_trainer *t = NULL;
     sae_error err = {0};
     double worst = 0;
+    edges e = {.n = 0};
 
     if (!golden_open(&g, &peers[_i])) return;
+    bool edged = g.config.arch == SAE_JUMPRELU && !getenv("SAE_GOLDENS");
     int64_t B = g.options.batch, d = g.config.d_in;
+    ck_assert(!edged || (d <= MOST_D_IN && g.config.d_sae <= MOST_LATENTS));
     float *rows = malloc((size_t)(B * d) * sizeof *rows);
     ck_assert_msg(sae_trainer_create(&t, &g.config, 1, &g.options, &err) == SAE_OK, "%s", err.message);
     ck_assert_msg(sae_trainer_read_weights(t, 0, g.path, "init.", &err) == SAE_OK, "%s", err.message);
@@ -339,13 +424,16 @@ START_TEST(test_library)
         sae_step_stats s;
         for (int64_t b = 0; b < B; b++)
             memcpy(rows + b * d, g.pool + g.index[step * B + b] * d, (size_t)d * sizeof *rows);
+        for (int64_t b = 0; edged && b < B; b++) find_edges(&g, &t->learners[0], rows + b * d, &e);
         ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
+        if (edged) add_edges(&g, t, &s, &e);
         expect_step(&g, &s, &worst);
     }
     if (getenv("SAE_GOLDENS"))
         printf("%s: losses within %.1e\n", g.peer->name, worst);
     else
-        expect_weights(&g, t);
+        expect_weights(&g, t, &e);
+    if (edged) ck_assert_int_le(e.n, 30); /* of 2 million [10]: a rare exception, not the rule */
     sae_trainer_free(t);
     free(rows);
     golden_close(&g);
@@ -391,13 +479,12 @@ static void write_command(const golden *g, const char *out, FILE *f)
 START_TEST(test_command)
 {
     golden g;
-    const char *build = getenv("BUILD");
-    char out[200], path[240], line[4096], *command = NULL;
+    char out[] = "/tmp/test_parity_XXXXXX", path[240], line[4096], *command = NULL;
     size_t size = 0;
     int64_t n = 0;
 
     if (!golden_open(&g, &peers[_i])) return;
-    snprintf(out, sizeof out, "%s/tests/parity_%s", build ? build : "build", g.peer->name);
+    ck_assert_ptr_nonnull(mkdtemp(out));
     FILE *text = open_memstream(&command, &size);
     write_command(&g, out, text);
     fclose(text);
@@ -413,6 +500,7 @@ START_TEST(test_command)
     }
     fclose(log);
     ck_assert_int_eq(n, g.options.steps);
+    folder_remove(out, NULL);
     free(command);
     golden_close(&g);
 }

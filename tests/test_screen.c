@@ -3,6 +3,7 @@
  * training with and without it gives the same bytes. EVERY_ISA: the training laws under each; all tables that this processor
  * can run are tried in the rest.
  */
+#include "expect.h"
 #include "sae/train.h"
 
 #include <check.h>
@@ -67,7 +68,7 @@ static void expect_rounding(const screen_ops *o, const float *x, const float *sc
     for (int64_t i = 0; i < depth; i++) {
         int integer = latent ? (int8_t)out[i] : out[i] - zero;
         double a = i < n ? (double)(x[i] * scale[i]) : 0;
-        ck_assert_msg(abs(integer) <= most, "%s: integer %d of %d", o->isa, integer, most);
+        EXPECT(abs(integer) <= most, "%s: integer %d of %d", o->isa, integer, most);
         errors += (a - integer * (double)got.step) * (a - integer * (double)got.step);
         squares += a * a;
         sum += integer;
@@ -82,8 +83,7 @@ static void expect_rounding(const screen_ops *o, const float *x, const float *sc
                 if (integer > 0) plus += integer;
                 if (integer < 0) minus -= integer;
             }
-            ck_assert_msg(plus <= o->octet_limit && minus <= o->octet_limit, "%s: octet sums %d and %d", o->isa, plus,
-                          minus);
+            EXPECT(plus <= o->octet_limit && minus <= o->octet_limit, "%s: octet sums %d and %d", o->isa, plus, minus);
         }
     if (isfinite(squares)) {
         double slack = ((double)n / 16 + 64) * 0x1p-23 * sqrt(squares) + 1e-37;
@@ -194,13 +194,35 @@ static void free_problem(problem *p)
     free(p->u);
 }
 
-/* Every pair over the cutoff survives; returns how many pairs do. */
-static int64_t expect_none_lost(const problem *p, const screen_ops *o, screen *s, float cutoff)
+/* What the pairs are [n_rows, d_sae]: the same by every table, of which the last is the quickest. Caller frees. */
+static float *pair_values(const problem *p)
 {
-    int64_t d = p->shape.d_in, survived = 0, rows_seen = 0;
+    const screen_ops *tables[3], *o = tables[screen_ops_all(tables) - 1];
+    int64_t d = p->shape.d_in, F = p->shape.d_sae;
+    float *value = malloc((size_t)(p->shape.n_rows * F) * sizeof *value);
+
+    for (int64_t b = 0; b < p->shape.n_rows; b++)
+        for (int64_t j = 0; j < F; j++) value[b * F + j] = o->fixed_dot(p->W + j * d, p->u + b * d, d) + p->b[j];
+    return value;
+}
+
+/* A screen that holds the problem. */
+static screen *load(const problem *p, const screen_ops *o)
+{
+    screen *s = NULL;
+    sae_error err = {0};
+
+    ck_assert_int_eq(screen_create(&s, &p->shape, o, &err), SAE_OK);
+    screen_load(s, p->W, p->b, p->u);
+    return s;
+}
+
+/* Every pair over the cutoff survives; returns how many pairs do. */
+static int64_t expect_none_lost(const problem *p, const float *value, const screen_ops *o, screen *s, float cutoff)
+{
+    int64_t F = p->shape.d_sae, survived = 0, rows_seen = 0;
     static screen_survivors found;
 
-    screen_load(s, p->W, p->b, p->u);
     screen_set_cutoff(s, cutoff);
     for (int64_t tile = 0; tile < screen_n_tiles(s); tile++) {
         int64_t row0 = screen_tile_row(s, tile), end = screen_tile_row(s, tile + 1);
@@ -209,18 +231,18 @@ static int64_t expect_none_lost(const problem *p, const screen_ops *o, screen *s
             screen_block(s, tile, block, &found);
             for (int64_t j = 0; j < SCREEN_BLOCK; j++) {
                 int64_t latent = block * SCREEN_BLOCK + j, at = 0;
-                if (latent >= p->shape.d_sae) {
-                    ck_assert_int_eq(found.n[j], 0);
+                if (latent >= F) {
+                    EXPECT(found.n[j] == 0, "%s: a survivor of no latent", o->isa);
                     continue;
                 }
                 for (int64_t b = row0; b < end; b++) {
                     bool in = at < found.n[j] && found.rows[j][at] == b - row0;
-                    float value = o->fixed_dot(p->W + latent * d, p->u + b * d, d) + p->b[latent];
+                    float a = value[b * F + latent];
                     at += in;
-                    ck_assert_msg(in || !(value > cutoff), "%s: row %lld, latent %lld is %g, over %g, and was lost",
-                                  o->isa, (long long)b, (long long)latent, (double)value, (double)cutoff);
+                    EXPECT(in || !(a > cutoff), "%s: row %lld, latent %lld is %g, over %g, and was lost", o->isa,
+                           (long long)b, (long long)latent, (double)a, (double)cutoff);
                 }
-                ck_assert_msg(at == found.n[j], "%s: rows out of order or range", o->isa);
+                EXPECT(at == found.n[j], "%s: rows out of order or range", o->isa);
                 survived += at;
             }
         }
@@ -252,16 +274,16 @@ START_TEST(test_no_pair_is_lost)
         if (kind == 4) p.u[n / 3 * d + i] = 0.0f, p.W[F / 3 * d + i] = 0.0f;
     }
     for (int64_t j = 0; kind == 5 && j < F; j++) p.b[j] *= 1e6f;
+    float *value = pair_values(&p), typical = (float)sqrt((double)d);
     for (int i = 0; i < n_tables; i++) {
-        screen *s = NULL;
-        sae_error err = {0};
         size_t before = mem_in_use();
-        ck_assert_int_eq(screen_create(&s, &p.shape, tables[i], &err), SAE_OK);
+        screen *s = load(&p, tables[i]);
         ck_assert_uint_eq(mem_in_use() - before, screen_bytes(&p.shape));
-        float typical = (float)sqrt((double)d);
-        for (int c = 0; c < 6; c++) expect_none_lost(&p, tables[i], s, (float[]){0, 1, 2, 3, -1, 1e-30f}[c] * typical);
+        for (int c = 0; c < 6; c++)
+            expect_none_lost(&p, value, tables[i], s, (float[]){0, 1, 2, 3, -1, 1e-30f}[c] * typical);
         screen_free(s);
     }
+    free(value);
     free_problem(&p);
 }
 END_TEST
@@ -276,20 +298,18 @@ START_TEST(test_bound_is_used_up)
 
     for (int i = 0; i < n_tables; i++) {
         problem p = make_problem(ROWS, D, WIDTH, 1);
-        screen *s = NULL;
-        sae_error err = {0};
         for (int64_t k = 0; k < WIDTH * D; k++) p.W[k] = 1.0f;
         for (int64_t j = 0; j < WIDTH; j++) p.b[j] = 0;
         /* Steps of 1: one element sets them, in each row another, so that the columns' scales are alike. */
         for (int64_t b = 0; b < ROWS; b++)
             for (int64_t k = 0; k < D; k++)
                 p.u[b * D + k] = (k + b) % D == 0 ? (float)(tables[i]->zero - 1) : (float)(3 + b % 5) + 0.49f;
-        ck_assert_int_eq(screen_create(&s, &p.shape, tables[i], &err), SAE_OK);
-        for (int64_t b = 0; b < ROWS; b += 31) {
-            float value = tables[i]->fixed_dot(p.W, p.u + b * D, D);
-            expect_none_lost(&p, tables[i], s, nextafterf(value, 0.0f));
-        }
+        screen *s = load(&p, tables[i]);
+        float *value = pair_values(&p);
+        for (int64_t b = 0; b < ROWS; b += 31)
+            expect_none_lost(&p, value, tables[i], s, nextafterf(value[b * WIDTH], 0.0f));
         screen_free(s);
+        free(value);
         free_problem(&p);
     }
 }
@@ -303,14 +323,14 @@ START_TEST(test_most_pairs_are_screened_out)
     problem p = make_problem(96, 300, 640, 9);
 
     memset(p.b, 0, 640 * sizeof *p.b);
+    float *value = pair_values(&p);
     for (int i = 0; i < n_tables; i++) {
-        screen *s = NULL;
-        sae_error err = {0};
-        ck_assert_int_eq(screen_create(&s, &p.shape, tables[i], &err), SAE_OK);
-        double share = (double)expect_none_lost(&p, tables[i], s, 2.66f * sqrtf(300)) / (96.0 * 640.0);
+        screen *s = load(&p, tables[i]);
+        double share = (double)expect_none_lost(&p, value, tables[i], s, 2.66f * sqrtf(300)) / (96.0 * 640.0);
         ck_assert_msg(share < 0.02, "%s: %g of the pairs survive", tables[i]->isa, share);
         screen_free(s);
     }
+    free(value);
     free_problem(&p);
 }
 END_TEST

@@ -1,6 +1,7 @@
 /*
- * test_trainer.c - the trainer against dictionary_learning's own runs, step by step, and its laws.
+ * test_trainer.c - the trainer against dictionary_learning's own runs, step by step, and its laws. EVERY_THREAD.
  */
+#include "expect.h"
 #include "io/io.h"
 #include "sae/train.h"
 
@@ -67,11 +68,9 @@ static sae_train_options golden_options(void)
 
 static double relative(double got, double expected) { return fabs(got - expected) / fmax(fabs(expected), 1e-12); }
 
-static void expect_close(const char *what, int step, double got, double expected, double bound)
-{
-    ck_assert_msg(relative(got, expected) <= bound, "step %d: %s is %.9g, expected %.9g (off by %.2g, bound %.2g)",
-                  step, what, got, expected, relative(got, expected), bound);
-}
+#define expect_close(what, step, got, expected, bound)                                                                 \
+    EXPECT_WITHIN(relative(got, expected), bound, "step %d: %s is %.9g, expected %.9g", step, what, (double)(got),     \
+                  (double)(expected))
 
 /* Largest difference between ours [rows, columns] and the golden tensor, stored transposed or not. */
 static double worst(const float *ours, const float *golden, int64_t rows, int64_t columns, bool transposed)
@@ -105,23 +104,27 @@ START_TEST(test_steps_equal_dictionary_learning)
         for (int b = 0; b < B; b++) memcpy(rows + b * D, pool + index[step * B + b] * D, D * sizeof(float));
         ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
         /* Bounds: ten times what float32 against float64 moves dictionary_learning itself; observed in brackets. */
-        expect_close("loss", step, s.loss, floats(golden, "steps.loss")[step], 4e-6);                /* [2e-7] */
-        expect_close("l2 loss", step, s.l2_loss, floats(golden, "steps.l2_loss")[step], 4e-6);       /* [2e-7] */
-        expect_close("grad norm", step, s.grad_norm, floats(golden, "steps.grad_norm")[step], 1e-5); /* [9e-7] */
-        expect_close("lr", step, s.lr + 1e-9, floats(golden, "steps.lr")[step] + 1e-9, 1e-6);
-        expect_close("l0", step, s.l0, floats(golden, "steps.l0")[step], 1e-6);
-        expect_close("smallest", step, s.min_active, floats(golden, "steps.min_active")[step], 1e-5);
-        expect_close("threshold", step, s.threshold, floats(golden, "steps.threshold")[step], 1e-5);
+        expect_close("loss", step, s.loss, floats(golden, "steps.loss")[step], 4e-6);                 /* [2e-7] */
+        expect_close("l2 loss", step, s.l2_loss, floats(golden, "steps.l2_loss")[step], 4e-6);        /* [2e-7] */
+        expect_close("grad norm", step, s.grad_norm, floats(golden, "steps.grad_norm")[step], 1e-5);  /* [9e-7] */
+        expect_close("lr", step, s.lr + 1e-9, floats(golden, "steps.lr")[step] + 1e-9, 1e-6);         /* [5e-8] */
+        expect_close("l0", step, s.l0, floats(golden, "steps.l0")[step], 1e-6);                       /* [0] */
+        expect_close("smallest", step, s.min_active, floats(golden, "steps.min_active")[step], 1e-5); /* [1.8e-6] */
+        expect_close("threshold", step, s.threshold, floats(golden, "steps.threshold")[step], 1e-5);  /* [6e-7] */
         ck_assert_int_eq(s.dead, ints(golden, "steps.dead")[step]);
-        if (s.dead > 0) expect_close("AuxK", step, s.auxk_loss, floats(golden, "steps.auxk_loss")[step], 2e-5);
+        if (s.dead > 0)
+            expect_close("AuxK", step, s.auxk_loss, floats(golden, "steps.auxk_loss")[step], 2e-5); /* [3e-7] */
     }
     const learner *l = &t->learners[0];
     bool linear = run->linear_layout;
     const char *enc = linear ? "final.encoder.weight" : "final.W_enc",
                *dec = linear ? "final.decoder.weight" : "final.W_dec";
-    ck_assert_double_le(worst(l->p[P_W_ENC].w, floats(golden, enc), F, D, !linear), 2e-5);
-    ck_assert_double_le(worst(l->p[P_W_DEC].w, floats(golden, dec), F, D, linear), 2e-5);
-    ck_assert_double_le(worst(l->p[P_B_DEC].w, floats(golden, "final.b_dec"), 1, D, false), 2e-5);
+    EXPECT_WITHIN(worst(l->p[P_W_ENC].w, floats(golden, enc), F, D, !linear), 2e-5,
+                  "a weight at the end"); /* [1.8e-7] */
+    EXPECT_WITHIN(worst(l->p[P_W_DEC].w, floats(golden, dec), F, D, linear), 2e-5,
+                  "a weight at the end"); /* [3.9e-7] */
+    EXPECT_WITHIN(worst(l->p[P_B_DEC].w, floats(golden, "final.b_dec"), 1, D, false), 2e-5,
+                  "a weight at the end"); /* [2.4e-7] */
     for (int j = 0; j < F; j++) ck_assert_int_eq(l->since_fired[j], ints(golden, "final.num_tokens_since_fired")[j]);
     sae_trainer_free(t);
     safetensors_close(golden);

@@ -2,6 +2,7 @@
  * test_training_laws.c - what must hold of any run, without an oracle: exact selection, paired arms, resuming, scaling,
  * hostile rows, failing memory. (T1, T2, T3, T4, T10 of the method's acceptance tests stand here under their names.)
  */
+#include "expect.h"
 #include "io/io.h"
 #include "kernels/linalg.h"
 #include "sae/train.h"
@@ -137,11 +138,14 @@ START_TEST(test_selection_is_the_exact_batch_topk)
         for (int64_t b = 0; b < ROWS; b++)
             for (int64_t i = t->s.kept.row_start[b]; i < t->s.kept.row_start[b + 1]; i++) {
                 float a = all[b * WIDTH + t->s.kept.latent[i]];
-                ck_assert_msg(fabs((double)a - t->s.kept.value[i]) <= 2e-6 * largest, "a kept value is wrong");
-                if (i > t->s.kept.row_start[b]) ck_assert_int_lt(t->s.kept.latent[i - 1], t->s.kept.latent[i]);
+                EXPECT_WITHIN(fabs((double)a - t->s.kept.value[i]) / largest, 2e-6,
+                              "a kept value is wrong"); /* [2.1e-7] */
+                EXPECT(i == t->s.kept.row_start[b] || t->s.kept.latent[i - 1] < t->s.kept.latent[i],
+                       "latents in disorder");
             }
         qsort(all, (size_t)ROWS * WIDTH, sizeof *all, descending);
-        ck_assert_msg(fabs(sums.smallest - (double)all[KEEP * ROWS - 1]) <= 2e-6 * largest,
+        /* [7e-8] */
+        EXPECT_WITHIN(fabs(sums.smallest - (double)all[KEEP * ROWS - 1]) / largest, 2e-6,
                       "step %zu: smallest kept %.9g, the K-th largest is %.9g", step, sums.smallest,
                       (double)all[KEEP * ROWS - 1]);
     }
@@ -284,7 +288,9 @@ START_TEST(test_topk_is_the_best_of_each_row)
                 positive += a[j] > 0;
             }
             ck_assert_int_eq(n, positive < KEEP ? positive : KEEP);
-            for (int64_t i = begin; i < begin + n; i++) ck_assert_float_eq_tol(k->value[i], a[k->latent[i]], 2e-5f);
+            for (int64_t i = begin; i < begin + n; i++) /* [2.9e-6] */
+                EXPECT_WITHIN(fabs((double)k->value[i] - a[k->latent[i]]), 2e-5, "row %d: a kept value is wrong",
+                              (int)b);
             for (int64_t i = begin; i < begin + n; i++) { /* no unlisted one is better */
                 int32_t mine = k->latent[i];
                 float scale = v == 1 ? (mine % 3 == 1 ? 1.5f : 0.5f) : 1.0f, rank = a[mine] * scale;
@@ -407,7 +413,9 @@ START_TEST(test_recipes)
         ck_assert_double_lt(last.fvu, first.fvu);
         ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
         sae_weights w = sae_dict_weights(dict);
-        for (int j = 0; j < 64; j++) ck_assert_double_eq_tol(sae_ops_ref.sum_squares(w.W_dec + j * 20, 20), 1.0, 1e-4);
+        for (int j = 0; j < 64; j++) /* [4.8e-7] */
+            EXPECT_WITHIN(fabs(sae_ops_ref.sum_squares(w.W_dec + j * 20, 20) - 1), 1e-4, "row %d of W_dec is no unit",
+                          j);
         sae_dict *after = NULL; /* the same without the moments */
         sae_trainer_finish(t);
         ck_assert_msg(sae_trainer_export(t, 0, &after, &err) == SAE_OK, "%s", err.message);

@@ -10,8 +10,9 @@ install_missing() { # PACKAGE...
     command -v dpkg-query >/dev/null 2>&1 || { echo "Not a Debian system; needed here are: $*" >&2; return 0; }
     missing=
     for package in "$@"; do
-        case $(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null) in
-        *installed*) ;;
+        # Of several architectures one is enough. "not-installed" and "half-installed" are other words.
+        case " $(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null)" in
+        *" installed "*) ;;
         *) missing="$missing $package" ;;
         esac
     done

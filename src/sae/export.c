@@ -31,7 +31,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
 
     if (i < 0 || i >= t->n_dicts) SAE_RAISE(err, SAE_RANGE, "there is no dictionary %d in this trainer", i);
     const learner *l = &t->learners[i];
-    bool one_threshold = !l->family->finish_export;
+    bool one_threshold = l->family->one_threshold;
     if (one_threshold && l->threshold < 0.0 && t->step > t->options.threshold_start_step + 1)
         SAE_RAISE(err, SAE_STATE,
                   "dictionary %d has no threshold: none of its latents fired after step %lld. Are the rows all alike?",
@@ -65,8 +65,6 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     if (t->options.selection_rule == SAE_SELECT_TIMES_NORM) fold_norms(t, dict);
     if (one_threshold)
         for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->target_scale);
-    else
-        SAE_TRY(l->family->finish_export(t, l, dict, err));
     *out = dict;
     dict = NULL;
 done:

@@ -6,17 +6,21 @@
 #define PENALISED(a, n, r)                                                                                             \
     {                                                                                                                  \
         .arch = (a), .name = (n), .check = penalised_check, .layout = penalised_layout, .forward = penalised_forward,  \
-        .backward = penalised_backward, .rule = (r), .finish_export = penalised_finish_export                          \
+        .backward = penalised_backward, .rule = (r)                                                                    \
     }
 
 static const family families[] = {
-    {.arch = SAE_TOPK,
-     .name = "topk",
-     .forward = topk_forward,
+    {.arch = SAE_TOPK, .name = "topk", .forward = topk_forward, .backward = batchtopk_backward},
+    {.arch = SAE_BATCHTOPK,
+     .name = "batchtopk",
+     .forward = batchtopk_forward,
      .backward = batchtopk_backward,
-     .finish_export = topk_finish_export},
-    {.arch = SAE_BATCHTOPK, .name = "batchtopk", .forward = batchtopk_forward, .backward = batchtopk_backward},
-    {.arch = SAE_MATRYOSHKA, .name = "matryoshka", .forward = batchtopk_forward, .backward = batchtopk_backward},
+     .one_threshold = true},
+    {.arch = SAE_MATRYOSHKA,
+     .name = "matryoshka",
+     .forward = batchtopk_forward,
+     .backward = batchtopk_backward,
+     .one_threshold = true},
     PENALISED(SAE_STANDARD, "standard", &standard_rule),
     PENALISED(SAE_JUMPRELU, "jumprelu", &jumprelu_rule),
     PENALISED(SAE_GATED, "gated", &gated_rule),

@@ -54,13 +54,6 @@ sae_status penalised_check(const sae_dict_config *c, int i, const sae_train_opti
     return SAE_OK;
 }
 
-/* Thresholds that are no parameters are 0 in the dictionary, which encodes by relu or by its gate. */
-sae_status penalised_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err)
-{
-    (void)t, (void)l, (void)dict, (void)err;
-    return SAE_OK;
-}
-
 void penalised_layout(sae_trainer *t, learner *l, const extent *e, arena *a)
 {
     scratch *s = &t->s;

@@ -38,13 +38,3 @@ sae_status topk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums,
 done:
     return status;
 }
-
-/* Nothing: which latents are active is no matter of a threshold. */
-sae_status topk_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err)
-{
-    (void)t;
-    (void)l;
-    (void)dict;
-    (void)err;
-    return SAE_OK;
-}

@@ -212,15 +212,13 @@ struct family {
     sae_status (*forward)(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
     /* Every gradient of the dictionary; returns their norm. */
     double (*backward)(sae_trainer *t, learner *l, encoder *e);
-    /* Of the exported dictionary, what is not a parameter of the same name: thresholds. NULL: one threshold for all. */
     const penalty_rule *rule; /* penalised families only */
-    sae_status (*finish_export)(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
+    bool one_threshold; /* exported for all latents; others keep k of a row, have thresholds as a parameter, or none */
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
 
 /* topk.c */
 sae_status topk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
-sae_status topk_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
 
 /* batchtopk.c */
 void update_threshold(sae_trainer *t, learner *l, const step_sums *sums); /* by the smallest kept activation */
@@ -233,7 +231,6 @@ int64_t penalised_most_pairs(const sae_dict_config *config, const sae_train_opti
 void penalised_layout(sae_trainer *t, learner *l, const extent *e, arena *scratch);
 sae_status penalised_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
 double penalised_backward(sae_trainer *t, learner *l, encoder *e);
-sae_status penalised_finish_export(const sae_trainer *t, const learner *l, sae_dict *dict, sae_error *err);
 extern const penalty_rule standard_rule, jumprelu_rule, gated_rule;
 
 /* encode.c: u, c and h from x. */
