@@ -251,7 +251,8 @@ train "train, no rows" 1 'nothing.npy' --out x --array nothing.npy
 train "train, a tensor that is not there" 1 'nothing' --out x --array "$golden/model.safetensors:nothing"
 train "train, groups that do not sum to 1" 2 'groups' --out x --arch matryoshka --groups 0.5,0.1
 train "train, a learning rate that is none" 2 '--lr' --out x --lr nan
-train "train, a threshold never set" 1 'threshold' --out never --threshold-start-step 1000
+train "train, a threshold whose average never began" 0 'the last step kept' --out early --threshold-start-step 1000
+grep -q '"sae_threshold_from": "last step"' early/sae/cfg.json || not_ok "and cfg.json says where it is from" "$(cat early/sae/cfg.json)"
 expect "train, no --out" 2 '--out' train --array "$rows"
 expect "train, no rows named" 2 '--array' train --out x
 unharmed "train"
