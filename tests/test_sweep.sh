@@ -55,13 +55,13 @@ same_dictionaries() { # NAME FOLDER OTHER COUNT
 
 make_rows x.npy 256 24 1
 make_rows y.npy 256 20 2
-rows="--array x.npy --k 3 --batch 32 --quiet"
+rows="--array x.npy --batch 32 --quiet"
 archs=batchtopk,jumprelu,standard,gated,topk,matryoshka
 
 # ---- Architectures -----------------------------------------------------------------------------------------------------------
 # The literal recipe has other constants for each of jumprelu, standard and gated; the others share theirs but for the learning rate,
 # which falls with the width.
-sizes="--recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
+sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
 # shellcheck disable=SC2086
 {
     run 2 "train of architectures with different constants is refused" train $rows $sizes --arch $archs --out x
@@ -72,8 +72,10 @@ sizes="--recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
     [ "$(wc -l <out)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
     check "it has a line for each of 12, of 5 recipes" $? "$(cat out)" "$(ls calm/groups)"
     for arch in $(echo $archs | tr , ' '); do
+        k="--k 3"
+        case $arch in standard | gated) k= ;; esac
         for width in 32 48; do
-            run 0 "$arch alone, width $width" train $rows --recipe dictionary_learning --width $width --steps 300 --arch "$arch" --out one
+            run 0 "$arch alone, width $width" train $rows $k --recipe dictionary_learning --width $width --steps 300 --arch "$arch" --out one
             name=$(sed -n '2s/ .*//p' out)
             mkdir -p "alone/$name" && mv one/sae "alone/$name/sae" && rm -r one
         done
@@ -103,8 +105,8 @@ sizes="--recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
     same_dictionaries "and on the same dictionaries" shaken calm 12
     [ "$(stat -c %Y shaken/*/result.json | grep -c "^$(echo "$stamps" | head -n 1)\$")" -eq "$(echo "$stamps" | wc -l)" ]
     check "finished groups were passed over" $?
-    run 1 "another constant for what is finished" sweep $rows $sizes --arch gated --out calm --lr 0.5
-    grep -q 'gated-w32-l0.1-r0-s0 was begun with another "lr"' err
+    run 1 "another constant for what is finished" sweep $rows $sizes --arch topk,gated --out calm --lr 0.5
+    grep -q 'topk-w32-k3-r0-s0 was begun with another "lr"' err
     check "it says of which" $?
     run 0 "the plan of several recipes" sweep $rows $sizes --arch topk,gated --plan --json --out planned
     [ "$(grep -c '"encoder_per_step"' out)" -eq 3 ] && [ ! -e planned ]
@@ -112,27 +114,27 @@ sizes="--recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
 }
 
 # ---- Transcoders -------------------------------------------------------------------------------------------------------------
-transcoders="--target-array y.npy --width 32,48 --steps 120"
+transcoders="--k 3 --target-array y.npy --width 32,48 --steps 120"
 # shellcheck disable=SC2086
 {
     run 0 "a sweep over transcoders" sweep $rows $transcoders --arch $archs --skip --rank 0,2 --out across
     [ "$(wc -l <out)" -eq 25 ]
     check "it has a line for each of 24" $? "$(cat out)"
     cp out across.table
-    run 0 "a transcoder alone" train $rows --target-array y.npy --width 48 --steps 120 --rank 2 --skip --arch jumprelu --out one
+    run 0 "a transcoder alone" train $rows --k 3 --target-array y.npy --width 48 --steps 120 --rank 2 --skip --arch jumprelu --out one
     cmp -s one/sae/sae_weights.safetensors across/jumprelu-w48-k3-r2-s0/sae/sae_weights.safetensors
     check "it is that of the sweep" $?
     run 0 "the sweep again" sweep $rows $transcoders --arch $archs --skip --rank 0,2 --out across
     cmp -s out across.table
     check "has the same table" $?
-    run 0 "transcoders of rows to themselves" sweep $rows --target-array x.npy --width 32 --steps 600 --rank 24 --out linear
+    run 0 "transcoders of rows to themselves" sweep $rows --k 3 --target-array x.npy --width 32 --steps 600 --rank 24 --out linear
     fvu=$(awk 'NR == 2 { print $3 }' out)
     awk -v f="$fvu" 'BEGIN { exit !(f < 0.05) }'
     check "with a scaffold of full rank rebuild them" $? "FVU $fvu" # 0.0031
     awk 'BEGIN { srand(3); for (i = 0; i < 40 * 32; i++) printf "\\%03o\\000\\000\\000", int(rand() * 256) }' >octal
     # shellcheck disable=SC2059
     { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (40, 32), }" && printf "$(cat octal)"; } >order.npy
-    ordered="$rows --target-array y.npy --order order.npy --width 32"
+    ordered="$rows --k 3 --target-array y.npy --order order.npy --width 32"
     run 0 "transcoders in a given order" sweep $ordered --rank 0,1 --out ordered
     run 0 "one of them alone" train $ordered --rank 1 --out one_ordered
     cmp -s one_ordered/sae/sae_weights.safetensors ordered/w32-k3-r1-s0/sae/sae_weights.safetensors

@@ -48,6 +48,7 @@ sae_status sweep_make_recipes(sweep *s, sae_error *err)
         if (k < 0) s->recipes[k = s->n_recipes++] = r;
         s->recipe_of[i] = k;
     }
+    SAE_TRY(train_check_effects(s->a, &s->dicts, s->recipes, s->recipe_of, err));
     SAE_TRY(check(s, err));
 done:
     return status;

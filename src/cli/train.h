@@ -3,6 +3,7 @@
  *   train_input.c   the rows, and the record of what they come from
  *   train_dicts.c   the dictionaries
  *   train_recipe.c  the constants of the recipe
+ *   train_effects.c options that would do nothing
  *   train_folder.c  the run's folder and its run.json
  *   train_export.c  the trained dictionaries
  *   train_plan.c    what a run will take
@@ -117,6 +118,14 @@ bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, c
 /* The one recipe that all dictionaries share; a usage error when they do not. */
 sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err);
+
+/* ---- Options in vain (train_effects.c) ------------------------------------------------------------------------------------ */
+
+/* A usage error for an option that the user gave and that does nothing with such rows ... */
+sae_status train_check_row_effects(args *a, sae_error *err);
+/* ... or to none of the dictionaries. recipe_of [dicts->n]: the index of each one's recipe; NULL: all have the first. */
+sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
+                               const int *recipe_of, sae_error *err);
 
 /* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
 

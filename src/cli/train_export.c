@@ -25,9 +25,6 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
         warn("%s: the average that becomes the threshold had not begun (--threshold-start-step): the threshold is the "
              "smallest activation that the last step kept",
              path);
-    if (how != SAE_SCAFFOLD_NATIVE && sae_dict_get_config(dict)->rank == 0)
-        warn("%s: --scaffold %s changes nothing: the dictionary has no scaffold (rank 0)", path,
-             args_text(a, "scaffold"));
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(sae_dict_save(dict, path, how, true, err));
     say(a, "written   %s", path);

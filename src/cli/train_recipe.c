@@ -115,6 +115,7 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
                               "`sae sweep`, which trains each by its own, or one --arch and --width",
                               args_text(a, "recipe"), key, dicts->names[i], dicts->names[0]));
     }
+    SAE_TRY(train_check_effects(a, dicts, out, NULL, err));
 done:
     json_decref(first);
     return status;
