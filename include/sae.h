@@ -359,6 +359,7 @@ typedef struct sae_dict_config {
     bool scaffold_pca;              /* the scaffold begins as PCA of the first batch, else W_down random and W_up = 0 */
     int64_t scaffold_steps;         /* in so many first steps the scaffold learns alone, the dictionary waits */
     bool scaffold_frozen;           /* after those (and after its start as PCA) the scaffold is left as it is */
+    bool last_step_threshold;       /* its threshold is what the last step kept, not an average over steps */
     bool apply_b_dec_to_input;      /* subtract b_dec before encoding; a transcoder never does */
     uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
@@ -576,8 +577,9 @@ SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 SAE_API sae_status sae_trainer_read_weights(sae_trainer *trainer, int i, const char *path, const char *prefix,
                                             sae_error *err);
 
-/* A copy of dictionary i in the rows' own units (input scale folded back), encoded by its threshold. Fails with STATE when
- * the threshold was never set. Caller frees with sae_dict_free. */
+/* A copy of dictionary i in the rows' own units (input scale folded back), encoded by its threshold. Where the threshold's average
+ * never began, it is the smallest kept activation of the last step (0 where that kept fewer than k a row), and the copy's
+ * config.last_step_threshold says so. Fails with STATE before the dictionary's first step. Caller frees with sae_dict_free. */
 SAE_API sae_status sae_trainer_export(const sae_trainer *trainer, int i, sae_dict **out, sae_error *err);
 
 /* The whole state under DIR/checkpoints/STEP: written beside, synced, renamed. `rows_given` is the place in the data. */

@@ -245,15 +245,44 @@ train "train, k over the width" 2 'k 65' --out x --k 65
 train "train, rank over d_in" 2 'rank 65' --out x --rank 65
 train "train, a learning rate of 0" 2 'lr 0' --out x --lr 0
 train "train, no steps" 2 'steps 0' --out x --steps 0
-train "train, --scaffold latents without one" 0 'no scaffold' --out flat --scaffold latents
 train "train, no such arch" 2 'batchtopk' --out x --arch topc
 train "train, no rows" 1 'nothing.npy' --out x --array nothing.npy
 train "train, a tensor that is not there" 1 'nothing' --out x --array "$golden/model.safetensors:nothing"
 train "train, groups that do not sum to 1" 2 'groups' --out x --arch matryoshka --groups 0.5,0.1
 train "train, a learning rate that is none" 2 '--lr' --out x --lr nan
-train "train, a threshold never set" 1 'threshold' --out never --threshold-start-step 1000
+train "train, a threshold whose average never began" 0 'the last step kept' --out early --threshold-start-step 1000
+grep -q '"sae_threshold_from": "last step"' early/sae/cfg.json || not_ok "and cfg.json says where it is from" "$(cat early/sae/cfg.json)"
 expect "train, no --out" 2 '--out' train --array "$rows"
 expect "train, no rows named" 2 '--array' train --out x
+# Options that could do nothing are refused with the reason; where one of the dictionaries feels them they are not.
+printf '%s\n' \
+    'text|--text X' 'site|--site blocks.0.hook_resid_post' 'ctx|--ctx 64' 'separator|--separator 1' 'max-norm|--max-norm 9' \
+    'buffer|--buffer 64' 'rows|--rows 100' 'k|--arch standard' 'k|--arch jumprelu --l0 linear --first-threshold 0.1' \
+    'l1-coefficient|--l1-coefficient 1' 'variant|--variant p2' 'scaffold-start|--scaffold-start pca' \
+    'scaffold-steps|--scaffold-steps 5' 'scaffold-freeze|--scaffold-freeze' 'scaffold|--scaffold latents' \
+    'scaffold-last|--scaffold-last --rank 2' 'scaffold-last|--scaffold-last --arch matryoshka' 'skip|--skip' \
+    'groups|--groups 0.5,0.5' 'levels|--levels sum' 'warmup-from|--warmup-from one --warmup-steps 0' \
+    'sparsity-warmup-steps|--sparsity-warmup-steps 5' 'k-anneal-start|--k-anneal-start 9' \
+    'threshold-start-step|--threshold-start-step 3 --threshold-from zero' 'auxk-k|--auxk-k 3 --auxk-alpha 0' \
+    'auxk-rule|--auxk-rule plain --auxk-alpha 0' 'l1|--l1 norms' 'l0|--l0 linear' 'l0-rate|--l0-rate 1' \
+    'l0-rate|--l0-rate 1 --arch jumprelu --l0 linear' 'bandwidth|--bandwidth 1' 'first-threshold|--first-threshold 1' \
+    'gate-trains|--gate-trains decoder' 'adam-beta2|--adam-beta2 0.9 --optimiser signum' \
+    'adam-eps|--adam-eps 1e-6 --optimiser signum' 'grad-clip|--grad-clip 1 --optimiser signum' \
+    'exact-codes|--exact-codes --arch topk' 'screen|--screen --arch topk' >in_vain
+for option in select-by=norm k-anneal-steps=5 threshold-beta=0.9 threshold-from=zero auxk-alpha=1; do
+    echo "${option%=*}|--arch jumprelu --$option" >>in_vain
+done
+while IFS='|' read -r option given; do
+    # shellcheck disable=SC2086
+    train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
+done <in_vain
+[ -e vain ] && not_ok "what is refused makes nothing"
+for command in train sweep; do
+    expect "$command, an option for one of two ranks" 0 '' $command --array "$rows" --width 64 --k 4 --batch 16 --steps 20 \
+        --quiet --rank 0,2 --variant p2 --scaffold latents --out "felt_$command"
+    expect "$command, an option for neither" 2 '--variant would do nothing' $command --array "$rows" --width 64 --k 4 \
+        --quiet --rank 0 --variant p2 --out vain
+done
 unharmed "train"
 train "train again" 0 '' --out run2
 if cmp -s run1/sae/sae_weights.safetensors run2/sae/sae_weights.safetensors; then

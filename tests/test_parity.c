@@ -6,6 +6,7 @@
  */
 #include "expect.h"
 #include "io/io.h"
+#include "sae/effects.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
@@ -451,7 +452,7 @@ static const char *choice_name(const char *names, int i, char buffer[64])
     return buffer;
 }
 
-/* The command line of a run: every constant is given, whatever the recipe would set. */
+/* The command line of a run: every constant that acts is given, whatever the recipe would set. */
 static void write_command(const golden *g, const char *out, FILE *f)
 {
     const sae_train_options *o = &g->options;
@@ -463,15 +464,17 @@ static void write_command(const golden *g, const char *out, FILE *f)
             build ? build : "build", out, dir);
     fprintf(f, " --order %s/train_batches.safetensors:index --init %s:init. --recipe dictionary_learning", dir,
             g->path);
-    fprintf(f, " --arch %s --width %lld --k %lld --steps %lld", family_of(c->arch)->name, (long long)c->d_sae,
-            (long long)c->k, (long long)o->steps);
+    fprintf(f, " --arch %s --width %lld --steps %lld", family_of(c->arch)->name, (long long)c->d_sae,
+            (long long)o->steps);
+    if (option_acts("k", c, o)) fprintf(f, " --k %lld", (long long)c->k);
     if (c->l1_coefficient > 0) fprintf(f, " --l1-coefficient %.17g", c->l1_coefficient);
     for (int i = 0; i < c->n_groups; i++)
         fprintf(f, "%s%.17g", i ? "," : " --groups ", (double)c->groups[i] / (double)c->d_sae);
-#define WRITE_COUNT(option, names, x)              fprintf(f, " --" option " %lld", (long long)(x))
-#define WRITE_REAL(option, names, x)               fprintf(f, " --" option " %.17g", x)
-#define WRITE_CHOICE(option, names, x)             fprintf(f, " --" option " %s", choice_name(names, (int)(x), choice))
-#define WRITE(field, type, option, argument, help) WRITE_##type(option, argument, o->field);
+#define WRITE_COUNT(option, names, x)  fprintf(f, " --" option " %lld", (long long)(x))
+#define WRITE_REAL(option, names, x)   fprintf(f, " --" option " %.17g", x)
+#define WRITE_CHOICE(option, names, x) fprintf(f, " --" option " %s", choice_name(names, (int)(x), choice))
+#define WRITE(field, type, option, argument, help)                                                                     \
+    if (option_acts(option, c, o)) WRITE_##type(option, argument, o->field);
     RECIPE_FIELDS(WRITE)
     fprintf(f, " > /dev/null");
 }

@@ -73,7 +73,6 @@ static sae_status begin_folder(sweep *s, sae_error *err)
         SAE_TRY(clear_folder(s, names, n, err));
     } else if (ours) {
         SAE_TRY(train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err));
-        SAE_TRY(train_folder_same_recipe(s->folder, "sweep.json", &s->recipe, err));
     } else {
         for (int i = 0; i < n; i++) {
             bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
@@ -84,7 +83,7 @@ static sae_status begin_folder(sweep *s, sae_error *err)
         }
     }
     SAE_TRY(folder_make(s->folder, err));
-    SAE_TRY(train_folder_write_run(s->a, s->folder, "sweep.json", &s->in, &s->dicts, &s->recipe, err));
+    SAE_TRY(train_folder_write_run(s->a, s->folder, "sweep.json", &s->in, &s->dicts, sweep_recipes_json(s), err));
 done:
     folder_list_free(names, n);
     mem_free(record);
@@ -100,12 +99,12 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     sae_trainer *t = NULL;
     train_watch watch = {0};
     char *folder = sweep_group_folder(s, group, err), what[48];
-    int64_t every = (s->recipe.steps + CHECKPOINTS - 1) / CHECKPOINTS;
+    int64_t every = (s->recipes->steps + CHECKPOINTS - 1) / CHECKPOINTS;
 
     if (!folder) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(sweep_part_make(&p, s, group, err));
+    SAE_TRY(sweep_part_make(&p, s, s->group, group, err));
     SAE_TRY(sweep_group_begin(s, &p, group, err));
-    SAE_TRY(sae_trainer_create(&t, p.dicts.configs, p.dicts.n, &s->recipe, err));
+    SAE_TRY(sae_trainer_create(&t, p.dicts.configs, p.dicts.n, p.recipe, err));
     SAE_TRY(train_watch_create(&watch, &p.dicts, err));
     if (s->in.acts) SAE_TRY(sae_acts_seek(s->in.acts, 0, err)); /* resuming goes on from there */
     training_options o = {.folder = folder,
@@ -114,18 +113,19 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .checkpoint_every = args_int(s->a, "checkpoint-every", every),
                           .resume = train_folder_has_checkpoint(folder),
                           .order = s->in.order.pool ? &s->in.order : NULL,
+                          .d_target = s->in.d_target,
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &watch};
     sae_progress progress = progress_begin(&watch.line, s->a);
     snprintf(what, sizeof what, "group %d of %d, ", place, of);
     if (of > 1) watch.what = what;
-    status = training_run(t, &s->recipe, s->in.d_in, s->in.acts, &o, &progress, err);
+    status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &progress, err);
     progress_end(&watch.line);
     if (status != SAE_OK) args_advise_again(s->a, "The same command goes on from there:", NULL);
     SAE_TRY(status);
     SAE_TRY(sweep_finish_group(s, &p, group, t, err));
-    train_watch_tell_deaths(&watch, s->a, &s->recipe);
+    train_watch_tell_deaths(&watch, s->a, p.recipe);
 done:
     train_watch_free(&watch);
     sae_trainer_free(t);
@@ -143,13 +143,8 @@ static sae_status run_sweep(args *a, sae_error *err)
     SAE_TRY(args_require(a, "out", &s.folder, err));
     SAE_TRY(train_export_option(a, &s.how, err));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
-    if (s.in.d_target > 0)
-        SAE_TRY(args_fail(a, err,
-                          "a sweep measures how well rows are rebuilt, which transcoders do not do: train several of "
-                          "them with `sae train`, which takes lists as well"));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
-    SAE_TRY(train_recipe_make(&s.recipe, a, &s.in, &s.dicts, err));
-    SAE_TRY(args_checked(a, trainer_check(s.dicts.configs, s.dicts.n, &s.recipe, err)));
+    SAE_TRY(sweep_make_recipes(&s, err));
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
     if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
@@ -159,7 +154,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     SAE_TRY(sweep_make_groups(&s, err));
     sweep_tell_groups(&s);
     if (args_flag(a, "plan")) {
-        SAE_TRY(train_plan_tell(a, &s.in, &s.dicts, &s.recipe, err));
+        SAE_TRY(sweep_tell_plan(&s, err));
         goto done;
     }
     for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
@@ -167,6 +162,8 @@ static sae_status run_sweep(args *a, sae_error *err)
         if (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, ++place, open, err));
     SAE_TRY(sweep_report(&s, err));
 done:
+    mem_free(s.recipes);
+    mem_free(s.recipe_of);
     mem_free(s.finished);
     mem_free(s.group);
     train_dicts_free(&s.dicts);
@@ -179,8 +176,11 @@ const command command_sweep = {
     .arguments = "",
     .summary = "train every combination of widths, ks, ranks and seeds on one stream of rows",
     .details =
-        "Every combination of --arch, --width, --k, --rank, --variant and --seed is a dictionary. As many as fit into\n"
-        "the memory are trained together in one pass over the rows; the others follow in further groups. The plan is\n"
+        "Every combination of --arch, --width, --k, --rank, --variant and --seed is a dictionary, trained by the "
+        "recipe's\n"
+        "constants for its architecture and width. As many of one recipe as fit into the memory are trained together "
+        "in\n"
+        "one pass over the rows; the others follow in further groups. With a target they are transcoders. The plan is\n"
         "printed before anything is taken. The same command again, after Ctrl-C or a kill, goes on where it stopped\n"
         "and passes over what is finished; with more values it adds to what is there. At the end each dictionary is\n"
         "measured on the same rows, which follow the trained ones: a table, results.json and report.html (L0 against\n"
@@ -189,7 +189,9 @@ const command command_sweep = {
         "sae sweep --store rows/ --width 16384 --k 16,32 --rank 0,4,8,24 --seed 1,2,3 --rows 10M --out runs/sweep\n"
         "sae sweep --store rows/ --width 4096,16384 --k 32 --memory 4G --rows 10M --out runs/widths --json\n"
         "sae sweep --model smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --width 4608 --k 32 "
-        "--rank 0,6,12 --out runs/live\n",
+        "--rank 0,6,12 --out runs/live\n"
+        "sae sweep --store rows/ --arch batchtopk,topk,jumprelu,gated --width 16384 --k 32 --rows 10M --out "
+        "runs/archs\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -107,7 +107,10 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
     if (args_flag(a, "plan")) {
         SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
-        SAE_TRY(train_plan_tell(a, &t.in, &t.dicts, &t.recipe, err));
+        json_t *json = NULL;
+        SAE_TRY(train_plan_tell(&t.in, &t.dicts, &t.recipe, args_flag(a, "json") ? &json : NULL, err));
+        if (json) print_json(json);
+        json_decref(json);
         goto done;
     }
     SAE_TRY(train_watch_create(&t.watch, &t.dicts, err));
@@ -118,7 +121,7 @@ static sae_status run_train(args *a, sae_error *err)
     if (args_flag(a, "resume"))
         SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err)); /* its record stays as it was */
     else
-        SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, &t.recipe, err));
+        SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, recipe_json(&t.recipe), err));
     training_options o = {.folder = folder,
                           .names = t.dicts.n > 1 ? t.dicts.names : NULL,
                           .log_every = args_int(a, "log-every", 0),

@@ -1,9 +1,9 @@
 /*
  * sweep.h - the parts of `sae sweep`. OUT holds
- *   sweep.json             recipe, data, dictionaries: the same command goes on only with the same
- *   groups/001/            a group: group.json (whose names it holds), log.jsonl, time.jsonl, checkpoints/ while it runs
+ *   sweep.json             recipes, data, dictionaries of the newest command; another one goes on only with the same data
+ *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
- *   NAME/result.json       what it measured: its presence says that the dictionary is finished
+ *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished
  *   results.json, report.html   all of them
  */
 #ifndef SAE_CLI_SWEEP_H
@@ -16,7 +16,9 @@ typedef struct sweep {
     const char *folder;
     train_input in;
     train_dicts dicts;
-    sae_train_options recipe;
+    sae_train_options *recipes; /* [n_recipes] different ones; batch and steps are the same in all */
+    int *recipe_of;             /* [dicts.n] */
+    int n_recipes;
     sae_scaffold_export how;
     size_t budget;  /* bytes that a group may take */
     bool *finished; /* [dicts.n] */
@@ -24,11 +26,22 @@ typedef struct sweep {
     int n_groups;   /* the highest number */
 } sweep;
 
-/* The dictionaries of one group: configs and names are borrowed from the sweep's, the two lists are owned. */
+/* Dictionaries of one group or one recipe: configs and names are borrowed from the sweep's, the two lists are owned. */
 typedef struct sweep_part {
     train_dicts dicts;
     int *index; /* [dicts.n] in the sweep */
+    const sae_train_options *recipe;
 } sweep_part;
+
+/* sweep_recipes.c */
+/* The recipe of each dictionary, checked. Caller frees recipes and recipe_of. */
+sae_status sweep_make_recipes(sweep *s, sae_error *err);
+/* One: its constants. Several: a list of {"dictionaries": names, "constants"}. NULL: no memory. Caller json_decref's. */
+json_t *sweep_recipes_json(const sweep *s);
+/* Dictionary i may go on from what `record`, read from `path`, says of it: STATE when its recipe was another. */
+sae_status sweep_same_recipe(const sweep *s, int i, const json_t *record, const char *path, sae_error *err);
+/* --plan: for each recipe what its dictionaries take. */
+sae_status sweep_tell_plan(const sweep *s, sae_error *err);
 
 /* sweep_groups.c */
 /* Which dictionaries are finished, which belong to a group that was begun; the others are put into groups that fit. */
@@ -36,7 +49,8 @@ sae_status sweep_make_groups(sweep *s, sae_error *err);
 /* A line for each group that is to be trained. */
 void sweep_tell_groups(const sweep *s);
 bool sweep_group_is_open(const sweep *s, int group); /* has a member that is not finished */
-sae_status sweep_part_make(sweep_part *out, const sweep *s, int group, sae_error *err);
+/* Those i with of[i] == number: of is s->group or s->recipe_of. */
+sae_status sweep_part_make(sweep_part *out, const sweep *s, const int *of, int number, sae_error *err);
 void sweep_part_free(sweep_part *p);
 char *sweep_group_folder(const sweep *s, int group, sae_error *err); /* mem_free */
 sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,

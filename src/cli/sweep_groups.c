@@ -1,5 +1,6 @@
 /*
- * sweep_groups.c - which dictionaries are trained together: as many as fit into the memory, each group one pass over the rows.
+ * sweep_groups.c - which dictionaries are trained together: as many of one recipe as fit into the memory, each group one pass over
+ * the rows.
  *
  * A group that was begun keeps its members, whatever memory is free now: its checkpoint holds all of them.
  */
@@ -22,15 +23,27 @@ char *sweep_group_folder(const sweep *s, int group, sae_error *err)
 
 static sae_status find_finished(sweep *s, sae_error *err)
 {
+    sae_status status = SAE_OK;
+    char *path = NULL;
+    json_t *result = NULL;
+
     for (int i = 0; i < s->dicts.n; i++) {
-        char name[96], *path;
+        char name[96];
         snprintf(name, sizeof name, "%s/result.json", s->dicts.names[i]);
-        path = path_join(s->folder, name, err);
-        if (!path) return SAE_NOMEM;
-        s->finished[i] = file_exists(path);
         mem_free(path);
+        path = path_join(s->folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        s->finished[i] = file_exists(path);
+        if (!s->finished[i]) continue;
+        json_decref(result);
+        result = NULL;
+        SAE_TRY(json_read_file(&result, path, err));
+        SAE_TRY(sweep_same_recipe(s, i, result, path, err));
     }
-    return SAE_OK;
+done:
+    json_decref(result);
+    mem_free(path);
+    return status;
 }
 
 static int index_of(const sweep *s, const char *name)
@@ -74,6 +87,8 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
                             "%s: a group was begun with %s, which this command does not name: finish it first with the "
                             "command in sweep.json, or use another --out",
                             path, json_string_value(name));
+        sae_status status = sweep_same_recipe(s, at, group, path, err);
+        if (status != SAE_OK) return status;
         s->group[at] = number;
     }
     return SAE_OK;
@@ -120,18 +135,19 @@ bool sweep_group_is_open(const sweep *s, int group)
     return false;
 }
 
-sae_status sweep_part_make(sweep_part *out, const sweep *s, int group, sae_error *err)
+sae_status sweep_part_make(sweep_part *out, const sweep *s, const int *of, int number, sae_error *err)
 {
     int n = 0;
 
-    for (int i = 0; i < s->dicts.n; i++) n += s->group[i] == group;
+    for (int i = 0; i < s->dicts.n; i++) n += of[i] == number;
     *out = (sweep_part){.dicts = {.n = n}};
     out->dicts.configs = mem_alloc_array((size_t)n + 1, sizeof *out->dicts.configs, "a group", err);
     out->dicts.names = mem_alloc_array((size_t)n + 1, sizeof *out->dicts.names, "a group", err);
     out->index = mem_alloc_array((size_t)n + 1, sizeof *out->index, "a group", err);
     if (!out->dicts.configs || !out->dicts.names || !out->index) return SAE_NOMEM;
     for (int i = 0, at = 0; i < s->dicts.n; i++) {
-        if (s->group[i] != group) continue;
+        if (of[i] != number) continue;
+        out->recipe = &s->recipes[s->recipe_of[i]];
         out->dicts.configs[at] = s->dicts.configs[i];
         out->dicts.names[at] = s->dicts.names[i];
         out->index[at++] = i;
@@ -153,28 +169,39 @@ static sae_status group_bytes(const sweep *s, int group, sae_memory_plan *plan, 
     sweep_part p = {0};
     size_t measuring = 0;
 
-    SAE_TRY(sweep_part_make(&p, s, group, err));
-    *plan = sae_trainer_plan(p.dicts.configs, p.dicts.n, &s->recipe);
+    SAE_TRY(sweep_part_make(&p, s, s->group, group, err));
+    *plan = sae_trainer_plan(p.dicts.configs, p.dicts.n, p.recipe);
     for (int i = 0; i < p.dicts.n; i++) {
         size_t one = sweep_measure_bytes(s, &p.dicts.configs[i]);
         if (one > measuring) measuring = one;
     }
-    *bytes = plan->total + measuring + (size_t)(s->recipe.batch * s->in.d_in) * sizeof(float);
+    *bytes = plan->total + measuring + (size_t)(p.recipe->batch * (s->in.d_in + 2 * s->in.d_target)) * sizeof(float);
 done:
     sweep_part_free(&p);
     return status;
 }
 
-/* Into the first new group that has room for it, else into one of its own. */
+/* The recipe of a group; -1: it has no members yet. */
+static int recipe_of_group(const sweep *s, int group)
+{
+    for (int i = 0; i < s->dicts.n; i++)
+        if (s->group[i] == group) return s->recipe_of[i];
+    return -1;
+}
+
+/* Into the first new group of its recipe that has room for it, else into one of its own. */
 static sae_status place(sweep *s, int i, int first_new, sae_error *err)
 {
     sae_memory_plan plan;
     size_t bytes = 0;
 
     for (int g = first_new; g <= s->n_groups + 1; g++) {
+        int recipe = recipe_of_group(s, g);
+        if (recipe >= 0 && recipe != s->recipe_of[i]) continue;
         s->group[i] = g;
         sae_status status = group_bytes(s, g, &plan, &bytes, err);
         if (status != SAE_OK) return status;
+        s->group[i] = bytes > s->budget ? 0 : g;
         if (bytes > s->budget) continue;
         if (g > s->n_groups) s->n_groups = g;
         return SAE_OK;
@@ -217,7 +244,7 @@ void sweep_tell_groups(const sweep *s)
     for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
     say(s->a,
         "sweep     %d dictionaries, %d of them finished before; %d group%s to train, each one pass over %lld rows",
-        s->dicts.n, finished, open, open == 1 ? "" : "s", (long long)(s->recipe.steps * s->recipe.batch));
+        s->dicts.n, finished, open, open == 1 ? "" : "s", (long long)(s->recipes->steps * s->recipes->batch));
     say(s->a, "memory    %.0f MiB may be used", (double)s->budget * mib);
     for (int g = 1; g <= s->n_groups; g++) {
         sae_memory_plan plan = {0};
@@ -243,7 +270,7 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
 
     if (!path || !names) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
     for (int i = 0; i < p->dicts.n; i++) json_array_append_new(names, json_string(p->dicts.names[i]));
-    about = json_pack("{sO}", "dictionaries", names);
+    about = json_pack("{sOso}", "dictionaries", names, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(json_write_file(about, path, true, err));

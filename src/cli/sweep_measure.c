@@ -1,5 +1,5 @@
 /*
- * sweep_measure.c - what each dictionary of a sweep comes to: exported, encoded by its threshold, on rows that follow the
+ * sweep_measure.c - what each dictionary of a sweep comes to: exported, encoded as it was saved, on rows that follow the
  * trained ones in the stream. All dictionaries of all groups are measured on the same rows.
  */
 #include "cli/sweep.h"
@@ -15,27 +15,29 @@ enum { MOST_BYTES = 64 << 20 };
 
 int64_t sweep_measure_rows(const sweep *s)
 {
-    int64_t most = MOST_BYTES / (s->in.d_in * (int64_t)sizeof(float));
+    int64_t most = MOST_BYTES / ((s->in.d_in + s->in.d_target) * (int64_t)sizeof(float));
 
     return most < SWEEP_MEASURE_CHUNK ? SWEEP_MEASURE_CHUNK : most < SWEEP_MEASURE_ROWS ? most : SWEEP_MEASURE_ROWS;
 }
 
 size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *c)
 {
-    int64_t d = s->in.d_in, weights = (2 * d + 4) * c->d_sae + 2 * d * c->rank;
-    int64_t rows = (sweep_measure_rows(s) + SWEEP_MEASURE_CHUNK) * d,
-            pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
+    int64_t d = s->in.d_in, d_out = s->in.d_target > 0 ? s->in.d_target : d, both = d + s->in.d_target;
+    int64_t weights = (d + d_out + 4) * c->d_sae + (d + d_out) * c->rank + (c->skip ? d * d_out : 0);
+    int64_t chunk =
+        SWEEP_MEASURE_CHUNK * (s->in.d_target > 0 ? both + d_out : d); /* a transcoder's rows are taken apart */
+    int64_t rows = sweep_measure_rows(s) * both + chunk, pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
 
     return (size_t)(2 * weights + rows + pairs) * sizeof(float);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
 
-/* Those that follow what was trained on; of a given order, which has no more, its last ones. */
+/* Those that follow what was trained on, with their targets behind each; of a given order, which has no more, its last ones. */
 static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *err)
 {
     const row_order *o = &s->in.order;
-    int64_t d = s->in.d_in, got = 0, of_order = s->recipe.steps * s->recipe.batch;
+    int64_t d = s->in.d_in + s->in.d_target, got = 0, of_order = s->recipes->steps * s->recipes->batch;
 
     for (int64_t i = 0; o->pool && i < n; i++) {
         int64_t at = (of_order - n + i) % of_order;
@@ -51,25 +53,46 @@ static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *e
 
 /* ---- One dictionary ---------------------------------------------------------------------------------------------------------- */
 
+/* Takes rows [m, d_in + d_out] apart. */
+static void split(const float *both, int64_t m, int64_t d_in, int64_t d_out, float *x, float *y)
+{
+    for (int64_t i = 0; i < m; i++) {
+        memcpy(x + i * d_in, both + i * (d_in + d_out), (size_t)d_in * sizeof *x);
+        memcpy(y + i * d_out, both + i * (d_in + d_out) + d_in, (size_t)d_out * sizeof *y);
+    }
+}
+
+/* On rows [n, d_in + d_target]. A transcoder's fit is that of its output to the targets. */
 static sae_status measure(const sae_dict *dict, const float *rows, int64_t n, density *p, fit *f, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t d = sae_dict_get_config(dict)->d_in;
+    const sae_dict_config *config = sae_dict_get_config(dict);
+    int64_t d = config->d_in, d_target = config->d_out, d_out = d_target > 0 ? d_target : d;
     codes c = {0};
-    float *recon = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)d * sizeof *recon, "reconstructed rows", err);
+    float *apart = NULL; /* [CHUNK, d], then [CHUNK, d_target] */
+    float *recon = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)d_out * sizeof *recon, "reconstructed rows", err);
 
-    if (!recon) return SAE_NOMEM;
+    if (d_target > 0)
+        apart = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)(d + d_target) * sizeof *apart, "rows of a chunk", err);
+    if (!recon || (d_target > 0 && !apart)) SAE_TRY(SAE_NOMEM);
     for (int64_t at = 0; at < n; at += SWEEP_MEASURE_CHUNK) {
         int64_t m = n - at < SWEEP_MEASURE_CHUNK ? n - at : SWEEP_MEASURE_CHUNK;
+        const float *x = rows + at * (d + d_target), *y = x;
+        if (d_target > 0) {
+            split(x, m, d, d_target, apart, apart + m * d);
+            x = apart;
+            y = apart + m * d;
+        }
         codes_free(&c);
-        SAE_TRY(codes_encode(&c, dict, rows + at * d, m, err));
+        SAE_TRY(codes_encode(&c, dict, x, m, err));
         SAE_TRY(codes_decode(&c, dict, true, recon, err));
         density_add(p, &c);
-        fit_add(f, rows + at * d, recon, m);
+        fit_add(f, y, recon, m);
     }
 done:
     codes_free(&c);
     mem_free(recon);
+    mem_free(apart);
     return status;
 }
 
@@ -119,7 +142,7 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     SAE_TRY(train_export(s->a, t, i, folder, s->how, err));
     SAE_TRY(sae_trainer_export(t, i, &dict, err));
     SAE_TRY(density_create(&found, p->dicts.configs[i].d_sae, err));
-    SAE_TRY(fit_create(&f, s->in.d_in, err));
+    SAE_TRY(fit_create(&f, s->in.d_target > 0 ? s->in.d_target : s->in.d_in, err));
     SAE_TRY(measure(dict, rows, n, &found, &f, err));
     SAE_TRY(last_of_log(group_folder, name, &last, err));
     result = train_dict_json(&p->dicts.configs[i], name);
@@ -127,7 +150,8 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
                                 json_number_or_null((double)found.n_fired / (double)n), "fvu",
                                 json_number_or_null(fit_fvu(&f)), "cosine", json_number_or_null(fit_cosine(&f)), "dead",
                                 (json_int_t)density_dead(&found), "dense", (json_int_t)density_dense(&found, 0.1));
-    if (!result || !numbers || json_object_set_new(result, "measured", numbers))
+    if (!result || !numbers || json_object_set_new(result, "measured", numbers) ||
+        json_object_set_new(result, "recipe", recipe_json(p->recipe)))
         SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
     if (last) json_object_set(result, "last_step", last);
     SAE_TRY(json_write_file(result, path, true, err));
@@ -147,7 +171,8 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
 {
     sae_status status = SAE_OK;
     int64_t n = sweep_measure_rows(s);
-    float *rows = mem_alloc_array((size_t)n, (size_t)s->in.d_in * sizeof *rows, "rows to measure on", err);
+    float *rows =
+        mem_alloc_array((size_t)n, (size_t)(s->in.d_in + s->in.d_target) * sizeof *rows, "rows to measure on", err);
     char *folder = sweep_group_folder(s, group, err),
          *checkpoints = folder ? path_join(folder, "checkpoints", err) : NULL;
 

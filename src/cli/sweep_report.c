@@ -23,6 +23,7 @@ static sae_status gather(const sweep *s, json_t **out, sae_error *err)
         path = path_join(s->folder, name, err);
         if (!path) SAE_TRY(SAE_NOMEM);
         SAE_TRY(json_read_file(&one, path, err));
+        json_object_del(one, "recipe"); /* sweep.json has them, once each */
         if (json_array_append_new(all, one)) SAE_RAISE(err, SAE_NOMEM, "no memory for the results");
         one = NULL;
     }
@@ -113,7 +114,12 @@ static void part_of_name(const sae_dict_config *c, int by, char *out, size_t siz
     switch (by) {
     case BY_ARCH: snprintf(out, size, "%s", train_arch_name(c->arch)); break;
     case BY_WIDTH: snprintf(out, size, "w%lld", (long long)c->d_sae); break;
-    case BY_K: snprintf(out, size, "k%lld", (long long)c->k); break;
+    case BY_K: /* how sparse it shall be */
+        if (c->k > 0)
+            snprintf(out, size, "k%lld", (long long)c->k);
+        else
+            snprintf(out, size, "l%g", c->l1_coefficient);
+        break;
     case BY_RANK: snprintf(out, size, "r%lld", (long long)c->rank); break;
     case BY_VARIANT: snprintf(out, size, "p%d", (int)c->variant + 1); break;
     default: snprintf(out, size, "s%lld", (long long)c->seed); break;
@@ -214,17 +220,18 @@ static sae_status write_page(const sweep *s, const json_t *results, const char *
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
-    char note[400];
+    char note[500];
 
     SAE_TRY(sae_result_create(&r, "sweep", err));
     SAE_TRY(sae_result_section(r, "Results", err));
     snprintf(
         note, sizeof note,
-        "Each dictionary was trained on %lld rows in the same order and measured, encoded by its threshold, on the "
-        "%lld rows that follow. Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
-        "in training a latent was silent for %lld rows, and how often such a one fired again.",
-        (long long)(s->recipe.steps * s->recipe.batch), (long long)sweep_measure_rows(s),
-        (long long)s->recipe.dead_tokens);
+        "Each dictionary was trained on %lld rows in the same order and measured as it was saved on the "
+        "%lld rows that follow%s. Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
+        "in training a latent was silent for the recipe's dead_tokens (sweep.json), and how often such a one fired "
+        "again.",
+        (long long)(s->recipes->steps * s->recipes->batch), (long long)sweep_measure_rows(s),
+        s->in.d_target > 0 ? ", FVU and cosine of its output against the targets" : "");
     SAE_TRY(sae_result_note(r, note, err));
     SAE_TRY(put_plots(s, r, results, err));
     SAE_TRY(put_table(s, r, results, err));

@@ -3,6 +3,7 @@
  *   train_input.c   the rows, and the record of what they come from
  *   train_dicts.c   the dictionaries
  *   train_recipe.c  the constants of the recipe
+ *   train_effects.c options that would do nothing
  *   train_folder.c  the run's folder and its run.json
  *   train_export.c  the trained dictionaries
  *   train_plan.c    what a run will take
@@ -108,22 +109,34 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
     {"screen", OPTION_FLAG, NULL, "find what is kept by an 8-bit product with a proven bound: the bytes of --exact-codes, sooner", NULL}
 /* clang-format on */
 
-/* The recipe that --recipe names, with every constant that the user gave in its place. */
+/* The recipe that --recipe names, for one dictionary, with every constant that the user gave in its place. */
+sae_status train_recipe_of(sae_train_options *out, args *a, const train_input *in, const sae_dict_config *dict,
+                           sae_error *err);
+enum { RECIPE_KEY_ROOM = 64 };
+/* Whether a recipe, as recipe_json wrote it, has another value of some constant: the first one's name. */
+bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM]);
+/* The one recipe that all dictionaries share; a usage error when they do not. */
 sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err);
+
+/* ---- Options in vain (train_effects.c) ------------------------------------------------------------------------------------ */
+
+/* A usage error for an option that the user gave and that does nothing with such rows ... */
+sae_status train_check_row_effects(args *a, sae_error *err);
+/* ... or to none of the dictionaries. recipe_of [dicts->n]: the index of each one's recipe; NULL: all have the first. */
+sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
+                               const int *recipe_of, sae_error *err);
 
 /* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
 
 /* A folder with a run in it is continued (--resume) or written over (--force); what is nobody's run is left alone. */
 sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
-/* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. */
+/* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. `recipe`, which it takes, becomes its member of that name. */
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
-                                  const train_dicts *dicts, const sae_train_options *recipe, sae_error *err);
-/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME ... */
+                                  const train_dicts *dicts, json_t *recipe, sae_error *err);
+/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME. (Checkpoints look at
+ * the recipe themselves.) */
 sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err);
-/* ... and have its recipe (checkpoints look at it themselves). */
-sae_status train_folder_same_recipe(const char *folder, const char *name, const sae_train_options *recipe,
-                                    sae_error *err);
 
 /* Whether FOLDER/checkpoints holds any. */
 bool train_folder_has_checkpoint(const char *folder);
@@ -148,9 +161,9 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
             "print memory, arithmetic and an estimate of the time (two seconds), and make nothing", NULL               \
     }
 
-/* To standard output, for people or, with --json, as JSON. */
-sae_status train_plan_tell(const args *a, const train_input *in, const train_dicts *dicts,
-                           const sae_train_options *recipe, sae_error *err);
+/* To standard output, or, with `json`, into a new object there. */
+sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
+                           json_t **json, sae_error *err);
 
 /* ---- Watching (train_watch.c) --------------------------------------------------------------------------------------------- */
 

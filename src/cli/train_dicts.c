@@ -196,7 +196,6 @@ done:
 sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sae_error *err)
 {
     sae_status status = SAE_OK;
-    bool matryoshka = false;
     axis axes[N_AXES] = {[ARCH] = {"arch", arch_names},
                          [WIDTH] = {"width"},
                          [K] = {"k"},
@@ -207,8 +206,6 @@ sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sa
 
     for (int x = 0; x < N_AXES; x++) SAE_TRY(axis_read(a, &axes[x], err));
     SAE_TRY(make_all(out, a, in, axes, err));
-    for (int i = 0; i < out->n; i++) matryoshka = matryoshka || out->configs[i].arch == SAE_MATRYOSHKA;
-    if (!matryoshka && args_given(a, "groups")) warn("--groups is for --arch matryoshka: ignored");
 done:
     for (int x = 0; x < N_AXES; x++) {
         mem_free(axes[x].values);

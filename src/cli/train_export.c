@@ -21,9 +21,10 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(sae_trainer_export(t, i, &dict, err));
-    if (how != SAE_SCAFFOLD_NATIVE && sae_dict_get_config(dict)->rank == 0)
-        warn("%s: --scaffold %s changes nothing: the dictionary has no scaffold (rank 0)", path,
-             args_text(a, "scaffold"));
+    if (sae_dict_get_config(dict)->last_step_threshold)
+        warn("%s: the average that becomes the threshold had not begun (--threshold-start-step): the threshold is the "
+             "smallest activation that the last step kept",
+             path);
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(sae_dict_save(dict, path, how, true, err));
     say(a, "written   %s", path);

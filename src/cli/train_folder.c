@@ -50,25 +50,26 @@ done:
 }
 
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
-                                  const train_dicts *list, const sae_train_options *recipe, sae_error *err)
+                                  const train_dicts *list, json_t *recipe, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *path = path_join(folder, name, err);
     json_t *dicts = json_array(), *data = NULL, *run = NULL;
 
-    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
+    if (!path || !dicts || !recipe) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
     SAE_TRY(train_input_json(in, a, &data, err));
     for (int i = 0; i < list->n; i++) json_array_append_new(dicts, train_dict_json(&list->configs[i], list->names[i]));
     run = json_pack("{ss so so so so s{ss ss ss si}}", "version", sae_version(), "arguments", args_json(a), "recipe",
-                    recipe_json(recipe), "dictionaries", dicts, "data", data, "machine", "processor", cpu_name(), "isa",
+                    recipe, "dictionaries", dicts, "data", data, "machine", "processor", cpu_name(), "isa",
                     cpu_isa_name(cpu_isa_get()), "products", matmul_library(), "threads", omp_get_max_threads());
-    dicts = data = NULL; /* taken by run, or freed with it */
+    dicts = data = recipe = NULL; /* taken by run, or freed with it */
     if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
     json_object_set(run, "command", json_array_get(json_object_get(run, "arguments"), 1));
     SAE_TRY(json_write_file(run, path, true, err));
 done:
     json_decref(dicts);
     json_decref(data);
+    json_decref(recipe);
     json_decref(run);
     mem_free(path);
     return status;
@@ -89,27 +90,6 @@ static const char *first_difference(json_t *ours, const json_t *theirs)
         if (!equal) return key;
     }
     return NULL;
-}
-
-sae_status train_folder_same_recipe(const char *folder, const char *name, const sae_train_options *recipe,
-                                    sae_error *err)
-{
-    sae_status status = SAE_OK;
-    json_t *ours = recipe_json(recipe), *run = NULL;
-    char *path = path_join(folder, name, err);
-
-    if (!path || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
-    SAE_TRY(json_read_file(&run, path, err));
-    const char *key = first_difference(ours, json_object_get(run, "recipe"));
-    if (key)
-        SAE_RAISE(err, SAE_STATE,
-                  "%s: it was begun with another \"%s\": use the options that it was begun with, or another --out",
-                  path, key);
-done:
-    json_decref(run);
-    json_decref(ours);
-    mem_free(path);
-    return status;
 }
 
 sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err)

@@ -71,6 +71,7 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
     in->seed = seed;
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
+    SAE_TRY(train_check_row_effects(a, err));
     if (order && !array) SAE_TRY(args_fail(a, err, "--order goes with --array"));
     if ((stores[1] && !store) || (arrays[1] && !array) || (args_text(a, "target-site") && !args_given(a, "model")))
         SAE_TRY(args_fail(a, err,
@@ -91,7 +92,6 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
             SAE_TRY(args_fail(a, err, "--site %s, but the rows of %s are of %s: leave --site away", sites[0], store,
                               *in->site_name ? in->site_name : "a site that it does not name"));
     } else if (array) {
-        o.max_norm = args_given(a, "max-norm") ? o.max_norm : -1.0; /* someone's own rows are taken as they are */
         SAE_TRY(sae_acts_open_arrays(&in->acts, arrays, arrays[1] ? 2 : 1, &o, err));
     } else
         SAE_TRY(open_live(in, a, &o, err));

@@ -195,8 +195,8 @@ static const char *duration(double s, char *out, size_t size)
     return out;
 }
 
-sae_status train_plan_tell(const args *a, const train_input *in, const train_dicts *dicts,
-                           const sae_train_options *recipe, sae_error *err)
+sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
+                           json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     const double mib = 1.0 / (1 << 20);
@@ -205,7 +205,7 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
     sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
     flops f = flops_of(dicts->configs, dicts->n, recipe);
     size_t buffer = in->acts ? sae_acts_get_info(in->acts).buffer_bytes : 0;
-    size_t batch = (size_t)(recipe->batch * in->d_in) * sizeof(float);
+    size_t batch = (size_t)(recipe->batch * (in->d_in + in->d_target)) * sizeof(float);
     size_t weights = in->model ? sae_model_get_info(in->model)->expand_bytes : 0;
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
@@ -219,18 +219,16 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
     size_t memory = plan.total + buffer + batch + weights;
-    if (args_flag(a, "json")) {
-        json_t *json = json_pack(
-            "{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
-            (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments", (json_int_t)plan.moments,
-            "scratch", (json_int_t)plan.scratch, "library", (json_int_t)plan.library, "batch", (json_int_t)batch,
-            "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
-            "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
-            f.auxk, "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
-            "model_per_row", row, "model", model_rows * row, "total", seconds);
-        if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
-        print_json(json);
-        json_decref(json);
+    if (json) {
+        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
+                          (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments",
+                          (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
+                          (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer", (json_int_t)buffer,
+                          "model", (json_int_t)weights, "total", (json_int_t)memory, "flops", "encoder_per_step",
+                          f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
+                          f.auxk, "model_per_token", f.model, "total", total, "seconds", "per_step", step,
+                          "first_step_more", first, "model_per_row", row, "model", model_rows * row, "total", seconds);
+        if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
     printf("dictionaries  %d, %.0f steps of %lld rows\n", dicts->n, steps, (long long)recipe->batch);

@@ -1,6 +1,7 @@
 /* train_recipe.c - the constants of a run: a recipe by its name, and what the user set in its place. */
 #include "cli/train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,51 +30,36 @@ static sae_status choice_option(args *a, const char *option, const char *names, 
     return SAE_OK;
 }
 
-/* All but the learning rate. */
-static bool same_rules(const sae_train_options *a, const sae_train_options *b)
+/* Batch and steps: as given, or those of an order. */
+static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64_t *steps, sae_error *err)
 {
-    sae_train_options other = *b;
-    json_t *x = recipe_json(a), *y;
+    const row_order *order = in->order.pool ? &in->order : NULL;
 
-    other.lr = a->lr;
-    y = recipe_json(&other);
-    bool same = json_equal(x, y);
-    json_decref(x);
-    json_decref(y);
-    return same;
+    *batch = order && !args_given(a, "batch") ? order->batch : args_int(a, "batch", 2048);
+    if (*batch < 1) return args_fail(a, err, "--batch must be at least 1");
+    if (args_given(a, "steps"))
+        *steps = args_int(a, "steps", 0);
+    else
+        *steps = order ? order->n_steps : (args_int(a, "rows", 0) + *batch - 1) / *batch;
+    if (order && (*batch != order->batch || *steps > order->n_steps))
+        return args_fail(a, err, "the order holds %lld steps of %lld rows; asked for are %lld of %lld",
+                         (long long)order->n_steps, (long long)order->batch, (long long)*steps, (long long)*batch);
+    return SAE_OK;
 }
 
-sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *in, const train_dicts *dicts,
-                             sae_error *err)
+sae_status train_recipe_of(sae_train_options *r, args *a, const train_input *in, const sae_dict_config *dict,
+                           sae_error *err)
 {
     static const char *const recipes[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
     static const char *const dtypes[] = {"f32", "bf16", NULL};
     sae_status status = SAE_OK;
     int which = 0, type = 0, choice = 0;
-    int64_t batch = args_int(a, "batch", 2048), steps = args_int(a, "steps", 0);
-    const row_order *order = in->order.pool ? &in->order : NULL;
+    int64_t batch = 0, steps = 0;
 
-    if (order && !args_given(a, "batch")) batch = order->batch;
-    if (batch < 1) SAE_TRY(args_fail(a, err, "--batch must be at least 1"));
-    if (order && !args_given(a, "steps"))
-        steps = order->n_steps;
-    else if (!args_given(a, "steps"))
-        steps = (args_int(a, "rows", 0) + batch - 1) / batch;
-    if (order && (batch != order->batch || steps > order->n_steps))
-        SAE_TRY(args_fail(a, err, "the order holds %lld steps of %lld rows; asked for are %lld of %lld",
-                          (long long)order->n_steps, (long long)order->batch, (long long)steps, (long long)batch));
+    SAE_TRY(run_size(a, in, &batch, &steps, err));
     SAE_TRY(args_choice(a, "recipe", recipes, &which, err));
     SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
-    *r = sae_recipe((sae_recipe_name)which, dicts->configs[0].arch, batch, steps, dicts->configs[0].d_sae);
-    for (int i = 1; i < dicts->n; i++) {
-        sae_train_options other =
-            sae_recipe((sae_recipe_name)which, dicts->configs[i].arch, batch, steps, dicts->configs[i].d_sae);
-        if (other.lr != r->lr && !args_given(a, "lr"))
-            SAE_TRY(
-                args_fail(a, err, "the recipe's learning rate depends on width and arch: give --lr, or one of each"));
-        if (!same_rules(r, &other))
-            SAE_TRY(args_fail(a, err, "the recipe trains these --arch by different rules: give one --arch"));
-    }
+    *r = sae_recipe((sae_recipe_name)which, dict->arch, batch, steps, dict->d_sae);
 #define TAKE_COUNT(field, option, names) r->field = args_int(a, option, r->field);
 #define TAKE_REAL(field, option, names)  r->field = args_real(a, option, r->field);
 #define TAKE_CHOICE(field, option, names)                                                                              \
@@ -87,5 +73,50 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
     if (r->screen && type) SAE_TRY(args_fail(a, err, "--screen stands in for the f32 product: use it without bf16"));
     SAE_TRY(scale_option(r, a, err));
 done:
+    return status;
+}
+
+bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM])
+{
+    json_t *json = recipe_json(ours), *value;
+    const char *key;
+
+    name[0] = '\0';
+    json_object_foreach(json, key, value)
+    {
+        const json_t *other = json_object_get(theirs, key);
+        bool equal = json_is_number(value) && json_is_number(other)
+                         ? json_number_value(value) == json_number_value(other)
+                         : json_equal(value, other);
+        if (equal) continue;
+        snprintf(name, RECIPE_KEY_ROOM, "%s", key);
+        break;
+    }
+    json_decref(json);
+    return *name != '\0';
+}
+
+sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *first = NULL;
+    char key[RECIPE_KEY_ROOM];
+
+    SAE_TRY(train_recipe_of(out, a, in, &dicts->configs[0], err));
+    first = recipe_json(out);
+    if (!first) SAE_RAISE(err, SAE_NOMEM, "no memory for the recipe");
+    for (int i = 1; i < dicts->n; i++) {
+        sae_train_options other;
+        SAE_TRY(train_recipe_of(&other, a, in, &dicts->configs[i], err));
+        if (train_recipe_differs(&other, first, key))
+            SAE_TRY(args_fail(a, err,
+                              "--recipe %s has another %s for %s than for %s, and one run trains all by the same: use "
+                              "`sae sweep`, which trains each by its own, or one --arch and --width",
+                              args_text(a, "recipe"), key, dicts->names[i], dicts->names[0]));
+    }
+    SAE_TRY(train_check_effects(a, dicts, out, NULL, err));
+done:
+    json_decref(first);
     return status;
 }

@@ -21,7 +21,10 @@ static void fold_norms(const sae_trainer *t, sae_dict *dict)
     }
 }
 
-/* With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
+/* Where the threshold's average never began, the last step's smallest kept activation stands in: what that step encoded by. The
+ * checkpoint has it, so a resumed run exports the same.
+ *
+ * With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
  * codes then carry the rows' units. W_down and W_up are linear and stay. A transcoder's codes carry the targets' units, so that its
  * decoder rows keep their norm: what reads its rows (W_enc, W_skip, and W_up behind W_down) takes the ratio of the scales. */
 sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_error *err)
@@ -32,18 +35,13 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     if (i < 0 || i >= t->n_dicts) SAE_RAISE(err, SAE_RANGE, "there is no dictionary %d in this trainer", i);
     const learner *l = &t->learners[i];
     bool one_threshold = l->family->one_threshold;
-    if (one_threshold && l->threshold < 0.0 && t->step > t->options.threshold_start_step + 1)
-        SAE_RAISE(err, SAE_STATE,
-                  "dictionary %d has no threshold: none of its latents fired after step %lld. Are the rows all alike?",
-                  i, (long long)t->options.threshold_start_step);
-    if (one_threshold && l->threshold < 0.0)
-        SAE_RAISE(err, SAE_STATE,
-                  "dictionary %d has no threshold yet: it is first set in the step after step %lld, and %lld steps "
-                  "were done; "
-                  "train longer, or lower --threshold-start-step",
-                  i, (long long)t->options.threshold_start_step, (long long)t->step);
+    double threshold = l->threshold >= 0.0 ? l->threshold : (double)l->cutoff;
+    if (one_threshold && threshold < 0.0)
+        SAE_RAISE(err, SAE_STATE, "dictionary %d has no threshold yet: none of its %lld steps chose latents", i,
+                  (long long)t->step);
     sae_dict_config config = l->config;
     if (config.k > config.d_sae) config.k = 0; /* a penalty may aim at any L0; this one says nothing */
+    config.last_step_threshold = one_threshold && l->threshold < 0.0;
     SAE_TRY(sae_dict_create(&dict, &config, err));
     sae_weights w = sae_dict_weights(dict);
     float *to[N_PARAMS] = {w.W_enc, w.b_enc,     w.W_dec, w.b_dec, w.W_down,
@@ -64,7 +62,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
         for (int64_t j = 0; j < l->config.d_sae; j++) unit_rows(t->ops, w.W_dec, j, l->d_out, 0.0);
     if (t->options.selection_rule == SAE_SELECT_TIMES_NORM) fold_norms(t, dict);
     if (one_threshold)
-        for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(l->threshold * l->target_scale);
+        for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(threshold * l->target_scale);
     *out = dict;
     dict = NULL;
 done:

@@ -8,6 +8,7 @@
 
 #define SAELENS_CONFIG_NAME  "cfg.json"
 #define SAELENS_WEIGHTS_NAME "sae_weights.safetensors"
+#define SAELENS_LAST_STEP    "last step" /* metadata.sae_threshold_from; absent: an average, or another's */
 
 /* An architecture by its name in cfg.json. BatchTopK and Matryoshka are written as JumpReLU. */
 typedef struct saelens_kind {

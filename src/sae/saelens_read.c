@@ -118,12 +118,14 @@ static sae_status read_training_details(const json_t *metadata, sae_dict_config 
 static sae_status read_origin(const json_t *metadata, folder_config *out, const char *name, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *site = NULL, *target = NULL, *model = NULL, *variant = NULL;
+    const char *site = NULL, *target = NULL, *model = NULL, *variant = NULL, *threshold = NULL;
 
     SAE_TRY(json_get_string(metadata, "hook_name", "", &site, name, err));
     SAE_TRY(json_get_string(metadata, "hook_name_out", "", &target, name, err));
     SAE_TRY(json_get_string(metadata, "model_name", "", &model, name, err));
     SAE_TRY(json_get_string(metadata, "sae_variant", "P1", &variant, name, err));
+    SAE_TRY(json_get_string(metadata, "sae_threshold_from", "", &threshold, name, err));
+    out->dict.last_step_threshold = strcmp(threshold, SAELENS_LAST_STEP) == 0;
     SAE_TRY(json_get_int(metadata, "sae_rank", -1, &out->rank, name, err));
     snprintf(out->dict.site, sizeof out->dict.site, "%s", site);
     if (out->dict.d_out > 0) snprintf(out->dict.target_site, sizeof out->dict.target_site, "%s", target);

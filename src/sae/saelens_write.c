@@ -47,6 +47,7 @@ static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of
     json_object_set_new(m, "written_by", json_string("libsae " SAE_VERSION));
     json_object_set_new(m, "sae_rank", json_integer(c->rank));
     json_object_set_new(m, "sae_variant", json_string(variants[c->variant]));
+    if (of->last_step_threshold) json_object_set_new(m, "sae_threshold_from", json_string(SAELENS_LAST_STEP));
     if (of->rank) {
         json_object_set_new(m, "sae_trained_rank", json_integer(of->rank));
         json_object_set_new(m, "sae_scaffold", json_string(kept[mode]));

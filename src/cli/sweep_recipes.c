@@ -1,0 +1,109 @@
+/*
+ * sweep_recipes.c - by which constants each dictionary of a sweep is trained: the recipe's for its architecture and width. What
+ * shares all of them can be trained together.
+ *
+ * Invariant: no dictionary is gone on with, or taken as finished, that was trained by others.
+ */
+#include "cli/sweep.h"
+#include "sae/train.h"
+
+#include <stdio.h>
+
+/* The number of a recipe that is there already; -1: none is like it. */
+static int find_recipe(const sweep *s, const sae_train_options *r)
+{
+    char key[RECIPE_KEY_ROOM];
+    json_t *json = recipe_json(r);
+    int found = -1;
+
+    for (int k = 0; k < s->n_recipes && found < 0; k++)
+        if (!train_recipe_differs(&s->recipes[k], json, key)) found = k;
+    json_decref(json);
+    return found;
+}
+
+static sae_status check(const sweep *s, sae_error *err)
+{
+    for (int i = 0; i < s->dicts.n; i++) {
+        sae_status status =
+            args_checked(s->a, trainer_check(&s->dicts.configs[i], 1, &s->recipes[s->recipe_of[i]], err));
+        if (status == SAE_OK) continue;
+        sae_error_prefix(err, "%s", s->dicts.names[i]);
+        return status;
+    }
+    return SAE_OK;
+}
+
+sae_status sweep_make_recipes(sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    s->recipes = mem_alloc_array((size_t)s->dicts.n, sizeof *s->recipes, "the recipes", err);
+    s->recipe_of = mem_alloc_array((size_t)s->dicts.n, sizeof *s->recipe_of, "the recipes", err);
+    if (!s->recipes || !s->recipe_of) SAE_TRY(SAE_NOMEM);
+    for (int i = 0; i < s->dicts.n; i++) {
+        sae_train_options r;
+        SAE_TRY(train_recipe_of(&r, s->a, &s->in, &s->dicts.configs[i], err));
+        int k = find_recipe(s, &r);
+        if (k < 0) s->recipes[k = s->n_recipes++] = r;
+        s->recipe_of[i] = k;
+    }
+    SAE_TRY(train_check_effects(s->a, &s->dicts, s->recipes, s->recipe_of, err));
+    SAE_TRY(check(s, err));
+done:
+    return status;
+}
+
+json_t *sweep_recipes_json(const sweep *s)
+{
+    json_t *all = json_array();
+
+    if (s->n_recipes == 1) {
+        json_decref(all);
+        return recipe_json(s->recipes);
+    }
+    for (int k = 0; all && k < s->n_recipes; k++) {
+        json_t *names = json_array();
+        for (int i = 0; i < s->dicts.n; i++)
+            if (s->recipe_of[i] == k) json_array_append_new(names, json_string(s->dicts.names[i]));
+        json_t *one = json_pack("{soso}", "dictionaries", names, "constants", recipe_json(&s->recipes[k]));
+        if (one && json_array_append_new(all, one) == 0) continue;
+        json_decref(all);
+        return NULL;
+    }
+    return all;
+}
+
+sae_status sweep_same_recipe(const sweep *s, int i, const json_t *record, const char *path, sae_error *err)
+{
+    char key[RECIPE_KEY_ROOM];
+
+    if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], json_object_get(record, "recipe"), key)) return SAE_OK;
+    return SAE_FAIL(err, SAE_STATE,
+                    "%s: %s was begun with another \"%s\": use the options that it was begun with, or another --out",
+                    path, s->dicts.names[i], key);
+}
+
+sae_status sweep_tell_plan(const sweep *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bool as_json = args_flag(s->a, "json");
+    sweep_part p = {0};
+    json_t *all = json_array(), *one = NULL;
+
+    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
+    for (int k = 0; k < s->n_recipes; k++) {
+        sweep_part_free(&p);
+        SAE_TRY(sweep_part_make(&p, s, s->recipe_of, k, err));
+        if (s->n_recipes > 1 && !as_json)
+            printf("%sthe recipe of %s%s\n", k ? "\n" : "", p.dicts.names[0], p.dicts.n > 1 ? ", ..." : "");
+        SAE_TRY(train_plan_tell(&s->in, &p.dicts, p.recipe, as_json ? &one : NULL, err));
+        if (one) json_array_append_new(all, one);
+        one = NULL;
+    }
+    if (as_json) print_json(s->n_recipes == 1 ? json_array_get(all, 0) : all);
+done:
+    json_decref(all);
+    sweep_part_free(&p);
+    return status;
+}

@@ -1,0 +1,174 @@
+/* Every recipe with every architecture: a run of any length leaves a dictionary that is saved, loads again, and does not depend on
+ * whether the run was stopped in between. */
+#include "sae/recipe_fields.h"
+#include "sae/train.h"
+
+#include "io/io.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { D = 16, D_OUT = 12, F = 48, K = 4, B = 32, STEPS = 20, N_RECIPES = 5, N_ARCHS = 6 };
+
+static const sae_recipe_name recipes[N_RECIPES] = {
+    SAE_RECIPE_SAEBENCH, SAE_RECIPE_SAELENS, SAE_RECIPE_DICTIONARY_LEARNING, SAE_RECIPE_OPENAI, SAE_RECIPE_SPARSIFY};
+static const sae_arch archs[N_ARCHS] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK, SAE_JUMPRELU, SAE_STANDARD, SAE_GATED};
+
+static sae_dict_config config_of(sae_arch arch, bool transcoder)
+{
+    sae_dict_config c = {.arch = arch, .d_in = D, .d_sae = F, .k = K, .seed = 3, .l1_coefficient = 0.1};
+
+    if (arch == SAE_STANDARD || arch == SAE_GATED) c.k = 0;
+    if (transcoder) c.d_out = D_OUT;
+    if (arch == SAE_MATRYOSHKA) {
+        c.n_groups = 2;
+        c.groups[0] = c.groups[1] = F / 2;
+    }
+    return c;
+}
+
+static sae_trainer *trainer_of(const sae_dict_config *c, const sae_train_options *o)
+{
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+
+    ck_assert_msg(sae_trainer_create(&t, c, 1, o, &err) == SAE_OK, "%s", err.message);
+    return t;
+}
+
+/* Steps [from, to) on rows that a step's number decides. */
+static void train(sae_trainer *t, int64_t from, int64_t to, bool alike, sae_step_stats *stats)
+{
+    float *rows = malloc(sizeof(float) * B * (D + D_OUT));
+    sae_error err = {0};
+
+    for (int64_t step = from; step < to; step++) {
+        rng r = rng_seed((uint64_t)step, 5);
+        for (int i = 0; i < B * (D + D_OUT); i++) rows[i] = alike ? 1.0f : (float)rng_normal(&r);
+        ck_assert_msg(sae_trainer_step(t, rows, rows + B * D, stats, &err) == SAE_OK, "%s", err.message);
+    }
+    free(rows);
+}
+
+static bool has_threshold(sae_arch arch) { return arch == SAE_BATCHTOPK || arch == SAE_MATRYOSHKA; }
+
+static uint64_t hash_in(const char *folder)
+{
+    char path[300];
+    uint64_t weights = 0, config = 0;
+
+    snprintf(path, sizeof path, "%s/sae_weights.safetensors", folder);
+    ck_assert_int_eq(file_hash(path, &weights, NULL), SAE_OK);
+    snprintf(path, sizeof path, "%s/cfg.json", folder);
+    ck_assert_int_eq(file_hash(path, &config, NULL), SAE_OK);
+    return weights ^ config << 1;
+}
+
+static uint64_t save(const sae_trainer *t, const char *folder, sae_dict **loaded)
+{
+    sae_error err = {0};
+    sae_dict *dict = NULL;
+
+    ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_dict_save(dict, folder, SAE_SCAFFOLD_NATIVE, true, &err) == SAE_OK, "%s", err.message);
+    sae_dict_free(dict);
+    if (loaded) ck_assert_msg(sae_dict_load(loaded, folder, &err) == SAE_OK, "%s", err.message);
+    return hash_in(folder);
+}
+
+START_TEST(test_short_runs_leave_a_dictionary)
+{
+    sae_recipe_name recipe = recipes[_i / N_ARCHS % N_RECIPES];
+    sae_arch arch = archs[_i % N_ARCHS];
+    bool transcoder = _i >= N_RECIPES * N_ARCHS;
+    sae_dict_config c = config_of(arch, transcoder);
+    sae_train_options o = sae_recipe(recipe, arch, B, STEPS, F);
+    char run[] = "/tmp/test_recipes_XXXXXX", folder[64];
+    sae_step_stats last;
+    sae_error err = {0};
+    sae_dict *dict = NULL;
+    int64_t rows_given = 0;
+
+    if (transcoder && arch == SAE_GATED) o.gate_rule = SAE_GATE_DETACHED; /* the other is not for transcoders */
+    ck_assert_ptr_nonnull(mkdtemp(run));
+    snprintf(folder, sizeof folder, "%s/sae", run);
+    sae_trainer *t = trainer_of(&c, &o);
+    train(t, 0, STEPS, false, &last);
+    double scale = t->learners[0].target_scale;
+    uint64_t whole = save(t, folder, &dict);
+    bool from_last = has_threshold(arch) && last.threshold < 0.0;
+    /* recipes that begin their average in step 1,000 */
+    bool late =
+        recipe == SAE_RECIPE_DICTIONARY_LEARNING || recipe == SAE_RECIPE_OPENAI || recipe == SAE_RECIPE_SPARSIFY;
+    ck_assert_int_eq(from_last, has_threshold(arch) && late);
+    ck_assert_int_eq(sae_dict_get_config(dict)->last_step_threshold, from_last);
+    if (from_last)
+        for (int j = 0; j < F; j++)
+            ck_assert_float_eq(sae_dict_weights(dict).threshold[j], (float)(last.min_active * scale));
+    sae_dict_free(dict);
+    sae_trainer_free(t);
+
+    t = trainer_of(&c, &o); /* stopped half-way, and once more at the end */
+    train(t, 0, STEPS / 2, false, NULL);
+    for (int64_t step = STEPS / 2; step <= STEPS; step += STEPS / 2) {
+        ck_assert_msg(sae_trainer_save(t, run, step * B, &err) == SAE_OK, "%s", err.message);
+        sae_trainer_free(t);
+        t = trainer_of(&c, &o);
+        ck_assert_msg(sae_trainer_resume(t, run, &rows_given, &err) == SAE_OK, "%s", err.message);
+        ck_assert_int_eq(rows_given, step * B);
+        if (step < STEPS) train(t, step, STEPS, false, NULL);
+    }
+    ck_assert_uint_eq(save(t, folder, NULL), whole);
+    sae_trainer_free(t);
+    ck_assert_int_eq(folder_remove(run, &err), SAE_OK);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
+/* Rows that are all alike are b_dec itself: no latent is ever active, and the threshold is 0. Before any step there is none. */
+START_TEST(test_rows_all_alike_leave_a_dictionary)
+{
+    sae_dict_config c = config_of(SAE_BATCHTOPK, false);
+    sae_train_options o = sae_recipe(SAE_RECIPE_SAEBENCH, SAE_BATCHTOPK, B, STEPS, F);
+    sae_trainer *t = trainer_of(&c, &o);
+    sae_error err = {0};
+    sae_step_stats last;
+    sae_dict *dict = NULL;
+
+    ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_STATE);
+    train(t, 0, STEPS, true, &last);
+    ck_assert_double_eq(last.l0, 0.0);
+    ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
+    ck_assert(sae_dict_get_config(dict)->last_step_threshold);
+    ck_assert_float_eq(sae_dict_weights(dict).threshold[0], 0.0f);
+    sae_dict_free(dict);
+    sae_trainer_free(t);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("recipes");
+    TCase *c = tcase_create("short runs");
+
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, test_short_runs_leave_a_dictionary, 0, 2 * N_RECIPES * N_ARCHS);
+    tcase_add_test(c, test_rows_all_alike_leave_a_dictionary);
+    suite_add_tcase(s, c);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}

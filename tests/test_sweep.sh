@@ -1,0 +1,142 @@
+#!/bin/sh
+# test_sweep.sh - a sweep over architectures, each by its own constants, and over transcoders: what it trains is what `sae train` does
+# alone, to the byte, whatever was killed in between.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export OMP_NUM_THREADS
+HOME=$scratch
+export HOME
+
+ok() { echo "ok $1"; }
+not_ok() { # NAME DETAILS...
+    echo "not ok $1"
+    shift
+    printf '%s\n' "$@"
+    head -c 600 err
+}
+check() { # NAME STATUS DETAILS...
+    name=$1 good=$2
+    shift 2
+    if [ "$good" -eq 0 ]; then ok "$name"; else not_ok "$name" "$@"; fi
+}
+run() { # CODE NAME ARGUMENTS of sae
+    wanted=$1 name=$2
+    shift 2
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+    check "$name" $((code != wanted)) "exit code $code"
+}
+make_rows() { # FILE ROWS COLUMNS SEED: halves of both signs
+    header=$(printf "{'descr': '<f2', 'fortran_order': False, 'shape': (%d, %d), }" "$2" "$3")
+    awk -v n=$(($2 * $3)) -v seed="$4" 'BEGIN {
+        srand(seed)
+        for (i = 0; i < n; i++) printf "\\%03o\\%03o", int(rand() * 256), 40 + int(rand() * 24) + (rand() < 0.5) * 128
+    }' >octal
+    # shellcheck disable=SC2059
+    { printf '\223NUMPY\001\000v\000%-117s\n' "$header" && printf "$(cat octal)"; } >"$1"
+}
+# Every dictionary of the folder $1 has the bytes of the one of its name in $2; there are $3 of them.
+same_dictionaries() { # NAME FOLDER OTHER COUNT
+    found=0
+    for dict in "$2"/*/sae; do
+        other=$3${dict#"$2"}
+        cmp -s "$dict/sae_weights.safetensors" "$other/sae_weights.safetensors" && cmp -s "$dict/cfg.json" "$other/cfg.json" && found=$((found + 1))
+    done
+    check "$1" $((found != $4)) "$found of $4 are the same"
+}
+
+make_rows x.npy 256 24 1
+make_rows y.npy 256 20 2
+rows="--array x.npy --batch 32 --quiet"
+archs=batchtopk,jumprelu,standard,gated,topk,matryoshka
+
+# ---- Architectures -----------------------------------------------------------------------------------------------------------
+# The literal recipe has other constants for each of jumprelu, standard and gated; the others share theirs but for the learning rate,
+# which falls with the width.
+sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 5"
+# shellcheck disable=SC2086
+{
+    run 2 "train of architectures with different constants is refused" train $rows $sizes --arch $archs --out x
+    grep -q 'lr for w48-k3-r0-s0' err && grep -q 'sae sweep' err
+    check "it names the constant and points to sweep" $?
+    run 0 "a sweep over all architectures" sweep $rows $sizes --arch $archs --out calm
+    cp out calm.table
+    [ "$(wc -l <out)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
+    check "it has a line for each of 12, of 5 recipes" $? "$(cat out)" "$(ls calm/groups)"
+    for arch in $(echo $archs | tr , ' '); do
+        k="--k 3"
+        case $arch in standard | gated) k= ;; esac
+        for width in 32 48; do
+            run 0 "$arch alone, width $width" train $rows $k --recipe dictionary_learning --width $width --steps 300 --arch "$arch" --out one
+            name=$(sed -n '2s/ .*//p' out)
+            mkdir -p "alone/$name" && mv one/sae "alone/$name/sae" && rm -r one
+        done
+    done
+    same_dictionaries "each equals the one that train makes alone" calm alone 12
+    for arch in $(echo $archs | tr , ' '); do
+        grep -q "$arch" calm/report.html
+        check "the page shows $arch" $?
+    done
+
+    "$sae" sweep $rows $sizes --arch $archs --out shaken >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ "$(cat shaken/groups/003/log.jsonl 2>/dev/null | wc -l)" -lt 8 ] && [ $tries -lt 1200 ]; do
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+    kill -KILL $pid
+    wait $pid
+    [ -f shaken/groups/003/group.json ] && [ ! -f shaken/results.json ]
+    check "the sweep was killed in its third group" $?
+    touch -d '2001-01-01' shaken/*/result.json
+    stamps=$(stat -c %Y shaken/*/result.json)
+    run 0 "begun again" sweep $rows $sizes --arch $archs --out shaken
+    cmp -s out calm.table
+    check "it ends on the same table" $?
+    same_dictionaries "and on the same dictionaries" shaken calm 12
+    [ "$(stat -c %Y shaken/*/result.json | grep -c "^$(echo "$stamps" | head -n 1)\$")" -eq "$(echo "$stamps" | wc -l)" ]
+    check "finished groups were passed over" $?
+    run 1 "another constant for what is finished" sweep $rows $sizes --arch topk,gated --out calm --lr 0.5
+    grep -q 'topk-w32-k3-r0-s0 was begun with another "lr"' err
+    check "it says of which" $?
+    run 0 "the plan of several recipes" sweep $rows $sizes --arch topk,gated --plan --json --out planned
+    [ "$(grep -c '"encoder_per_step"' out)" -eq 3 ] && [ ! -e planned ]
+    check "it has a part for each" $?
+}
+
+# ---- Transcoders -------------------------------------------------------------------------------------------------------------
+transcoders="--k 3 --target-array y.npy --width 32,48 --steps 120"
+# shellcheck disable=SC2086
+{
+    run 0 "a sweep over transcoders" sweep $rows $transcoders --arch $archs --skip --rank 0,2 --out across
+    [ "$(wc -l <out)" -eq 25 ]
+    check "it has a line for each of 24" $? "$(cat out)"
+    cp out across.table
+    run 0 "a transcoder alone" train $rows --k 3 --target-array y.npy --width 48 --steps 120 --rank 2 --skip --arch jumprelu --out one
+    cmp -s one/sae/sae_weights.safetensors across/jumprelu-w48-k3-r2-s0/sae/sae_weights.safetensors
+    check "it is that of the sweep" $?
+    run 0 "the sweep again" sweep $rows $transcoders --arch $archs --skip --rank 0,2 --out across
+    cmp -s out across.table
+    check "has the same table" $?
+    run 0 "transcoders of rows to themselves" sweep $rows --k 3 --target-array x.npy --width 32 --steps 600 --rank 24 --out linear
+    fvu=$(awk 'NR == 2 { print $3 }' out)
+    awk -v f="$fvu" 'BEGIN { exit !(f < 0.05) }'
+    check "with a scaffold of full rank rebuild them" $? "FVU $fvu" # 0.0031
+    awk 'BEGIN { srand(3); for (i = 0; i < 40 * 32; i++) printf "\\%03o\\000\\000\\000", int(rand() * 256) }' >octal
+    # shellcheck disable=SC2059
+    { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (40, 32), }" && printf "$(cat octal)"; } >order.npy
+    ordered="$rows --k 3 --target-array y.npy --order order.npy --width 32"
+    run 0 "transcoders in a given order" sweep $ordered --rank 0,1 --out ordered
+    run 0 "one of them alone" train $ordered --rank 1 --out one_ordered
+    cmp -s one_ordered/sae/sae_weights.safetensors ordered/w32-k3-r1-s0/sae/sae_weights.safetensors
+    check "is the same" $?
+}
