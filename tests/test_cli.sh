@@ -401,6 +401,16 @@ expect "plot does not overwrite" 1 'curves2.html' plot run1 --out curves2.html
 grep -q 'sweep, w96-k4-r2-s1' curves2.html && grep -q 'Learning rate' curves2.html || not_ok "plot names its curves"
 head -c 300 run1/log.jsonl >half.jsonl
 expect "plot of a log that is being written" 0 '' plot half.jsonl --out half.html --quiet
+mkdir begun begun_sweep
+cp run1/run.json begun && : >begun/log.jsonl
+cp run1/run.json begun_sweep/sweep.json
+expect "plot passes over a run without a line" 0 'skipped   begun: its log' plot run1 begun begun_sweep --out curves3.html
+grep -q '1 curve of 1 run$' err && grep -q 'skipped   begun_sweep' err || not_ok "plot says which runs it shows"
+printf '{"step": 1, "ro' >first_line.jsonl
+expect "plot of runs without a line" 1 'no log of these runs has a whole line yet' plot begun first_line.jsonl --out x.html
+expect "plot of one run without a line" 1 'no log of first_line.jsonl has a whole line yet' plot first_line.jsonl --out x.html
+expect "plot of a run named twice" 0 '1 curve of 1 run' plot run1/log.jsonl run1/log.jsonl --out twice.html
+grep -q 'run1' twice.html || not_ok "a log has the name of its run"
 printf '{"step": 1\n' >broken.jsonl
 expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
 expect "plot of no run" 1 'no log.jsonl' plot empty_folder --out x.html
