@@ -38,11 +38,11 @@ static const char *size_text(double bytes, char *buffer, size_t size)
     return buffer;
 }
 
-/* A line for people, or a member of the JSON object when there is one. */
-static void show(json_t *json, const char *key, const char *label, const char *format, ...)
+/* A line for people (json NULL), or a member of the JSON object. */
+static void show(json_t **json, const char *key, const char *label, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-static void show(json_t *json, const char *key, const char *label, const char *format, ...)
+static void show(json_t **json, const char *key, const char *label, const char *format, ...)
 {
     char text[512];
     va_list list;
@@ -55,13 +55,13 @@ static void show(json_t *json, const char *key, const char *label, const char *f
     } else {
         char *end = NULL;
         long long number = strtoll(text, &end, 10);
-        json_object_set_new(json, key, *text && !*end ? json_integer(number) : json_string(text));
+        json_put(json, key, *text && !*end ? json_integer(number) : json_text(text));
     }
 }
 
 /* ---- Models --------------------------------------------------------------------------------------------------------------- */
 
-static void show_tokenizer(json_t *json, const char *path)
+static void show_tokenizer(json_t **json, const char *path)
 {
     sae_tokenizer *tok = NULL;
     sae_error problem = {0};
@@ -74,9 +74,9 @@ static void show_tokenizer(json_t *json, const char *path)
     }
     sae_tokenizer_info info = sae_tokenizer_get_info(tok);
     if (json) {
-        json_object_set_new(json, "tokenizer",
-                            json_pack("{s:i, s:s, s:i, s:i, s:i}", "n_vocab", info.n_vocab, "pre", info.pre,
-                                      "separator", info.separator, "bos", info.bos, "eos", info.eos));
+        json_put(json, "tokenizer",
+                 json_pack("{s:i, s:o, s:i, s:i, s:i}", "n_vocab", info.n_vocab, "pre", json_text(info.pre),
+                           "separator", info.separator, "bos", info.bos, "eos", info.eos));
     } else if (info.separator >= 0 && sae_tokenizer_decode(tok, &info.separator, 1, &piece, &bytes, NULL) == SAE_OK) {
         show(json, "", "tokenizer", "byte-level BPE, %d tokens, pre-tokenizer %s; sequences begin with %d (%s)",
              info.n_vocab, info.pre, info.separator, piece);
@@ -89,7 +89,7 @@ static void show_tokenizer(json_t *json, const char *path)
 }
 
 /* Numbers as members, or gathered in lines. */
-static void show_sizes(json_t *json, const sae_model_info *i)
+static void show_sizes(json_t **json, const sae_model_info *i)
 {
     if (json) {
         show(json, "n_layer", "", "%lld", (long long)i->n_layer);
@@ -101,7 +101,7 @@ static void show_sizes(json_t *json, const sae_model_info *i)
         show(json, "n_vocab", "", "%lld", (long long)i->n_vocab);
         show(json, "n_ctx", "", "%lld", (long long)i->n_ctx);
         show(json, "n_params", "", "%lld", (long long)i->n_params);
-        json_object_set_new(json, "tied", json_boolean(i->tied));
+        json_put(json, "tied", json_boolean(i->tied));
         return;
     }
     show(json, "", "parameters", "%.1f M, most of them %s", (double)i->n_params * 1e-6, i->weight_type);
@@ -113,7 +113,7 @@ static void show_sizes(json_t *json, const sae_model_info *i)
     show(json, "", "context", "%lld tokens", (long long)i->n_ctx);
 }
 
-static void show_model(json_t *json, const sae_model *model)
+static void show_model(json_t **json, const sae_model *model)
 {
     const sae_model_info *i = sae_model_get_info(model);
     char a[32], b[32];
@@ -136,7 +136,7 @@ static void show_model(json_t *json, const sae_model *model)
     }
     snprintf(a, sizeof a, "%016llx", (unsigned long long)sae_model_hash(model));
     if (json)
-        json_object_set_new(json, "hash", json_string(a)); /* a string even when all of its digits are decimal */
+        json_put(json, "hash", json_string(a)); /* a string even when all of its digits are decimal */
     else
         show(json, "", "hash", "%s", a);
 }
@@ -174,7 +174,7 @@ done:
     return status;
 }
 
-static sae_status info_model(const args *a, const char *path, json_t *json, sae_error *err)
+static sae_status info_model(const args *a, const char *path, json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_model *model = NULL;
@@ -195,7 +195,7 @@ static const char *const arch_names[] = {
     [SAE_TOPK] = "topk",           [SAE_STANDARD] = "standard",     [SAE_GATED] = "gated",
 };
 
-static sae_status info_dict(const char *path, json_t *json, sae_error *err)
+static sae_status info_dict(const char *path, json_t **json, sae_error *err)
 {
     static const char *const variants[] = {[SAE_P1] = "P1", [SAE_P2] = "P2", [SAE_P3] = "P3"};
     sae_status status = SAE_OK;
@@ -227,7 +227,7 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* A store, opened: so all sizes are checked. */
-static void show_store(json_t *json, const json_t *meta, const sae_acts_info *info)
+static void show_store(json_t **json, const json_t *meta, const sae_acts_info *info)
 {
     const json_t *about = json_object_get(meta, "about"), *error = json_object_get(meta, "error");
     const json_t *shuffle = json_object_get(meta, "shuffle");
@@ -259,7 +259,7 @@ static void show_store(json_t *json, const json_t *meta, const sae_acts_info *in
          json_number_value(json_object_get(about, "max_norm")), info->median_norm);
 }
 
-static sae_status info_store(const char *path, json_t *json, sae_error *err)
+static sae_status info_store(const char *path, json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_acts *acts = NULL;
@@ -287,25 +287,25 @@ static sae_status info_run(const char *path, sae_error *err)
 
     if (!file) return SAE_NOMEM;
     SAE_TRY(json_read_file(&about, file, err));
-    print_json(about);
+    SAE_TRY(print_json(about, err));
 done:
     json_decref(about);
     mem_free(file);
     return status;
 }
 
-static void show_tensor(json_t *json, const tensor *t)
+static void show_tensor(json_t **json, const tensor *t)
 {
     char shape[128];
 
     tensor_shape_text(t, shape, sizeof shape);
     if (json)
-        json_object_set_new(json, t->name, json_pack("{s:s, s:s}", "type", dtype_table[t->type].name, "shape", shape));
+        json_put(json, t->name, json_pack("{s:s, s:s}", "type", dtype_table[t->type].name, "shape", shape));
     else
         print_tensor(t);
 }
 
-static sae_status info_safetensors(const char *path, json_t *json, sae_error *err)
+static sae_status info_safetensors(const char *path, json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     safetensors *st = NULL;
@@ -317,7 +317,7 @@ done:
     return status;
 }
 
-static sae_status info_npy(const char *path, json_t *json, sae_error *err)
+static sae_status info_npy(const char *path, json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     npy array = {0};
@@ -336,11 +336,14 @@ static sae_status run(args *a, sae_error *err)
     sae_status status = SAE_OK;
     const char *const *operands;
     char *path = NULL;
-    json_t *json = NULL;
+    json_t *object = NULL, **json = NULL; /* json: NULL for people */
 
     args_operands(a, &operands);
     SAE_TRY(model_path(operands[0], &path, err));
-    if (args_flag(a, "json")) json = json_object();
+    if (args_flag(a, "json")) {
+        object = json_object();
+        json = &object;
+    }
     if (file_is_folder(path) && holds(path, "run.json")) {
         SAE_TRY(info_run(path, err));
         goto done;
@@ -355,9 +358,9 @@ static sae_status run(args *a, sae_error *err)
         SAE_TRY(info_npy(path, json, err));
     else
         SAE_TRY(info_model(a, path, json, err));
-    if (json) print_json(json);
+    if (json) SAE_TRY(print_json(object, err));
 done:
-    json_decref(json);
+    json_decref(object);
     mem_free(path);
     return status;
 }

@@ -129,7 +129,7 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
                                 (json_int_t)density_dead(&found), "dense", (json_int_t)density_dense(&found, 0.1));
     if (!result || !numbers || json_object_set_new(result, "measured", numbers))
         SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
-    if (last) json_object_set(result, "last_step", last);
+    if (last) json_put(&result, "last_step", json_incref(last));
     SAE_TRY(json_write_file(result, path, true, err));
     s->finished[p->index[i]] = true;
 done:

@@ -58,13 +58,13 @@ sae_status train_folder_write_run(args *a, const char *folder, const char *name,
 
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
     SAE_TRY(train_input_json(in, a, &data, err));
-    for (int i = 0; i < list->n; i++) json_array_append_new(dicts, train_dict_json(&list->configs[i], list->names[i]));
+    for (int i = 0; i < list->n; i++) json_add(&dicts, train_dict_json(&list->configs[i], list->names[i]));
     run = json_pack("{ss so so so so s{ss ss ss si}}", "version", sae_version(), "arguments", args_json(a), "recipe",
                     recipe_json(recipe), "dictionaries", dicts, "data", data, "machine", "processor", cpu_name(), "isa",
                     cpu_isa_name(cpu_isa_get()), "products", matmul_library(), "threads", omp_get_max_threads());
     dicts = data = NULL; /* taken by run, or freed with it */
     if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
-    json_object_set(run, "command", json_array_get(json_object_get(run, "arguments"), 1));
+    json_put(&run, "command", json_incref(json_array_get(json_object_get(run, "arguments"), 1)));
     SAE_TRY(json_write_file(run, path, true, err));
 done:
     json_decref(dicts);

@@ -228,8 +228,7 @@ sae_status train_plan_tell(const args *a, const train_input *in, const train_dic
             "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
             f.auxk, "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
             "model_per_row", row, "model", model_rows * row, "total", seconds);
-        if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
-        print_json(json);
+        status = print_json(json, err);
         json_decref(json);
         goto done;
     }
