@@ -421,6 +421,20 @@ expect "plot without --out" 2 '--out' plot run1
 expect "info of a model" 0 '' info model
 expect "info of a dictionary" 0 '' info run1/sae
 expect "info of a run" 0 '' info run1
+grep -q '^checkpoint    of step .*complete' out || not_ok "info of a run tells how far it is"
+expect "info of a sweep" 0 '' info sweep
+grep -q '^finished      \([0-9]*\) of \1$' out || not_ok "info of a sweep tells what is finished"
+expect "info of a dictionary of a sweep" 0 '' info sweep/w96-k4-r2-s1
+grep -q '^d_sae         96$' out || not_ok "info of a dictionary of a sweep names its width"
+expect "info of a run as JSON" 0 '' info run1 --json
+grep -q '"arguments"' out || not_ok "info of a run as JSON is its record"
+newest=$(find run1/checkpoints -mindepth 1 -maxdepth 1 | sort | tail -n 1)
+expect "info of a checkpoint" 0 '' info "$newest"
+grep -q '^kind          checkpoint' out || not_ok "info of a checkpoint names it"
+expect "info of several checkpoints" 1 'look at one of them' info run1/checkpoints
+expect "info of any folder" 1 'none of run.json' info empty_folder
+expect "info of a vocabulary" 0 '' info "$vocab"
+grep -q '^tokenizer     byte-level BPE, 49152 tokens' out || not_ok "info of a vocabulary tells its tokens"
 expect "info of an array" 0 '' info ids.npy
 expect "info --json" 0 '' info model --json
 expect "info of nothing" 1 'nothing' info nothing
