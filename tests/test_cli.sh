@@ -53,6 +53,11 @@ expect() { # NAME CODE TEXT ARGUMENTS...
 expect "--version" 0 '' --version
 grep -q '^sae [0-9]*\.[0-9]*\.[0-9]*$' out && ok "--version names it" || not_ok "--version names it"
 expect "no command" 2 'usage: sae COMMAND'
+expect "help" 0 '' help
+expect "help of a command" 0 '' help bench train
+grep -q '^usage: sae bench train' out || not_ok "help of a command shows its usage"
+expect "help of a family" 0 '' help bench
+expect "help of what is none" 2 "unknown command 'nix'" help nix
 expect "an unknown command" 2 "did you mean 'sae tokenize'" tokenise
 expect "the help of a family" 0 '' bench --help
 grep -q '^  sae bench train' out || not_ok "the help of a family lists it"
@@ -381,6 +386,15 @@ long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 150
     same "on the same log" shaken/groups/001/log.jsonl calm/groups/001/log.jsonl
     same "and on the same weights" shaken/w256-k4-r2-s0/sae/sae_weights.safetensors calm/w256-k4-r2-s0/sae/sae_weights.safetensors
 }
+
+# ---- What goes wrong ----
+expect "a run to be resumed" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --quiet
+expect "a complete run is resumed" 0 'complete  all 3 steps were done already' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --resume
+expect "resumed with another k" 1 'another "k"' train --array fine.npy --width 64 --k 5 --batch 64 --steps 3 --out complete --resume
+grep -q 'To go on' err && not_ok "what would fail again is not advised"
+expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
+expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
+expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.npy --width 64 --k 4 --batch 1e15 --steps 3 --out x
 
 # ---- plan ----
 expect "train --plan" 0 '' train --array fine.npy --width 64,4096 --k 4 --rank 2 --batch 64 --steps 1000 --plan --quiet

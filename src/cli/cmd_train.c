@@ -132,9 +132,11 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    if (status != SAE_OK && train_folder_has_checkpoint(folder))
+    bool stopped = status == SAE_CANCELLED || status == SAE_IO || status == SAE_NOMEM; /* else it would fail again */
+    if (stopped && train_folder_has_checkpoint(folder))
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
+    if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);
     sae_trainer_finish(t.trainer);
     SAE_TRY(export_all(&t, folder, how, err));
     train_watch_tell_deaths(&t.watch, a, &t.recipe);

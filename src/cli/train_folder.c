@@ -27,7 +27,14 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     int n = 0;
 
     if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
-    if (args_flag(a, "resume")) goto done;
+    if (file_exists(folder) && !file_is_folder(folder))
+        SAE_RAISE(err, SAE_EXISTS, "%s is a file: --out names the folder of a run", folder);
+    if (args_flag(a, "resume")) {
+        if (!file_exists(run))
+            SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it",
+                      folder);
+        goto done;
+    }
     if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
