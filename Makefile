@@ -109,20 +109,27 @@ FUZZERS      := $(FUZZ_FORMATS:%=$(BUILD)/fuzz_%)
 FUZZ_SAE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/io/*.c src/kernels/*.c src/kernels/ref/*.c \
                 src/kernels/cpu/*.c src/sae/*.c))
 
+# The reader of stores: src/acts without what runs a model.
+FUZZ_ACTS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/io/*.c src/kernels/*.c src/kernels/ref/*.c \
+                src/kernels/cpu/*.c) $(filter-out src/acts/live.c src/acts/bench.c,$(wildcard src/acts/*.c)))
+
 fuzz:
 	@command -v $(FUZZ_CC) > /dev/null || { echo 'make fuzz needs clang: apt-get install clang'; exit 3; }
 	+@$(SUBMAKE) BUILD=build-fuzz CC=$(FUZZ_CC) OPENMP= CFLAGS="-O1 -g -Wno-unknown-pragmas -Wno-source-uses-openmp" \
 	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" fuzzers
-	@for f in $(FUZZ_FORMATS) checkpoint; do mkdir -p build-fuzz/corpus_$$f; \
+	@for f in $(FUZZ_FORMATS) checkpoint store; do mkdir -p build-fuzz/corpus_$$f; \
 	  build-fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -print_final_stats=1 \
 	  -artifact_prefix=build-fuzz/ build-fuzz/corpus_$$f > build-fuzz/log_$$f 2>&1 \
 	  || { tail -n 40 build-fuzz/log_$$f; exit 1; }; \
 	  echo "$$f: `sed -n 's/^stat::number_of_executed_units: *//p' build-fuzz/log_$$f` inputs, none broke it"; done
 
-fuzzers: $(FUZZERS) $(BUILD)/fuzz_checkpoint
+fuzzers: $(FUZZERS) $(BUILD)/fuzz_checkpoint $(BUILD)/fuzz_store
 
 $(BUILD)/fuzz_checkpoint: tests/fuzz/fuzz_checkpoint.c $(FUZZ_SAE_OBJ)
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fsanitize=fuzzer $< $(FUZZ_SAE_OBJ) $(LDFLAGS) $(LDLIBS) -o $@
+
+$(BUILD)/fuzz_store: tests/fuzz/fuzz_store.c $(FUZZ_ACTS_OBJ)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fsanitize=fuzzer $< $(FUZZ_ACTS_OBJ) $(LDFLAGS) $(LDLIBS) -o $@
 
 $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $(FUZZ_OBJ)
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \

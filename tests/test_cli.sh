@@ -53,6 +53,11 @@ expect() { # NAME CODE TEXT ARGUMENTS...
 expect "--version" 0 '' --version
 grep -q '^sae [0-9]*\.[0-9]*\.[0-9]*$' out && ok "--version names it" || not_ok "--version names it"
 expect "no command" 2 'usage: sae COMMAND'
+expect "help" 0 '' help
+expect "help of a command" 0 '' help bench train
+grep -q '^usage: sae bench train' out || not_ok "help of a command shows its usage"
+expect "help of a family" 0 '' help bench
+expect "help of what is none" 2 "unknown command 'nix'" help nix
 expect "an unknown command" 2 "did you mean 'sae tokenize'" tokenise
 expect "the help of a family" 0 '' bench --help
 grep -q '^  sae bench train' out || not_ok "the help of a family lists it"
@@ -411,6 +416,15 @@ long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 150
     same "and on the same weights" shaken/w256-k4-r2-s0/sae/sae_weights.safetensors calm/w256-k4-r2-s0/sae/sae_weights.safetensors
 }
 
+# ---- What goes wrong ----
+expect "a run to be resumed" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --quiet
+expect "a complete run is resumed" 0 'complete  all 3 steps were done already' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --resume
+expect "resumed with another k" 1 'another "k"' train --array fine.npy --width 64 --k 5 --batch 64 --steps 3 --out complete --resume
+grep -q 'To go on' err && not_ok "what would fail again is not advised"
+expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
+expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
+expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.npy --width 64 --k 4 --batch 1e15 --steps 3 --out x
+
 # ---- plan ----
 expect "train --plan" 0 '' train --array fine.npy --width 64,4096 --k 4 --rank 2 --batch 64 --steps 1000 --plan --quiet
 grep -q '^memory  .*weights' out && grep -q '^step  .*encoder' out && grep -q '^time  ' out || not_ok "train --plan prints memory, arithmetic and time"
@@ -430,6 +444,16 @@ expect "plot does not overwrite" 1 'curves2.html' plot run1 --out curves2.html
 grep -q 'sweep, w96-k4-r2-s1' curves2.html && grep -q 'Learning rate' curves2.html || not_ok "plot names its curves"
 head -c 300 run1/log.jsonl >half.jsonl
 expect "plot of a log that is being written" 0 '' plot half.jsonl --out half.html --quiet
+mkdir begun begun_sweep
+cp run1/run.json begun && : >begun/log.jsonl
+cp run1/run.json begun_sweep/sweep.json
+expect "plot passes over a run without a line" 0 'skipped   begun: its log' plot run1 begun begun_sweep --out curves3.html
+grep -q '1 curve of 1 run$' err && grep -q 'skipped   begun_sweep' err || not_ok "plot says which runs it shows"
+printf '{"step": 1, "ro' >first_line.jsonl
+expect "plot of runs without a line" 1 'no log of these runs has a whole line yet' plot begun first_line.jsonl --out x.html
+expect "plot of one run without a line" 1 'no log of first_line.jsonl has a whole line yet' plot first_line.jsonl --out x.html
+expect "plot of a run named twice" 0 '1 curve of 1 run' plot run1/log.jsonl run1/log.jsonl --out twice.html
+grep -q 'run1' twice.html || not_ok "a log has the name of its run"
 printf '{"step": 1\n' >broken.jsonl
 expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
 expect "plot of no run" 1 'no log.jsonl' plot empty_folder --out x.html
@@ -440,6 +464,20 @@ expect "plot without --out" 2 '--out' plot run1
 expect "info of a model" 0 '' info model
 expect "info of a dictionary" 0 '' info run1/sae
 expect "info of a run" 0 '' info run1
+grep -q '^checkpoint    of step .*complete' out || not_ok "info of a run tells how far it is"
+expect "info of a sweep" 0 '' info sweep
+grep -q '^finished      \([0-9]*\) of \1$' out || not_ok "info of a sweep tells what is finished"
+expect "info of a dictionary of a sweep" 0 '' info sweep/w96-k4-r2-s1
+grep -q '^d_sae         96$' out || not_ok "info of a dictionary of a sweep names its width"
+expect "info of a run as JSON" 0 '' info run1 --json
+grep -q '"arguments"' out || not_ok "info of a run as JSON is its record"
+newest=$(find run1/checkpoints -mindepth 1 -maxdepth 1 | sort | tail -n 1)
+expect "info of a checkpoint" 0 '' info "$newest"
+grep -q '^kind          checkpoint' out || not_ok "info of a checkpoint names it"
+expect "info of several checkpoints" 1 'look at one of them' info run1/checkpoints
+expect "info of any folder" 1 'none of run.json' info empty_folder
+expect "info of a vocabulary" 0 '' info "$vocab"
+grep -q '^tokenizer     byte-level BPE, 49152 tokens' out || not_ok "info of a vocabulary tells its tokens"
 expect "info of an array" 0 '' info ids.npy
 expect "info --json" 0 '' info model --json
 expect "info of nothing" 1 'nothing' info nothing

@@ -1,7 +1,7 @@
 /*
- * test_faults.c - every allocation and every system call of whole operations fails once, in turn. Whatever fails: one clear
- * error, nothing leaked, nothing half written left behind, what was there before intact, and the operation done again gives
- * the same bytes as if nothing had happened. Prints how many failures were injected.
+ * test_faults.c - every allocation, ours and jansson's, and every system call of whole operations fails once, in turn.
+ * Whatever fails: one clear error, nothing leaked, nothing half written left behind, what was there before intact, and the
+ * operation done again gives the same bytes as if nothing had happened. Prints how many failures were injected.
  */
 #include "base/threads.h"
 #include "eval/training.h"
@@ -157,6 +157,34 @@ static void sweep_memory(const operation *o, const outcome *clean)
     }
 }
 
+static int64_t json_countdown;
+static void *json_failing_malloc(size_t size) { return --json_countdown == 0 ? NULL : malloc(size); }
+
+/* Each allocation of jansson fails, later ones ever fewer: an error, never a file in which a member is missing. NOMEM, or
+ * FORMAT where a text was read: jansson's parser drops what it has no memory for, and the text is then another. What leaks,
+ * the sanitizer sees. */
+static void sweep_json(const operation *o, const outcome *clean)
+{
+    bool done = false;
+
+    for (int64_t nth = 1; !done; nth += 1 + nth / 100) {
+        sae_error err = {0};
+        fresh(o);
+        json_set_alloc_funcs(json_failing_malloc, free);
+        json_countdown = nth;
+        sae_status status = o->run(&err);
+        done = json_countdown > 0;
+        json_set_alloc_funcs(malloc, free);
+        if (done) break;
+        count_injected();
+        expect_intact(o, clean, "allocation of jansson", nth, status, &err);
+        ck_assert_msg(status == SAE_OK || status == SAE_NOMEM || status == SAE_FORMAT,
+                      "%s: allocation %lld of jansson: %s: %s", o->name, (long long)nth, sae_status_name(status),
+                      err.message);
+        if (status != SAE_OK) expect_recovery(o, clean, "allocation of jansson", nth);
+    }
+}
+
 /* Failures end the operation with a message that names a file of ours; or they do not matter. */
 static void sweep_error(const operation *o, const outcome *clean, int error)
 {
@@ -250,6 +278,7 @@ static void sweep(const operation *o)
     injected[0] = 0;
     ck_assert_int_gt(clean.calls, 0);
     sweep_memory(o, &clean);
+    sweep_json(o, &clean);
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) sweep_error(o, &clean, errors[i]);
     sweep_unnoticed(o, &clean, EINTR);
     sweep_unnoticed(o, &clean, IO_SHORT);
@@ -533,6 +562,14 @@ START_TEST(test_run_memory)
 }
 END_TEST
 
+START_TEST(test_run_json)
+{
+    outcome clean = undisturbed(&run_operation);
+
+    sweep_json(&run_operation, &clean);
+}
+END_TEST
+
 START_TEST(test_run_errors)
 {
     static const int errors[] = {ENOSPC, EIO};
@@ -606,8 +643,9 @@ int main(void)
         int n;
     } tests[] = {{test_file, 1},          {test_store_is_made, 1}, {test_store_is_replaced, 1},
                  {test_store_is_read, 1}, {test_dict_is_saved, 1}, {test_dict_is_loaded, 1},
-                 {test_report, 1},        {test_run_memory, 1},    {test_run_errors, 2},
-                 {test_run_unnoticed, 2}, {test_full_disk, 1},     {test_kills, 4}};
+                 {test_report, 1},        {test_run_memory, 1},    {test_run_json, 1},
+                 {test_run_errors, 2},    {test_run_unnoticed, 2}, {test_full_disk, 1},
+                 {test_kills, 4}};
     Suite *suite = suite_create("faults");
 
     omp_set_num_threads(1); /* thousands of tiny runs: threads would only wait for each other */

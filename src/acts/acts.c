@@ -77,7 +77,7 @@ json_t *acts_mark(const sae_acts *acts)
 {
     json_t *mark = json_pack("{sI}", "row", (json_int_t)acts->given);
 
-    if (mark && acts->kind->mark) acts->kind->mark(acts->self, mark);
+    if (mark && acts->kind->mark) acts->kind->mark(acts->self, &mark);
     return mark;
 }
 

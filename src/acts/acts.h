@@ -23,7 +23,7 @@ typedef struct acts_kind {
     void (*free)(void *self);
     /* Both may be NULL. mark adds to an object what takes a stream like this one to where it is now more cheaply than seek
      * does, if there is such a thing; recall goes there by it. */
-    void (*mark)(const void *self, json_t *mark);
+    void (*mark)(const void *self, json_t **mark);
     sae_status (*recall)(void *self, int64_t row, const json_t *mark, const char *name, sae_error *err);
 } acts_kind;
 

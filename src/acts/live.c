@@ -360,21 +360,21 @@ done:
 }
 
 /* Where the window began and how far it is served. The rows that fix the limits are computed again, from the beginning. */
-static void live_mark(const void *self, json_t *mark)
+static void live_mark(const void *self, json_t **mark)
 {
     const live *l = self;
     char hash[32];
 
     if (!l->options.in_order) return;
     snprintf(hash, sizeof hash, "%016" PRIx64, l->begin.limited ? l->begin.text_hash : sae_text_hash(l->text));
-    json_object_set_new(mark, "text_xxh3", json_string(hash));
+    json_put(mark, "text_xxh3", json_string(hash));
     if (!l->begin.limited) return;
     json_t *medians = json_array();
-    for (int s = 0; s < l->n_sites; s++) json_array_append_new(medians, json_real(l->sites[s].median));
-    json_object_set_new(mark, "sequence", json_integer(l->begin.sequence));
-    json_object_set_new(mark, "skip", json_integer(l->from));
-    json_object_set_new(mark, "dropped", json_integer(l->begin.dropped));
-    json_object_set_new(mark, "medians", medians);
+    for (int s = 0; s < l->n_sites; s++) json_add(&medians, json_number_or_null(l->sites[s].median));
+    json_put(mark, "sequence", json_integer(l->begin.sequence));
+    json_put(mark, "skip", json_integer(l->from));
+    json_put(mark, "dropped", json_integer(l->begin.dropped));
+    json_put(mark, "medians", medians);
 }
 
 static sae_status recall_limits(live *l, const json_t *mark, const char *name, sae_error *err)

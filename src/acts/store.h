@@ -117,7 +117,7 @@ char *store_part_folder(const char *base, const store_part *p, sae_error *err);
 /* The rows of the shard that is not full yet into a file of each part; *entry, the caller's, is what progress.json says of it. */
 sae_status store_write_rows(const store_writer *w, const char *file, json_t **entry, sae_error *err);
 /* Lists it as the next full shard. */
-void store_list_shard(store_writer *w, json_t *entry);
+sae_status store_list_shard(store_writer *w, json_t *entry, sae_error *err);
 sae_status store_make_folders(const store_writer *w, sae_error *err);
 bool store_is_file(const char *name); /* of a store, finished or not */
 /* What a part's meta.json says under "about": its own name is its site. */

@@ -26,13 +26,14 @@ static json_t *make_plan(const store_writer *w)
     json_t *d = json_array(), *names = json_array();
 
     for (int i = 0; i < w->n_parts; i++) {
-        json_array_append_new(d, json_integer(w->parts[i].d));
-        if (w->parts[i].name) json_array_append_new(names, json_string(w->parts[i].name));
+        json_add(&d, json_integer(w->parts[i].d));
+        if (w->parts[i].name) json_add(&names, json_string(w->parts[i].name));
     }
-    return json_pack("{so so ss sI so sb ss so}", "d", d, "parts", names, "dtype", dtype_table[w->type].name,
+    return json_pack("{so so ss sI so sb so so}", "d", d, "parts", names, "dtype", dtype_table[w->type].name,
                      "shard_rows", (json_int_t)w->shard_rows, "shuffle",
                      w->options.shuffle ? json_integer((json_int_t)w->options.seed) : json_null(), "append",
-                     w->options.append, "source", sae_acts_get_info(w->acts).describe, "about", bare_about(w->about));
+                     w->options.append, "source", json_text(sae_acts_get_info(w->acts).describe), "about",
+                     bare_about(w->about));
 }
 
 /* The first member in which two objects differ, for a message. */
@@ -212,7 +213,7 @@ static sae_status take_up(store_writer *w, const json_t *all, const char *name, 
             SAE_TRY(load_tail(w, entry, file, name, err));
         } else {
             SAE_TRY(take_state(w, entry, name, err));
-            store_list_shard(w, entry);
+            SAE_TRY(store_list_shard(w, entry, err));
             w->n_rows += rows;
         }
     }
@@ -293,6 +294,7 @@ static sae_status check_alike(const store_writer *w, const store_part *p, json_t
     if (rows != w->rows_before)
         SAE_RAISE(err, SAE_SHAPE, "%s: holds %lld rows, and the store beside it %lld", name, (long long)rows,
                   (long long)w->rows_before);
+    if (!ours || !theirs) SAE_RAISE(err, SAE_NOMEM, "no memory to compare what two stores were made from");
     if (!json_equal(ours, theirs))
         SAE_RAISE(err, SAE_STATE, "%s: was made from something else (\"%s\" of \"about\" differs): not appended to",
                   name, difference(ours, theirs));
@@ -323,17 +325,16 @@ static sae_status adopt(store_writer *w, int i, json_t *meta, json_t *shards, sa
         new = store_shard_path(p->folder, (int64_t)s, err);
         if (!old || !new) SAE_TRY(SAE_NOMEM);
         SAE_TRY(file_link(old, new, err));
-        if (!mine) {
-            json_array_append_new(shards, json_pack("{s[]}", "parts"));
-            mine = json_array_get(shards, s);
-            json_object_set(mine, "rows", json_object_get(entry, "rows"));
-        }
-        json_array_append_new(json_object_get(mine, "parts"),
-                              json_pack("{sO* s[fff]}", "xxh3", json_object_get(entry, "xxh3"), "sums",
-                                        json_number_value(json_object_get(error, "squared_error")),
-                                        json_number_value(json_object_get(error, "squared_norm")),
-                                        json_number_value(json_object_get(error, "worst_row"))));
-        if (s + 1 == n) json_object_set(mine, "next", json_object_get(meta, "next"));
+        json_t *column = json_pack("{sO* s[fff]}", "xxh3", json_object_get(entry, "xxh3"), "sums",
+                                   json_number_value(json_object_get(error, "squared_error")),
+                                   json_number_value(json_object_get(error, "squared_norm")),
+                                   json_number_value(json_object_get(error, "worst_row")));
+        bool good = mine || json_array_append_new(
+                                shards, json_pack("{s[] sO*}", "parts", "rows", json_object_get(entry, "rows"))) == 0;
+        mine = json_array_get(shards, s);
+        if (json_array_append_new(json_object_get(mine, "parts"), column) != 0) good = false;
+        if (s + 1 == n && json_object_set(mine, "next", json_object_get(meta, "next")) != 0) good = false;
+        if (!good) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
         rows += json_integer_value(json_object_get(entry, "rows"));
         mem_free(old);
         mem_free(new);

@@ -168,8 +168,9 @@ static sae_status gather(shuffle *s, int64_t b, sae_error *err)
     SAE_TRY(packed_write(&s->part->packed, n, s->w->tokens, s->w->positions, path, &hash, err));
     scratch_discard(&s->scratch, record_offset(s, b, 0), (size_t)n * s->record_bytes);
     snprintf(name, sizeof name, STORE_SHARD_NAME, (long long)b);
-    json_array_append_new(s->part->shards, json_pack("{s:s, s:I, s:o}", "file", name, "rows", (json_int_t)n, "xxh3",
-                                                     store_hash_json(hash)));
+    json_add(&s->part->shards,
+             json_pack("{s:s, s:I, s:o}", "file", name, "rows", (json_int_t)n, "xxh3", store_hash_json(hash)));
+    if (!s->part->shards) SAE_RAISE(err, SAE_NOMEM, "no memory to list the shards of a store");
     SAE_TRY(store_report(s->w, "rows shuffled", b * s->w->shard_rows + n, s->w->n_rows, err));
 done:
     mem_free(path);

@@ -141,12 +141,13 @@ static sae_status allocate(store_writer *w, sae_error *err)
     w->tokens = mem_alloc_array(n, sizeof *w->tokens, "a shard of a store", err);
     w->positions = mem_alloc_array(n, sizeof *w->positions, "a shard of a store", err);
     w->finished = json_array();
-    if (!w->chunk || !w->tokens || !w->positions || !w->finished) SAE_TRY(SAE_NOMEM);
+    if (!w->chunk || !w->tokens || !w->positions || !w->finished)
+        SAE_RAISE(err, SAE_NOMEM, "no memory for the list of a store's shards");
     for (int i = 0; i < w->n_parts; i++) {
         store_part *p = &w->parts[i];
         SAE_TRY(packed_create(&p->packed, w->type, p->d, shard_room(w), err));
         p->shards = json_array();
-        if (!p->shards) SAE_TRY(SAE_NOMEM);
+        if (!p->shards) SAE_RAISE(err, SAE_NOMEM, "no memory for the list of a store's shards");
     }
 done:
     return status;
@@ -182,27 +183,29 @@ done:
 
 /* ---- Rows ----------------------------------------------------------------------------------------------------------------- */
 
-void store_list_shard(store_writer *w, json_t *entry)
+sae_status store_list_shard(store_writer *w, json_t *entry, sae_error *err)
 {
     char file[64];
 
     snprintf(file, sizeof file, STORE_SHARD_NAME, (long long)w->n_shards);
     for (int i = 0; i < w->n_parts; i++) {
         json_t *hash = json_object_get(json_array_get(json_object_get(entry, "parts"), (size_t)i), "xxh3");
-        json_array_append_new(w->parts[i].shards, json_pack("{s:s, s:O, s:O}", "file", file, "rows",
-                                                            json_object_get(entry, "rows"), "xxh3", hash));
+        json_t **shards = &w->parts[i].shards;
+        json_add(shards,
+                 json_pack("{s:s, s:O, s:O}", "file", file, "rows", json_object_get(entry, "rows"), "xxh3", hash));
+        if (!*shards) return SAE_FAIL(err, SAE_NOMEM, "no memory to list the shards of a store");
     }
-    json_array_append(w->finished, entry);
+    json_add(&w->finished, json_incref(entry));
+    if (!w->finished) return SAE_FAIL(err, SAE_NOMEM, "no memory to list the shards of a store");
     w->n_shards++;
+    return SAE_OK;
 }
 
 sae_status store_write_rows(const store_writer *w, const char *file, json_t **out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *entry = json_pack("{sI s[]}", "rows", (json_int_t)w->in_tail, "parts");
+    json_t *entry = json_pack("{sI sO}", "rows", (json_int_t)w->in_tail, "next", w->next), *parts = json_array();
 
-    if (!entry) return SAE_FAIL(err, SAE_NOMEM, "no memory for the progress of a store");
-    json_object_set(entry, "next", w->next);
     for (int i = 0; i < w->n_parts; i++) {
         const store_part *p = &w->parts[i];
         uint64_t hash = 0;
@@ -210,14 +213,17 @@ sae_status store_write_rows(const store_writer *w, const char *file, json_t **ou
         status = path ? packed_write(&p->packed, w->in_tail, w->tokens, w->positions, path, &hash, err) : SAE_NOMEM;
         mem_free(path);
         SAE_TRY(status);
-        json_array_append_new(json_object_get(entry, "parts"),
-                              json_pack("{so s[fff]}", "xxh3", store_hash_json(hash), "sums", p->sums.squared_error,
-                                        p->sums.squared_norm, p->sums.worst));
+        json_add(&parts, json_pack("{so s[fff]}", "xxh3", store_hash_json(hash), "sums", p->sums.squared_error,
+                                   p->sums.squared_norm, p->sums.worst));
     }
+    json_put(&entry, "parts", parts);
+    parts = NULL;
+    if (!entry) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     *out = entry;
     entry = NULL;
 done:
     json_decref(entry);
+    json_decref(parts);
     return status;
 }
 
@@ -232,7 +238,7 @@ static sae_status write_shard(store_writer *w, sae_error *err)
         SAE_RAISE(err, SAE_RANGE, "more than %d shards; choose larger ones", STORE_MAX_SHARDS);
     snprintf(name, sizeof name, STORE_SHARD_NAME, (long long)w->n_shards);
     SAE_TRY(store_write_rows(w, name, &entry, err));
-    store_list_shard(w, entry);
+    SAE_TRY(store_list_shard(w, entry, err));
     w->in_tail = 0;
     if (w->folder.kept) SAE_TRY(store_progress_save(w, false, err));
 done:
@@ -301,8 +307,11 @@ json_t *store_part_about(const store_writer *w, const store_part *p)
 {
     json_t *about = w->about ? json_deep_copy(w->about) : json_null();
 
-    if (p->name && !json_is_object(about)) about = json_object();
-    if (p->name) json_object_set_new(about, "site", json_string(p->name));
+    if (p->name && about && !json_is_object(about)) {
+        json_decref(about);
+        about = json_object();
+    }
+    if (p->name) json_put(&about, "site", json_string(p->name));
     return about;
 }
 
@@ -315,22 +324,22 @@ static sae_status write_meta(const store_writer *w, int i, sae_error *err)
     char *path = path_join(p->folder, STORE_META_NAME, err);
     json_t *meta = json_object();
 
-    if (!path || !meta) SAE_TRY(SAE_NOMEM);
-    json_object_set_new(meta, "format", json_string(STORE_FORMAT));
-    json_object_set_new(meta, "version", json_integer(STORE_VERSION));
-    json_object_set_new(meta, "d", json_integer(p->d));
-    json_object_set_new(meta, "dtype", json_string(dtype_table[w->type].name));
-    json_object_set_new(meta, "n_rows", json_integer(w->n_rows));
-    json_object_set_new(meta, "shard_rows", json_integer(w->shard_rows));
-    json_object_set_new(meta, "source", json_string(info.describe));
-    json_object_set_new(meta, "median_norm", json_number_or_null(median));
-    json_object_set_new(meta, "dropped", json_integer(info.dropped));
-    json_object_set_new(meta, "error", error_json(&p->sums));
-    json_object_set_new(meta, "shuffle",
-                        w->options.shuffle ? json_pack("{sI}", "seed", (json_int_t)w->options.seed) : json_null());
-    json_object_set(meta, "next", w->next);
-    json_object_set_new(meta, "about", store_part_about(w, p));
-    json_object_set(meta, "shards", p->shards);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    json_put(&meta, "format", json_string(STORE_FORMAT));
+    json_put(&meta, "version", json_integer(STORE_VERSION));
+    json_put(&meta, "d", json_integer(p->d));
+    json_put(&meta, "dtype", json_string(dtype_table[w->type].name));
+    json_put(&meta, "n_rows", json_integer(w->n_rows));
+    json_put(&meta, "shard_rows", json_integer(w->shard_rows));
+    json_put(&meta, "source", json_text(info.describe));
+    json_put(&meta, "median_norm", json_number_or_null(median));
+    json_put(&meta, "dropped", json_integer(info.dropped));
+    json_put(&meta, "error", error_json(&p->sums));
+    json_put(&meta, "shuffle",
+             w->options.shuffle ? json_pack("{sI}", "seed", (json_int_t)w->options.seed) : json_null());
+    json_put(&meta, "next", json_incref(w->next));
+    json_put(&meta, "about", store_part_about(w, p));
+    json_put(&meta, "shards", json_incref(p->shards));
     SAE_TRY(json_write_file(meta, path, true, err));
     SAE_TRY(folder_sync(p->folder, err));
 done:

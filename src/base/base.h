@@ -98,6 +98,16 @@ double clock_seconds(void); /* monotonic */
 
 /* Parses, rejecting duplicate keys and depth over 64; `name` stands in messages. Caller json_decref's *out. */
 sae_status json_parse(json_t **out, const char *text, size_t bytes, const char *name, sae_error *err);
+/* Building a value of many parts with one check, at its end: these take `value` and put it in. When it is NULL or there is no
+ * memory, what *object or *array held is freed and it is NULL from then on, which json_put and json_add accept. */
+void json_put(json_t **object, const char *key, json_t *value);
+void json_add(json_t **array, json_t *value);
+/* The text of a value; a NULL value is one for which there was no memory. In place of json_dumps, which leaves a key out when
+ * there is none for it. mem_free. */
+char *json_to_text(const json_t *value, size_t flags, sae_error *err);
+/* A string of any bytes, as a path or an argument may have them: what is not UTF-8 becomes U+FFFD. jansson gives NULL for it. */
+json_t *json_text(const char *text);
+bool text_is_utf8(const char *text, size_t bytes);
 /* A JSON null for what is not finite, which JSON cannot say. */
 json_t *json_number_or_null(double value);
 /* Typed members. `otherwise` is given when the member is absent or null; a wrong type is an error naming `name`. */

@@ -138,8 +138,9 @@ void progress_note(progress_line *p, const char *format, ...) __attribute__((for
 void progress_end(progress_line *p); /* accepts a zeroed struct */
 bool interrupted(void);              /* Ctrl-C came */
 
-/* Prints JSON, indented, with a newline. The standard output is checked for write errors when the program ends. */
-void print_json(const json_t *value);
+/* Prints JSON, indented, with a newline; NOMEM when there is no value or no memory for its text. The standard output is
+ * checked for write errors when the program ends. */
+sae_status print_json(const json_t *value, sae_error *err);
 
 /* ---- Names of models (model_name.c) ----------------------------------------------------------------------------------- */
 

@@ -4,7 +4,6 @@
 #include "io/io.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const dtypes[] = /* by sae_store_dtype */
@@ -110,28 +109,28 @@ static char *about_text(const job *j, const args *a)
     json_t *about = json_object(), *list = json_array(), *sites = json_array();
 
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sae_model_hash(j->model));
-    for (int i = 0; i < n; i++) json_array_append_new(list, json_string(paths[i]));
-    for (int i = 0; i < j->n_sites; i++) json_array_append_new(sites, json_string(j->names[i]));
-    json_object_set_new(about, "model", json_string(j->model_path));
-    json_object_set_new(about, "model_xxh3", json_string(hash));
-    if (j->n_sites == 1) json_object_set_new(about, "site", json_string(j->names[0]));
-    json_object_set_new(about, "sites", sites);
-    json_object_set_new(about, "text", list);
-    json_object_set_new(about, "split", json_string(splits[j->split]));
-    json_object_set_new(about, "ctx", json_integer(sae_text_ctx(j->text)));
-    json_object_set_new(about, "separator", json_integer(j->text_options.separator));
-    json_object_set_new(about, "max_norm", json_real(args_real(a, "max-norm", 0)));
-    json_object_set_new(about, "special", json_string(args_flag(a, "keep-special") ? "kept" : "dropped"));
-    json_object_set_new(about, "drop_positions", json_integer(args_int(a, "drop-positions", 1)));
-    json_object_set_new(about, "command", args_json(a));
-    json_object_set_new(about, "sae_version", json_string(sae_version()));
-    char *text = json_dumps(about, 0);
+    for (int i = 0; i < n; i++) json_add(&list, json_text(paths[i]));
+    for (int i = 0; i < j->n_sites; i++) json_add(&sites, json_string(j->names[i]));
+    json_put(&about, "model", json_text(j->model_path));
+    json_put(&about, "model_xxh3", json_string(hash));
+    if (j->n_sites == 1) json_put(&about, "site", json_string(j->names[0]));
+    json_put(&about, "sites", sites);
+    json_put(&about, "text", list);
+    json_put(&about, "split", json_string(splits[j->split]));
+    json_put(&about, "ctx", json_integer(sae_text_ctx(j->text)));
+    json_put(&about, "separator", json_integer(j->text_options.separator));
+    json_put(&about, "max_norm", json_number_or_null(args_real(a, "max-norm", 0)));
+    json_put(&about, "special", json_string(args_flag(a, "keep-special") ? "kept" : "dropped"));
+    json_put(&about, "drop_positions", json_integer(args_int(a, "drop-positions", 1)));
+    json_put(&about, "command", args_json(a));
+    json_put(&about, "sae_version", json_string(sae_version()));
+    char *text = json_to_text(about, 0, NULL);
     json_decref(about);
     return text;
 }
 
 /* What meta.json says of the store that was written. */
-static sae_status print_store(const args *a, const job *j, const char *folder, const char *site, json_t *list,
+static sae_status print_store(const args *a, const job *j, const char *folder, const char *site, json_t **list,
                               sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -150,10 +149,10 @@ static sae_status print_store(const args *a, const job *j, const char *folder, c
     size_t element = (size_t)dtype_table[store_dtypes[j->dtype]].block_bytes;
     double bytes = (double)rows * ((double)d * (double)element + (j->dtype == SAE_STORE_INT8 ? 12 : 8));
     if (list) {
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:f}", "store", folder, "site",
-                                              site, "rows", (json_int_t)rows, "d", (json_int_t)d, "dtype",
-                                              dtypes[j->dtype], "dropped", (json_int_t)dropped, "median_norm", median,
-                                              "relative_error", relative, "worst_row_error", worst));
+        json_add(list, json_pack("{s:o, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:f}", "store", json_text(folder), "site",
+                                 site, "rows", (json_int_t)rows, "d", (json_int_t)d, "dtype", dtypes[j->dtype],
+                                 "dropped", (json_int_t)dropped, "median_norm", median, "relative_error", relative,
+                                 "worst_row_error", worst));
         goto done;
     }
     printf("%s: %lld rows of %s, width %lld, %s, %.1f MB\n", folder, (long long)rows, site, (long long)d,
@@ -178,11 +177,11 @@ static sae_status print_result(const args *a, const job *j, const char *out, sae
     for (int i = 0; i < j->n_sites; i++) {
         folder = j->n_sites > 1 ? path_join(out, j->parts[i], err) : mem_strdup(out, err);
         if (!folder) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(print_store(a, j, folder, j->names[i], list, err));
+        SAE_TRY(print_store(a, j, folder, j->names[i], args_flag(a, "json") ? &list : NULL, err));
         mem_free(folder);
         folder = NULL;
     }
-    if (list) print_json(j->n_sites > 1 ? list : json_array_get(list, 0));
+    if (args_flag(a, "json")) SAE_TRY(print_json(j->n_sites > 1 ? list : json_array_get(list, 0), err));
 done:
     mem_free(folder);
     json_decref(list);
@@ -228,6 +227,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .about = about};
     int64_t before = 0, n_rows = 0;
 
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
     if (is_unfinished(out)) say(a, "going on with %s.partial", out);
     sae_progress progress = progress_begin(&line, a);
@@ -238,7 +238,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
-    free(about);
+    mem_free(about);
     return status;
 }
 

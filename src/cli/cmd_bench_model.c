@@ -5,19 +5,21 @@
 
 #include <stdio.h>
 
-static void print_result(const args *a, const sae_model_info *info, const char *site, const model_bench *b)
+static sae_status print_result(const args *a, const sae_model_info *info, const char *site, const model_bench *b,
+                               sae_error *err)
 {
     const char *isa = cpu_isa_name(cpu_isa_get());
 
     if (args_flag(a, "json")) {
-        json_t *o =
-            json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:s, s:s}", "model", info->name, "site", site,
-                      "sequences", (json_int_t)b->n_seq, "ctx", (json_int_t)b->n_ctx, "pass_ms", b->pass_seconds * 1e3,
-                      "tokens_per_s", b->tokens_per_s, "gflops", b->pass_gflops, "product_gflops", b->product_gflops,
-                      "share", b->share, "isa", isa, "library", matmul_library());
-        print_json(o);
+        json_t *o = json_pack("{s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "model", json_text(info->name),
+                              "site", site, "sequences", (json_int_t)b->n_seq, "ctx", (json_int_t)b->n_ctx, "pass_ms",
+                              json_number_or_null(b->pass_seconds * 1e3), "tokens_per_s",
+                              json_number_or_null(b->tokens_per_s), "gflops", json_number_or_null(b->pass_gflops),
+                              "product_gflops", json_number_or_null(b->product_gflops), "share",
+                              json_number_or_null(b->share), "isa", isa, "library", matmul_library());
+        sae_status status = print_json(o, err);
         json_decref(o);
-        return;
+        return status;
     }
     printf("pass           %.1f ms for %lld x %lld tokens through %d layers of %s: %.0f tokens/s\n",
            b->pass_seconds * 1e3, (long long)b->n_seq, (long long)b->n_ctx, b->n_layers, info->name, b->tokens_per_s);
@@ -25,6 +27,7 @@ static void print_result(const args *a, const sae_model_info *info, const char *
     printf("alone          %.1f GFLOP/s by the fastest of the same products (%s)\n", b->product_gflops,
            matmul_library());
     printf("share          %.1f %%, median of passes measured beside their products\n", b->share * 100);
+    return SAE_OK;
 }
 
 static sae_status run(args *a, sae_error *err)
@@ -48,7 +51,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(model_bench_run(&bench, model, site, args_int(a, "sequences", 8), args_int(a, "ctx", 256),
                             (int)args_int(a, "tries", 7), err));
     sae_site_name(site, name, sizeof name);
-    print_result(a, info, name, &bench);
+    SAE_TRY(print_result(a, info, name, &bench, err));
 done:
     sae_model_free(model);
     mem_free(path);

@@ -48,10 +48,9 @@ static sae_status print_result(const args *a, const store_bench_result *r, doubl
                                  (json_int_t)r->decoded_bytes, "stored_share", stored, "decoded_bytes_per_s",
                                  r->decoded[0], "shuffled_bytes_per_s", r->decoded[1], "first_bytes_per_s", r->first,
                                  "first_wall_bytes_per_s", r->first_wall, "copied_bytes_per_s", r->copied);
-        if (!json) return SAE_FAIL(err, SAE_NOMEM, "no memory for the result");
-        print_json(json);
+        sae_status status = print_json(json, err);
         json_decref(json);
-        return SAE_OK;
+        return status;
     }
     printf("%s, %s, one thread, processor time\n%s\n", cpu_name(), cpu_isa_name(cpu_isa_get()), r->describe);
     printf("%-34s %8s %8s %8s\n", "GB/s", "decoded", "stored", "of copy");

@@ -124,8 +124,7 @@ static sae_status run_bench_train(args *a, sae_error *err)
             (json_int_t)r.plan.gradients, "moments_bytes", (json_int_t)r.plan.moments, "planned_bytes",
             (json_int_t)planned, "peak_bytes", (json_int_t)peak, "screen", (int)o.recipe.screen, "survivors_per_row",
             r.survivors, "arch", args_text(a, "arch"), "l0", r.l0);
-        if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory for the result");
-        print_json(json);
+        status = print_json(json, err);
         json_decref(json);
         goto done;
     }

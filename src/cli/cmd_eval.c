@@ -37,7 +37,7 @@ static sae_status run(args *a, sae_error *err)
     progress_end(&line);
     if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
     if (args_flag(a, "json"))
-        print_json(result_json(result));
+        SAE_TRY(print_json(result_json(result), err));
     else
         SAE_TRY(report_print(stdout, result, err));
 done:

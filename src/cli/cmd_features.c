@@ -51,7 +51,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(sae_eval_features(&result, h.dict, h.model, h.tok, h.text, h.site, latents, n, &h.options, &progress, err));
     progress_end(&line);
     if (args_flag(a, "json"))
-        print_json(result_json(result));
+        SAE_TRY(print_json(result_json(result), err));
     else
         SAE_TRY(report_print(stdout, result, err));
 done:

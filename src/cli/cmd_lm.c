@@ -110,22 +110,23 @@ done:
     return status;
 }
 
-static void print_result(const args *a, const sae_model_info *info, const lm_result *r)
+static sae_status print_result(const args *a, const sae_model_info *info, const lm_result *r, sae_error *err)
 {
     double loss = r->sum / (double)r->n_losses, rate = (double)r->n_tokens / r->seconds;
 
     if (args_flag(a, "json")) {
-        json_t *o = json_pack("{s:s, s:o, s:o, s:I, s:o}", "model", info->name, "loss", json_number_or_null(loss),
-                              "perplexity", json_number_or_null(exp(loss)), "predicted_tokens", (json_int_t)r->n_losses,
-                              "tokens_per_s", json_number_or_null(rate));
-        print_json(o);
+        json_t *o = json_pack("{s:o, s:o, s:o, s:I, s:o}", "model", json_text(info->name), "loss",
+                              json_number_or_null(loss), "perplexity", json_number_or_null(exp(loss)),
+                              "predicted_tokens", (json_int_t)r->n_losses, "tokens_per_s", json_number_or_null(rate));
+        sae_status status = print_json(o, err);
         json_decref(o);
-        return;
+        return status;
     }
     printf("model        %s\n", info->name);
     printf("loss         %.4f nats per token, over %lld predicted tokens\n", loss, (long long)r->n_losses);
     printf("perplexity   %.3f\n", exp(loss));
     printf("speed        %.0f tokens/s\n", rate);
+    return SAE_OK;
 }
 
 static sae_status run(args *a, sae_error *err)
@@ -149,7 +150,7 @@ static sae_status run(args *a, sae_error *err)
         SAE_TRY(run_ids(a, model, ids, &result, err));
     else
         SAE_TRY(run_text(a, model, path, &result, err));
-    print_result(a, sae_model_get_info(model), &result);
+    SAE_TRY(print_result(a, sae_model_get_info(model), &result, err));
 done:
     sae_model_free(model);
     mem_free(path);

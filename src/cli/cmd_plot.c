@@ -137,10 +137,24 @@ done:
     return status;
 }
 
+/* The record of a run that has not logged a step yet. */
+static bool just_begun(const char *folder)
+{
+    static const char *const records[] = {"run.json", "sweep.json"};
+    bool found = false;
+
+    for (int i = 0; i < 2 && !found; i++) {
+        char *path = path_join(folder, records[i], NULL);
+        found = path && file_exists(path);
+        mem_free(path);
+    }
+    return found;
+}
+
+/* No new curve: the run has no whole line yet. */
 static sae_status read_run(curves *all, const char *run, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int before = all->n;
     char *log = path_join(path, "log.jsonl", err), *groups = path_join(path, "groups", err);
 
     if (!log || !groups) SAE_TRY(SAE_NOMEM);
@@ -150,10 +164,9 @@ static sae_status read_run(curves *all, const char *run, const char *path, sae_e
         SAE_TRY(read_log(all, run, log, err));
     else if (file_is_folder(groups))
         SAE_TRY(read_groups(all, run, groups, err));
-    else
+    else if (!just_begun(path))
         SAE_RAISE(err, SAE_IO, "%s: holds no log.jsonl: expected the folder of a run (sae train, sweep, scaffold)",
                   path);
-    if (all->n == before) SAE_RAISE(err, SAE_FORMAT, "%s: its log has no line yet", path);
 done:
     mem_free(groups);
     mem_free(log);
@@ -162,17 +175,19 @@ done:
 
 /* ---- Names --------------------------------------------------------------------------------------------------------------------- */
 
-/* The last part of a path, without slashes behind it; caller's buffer. */
+/* The last part of a path, without slashes behind it, and of a/log.jsonl the folder's; caller's buffer. */
 static void base_name(const char *path, char *out, size_t size)
 {
+    static const char log[] = "/log.jsonl";
     size_t end = strlen(path), begin;
 
+    if (end > sizeof log - 1 && strcmp(path + end - (sizeof log - 1), log) == 0) end -= sizeof log - 1;
     while (end > 1 && path[end - 1] == '/') end--;
     for (begin = end; begin > 0 && path[begin - 1] != '/'; begin--) continue;
     snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
 }
 
-/* The last part when no other run has it, else all of it. */
+/* The last part when no other run has it, else the path, of a long one its end. */
 static void run_name(const char *const *paths, int n, int i, char *out, size_t size)
 {
     char other[160];
@@ -181,9 +196,17 @@ static void run_name(const char *const *paths, int n, int i, char *out, size_t s
     for (int j = 0; j < n; j++) {
         base_name(paths[j], other, sizeof other);
         if (j == i || strcmp(out, other) != 0) continue;
-        snprintf(out, size, "%s", paths[i]);
+        size_t length = strlen(paths[i]);
+        snprintf(out, size, "%s%s", length < size ? "" : "...", paths[i] + (length < size ? 0 : length - size + 4));
         return;
     }
+}
+
+static bool named_before(const char *const *paths, int i)
+{
+    for (int j = 0; j < i; j++)
+        if (strcmp(paths[i], paths[j]) == 0) return true;
+    return false;
 }
 
 /* ---- The page ------------------------------------------------------------------------------------------------------------------- */
@@ -219,20 +242,29 @@ static sae_status run_plot(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *const *runs = NULL, *out = NULL, *title = args_text(a, "title");
-    int n = args_operands(a, &runs);
+    int n = args_operands(a, &runs), n_shown = 0;
     curves all = {0};
     sae_result *r = NULL;
     char name[160];
 
     SAE_TRY(args_require(a, "out", &out, err));
     for (int i = 0; i < n; i++) {
+        int before = all.n;
+        if (named_before(runs, i)) continue;
         run_name(runs, n, i, name, sizeof name);
         SAE_TRY(read_run(&all, name, runs[i], err));
+        if (all.n > before)
+            n_shown++;
+        else
+            say(a, "skipped   %s: its log has no whole line yet", runs[i]);
     }
-    SAE_TRY(make_result(&r, &all, n, err));
+    if (all.n == 0)
+        SAE_RAISE(err, SAE_FORMAT, "nothing to plot: no log of %s has a whole line yet: wait for the first logged step",
+                  n == 1 ? runs[0] : "these runs");
+    SAE_TRY(make_result(&r, &all, n_shown, err));
     const sae_result *list[] = {r};
     SAE_TRY(sae_report_write(out, title, list, 1, args_flag(a, "force"), err));
-    say(a, "written   %s: %d curves of %d run%s", out, all.n, n, n == 1 ? "" : "s");
+    say(a, "written   %s: %d curve%s of %d run%s", out, all.n, all.n == 1 ? "" : "s", n_shown, n_shown == 1 ? "" : "s");
 done:
     sae_result_free(r);
     curves_free(&all);
@@ -253,7 +285,7 @@ const command command_plot = {
     .details =
         "Loss, FVU, L0, dead and dense latents and the learning rate over the rows trained on, in one HTML file\n"
         "that needs nothing else. RUN is the folder of a run (sae train, sweep, scaffold) or a log.jsonl; a run\n"
-        "that still goes on is shown as far as it is.",
+        "that still goes on is shown as far as it is, one without a logged step is passed over.",
     .examples =
         "sae plot runs/a runs/b --out curves.html\nsae plot runs/* --out all.html --title 'All of May' --force\n",
     .min_operands = 1,

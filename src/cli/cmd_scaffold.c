@@ -108,7 +108,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(scaffold_run(&summary, &o, &progress, err));
     progress_end(&line);
     if (args_flag(a, "json")) {
-        print_json(result_json(summary));
+        SAE_TRY(print_json(result_json(summary), err));
         goto done;
     }
     SAE_TRY(report_print(stdout, summary, err));

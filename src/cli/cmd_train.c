@@ -4,7 +4,6 @@
 #include "sae/train.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const option_row options[] = {
@@ -43,7 +42,7 @@ static void tell_plan(training *t)
     const sae_train_options *r = &t->recipe;
     double mib = 1.0 / (1 << 20);
     json_t *json = recipe_json(r);
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    char *text = json_to_text(json, JSON_COMPACT | JSON_REAL_PRECISION(6), NULL);
 
     say(t->a, "training  %d dictionar%s, %lld steps of %lld rows = %lld rows", t->dicts.n,
         t->dicts.n == 1 ? "y" : "ies", (long long)r->steps, (long long)r->batch, (long long)(r->steps * r->batch));
@@ -51,7 +50,7 @@ static void tell_plan(training *t)
     say(t->a, "memory    weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN %.0f: %.0f MiB",
         (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
         (double)plan.scratch * mib, (double)plan.library * mib, (double)plan.total * mib);
-    free(text);
+    mem_free(text);
     json_decref(json);
 }
 
@@ -136,9 +135,11 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    if (status != SAE_OK && train_folder_has_checkpoint(folder))
+    bool stopped = status == SAE_CANCELLED || status == SAE_IO || status == SAE_NOMEM; /* else it would fail again */
+    if (stopped && train_folder_has_checkpoint(folder))
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
+    if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);
     sae_trainer_finish(t.trainer);
     SAE_TRY(export_all(&t, folder, how, err));
     train_watch_tell_deaths(&t.watch, a, &t.recipe);

@@ -170,6 +170,16 @@ int main(int argc, char **argv)
         help_program();
         return finish(EXIT_DONE);
     }
+    if (strcmp(argv[1], "help") == 0) { /* sae help COMMAND */
+        cmd = find_command(argc - 2, argv + 2, &used);
+        if (cmd)
+            help_command(cmd);
+        else if (argc == 2)
+            help_program();
+        else
+            return finish(unknown_command(2, (char *[]){argv[2], "--help", NULL}));
+        return finish(EXIT_DONE);
+    }
     if (strcmp(argv[1], "--version") == 0) {
         return finish(print_version());
     }

@@ -358,9 +358,9 @@ json_t *args_json(const args *a)
 {
     json_t *words = json_array();
 
-    json_array_append_new(words, json_string("sae"));
-    json_array_append_new(words, json_string(a->cmd->name));
-    for (int i = 0; i < a->argc; i++) json_array_append_new(words, json_string(a->argv[i]));
+    json_add(&words, json_string("sae"));
+    json_add(&words, json_string(a->cmd->name));
+    for (int i = 0; i < a->argc; i++) json_add(&words, json_text(a->argv[i]));
     return words;
 }
 

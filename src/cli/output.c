@@ -153,8 +153,12 @@ void progress_end(progress_line *p)
     p->dirty = false;
 }
 
-void print_json(const json_t *value)
+sae_status print_json(const json_t *value, sae_error *err)
 {
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    fputc('\n', stdout);
+    char *text = json_to_text(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);
+
+    if (!text) return SAE_NOMEM;
+    puts(text);
+    mem_free(text);
+    return SAE_OK;
 }

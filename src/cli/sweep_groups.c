@@ -269,7 +269,7 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
     json_t *names = json_array(), *about = NULL;
 
     if (!path || !names) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
-    for (int i = 0; i < p->dicts.n; i++) json_array_append_new(names, json_string(p->dicts.names[i]));
+    for (int i = 0; i < p->dicts.n; i++) json_add(&names, json_string(p->dicts.names[i]));
     about = json_pack("{sOso}", "dictionaries", names, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
     SAE_TRY(folder_make(folder, err));

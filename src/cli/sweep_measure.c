@@ -153,7 +153,7 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     if (!result || !numbers || json_object_set_new(result, "measured", numbers) ||
         json_object_set_new(result, "recipe", recipe_json(p->recipe)))
         SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
-    if (last) json_object_set(result, "last_step", last);
+    if (last) json_put(&result, "last_step", json_incref(last));
     SAE_TRY(json_write_file(result, path, true, err));
     s->finished[p->index[i]] = true;
 done:

@@ -253,7 +253,7 @@ sae_status sweep_report(const sweep *s, sae_error *err)
     SAE_TRY(json_write_file(results, path, true, err));
     SAE_TRY(write_page(s, results, page, err));
     if (args_flag(s->a, "json"))
-        print_json(results);
+        SAE_TRY(print_json(results, err));
     else
         print_table(s, results);
     say(s->a, "written   %s and %s", path, page);

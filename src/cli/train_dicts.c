@@ -237,15 +237,15 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name)
                              variant_names[c->variant], "seed", (json_int_t)(c->seed & INT64_MAX), "site", c->site);
 
     if (json && c->rank > 0) {
-        json_object_set_new(json, "scaffold_start", json_string(c->scaffold_pca ? "pca" : "random"));
-        json_object_set_new(json, "scaffold_steps", json_integer(c->scaffold_steps));
-        json_object_set_new(json, "scaffold_frozen", json_boolean(c->scaffold_frozen));
-        json_object_set_new(json, "scaffold_last", json_boolean(c->scaffold_last));
+        json_put(&json, "scaffold_start", json_string(c->scaffold_pca ? "pca" : "random"));
+        json_put(&json, "scaffold_steps", json_integer(c->scaffold_steps));
+        json_put(&json, "scaffold_frozen", json_boolean(c->scaffold_frozen));
+        json_put(&json, "scaffold_last", json_boolean(c->scaffold_last));
     }
     if (json && c->d_out > 0) {
-        json_object_set_new(json, "d_out", json_integer(c->d_out));
-        json_object_set_new(json, "skip", json_boolean(c->skip));
-        json_object_set_new(json, "target_site", json_string(c->target_site));
+        json_put(&json, "d_out", json_integer(c->d_out));
+        json_put(&json, "skip", json_boolean(c->skip));
+        json_put(&json, "target_site", json_string(c->target_site));
     }
     return json;
 }

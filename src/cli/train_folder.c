@@ -27,7 +27,14 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     int n = 0;
 
     if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
-    if (args_flag(a, "resume")) goto done;
+    if (file_exists(folder) && !file_is_folder(folder))
+        SAE_RAISE(err, SAE_EXISTS, "%s is a file: --out names the folder of a run", folder);
+    if (args_flag(a, "resume")) {
+        if (!file_exists(run))
+            SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it",
+                      folder);
+        goto done;
+    }
     if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
@@ -58,13 +65,13 @@ sae_status train_folder_write_run(args *a, const char *folder, const char *name,
 
     if (!path || !dicts || !recipe) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
     SAE_TRY(train_input_json(in, a, &data, err));
-    for (int i = 0; i < list->n; i++) json_array_append_new(dicts, train_dict_json(&list->configs[i], list->names[i]));
+    for (int i = 0; i < list->n; i++) json_add(&dicts, train_dict_json(&list->configs[i], list->names[i]));
     run = json_pack("{ss so so so so s{ss ss ss si}}", "version", sae_version(), "arguments", args_json(a), "recipe",
                     recipe, "dictionaries", dicts, "data", data, "machine", "processor", cpu_name(), "isa",
                     cpu_isa_name(cpu_isa_get()), "products", matmul_library(), "threads", omp_get_max_threads());
     dicts = data = recipe = NULL; /* taken by run, or freed with it */
     if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for %s", name);
-    json_object_set(run, "command", json_array_get(json_object_get(run, "arguments"), 1));
+    json_put(&run, "command", json_incref(json_array_get(json_object_get(run, "arguments"), 1)));
     SAE_TRY(json_write_file(run, path, true, err));
 done:
     json_decref(dicts);

@@ -137,20 +137,21 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
         if (i > 1 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
         SAE_TRY(file_hash(path, &hash, err));
         snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-        json_object_set_new(data, names[i], json_string(text));
+        json_put(&data, names[i], json_string(text));
     }
-    if (in->d_target > 0) json_object_set_new(data, "target_site", json_string(in->target_name));
+    if (in->d_target > 0) json_put(&data, "target_site", json_string(in->target_name));
     if (in->model) {
         snprintf(text, sizeof text, "%016llx", (unsigned long long)sae_model_hash(in->model));
-        json_object_set_new(data, "model", json_string(text));
+        json_put(&data, "model", json_string(text));
     }
     for (int i = 0; i < n_texts; i++) {
         SAE_TRY(file_exists(texts[i]) ? file_hash(texts[i], &hash, err) : SAE_OK); /* "-" has none */
         snprintf(text, sizeof text, "%016llx", (unsigned long long)(file_exists(texts[i]) ? hash : 0));
         char key[32];
         snprintf(key, sizeof key, "text %d", i);
-        json_object_set_new(data, key, json_string(text));
+        json_put(&data, key, json_string(text));
     }
+    if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
     *out = data;
     data = NULL;
 done:

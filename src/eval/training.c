@@ -30,12 +30,12 @@ json_t *recipe_json(const sae_train_options *r)
     json_t *json = json_pack("{sI sI}", "batch", (json_int_t)r->batch, "steps", (json_int_t)r->steps);
 
     if (!json) return NULL;
-    recipe_fields_put(json, r);
-    json_object_set_new(json, "input_scale", json_real(r->input_scale));
-    json_object_set_new(json, "unit_scale", json_boolean(r->unit_scale));
-    json_object_set_new(json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));
-    json_object_set_new(json, "exact_codes", json_boolean(r->exact_codes || r->screen));
-    json_object_set_new(json, "screen", json_boolean(r->screen));
+    recipe_fields_put(&json, r);
+    json_put(&json, "input_scale", json_real(r->input_scale));
+    json_put(&json, "unit_scale", json_boolean(r->unit_scale));
+    json_put(&json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));
+    json_put(&json, "exact_codes", json_boolean(r->exact_codes || r->screen));
+    json_put(&json, "screen", json_boolean(r->screen));
     return json;
 }
 

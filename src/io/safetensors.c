@@ -8,7 +8,6 @@
 #include "io/bytes.h"
 #include "io/io.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -284,12 +283,12 @@ static json_t *entry_json(const tensor *t, uint64_t begin, uint64_t end)
 {
     json_t *shape = json_array();
 
-    for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->shape[i]));
+    for (int i = 0; i < t->rank; i++) json_add(&shape, json_integer(t->shape[i]));
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_table[t->type].name, "shape", shape, "data_offsets",
                      (json_int_t)begin, (json_int_t)end);
 }
 
-/* The header's text of tensors already in order. Caller frees with free. */
+/* The header's text of tensors already in order. mem_free. */
 static sae_status make_header(char **text, const tensor **order, int n, const json_t *metadata, const char *path,
                               sae_error *err)
 {
@@ -298,19 +297,24 @@ static sae_status make_header(char **text, const tensor **order, int n, const js
     uint64_t at = 0;
 
     SAE_TRY(check_metadata(metadata, path, err));
-    if (metadata && !json_is_null(metadata)) json_object_set(header, "__metadata__", (json_t *)(uintptr_t)metadata);
+    if (!header || (metadata && !json_is_null(metadata) &&
+                    json_object_set(header, "__metadata__", (json_t *)(uintptr_t)metadata) != 0))
+        SAE_RAISE(err, SAE_NOMEM, "%s: no memory for its header", path);
     for (int i = 0; i < n; i++) {
         size_t bytes = 0;
         SAE_TRY(tensor_size(order[i], path, &bytes, err));
+        if (!text_is_utf8(order[i]->name, strlen(order[i]->name)))
+            SAE_RAISE(err, SAE_RANGE, "%s: the name of a tensor to write is not valid UTF-8 ('%s')", path,
+                      order[i]->name);
         if (json_object_get(header, order[i]->name))
             SAE_RAISE(err, SAE_RANGE, "%s: two tensors to write are named '%s'", path, order[i]->name);
         if (__builtin_add_overflow(at, bytes, &at) || at > INT64_MAX)
             SAE_RAISE(err, SAE_RANGE, "%s: the tensors are more than a file can hold", path);
-        if (json_object_set_new(header, order[i]->name, entry_json(order[i], at - bytes, at)) != 0)
-            SAE_RAISE(err, SAE_RANGE, "%s: the name of a tensor to write is not valid UTF-8 ('%s')", path,
-                      order[i]->name);
+        json_t *described = entry_json(order[i], at - bytes, at);
+        json_put(&header, order[i]->name, described);
+        if (!header) SAE_RAISE(err, SAE_NOMEM, "%s: no memory for its header", path);
     }
-    *text = json_dumps(header, JSON_COMPACT);
+    *text = json_to_text(header, JSON_COMPACT, NULL);
     if (!*text) SAE_RAISE(err, SAE_NOMEM, "%s: no memory for its header", path);
 done:
     json_decref(header);
@@ -358,7 +362,7 @@ sae_status safetensors_write(const char *path, const tensor *tensors, int n, con
     SAE_TRY(file_writer_commit(&w, hash, err));
 done:
     file_writer_abort(&w);
-    free(header);
+    mem_free(header);
     mem_free(order);
     return status;
 }

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -171,7 +170,7 @@ sae_status json_write_file(const json_t *value, const char *path, bool force, sa
 {
     sae_status status = SAE_OK;
     file_writer w = {0};
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *text = json_to_text(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17), NULL);
 
     if (!text) SAE_RAISE(err, SAE_NOMEM, "%s: the value cannot be written as JSON", path);
     SAE_TRY(file_writer_open(&w, path, force, err));
@@ -180,7 +179,7 @@ sae_status json_write_file(const json_t *value, const char *path, bool force, sa
     SAE_TRY(file_writer_commit(&w, NULL, err));
 done:
     file_writer_abort(&w);
-    free(text);
+    mem_free(text);
     return status;
 }
 

@@ -15,14 +15,14 @@ static json_t *options_json(const experiment *e)
     const scaffold_options *o = &e->options;
     json_t *texts = json_array();
 
-    for (int i = 0; i < o->n_texts; i++) json_array_append_new(texts, json_string(o->texts[i]));
-    return json_pack("{ss ss so sI sI sI sI sI sI sf ss sI sI sI sI sI si si}", "model", o->model_name, "site",
-                     e->site_name, "text", texts, "separator", (json_int_t)o->separator, "ctx", (json_int_t)o->ctx,
-                     "tokens", (json_int_t)o->tokens, "rows", (json_int_t)o->rows, "held_out_tokens",
-                     (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens, "max_norm", o->max_norm,
-                     "arch", o->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "width", (json_int_t)o->width, "k",
-                     (json_int_t)o->k, "rank", (json_int_t)o->rank, "batch", (json_int_t)o->batch, "seed",
-                     (json_int_t)o->seed, "draws", o->draws, "cards", o->cards);
+    for (int i = 0; i < o->n_texts; i++) json_add(&texts, json_text(o->texts[i]));
+    return json_pack("{so ss so sI sI sI sI sI sI sf ss sI sI sI sI sI si si}", "model", json_text(o->model_name),
+                     "site", e->site_name, "text", texts, "separator", (json_int_t)o->separator, "ctx",
+                     (json_int_t)o->ctx, "tokens", (json_int_t)o->tokens, "rows", (json_int_t)o->rows,
+                     "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens,
+                     "max_norm", o->max_norm, "arch", o->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "width",
+                     (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "batch",
+                     (json_int_t)o->batch, "seed", (json_int_t)o->seed, "draws", o->draws, "cards", o->cards);
 }
 
 static json_t *cost_json(const experiment *e)
@@ -30,9 +30,9 @@ static json_t *cost_json(const experiment *e)
     json_t *cost = json_object();
 
     for (int i = 0; i < e->n_costs; i++)
-        json_object_set_new(cost, e->costs[i].name, json_real(round(e->costs[i].seconds * 100) / 100));
-    json_object_set_new(cost, "peak_memory_bytes", json_integer((json_int_t)memory_peak_rss()));
-    json_object_set_new(cost, "rows_reused", json_boolean(e->store_reused));
+        json_put(&cost, e->costs[i].name, json_real(round(e->costs[i].seconds * 100) / 100));
+    json_put(&cost, "peak_memory_bytes", json_integer((json_int_t)memory_peak_rss()));
+    json_put(&cost, "rows_reused", json_boolean(e->store_reused));
     return cost;
 }
 

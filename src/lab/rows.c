@@ -29,7 +29,7 @@ static sae_status inputs_of(experiment *e, sae_error *err)
             SAE_RAISE(err, SAE_UNSUPPORTED,
                       "standard input cannot be read twice (for training and held-out text): give a file");
         SAE_TRY(file_hash(o->texts[i], &hash, err));
-        json_array_append_new(texts, hash_json(hash));
+        json_add(&texts, hash_json(hash));
     }
     e->inputs = json_pack("{so so ss sI sI sI sf}", "model", hash_json(sae_model_hash(e->model)), "texts",
                           json_incref(texts), "site", e->site_name, "ctx", (json_int_t)o->ctx, "separator",

@@ -17,18 +17,6 @@ int32_t text_next(const char *text, size_t bytes, size_t *length)
     return n > 0 ? code : 0xFFFD;
 }
 
-bool text_is_utf8(const char *text, size_t bytes)
-{
-    utf8proc_int32_t code;
-
-    for (size_t i = 0; i < bytes;) {
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(bytes - i), &code);
-        if (n <= 0) return false;
-        i += (size_t)n;
-    }
-    return true;
-}
-
 char *text_clean(const char *text, size_t bytes, sae_error *err)
 {
     char *out = mem_alloc(3 * bytes + 1, "a text", err); /* U+FFFD takes three bytes */

@@ -26,7 +26,6 @@ sae_status report_print(FILE *out, const sae_result *result, sae_error *err);
 
 /* UTF-8 with every byte that is not part of a valid sequence replaced by U+FFFD. Caller frees with mem_free. */
 char *text_clean(const char *text, size_t bytes, sae_error *err);
-bool text_is_utf8(const char *text, size_t bytes);
 /* Columns that a terminal takes for it. */
 int text_width(const char *text);
 /* Whether a cell's text reads as a number ("1,024", "-0.3", "12 %", "1.2 ± 0.1"): such columns are set right-aligned. */

@@ -27,21 +27,7 @@ static sae_status element_add(json_t *array, json_t *value, sae_error *err)
     return json_array_append_new(array, value) == 0 ? SAE_OK : no_memory(err);
 }
 
-static json_t *string_make(const char *text)
-{
-    size_t bytes = strlen(text);
-    char *clean;
-    json_t *value;
-
-    if (text_is_utf8(text, bytes)) return json_stringn(text, bytes);
-    clean = text_clean(text, bytes, NULL);
-    if (!clean) return NULL;
-    value = json_string(clean);
-    mem_free(clean);
-    return value;
-}
-
-static json_t *string_or_null(const char *text) { return text ? string_make(text) : json_null(); }
+static json_t *string_or_null(const char *text) { return text ? json_text(text) : json_null(); }
 
 /* Names come from the program, not from data: a bad one is the caller's mistake. */
 static sae_status name_check(const char *name, const char *what, sae_error *err)
@@ -66,7 +52,7 @@ sae_status sae_result_create(sae_result **out, const char *name, sae_error *err)
     result->root = json_object();
     if (!result->root) SAE_TRY(no_memory(err));
     SAE_TRY(member_set(result->root, "sae_result", json_integer(1), err));
-    SAE_TRY(member_set(result->root, "name", string_make(name), err));
+    SAE_TRY(member_set(result->root, "name", json_text(name), err));
     for (size_t i = 0; i < sizeof homes / sizeof homes[0]; i++)
         SAE_TRY(member_set(result->root, homes[i], json_object(), err));
     SAE_TRY(member_set(result->root, "layout", json_array(), err));
@@ -145,19 +131,19 @@ static sae_status put(sae_result *result, const char *home, const char *kind, co
     is_new = !json_object_get(object, name);
     status = member_set(object, name, value, err);
     if (status != SAE_OK || !is_new) return status;
-    status = layout_add(result, kind, string_make(name), err);
+    status = layout_add(result, kind, json_text(name), err);
     if (status != SAE_OK) json_object_del(object, name);
     return status;
 }
 
 sae_status sae_result_section(sae_result *result, const char *title, sae_error *err)
 {
-    return layout_add(result, "section", string_make(title), err);
+    return layout_add(result, "section", json_text(title), err);
 }
 
 sae_status sae_result_note(sae_result *result, const char *text, sae_error *err)
 {
-    return layout_add(result, "note", string_make(text), err);
+    return layout_add(result, "note", json_text(text), err);
 }
 
 /* ---- Numbers, texts, settings ---------------------------------------------------------------------------------------- */
@@ -181,7 +167,7 @@ sae_status sae_result_interval(sae_result *result, const char *key, double value
 
 sae_status sae_result_text(sae_result *result, const char *key, const char *value, sae_error *err)
 {
-    return put(result, "texts", "text", key, string_make(value), err);
+    return put(result, "texts", "text", key, json_text(value), err);
 }
 
 sae_status sae_result_label(sae_result *result, const char *key, const char *label, const char *remark, sae_error *err)
@@ -214,8 +200,8 @@ static json_t *cell_make(sae_cell cell)
     bool counts = isfinite(cell.number) && (cell.number != 0 || (cell.text && text_is_numeric(cell.text)));
 
     if (!cell.text) return json_number_or_null(cell.number);
-    if (!counts) return string_make(cell.text);
-    return json_pack("{so so}", "text", string_make(cell.text), "value", json_real(cell.number));
+    if (!counts) return json_text(cell.text);
+    return json_pack("{so so}", "text", json_text(cell.text), "value", json_real(cell.number));
 }
 
 sae_status sae_result_setting(sae_result *result, const char *key, sae_cell value, sae_error *err)
@@ -240,7 +226,7 @@ static json_t *strings_make(const char *const *texts, int64_t n)
     json_t *array = json_array();
 
     for (int64_t i = 0; i < n; i++) {
-        if (json_array_append_new(array, string_make(texts[i])) != 0) {
+        if (json_array_append_new(array, json_text(texts[i])) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -254,7 +240,7 @@ sae_status sae_result_table(sae_result *result, const char *table, const char *t
     if (n_columns < 1)
         return SAE_FAIL(err, SAE_SHAPE, "table \"%s\": a table needs at least one column", table ? table : "");
     return put(result, "tables", "table", table,
-               json_pack("{so so so}", "title", string_make(title ? title : ""), "columns",
+               json_pack("{so so so}", "title", json_text(title ? title : ""), "columns",
                          strings_make(columns, n_columns), "rows", json_array()),
                err);
 }
@@ -289,8 +275,8 @@ sae_status sae_result_plot(sae_result *result, const char *plot, const char *tit
                            const char *y_label, sae_plot_kind kind, int flags, sae_error *err)
 {
     return put(result, "plots", "plot", plot,
-               json_pack("{so so so ss sb sb so so}", "title", string_make(title ? title : ""), "x_label",
-                         string_make(x_label ? x_label : ""), "y_label", string_make(y_label ? y_label : ""), "kind",
+               json_pack("{so so so ss sb sb so so}", "title", json_text(title ? title : ""), "x_label",
+                         json_text(x_label ? x_label : ""), "y_label", json_text(y_label ? y_label : ""), "kind",
                          kind_name(kind), "log_x", (flags & SAE_PLOT_LOG_X) != 0, "log_y",
                          (flags & SAE_PLOT_LOG_Y) != 0, "series", json_object(), "lines", json_object()),
                err);
@@ -411,7 +397,7 @@ static json_t *pieces_split(const char *text)
     while (array && rest) {
         char *end = strchr(rest, '\n');
         if (end) *end = '\0';
-        if (json_array_append_new(array, string_make(rest)) != 0) {
+        if (json_array_append_new(array, json_text(rest)) != 0) {
             json_decref(array);
             array = NULL;
         }
@@ -429,8 +415,8 @@ sae_status sae_result_card(sae_result *result, const char *group, const char *id
                            const char *promoted, const char *suppressed, sae_error *err)
 {
     return put(result, "cards", "card", id,
-               json_pack("{so so so so so so}", "group", string_make(group ? group : ""), "title",
-                         string_make(title ? title : ""), "facts", string_make(facts ? facts : ""), "promoted",
+               json_pack("{so so so so so so}", "group", json_text(group ? group : ""), "title",
+                         json_text(title ? title : ""), "facts", json_text(facts ? facts : ""), "promoted",
                          pieces_split(promoted), "suppressed", pieces_split(suppressed), "contexts", json_array()),
                err);
 }

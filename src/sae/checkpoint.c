@@ -61,7 +61,7 @@ static json_t *describe(const learner *l)
     const sae_dict_config *c = &l->config;
     json_t *groups = json_array();
 
-    for (int g = 0; g < c->n_groups; g++) json_array_append_new(groups, json_integer(c->groups[g]));
+    for (int g = 0; g < c->n_groups; g++) json_add(&groups, json_integer(c->groups[g]));
     return json_pack("{si si sI sI sI sI so sb sI sb sf sI sb sI sb}", "arch", (int)c->arch, "variant", (int)c->variant,
                      "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
                      (json_int_t)c->rank, "groups", groups, "scaffold_last", (int)c->scaffold_last, "d_out",
@@ -77,7 +77,7 @@ static json_t *describe_options(const sae_train_options *o)
         json_pack("{sI sI sf sb si sb}", "batch", (json_int_t)o->batch, "steps", (json_int_t)o->steps, "input_scale",
                   o->input_scale, "unit_scale", (int)o->unit_scale, "encoder_dtype", (int)o->encoder_dtype,
                   "exact_codes", (int)(o->exact_codes || o->screen)); /* a screen gives the same bytes */
-    if (json) recipe_fields_put(json, o);
+    recipe_fields_put(&json, o);
     return json;
 }
 
@@ -96,12 +96,12 @@ static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
 
     if (copy) {
         json_object_del(copy, "checksum");
-        text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+        text = json_to_text(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), NULL);
         json_decref(copy);
     }
     if (!text) return SAE_FAIL(err, SAE_NOMEM, "no memory for a checkpoint's state");
     snprintf(out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
-    free(text);
+    mem_free(text);
     return SAE_OK;
 }
 

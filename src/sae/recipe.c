@@ -169,13 +169,12 @@ static json_t *choice_json(const char *names, int value)
     return json_stringn(names, (size_t)(strchrnul(names, '|') - names));
 }
 
-void recipe_fields_put(json_t *object, const sae_train_options *o)
+void recipe_fields_put(json_t **object, const sae_train_options *o)
 {
-#define JSON_OF_COUNT(names, x)  json_integer((json_int_t)(x))
-#define JSON_OF_REAL(names, x)   json_real(x)
-#define JSON_OF_CHOICE(names, x) choice_json(names, (int)(x))
-#define PUT(field, type, option, argument, help)                                                                       \
-    json_object_set_new(object, #field, JSON_OF_##type(argument, o->field));
+#define JSON_OF_COUNT(names, x)                  json_integer((json_int_t)(x))
+#define JSON_OF_REAL(names, x)                   json_number_or_null(x)
+#define JSON_OF_CHOICE(names, x)                 choice_json(names, (int)(x))
+#define PUT(field, type, option, argument, help) json_put(object, #field, JSON_OF_##type(argument, o->field));
     RECIPE_FIELDS(PUT)
 }
 

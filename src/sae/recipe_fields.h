@@ -52,6 +52,6 @@
 /* The value of a CHOICE by its name: its place in "first|second"; -1: there is none such. */
 int recipe_choice_find(const char *names, const char *name);
 /* Puts every field into an object: numbers, and choices by name (recipe.c). */
-void recipe_fields_put(json_t *object, const sae_train_options *options);
+void recipe_fields_put(json_t **object, const sae_train_options *options);
 
 #endif

@@ -22,11 +22,11 @@ static json_t *training_details(const sae_dict_config *c)
     json_t *details = json_object();
     int64_t prefix = 0;
 
-    if (c->k) json_object_set_new(details, "k", json_integer(c->k));
+    if (c->k) json_put(&details, "k", json_integer(c->k));
     if (c->n_groups) {
         json_t *widths = json_array();
-        for (int g = 0; g < c->n_groups; g++) json_array_append_new(widths, json_integer(prefix += c->groups[g]));
-        json_object_set_new(details, "matryoshka_widths", widths);
+        for (int g = 0; g < c->n_groups; g++) json_add(&widths, json_integer(prefix += c->groups[g]));
+        json_put(&details, "matryoshka_widths", widths);
     }
     return details;
 }
@@ -38,23 +38,23 @@ static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of
     static const char *const variants[] = {"P1", "P2", "P3"};
     json_t *m = json_object();
 
-    json_object_set_new(m, "sae_lens_version", json_string(SAELENS_LAYOUT_VERSION));
-    json_object_set_new(m, "model_name", json_string(of->model));
-    json_object_set_new(m, "hook_name", json_string(of->site));
-    if (of->d_out > 0) json_object_set_new(m, "hook_name_out", json_string(of->target_site));
-    json_object_set_new(m, "training_architecture", json_string(trained_names[c->arch]));
-    json_object_set_new(m, "training_architecture_details", training_details(c));
-    json_object_set_new(m, "written_by", json_string("libsae " SAE_VERSION));
-    json_object_set_new(m, "sae_rank", json_integer(c->rank));
-    json_object_set_new(m, "sae_variant", json_string(variants[c->variant]));
-    if (of->last_step_threshold) json_object_set_new(m, "sae_threshold_from", json_string(SAELENS_LAST_STEP));
+    json_put(&m, "sae_lens_version", json_string(SAELENS_LAYOUT_VERSION));
+    json_put(&m, "model_name", json_text(of->model));
+    json_put(&m, "hook_name", json_text(of->site));
+    if (of->d_out > 0) json_put(&m, "hook_name_out", json_text(of->target_site));
+    json_put(&m, "training_architecture", json_string(trained_names[c->arch]));
+    json_put(&m, "training_architecture_details", training_details(c));
+    json_put(&m, "written_by", json_string("libsae " SAE_VERSION));
+    json_put(&m, "sae_rank", json_integer(c->rank));
+    json_put(&m, "sae_variant", json_string(variants[c->variant]));
+    if (of->last_step_threshold) json_put(&m, "sae_threshold_from", json_string(SAELENS_LAST_STEP));
     if (of->rank) {
-        json_object_set_new(m, "sae_trained_rank", json_integer(of->rank));
-        json_object_set_new(m, "sae_scaffold", json_string(kept[mode]));
+        json_put(&m, "sae_trained_rank", json_integer(of->rank));
+        json_put(&m, "sae_scaffold", json_string(kept[mode]));
     }
     if (of->rank && mode == SAE_SCAFFOLD_LATENTS) { /* relu(h_k) and relu(-h_k), k ascending */
-        json_object_set_new(m, "sae_scaffold_first_latent", json_integer(of->d_sae));
-        json_object_set_new(m, "sae_scaffold_latents", json_integer(2 * of->rank));
+        json_put(&m, "sae_scaffold_first_latent", json_integer(of->d_sae));
+        json_put(&m, "sae_scaffold_latents", json_integer(2 * of->rank));
     }
     return m;
 }
@@ -64,20 +64,20 @@ static sae_status write_config(const char *path, const sae_dict_config *c, const
 {
     json_t *cfg = json_object();
 
-    json_object_set_new(cfg, "architecture", json_string(saelens_kind_of(c)->name));
-    json_object_set_new(cfg, "d_in", json_integer(c->d_in));
-    if (c->d_out > 0) json_object_set_new(cfg, "d_out", json_integer(c->d_out));
-    json_object_set_new(cfg, "d_sae", json_integer(c->d_sae));
-    json_object_set_new(cfg, "dtype", json_string("float32"));
-    json_object_set_new(cfg, "device", json_string("cpu"));
-    json_object_set_new(cfg, "apply_b_dec_to_input", json_boolean(c->apply_b_dec_to_input));
-    json_object_set_new(cfg, "normalize_activations", json_string("none"));
-    json_object_set_new(cfg, "reshape_activations", json_string("none"));
+    json_put(&cfg, "architecture", json_string(saelens_kind_of(c)->name));
+    json_put(&cfg, "d_in", json_integer(c->d_in));
+    if (c->d_out > 0) json_put(&cfg, "d_out", json_integer(c->d_out));
+    json_put(&cfg, "d_sae", json_integer(c->d_sae));
+    json_put(&cfg, "dtype", json_string("float32"));
+    json_put(&cfg, "device", json_string("cpu"));
+    json_put(&cfg, "apply_b_dec_to_input", json_boolean(c->apply_b_dec_to_input));
+    json_put(&cfg, "normalize_activations", json_string("none"));
+    json_put(&cfg, "reshape_activations", json_string("none"));
     if (c->arch == SAE_TOPK) {
-        json_object_set_new(cfg, "k", json_integer(c->k));
-        json_object_set_new(cfg, "rescale_acts_by_decoder_norm", json_false());
+        json_put(&cfg, "k", json_integer(c->k));
+        json_put(&cfg, "rescale_acts_by_decoder_norm", json_false());
     }
-    json_object_set_new(cfg, "metadata", make_metadata(c, of, mode));
+    json_put(&cfg, "metadata", make_metadata(c, of, mode));
     sae_status status = json_write_file(cfg, path, false, err);
     json_decref(cfg);
     return status;
