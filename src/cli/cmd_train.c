@@ -108,7 +108,7 @@ static sae_status run_train(args *a, sae_error *err)
         SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
         json_t *json = NULL;
         SAE_TRY(train_plan_tell(&t.in, &t.dicts, &t.recipe, args_flag(a, "json") ? &json : NULL, err));
-        if (json) print_json(json);
+        status = json ? print_json(json, err) : SAE_OK;
         json_decref(json);
         goto done;
     }

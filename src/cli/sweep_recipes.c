@@ -98,10 +98,10 @@ sae_status sweep_tell_plan(const sweep *s, sae_error *err)
         if (s->n_recipes > 1 && !as_json)
             printf("%sthe recipe of %s%s\n", k ? "\n" : "", p.dicts.names[0], p.dicts.n > 1 ? ", ..." : "");
         SAE_TRY(train_plan_tell(&s->in, &p.dicts, p.recipe, as_json ? &one : NULL, err));
-        if (one) json_array_append_new(all, one);
+        if (one && json_array_append_new(all, one)) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         one = NULL;
     }
-    if (as_json) print_json(s->n_recipes == 1 ? json_array_get(all, 0) : all);
+    if (as_json) SAE_TRY(print_json(s->n_recipes == 1 ? json_array_get(all, 0) : all, err));
 done:
     json_decref(all);
     sweep_part_free(&p);
