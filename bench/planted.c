@@ -47,8 +47,8 @@ static const problem problems[] = {
      .n_scaffolds = 4,
      .at_once = 4,
      .lr = {2e-2, 2e-2, 2e-2, 5e-3, 2e-2, 2e-2},
-     .l1 = {{0.1, 0.1, 0.1, 0.1}, {0.1, 0.1, 0.1, 0.1}},
-     .first_l1 = 0.4},
+     .l1 = {{0.695, 0.138, 0.158, 0.159}, {0.304, 0.144, 0.159, 0.158}},
+     .first_l1 = 0.8},
     {.title = "4,096 features in 256 dimensions",
      .d = 256,
      .features = 4096,
@@ -61,7 +61,7 @@ static const problem problems[] = {
      .at_once = 2,
      .lr = {5e-3, 5e-3, 5e-3, 5e-3, 5e-3, 5e-3},
      .l1 = {{0.05, 0.05, 0.05}, {0.05, 0.05, 0.05}},
-     .first_l1 = 0.24},
+     .first_l1 = 0.4},
 };
 
 /* What is read off a trained dictionary; the columns of the tables. */
@@ -281,7 +281,7 @@ static void run(const problem *p, int n_seeds, int steps)
 
 /* ---- The penalties of standard and gated --------------------------------------------------------------------------------- */
 
-enum { GRID = 4, SEARCH_SEED = 100 }; /* a seed of its own; each coefficient of the grid is half the one before */
+enum { GRID = 5, SEARCH_SEED = 100 }; /* a seed of its own; each coefficient of the grid is half the one before */
 
 /* Where L0 is k on the line, in the logarithms, between the first two neighbours on either side of it; else the nearest. */
 static double choose(const double l1[GRID], const double l0[GRID], double k)
