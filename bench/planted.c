@@ -9,8 +9,8 @@
 #include "sae/train.h"
 #include "truth.h"
 
-#include "base/threads.h"
 #include <stdio.h>
+#include <time.h>
 
 enum { EVAL = 8192, MOST_SEEDS = 16, N_FAMILIES = 6, N_SCAFFOLDS = 4, MOST_ARMS = N_SCAFFOLDS * 8 };
 
@@ -53,14 +53,14 @@ static const problem problems[] = {
      .d = 256,
      .features = 4096,
      .width = 4608,
-     .k = 2,
+     .k = 6, /* room for the dense part, too: DENSE + at_once */
      .batch = 256,
      .steps = 800,
      .n_scaffolds = 3,
      .scaffold_steps = 50,
      .at_once = 2,
      .lr = {5e-3, 5e-3, 5e-3, 5e-3, 5e-3, 5e-3},
-     .l1 = {{0.05, 0.05, 0.05}, {0.05, 0.05, 0.05}},
+     .l1 = {{0.04, 0.04, 0.04}, {0.04, 0.04, 0.04}},
      .first_l1 = 0.4},
 };
 
@@ -226,20 +226,25 @@ static void print_head(FILE *out, const problem *p, int n_seeds, int steps, doub
         cosine += random[s][COSINE] / n_seeds;
         share += random[s][SHARE] / n_seeds;
     }
-    fprintf(out, "### %s\n\nd_sae %d, k %d, %g features at once (each on with probability 1/%g), %d steps of %d rows, %d seeds. "
-           "Learning rates: ",
-           p->title, p->width, p->k, p->at_once, p->features / p->at_once, steps, p->batch, n_seeds);
+    fprintf(
+        out,
+        "### %s\n\nd_sae %d, k %d, %g features at once (each on with probability 1/%g), %d steps of %d rows, %d seeds. "
+        "Learning rates: ",
+        p->title, p->width, p->k, p->at_once, p->features / p->at_once, steps, p->batch, n_seeds);
     for (int f = 0; f < N_FAMILIES; f++)
         fprintf(out, "%s %g%s", families[f].name, p->lr[f], f < N_FAMILIES - 1 ? ", " : ".\n\n");
-    fprintf(out, "| family | scaffold | mean max cosine | share over 0.9 | dense latents | scaffold in the dense space, over chance | L0 | FVU | "
-           "dead | revived |\n|---|---|---|---|---|---|---|---|---|---|\n"
-           "| random rows | - | %.3f | %.3f | - | 0 | - | - | - | - |\n",
-           cosine, share);
+    fprintf(out,
+            "| family | scaffold | mean max cosine | share over 0.9 | dense latents | scaffold in the dense space, "
+            "over chance | L0 | FVU | "
+            "dead | revived |\n|---|---|---|---|---|---|---|---|---|---|\n"
+            "| random rows | - | %.3f | %.3f | - | 0 | - | - | - | - |\n",
+            cosine, share);
 }
 
 typedef double results[MOST_SEEDS][N_FAMILIES][N_SCAFFOLDS][N_MEASURES];
 
-static void print_table(FILE *out, const problem *p, int n_seeds, int steps, results found, double random[MOST_SEEDS][N_MEASURES])
+static void print_table(FILE *out, const problem *p, int n_seeds, int steps, results found,
+                        double random[MOST_SEEDS][N_MEASURES])
 {
     static const char *const formats[N_MEASURES] = {"%.3f", "%.3f", "%.1f", "%.3f", "%.2f", "%.4f", "%.0f", "%.0f"};
 
@@ -326,7 +331,11 @@ static void search_penalties(const problem *p)
 int main(int argc, char **argv)
 {
     bool search = argc > 1 && strcmp(argv[1], "--penalties") == 0;
-    int seeds = argc > 1 && !search ? atoi(argv[1]) : 5, only = search && argc > 2 ? atoi(argv[2]) : argc > 3 ? atoi(argv[3]) : 0;
+    int seeds = argc > 1 && !search ? atoi(argv[1]) : 5, only = search && argc > 2 ? atoi(argv[2])
+                                                                : argc > 3         ? atoi(argv[3])
+                                                                                   : 0;
+
+    double began = clock_seconds();
 
     if (seeds < 1 || seeds > MOST_SEEDS) {
         fprintf(stderr, "planted: 1 to %d seeds\n", MOST_SEEDS);
@@ -341,5 +350,7 @@ int main(int argc, char **argv)
         else
             run(p, seeds, steps);
     }
+    fprintf(stderr, "planted: %.0f s, %.0f s of the processor\n", clock_seconds() - began,
+            (double)clock() / CLOCKS_PER_SEC);
     return 0;
 }

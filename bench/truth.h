@@ -17,7 +17,7 @@ enum { DENSE = 4 };
 
 typedef struct truth {
     int d, features;
-    double on;                    /* probability of a feature */
+    double on;                     /* probability of a feature */
     float *feature, *dense, *mean; /* [features, d], [DENSE, d], [d] */
     rng r;
 } truth;
