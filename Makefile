@@ -135,13 +135,20 @@ $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
 	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
-$(BUILD)/bench/%: bench/%.c $(BUILD)/libsae.a
+$(BUILD)/bench/%: bench/%.c bench/truth.h $(BUILD)/libsae.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) -o $@
 
-# The tables of docs/planted.md.
+# The tables of docs/planted.md: SEEDS=2 STEPS=300 PROBLEM=1 for less. planted-penalties: the coefficients that they use.
+SEEDS   ?= 5
+STEPS   ?= 0
+PROBLEM ?= 0
+PLANTED := OMP_NUM_THREADS=1 $(BUILD)/bench/planted
 planted: $(BUILD)/bench/planted
-	@$(BUILD)/bench/planted
+	@$(PLANTED) $(SEEDS) $(STEPS) $(PROBLEM)
+
+planted-penalties: $(BUILD)/bench/planted
+	@$(PLANTED) --penalties $(PROBLEM)
 
 # Beside dictionary_learning, fetched into .scratch/peers once (3 GB). PEERS="--saelens --json": SAELens too, as JSON.
 bench-peers: $(BUILD)/sae
@@ -209,6 +216,7 @@ help:
 	@echo 'make tsan           thread sanitizer on what has threads and signals, without OpenMP'
 	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
 	@echo 'make goldens        loss curves of the peers, for test_parity; GOLDENS="--seed 7 --d-in 48": other ones'
+	@echo 'make planted        what is found of planted features, docs/planted.md; SEEDS=2 STEPS=300 PROBLEM=1: less of it'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
@@ -218,6 +226,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE planted all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE planted planted-penalties all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)
