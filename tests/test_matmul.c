@@ -1,4 +1,4 @@
-/* test_matmul.c - products against the plain loops at awkward sizes and strides, in and out of a parallel region. */
+/* test_matmul.c - products against the plain loops at awkward sizes and strides, in and out of a parallel region. EVERY_THREAD. */
 #include "kernels/matmul.h"
 
 #include <check.h>

@@ -1,6 +1,6 @@
 /*
  * test_panels.c - the product of a sparse matrix with a dense one against plain loops in double: widths around a panel, empty
- * lists, parts of the lists, rows that are set or added to, and the dot products taken on the way.
+ * lists, parts of the lists, rows that are set or added to, and the dot products taken on the way. EVERY_THREAD.
  */
 #include "sae/train.h"
 

@@ -125,24 +125,64 @@ static double overlap(const planted *p, const float *W_up)
     return sum;
 }
 
-START_TEST(test_scaffold_absorbs_the_planted_dense_part)
+enum { ARMS = 5 }; /* batchtopk without, with P1, with P2; topk without, with P1 */
+
+static sae_trainer *create_arms(sae_dict_config c[ARMS], int64_t n_steps)
 {
-    planted *p = plant();
-    enum { ARMS = 5 }; /* batchtopk without, with P1, with P2; topk without, with P1 */
-    sae_dict_config c[ARMS] = {{.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = WIDTH, .k = 4}};
-    sae_train_options o = sae_recipe_saebench(BATCH, STEPS);
+    sae_train_options o = sae_recipe_saebench(BATCH, n_steps);
     sae_trainer *t = NULL;
     sae_error err = {0};
-    float *rows = malloc(sizeof(float) * BATCH * D);
-    int dense[ARMS];
-    double found[ARMS];
 
-    c[1] = c[2] = c[3] = c[4] = c[0];
+    for (int v = 0; v < ARMS; v++) c[v] = (sae_dict_config){.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = WIDTH, .k = 4};
     c[1].rank = c[2].rank = c[4].rank = DENSE;
     c[3].arch = c[4].arch = SAE_TOPK;
     c[2].variant = SAE_P2;
     o.lr = 2e-2;
     ck_assert_msg(sae_trainer_create(&t, c, ARMS, &o, &err) == SAE_OK, "%s", err.message);
+    return t;
+}
+
+/* What sanitizers can see, the same operations on the same sizes show within 60 steps. What is learned takes all of them, and is tested
+ * without (under sanitizers it took 73 s). */
+START_TEST(test_arms_learn)
+{
+    enum { FEW = 60 };
+    planted *p = plant();
+    sae_dict_config c[ARMS];
+    sae_trainer *t = create_arms(c, FEW);
+    sae_error err = {0};
+    sae_step_stats first[ARMS], last[ARMS];
+    float *rows = malloc(sizeof(float) * BATCH * D);
+
+    for (int n = 0; n < FEW; n++) {
+        draw(p, rows, BATCH);
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, n == 0 ? first : last, &err) == SAE_OK, "%s", err.message);
+    }
+    for (int v = 0; v < ARMS; v++) {
+        sae_dict *dict = NULL;
+        ck_assert_msg(sae_trainer_export(t, v, &dict, &err) == SAE_OK, "%s", err.message);
+        count_dense(p, dict, c[v].rank);
+        double shared = c[v].rank ? overlap(p, sae_dict_weights(dict).W_up) : 0;
+        printf("# arm %d: FVU %.3f, then %.3f; overlap %.3f\n", v, first[v].fvu, last[v].fvu, shared);
+        ck_assert_double_lt(last[v].fvu, 0.4 * first[v].fvu); /* [0.17] */
+        sae_dict_free(dict);
+    }
+    sae_trainer_free(t);
+    free(rows);
+    free(p);
+}
+END_TEST
+
+START_TEST(test_scaffold_absorbs_the_planted_dense_part)
+{
+    planted *p = plant();
+    sae_dict_config c[ARMS];
+    sae_trainer *t = create_arms(c, STEPS);
+    sae_error err = {0};
+    float *rows = malloc(sizeof(float) * BATCH * D);
+    int dense[ARMS];
+    double found[ARMS];
+
     for (int n = 0; n < STEPS; n++) {
         draw(p, rows, BATCH);
         ck_assert_msg(sae_trainer_step(t, rows, NULL, NULL, &err) == SAE_OK, "%s", err.message);
@@ -179,7 +219,12 @@ int main(void)
     SRunner *runner = srunner_create(s);
 
     tcase_set_timeout(tc, 600);
+    tcase_add_test(tc, test_arms_learn);
+#ifndef __SANITIZE_ADDRESS__
     tcase_add_test(tc, test_scaffold_absorbs_the_planted_dense_part);
+#else
+    (void)test_scaffold_absorbs_the_planted_dense_part;
+#endif
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

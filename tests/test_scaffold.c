@@ -1,6 +1,6 @@
 /*
  * test_scaffold.c - the ways in which a scaffold may begin and learn: alone (P3), before the dictionary (staged), as PCA, not at all
- * (frozen). Gradients stand in test_gradients.c, the paired baseline and resuming in test_training_laws.c.
+ * (frozen). Gradients stand in test_gradients.c, the paired baseline and resuming in test_training_laws.c. EVERY_THREAD.
  */
 #include "kernels/linalg.h"
 #include "sae/train.h"
