@@ -155,7 +155,7 @@ bench-peers: $(BUILD)/sae
 	@command -v python3 > /dev/null || { echo 'make bench-peers needs Python: apt-get install python3 python3-venv'; exit 3; }
 	@python3 tests/peers/bench_peers.py --sae $(BUILD)/sae $(PEERS)
 
-# The loss curves of dictionary_learning's and SAELens's own trainers, into .scratch/goldens: see the head of the script.
+# The loss curves of dictionary_learning's, SAELens's and sparsify's own trainers, into .scratch/goldens: see the head of the script.
 goldens:
 	@command -v python3 > /dev/null || { echo 'make goldens needs Python: apt-get install python3 python3-venv'; exit 3; }
 	@python3 tests/peers/make_goldens.py $(GOLDENS)

@@ -1,5 +1,5 @@
 /*
- * test_parity.c - loss curves of dictionary_learning's and SAELens's own trainers, step by step, by the library and by `sae train`.
+ * test_parity.c - loss curves of dictionary_learning's, SAELens's and sparsify's own trainers, step by step, by the library and by `sae train`.
  *
  * The runs are those of tests/peers/make_goldens.py; their meta files say what was set, so that $SAE_GOLDENS may name a folder
  * with runs of other seeds and sizes. A run that is not there is skipped. EVERY_ISA.
@@ -181,6 +181,20 @@ static void set_saelens_penalty(golden *g)
     g->config.l1_coefficient = number(g, g->config.arch == SAE_JUMPRELU ? "l0_coefficient" : "l1_coefficient", 0);
 }
 
+/* The recipe itself; what the library would choose as learning rate is its as well. */
+static void set_sparsify(golden *g)
+{
+    sae_train_options *o = &g->options;
+
+    *o = sae_recipe(SAE_RECIPE_SPARSIFY, g->config.arch, o->batch, o->steps, g->config.d_sae);
+    ck_assert_double_eq_tol(o->lr, number(g, "default_lr", 0), 1e-9);
+    o->lr = number(g, "lr", 0);
+    o->adam_beta1 = number(g, "momentum", 0);
+    o->dead_tokens = count(g, "dead_feature_threshold", 0);
+    o->auxk_alpha = number(g, "auxk_alpha", 0);
+    g->config.k = count(g, "k", 0);
+}
+
 /* In brackets, the largest difference of a loss from the library's that was observed. */
 static const peer peers[] = {
     {"batchtopk", SAE_BATCHTOPK, set_topk},                  /* [1.6e-7] */
@@ -199,6 +213,8 @@ static const peer peers[] = {
     {"saelens_standard", SAE_STANDARD, set_saelens_penalty}, /* [2.4e-7] */
     {"saelens_jumprelu", SAE_JUMPRELU, set_saelens_penalty}, /* [1.5e-7] */
     {"saelens_gated", SAE_GATED, set_saelens_penalty},       /* [2.5e-7] */
+    {"sparsify", SAE_TOPK, set_sparsify},                    /* [2.8e-7] */
+    {"sparsify_auxk", SAE_TOPK, set_sparsify},               /* [2.8e-7] */
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 

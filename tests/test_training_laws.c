@@ -786,7 +786,7 @@ START_TEST(test_bad_rows_are_a_message)
 }
 END_TEST
 
-START_TEST(test_no_threshold_no_export)
+START_TEST(test_threshold_and_export)
 {
     sae_dict_config c = batchtopk(8, 32, 4, 0);
     sae_train_options o = short_recipe(16, 40);
@@ -794,10 +794,17 @@ START_TEST(test_no_threshold_no_export)
     sae_dict *dict = NULL;
     sae_error err = {0};
 
-    steps(t, 5, 1, NULL);
     ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_STATE);
     ck_assert_ptr_null(dict);
     ck_assert_ptr_nonnull(strstr(err.message, "threshold"));
+    steps(t, 5, 1, NULL); /* the average begins in step 11: what the last step kept stands in */
+    ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_OK);
+    ck_assert(sae_dict_get_config(dict)->last_step_threshold);
+    sae_dict_free(dict);
+    steps(t, 15, 2, NULL);
+    ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_OK);
+    ck_assert(!sae_dict_get_config(dict)->last_step_threshold);
+    sae_dict_free(dict);
     sae_trainer_free(t);
 }
 END_TEST
@@ -982,7 +989,7 @@ int main(void)
     tcase_add_test(laws, test_p1_and_p2_have_the_same_functions);
     tcase_add_test(laws, test_scale_of_rows_does_not_matter);
     tcase_add_test(laws, test_bad_rows_are_a_message);
-    tcase_add_test(laws, test_no_threshold_no_export);
+    tcase_add_test(laws, test_threshold_and_export);
     tcase_add_test(laws, test_wrong_options);
     tcase_add_test(laws, test_wrong_combinations);
     tcase_add_test(laws, test_plan_is_what_is_taken);

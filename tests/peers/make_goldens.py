@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The loss curves of dictionary_learning's and SAELens's own trainers, for tests/test_parity.c.
+"""The loss curves of dictionary_learning's, SAELens's and sparsify's own trainers, for tests/test_parity.c.
 
     make goldens                                      the committed sizes, into .scratch/goldens
     make goldens GOLDENS="--seed 7 --d-in 48 --d-sae 256 --steps 80"
@@ -32,6 +32,9 @@ import bench_peers
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "data" / "golden" / "sae"
 PACKAGES = ["torch", "einops", "tqdm", "numpy", "safetensors", "sae-lens"]
+# sparsify goes in without its dependencies, of which its trainer imports these (dash, bitsandbytes, triton and the like it does not need).
+SPARSIFY = "eai-sparsify==1.3.3"
+SPARSIFY_IMPORTS = ["accelerate", "datasets", "natsort", "schedulefree", "simple-parsing", "transformers"]
 DEFAULTS = {"seed": 13, "d_in": 32, "d_sae": 128, "steps": 60, "batch": 256, "k": 6}
 
 
@@ -41,7 +44,8 @@ def enter_env(env):
     bench_peers.make_env(env)
     bench_peers.progress(f"installing the peers into {env}, unless they are there")
     bench_peers.install(env, PACKAGES)
-    bench_peers.install(env, [bench_peers.DICTIONARY_LEARNING], "--no-deps")
+    bench_peers.install(env, SPARSIFY_IMPORTS)
+    bench_peers.install(env, [bench_peers.DICTIONARY_LEARNING, SPARSIFY], "--no-deps")
     python = str(bench_peers.python_of(env))
     os.execv(python, [python, __file__, *sys.argv[1:]])
 
@@ -277,6 +281,91 @@ class SAELens:
         return kept
 
 
+# ---- sparsify -------------------------------------------------------------------------------------------------------------
+
+
+def model_of_rows(n, d):
+    """What its trainer takes for a language model: the one module gives a token's row."""
+    import torch
+
+    class Rows(torch.nn.Module):
+        device = torch.device("cpu")
+        dummy_inputs = {"x": torch.zeros(1, 1, dtype=torch.long)}
+        base_model = property(lambda self: self)
+
+        def __init__(self):
+            super().__init__()
+            self.rows = torch.nn.Embedding(n, d)
+
+        def forward(self, x):
+            return self.rows(x)
+
+    return Rows()
+
+
+class Sparsify:
+    """Its own Trainer.fit; a step is watched from where the coder is called and where its gradient is projected."""
+
+    library = "EleutherAI/sparsify"
+
+    def __init__(self, o, double, **arguments):
+        import tempfile
+
+        import torch
+
+        os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
+        from sparsify import SaeConfig, TrainConfig, Trainer
+
+        self.folder = tempfile.TemporaryDirectory()
+        config = TrainConfig(SaeConfig(num_latents=o.d_sae, k=o.k), batch_size=o.batch, hookpoints=["rows"],
+                             init_seeds=[o.seed], log_to_wandb=False, save_dir=self.folder.name, **arguments)
+        self.model = model_of_rows(6 * o.batch, o.d_in)
+        self.t = Trainer(config, [{}] * (o.steps * o.batch), self.model)
+        self.sae = self.t.saes["rows"]
+        if double:
+            self.sae.double()
+        self.alpha = config.auxk_alpha
+        default = Trainer(TrainConfig(SaeConfig(num_latents=o.d_sae), hookpoints=["rows"]), [], self.model)
+        group = self.t.optimizers[0].param_groups[0]
+        self.hyper = {"trainer_class": "Trainer", "activation_dim": o.d_in, "dict_size": o.d_sae, "k": o.k, "batch_size": o.batch,
+                      "steps": o.steps, "seed": o.seed, "lr": group["lr"],
+                      "default_lr": default.optimizers[0].param_groups[0]["lr"], "optimizer": config.optimizer,
+                      "momentum": self.t.optimizers[0].momentum, "dead_feature_threshold": config.dead_feature_threshold,
+                      "auxk_alpha": config.auxk_alpha}
+        self.changed = arguments
+
+    def run(self, pool, index):
+        import torch
+
+        steps, norms = [], []
+        forward, project = self.sae.forward, self.sae.remove_gradient_parallel_to_decoder_directions
+
+        def watched(*inputs, **named):
+            out = forward(*inputs, **named)
+            dead = self.t.num_tokens_since_fired["rows"] > self.t.cfg.dead_feature_threshold
+            fvu, aux = float(out.fvu.detach()), float(out.auxk_loss.detach())
+            steps.append({"loss": fvu + self.alpha * aux, "l2_loss": fvu, "auxk_loss": aux, "dead": int(dead.sum()),
+                          "l0": float((out.latent_acts.detach() > 0).double().sum(1).mean()),
+                          "lr": self.t.optimizers[0].param_groups[0]["lr"]})
+            return out
+
+        def projected():
+            project()
+            norms.append(grads_norm(self.sae.parameters()))
+
+        self.sae.forward, self.sae.remove_gradient_parallel_to_decoder_directions = watched, projected
+        self.model.to(pool.dtype).rows.weight.data = pool
+        self.t.dataset = [{"input_ids": row.view(1).long()} for row in index.flatten()]
+        save, self.t.save = self.t.save, lambda: None  # it would put the averages in the weights' place
+        self.t.fit()
+        self.t.save = save
+        self.sae.set_decoder_norm_to_unit_norm()  # as the next step would begin
+        return [{**step, "grad_norm": norm} for step, norm in zip(steps, norms, strict=True)]
+
+    def tensors(self):
+        return {**self.sae.state_dict(), "num_tokens_since_fired": self.t.num_tokens_since_fired["rows"]}
+
+
 # ---- The runs -------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +399,8 @@ def runs(o):
         "saelens_topk": (sl, dict(module="topk_sae", cls="TopKTrainingSAE", k=o.k)),
         "saelens_standard": (sl, dict(module="standard_sae", cls="StandardTrainingSAE", l1_warm_up_steps=steps // 3)),
         "saelens_gated": (sl, dict(module="gated_sae", cls="GatedTrainingSAE", l1_warm_up_steps=steps // 3, perturbed=True)),
+        "sparsify": (Sparsify, {}),
+        "sparsify_auxk": (Sparsify, dict(auxk_alpha=1 / 32, **dead)),
         "saelens_jumprelu": (sl, dict(module="jumprelu_sae", cls="JumpReLUTrainingSAE", l0_warm_up_steps=steps // 3)),
     }
 
@@ -320,7 +411,10 @@ def run_once(o, kind, arguments, batches, double):
     run = kind(o, double, **arguments)
     pool = batches["pool"].double() if double else batches["pool"]
     init = {name: value.detach().clone() for name, value in run.tensors().items()}
-    steps = [run.step(t, pool[batches["index"][t].long()]) for t in range(o.steps)]
+    if kind is Sparsify:
+        steps = run.run(pool, batches["index"][: o.steps])
+    else:
+        steps = [run.step(t, pool[batches["index"][t].long()]) for t in range(o.steps)]
     final = {name: value.detach().clone() for name, value in run.tensors().items()}
     return run, init, steps, final
 
@@ -336,8 +430,8 @@ def stored(value):
 def version_of(o, kind):
     import importlib.metadata
 
-    if kind is SAELens:
-        return importlib.metadata.version("sae-lens")
+    if kind is not DictionaryLearning:
+        return importlib.metadata.version("sae-lens" if kind is SAELens else "eai-sparsify")
     if not o.dictionary_learning:
         return importlib.metadata.version("dictionary-learning")
     head = subprocess.run(["git", "-C", o.dictionary_learning, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
