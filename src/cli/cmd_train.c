@@ -132,8 +132,7 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    bool stopped = status == SAE_CANCELLED || status == SAE_IO || status == SAE_NOMEM; /* else it would fail again */
-    if (stopped && train_folder_has_checkpoint(folder))
+    if (status != SAE_OK && status != SAE_STATE && train_folder_has_checkpoint(folder)) /* STATE: it would fail again */
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);

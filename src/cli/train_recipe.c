@@ -54,7 +54,7 @@ sae_status train_recipe_make(sae_train_options *r, args *a, const train_input *i
     const row_order *order = in->order.pool ? &in->order : NULL;
 
     if (order && !args_given(a, "batch")) batch = order->batch;
-    if (batch < 1 || batch > INT32_MAX) SAE_TRY(args_fail(a, err, "--batch must be from 1 to %d", INT32_MAX));
+    if (batch < 1) SAE_TRY(args_fail(a, err, "--batch must be at least 1"));
     if (order && !args_given(a, "steps"))
         steps = order->n_steps;
     else if (!args_given(a, "steps"))
