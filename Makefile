@@ -118,7 +118,7 @@ fuzz:
 	+@$(SUBMAKE) BUILD=build-fuzz CC=$(FUZZ_CC) OPENMP= CFLAGS="-O1 -g -Wno-unknown-pragmas -Wno-source-uses-openmp" \
 	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" fuzzers
 	@for f in $(FUZZ_FORMATS) checkpoint store; do mkdir -p build-fuzz/corpus_$$f; \
-	  build-fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -print_final_stats=1 \
+	  build-fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -len_control=$$([ $$f = store ] && echo 0 || echo 100) -print_final_stats=1 \
 	  -artifact_prefix=build-fuzz/ build-fuzz/corpus_$$f > build-fuzz/log_$$f 2>&1 \
 	  || { tail -n 40 build-fuzz/log_$$f; exit 1; }; \
 	  echo "$$f: `sed -n 's/^stat::number_of_executed_units: *//p' build-fuzz/log_$$f` inputs, none broke it"; done

@@ -480,7 +480,7 @@ expect "info of a vocabulary" 0 '' info "$vocab"
 grep -q '^tokenizer     byte-level BPE, 49152 tokens' out || not_ok "info of a vocabulary tells its tokens"
 expect "info of an array" 0 '' info ids.npy
 expect "info --json" 0 '' info model --json
-expect "info of nothing" 1 'nothing' info nothing
+expect "info of nothing" 1 'nowhere' info nowhere
 
 # ---- eval, features, scaffold: on a tiny model that has a tokenizer of a few letters ----
 cp -r "$root/data/golden/models/llama_gqa_tied" tiny

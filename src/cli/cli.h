@@ -18,7 +18,7 @@ typedef enum option_kind {
     OPTION_MANY,  /* a string; may be given several times: args_list */
     OPTION_LIST,  /* strings separated by commas; may be given several times: args_list */
     OPTION_COUNT, /* an integer >= 0; 200k, 1M, 2G and 1e6 are understood */
-    OPTION_INT,   /* any integer */
+    OPTION_INT,   /* an integer of 32 bits */
     OPTION_REAL,  /* a finite number */
 } option_kind;
 

@@ -75,6 +75,7 @@ static sae_status run_bench_store(args *a, sae_error *err)
     store_bench_options o = {.batch = args_int(a, "batch", 0), .passes = (int)args_int(a, "passes", 0)};
 
     if (o.batch < 1 || o.batch > 1 << 24) SAE_TRY(args_fail(a, err, "--batch must lie between 1 and %d", 1 << 24));
+    if (args_int(a, "passes", 0) > 1000) SAE_TRY(args_fail(a, err, "--passes: at most 1000"));
     if (n == 0) SAE_TRY(make_store(a, own, sizeof own, err));
     o.path = n ? operands[0] : own;
     omp_set_num_threads(1);

@@ -92,6 +92,7 @@ static sae_status read_options(args *a, trainer_bench_options *o, sae_error *err
     o->at_start = args_flag(a, "at-start");
     if (o->at_start && archs[arch] == SAE_JUMPRELU) o->recipe.first_threshold = 0.001;
     o->dead = args_real(a, "dead", 0.0);
+    if (args_int(a, "pairs", 10) > 1000) SAE_TRY(args_fail(a, err, "--pairs: at most 1000"));
     o->pairs = (int)args_int(a, "pairs", 10);
     if (o->dead < 0.0 || o->dead > 0.9) SAE_TRY(args_fail(a, err, "--dead must lie between 0 and 0.9"));
 done:
@@ -109,7 +110,7 @@ static sae_status run_bench_train(args *a, sae_error *err)
     SAE_TRY(read_options(a, &o, err));
     size_t before = memory_peak_rss();
     SAE_TRY(read_rows(a, &o, &rows, err));
-    SAE_TRY(trainer_bench(&r, &o, err));
+    SAE_TRY(args_checked(a, trainer_bench(&r, &o, err)));
     size_t planned = before + r.plan.total + r.rows_bytes, peak = memory_peak_rss();
     const char *type = o.recipe.encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32";
     if (args_flag(a, "json")) {

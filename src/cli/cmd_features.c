@@ -47,6 +47,7 @@ static sae_status run(args *a, sae_error *err)
     args_operands(a, &operands);
     SAE_TRY(parse_ids(a, &latents, &n, err));
     SAE_TRY(held_out_open(&h, a, operands[0], err));
+    if (args_int(a, "contexts", 0) > 10000) SAE_TRY(args_fail(a, err, "--contexts: at most 10000"));
     h.options.contexts = (int)args_int(a, "contexts", 0);
     SAE_TRY(sae_eval_features(&result, h.dict, h.model, h.tok, h.text, h.site, latents, n, &h.options, &progress, err));
     progress_end(&line);

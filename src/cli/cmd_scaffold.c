@@ -58,6 +58,8 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
     o->rows = args_int(a, "rows", 0);
     o->held_out_tokens = args_int(a, "held-out-tokens", 0);
     o->ce_tokens = args_int(a, "ce-tokens", 0);
+    if (args_int(a, "draws", 0) > 10000 || args_int(a, "cards", 0) > 10000)
+        return args_fail(a, err, "--draws and --cards: at most 10000");
     o->draws = (int)args_int(a, "draws", 0);
     o->cards = (int)args_int(a, "cards", 0);
     o->ctx = args_int(a, "ctx", 0);

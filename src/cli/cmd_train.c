@@ -15,7 +15,8 @@ static const option_row options[] = {
     {"log-every", OPTION_COUNT, "N", "steps between lines of log.jsonl (default: 200 lines a run)", NULL},
     {"checkpoint-every", OPTION_COUNT, "N", "steps between checkpoints (default: one at the end)", NULL},
     {"keep", OPTION_COUNT, "N", "newest checkpoints kept", "1"},
-    {"resume", OPTION_FLAG, NULL, "go on from the newest checkpoint in --out", NULL},
+    {"resume", OPTION_FLAG, NULL,
+     "go on from the newest checkpoint in --out; with --model all rows before it are computed once more", NULL},
     OPTION_EXPORT_ROW,
     OPTION_PLAN_ROW,
     {"json", OPTION_FLAG, NULL, "with --plan: as JSON", NULL},
@@ -135,8 +136,7 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    bool stopped = status == SAE_CANCELLED || status == SAE_IO || status == SAE_NOMEM; /* else it would fail again */
-    if (stopped && train_folder_has_checkpoint(folder))
+    if (status != SAE_OK && status != SAE_STATE && train_folder_has_checkpoint(folder)) /* STATE: it would fail again */
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);

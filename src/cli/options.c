@@ -174,7 +174,8 @@ static sae_status set_value(args *a, option_value *v, const char *text, sae_erro
                              text);
         break;
     case OPTION_INT:
-        if (!count_parse(text, &v->integer)) return args_fail(a, err, "--%s %s: expected a whole number", name, text);
+        if (!count_parse(text, &v->integer) || v->integer != (int32_t)v->integer)
+            return args_fail(a, err, "--%s %s: expected a whole number of at most 32 bits", name, text);
         break;
     case OPTION_REAL:
         if (!parse_real(text, &v->real)) return args_fail(a, err, "--%s %s: expected a number", name, text);

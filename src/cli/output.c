@@ -85,24 +85,36 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 400;
 }
 
-static void show(progress_line *p, double now, double done, double total)
+/* The whole line, or, where that is wider than the terminal, one without what was done and the number of all. */
+static void compose(const progress_line *p, double now, double done, double total, bool brief, char *line, size_t size)
 {
-    char line[400], a[24], b[24], c[24];
+    char a[24], b[24], c[24];
     double elapsed = now - p->started;
     double rate = elapsed > 0 ? (done - p->begun_at) / elapsed : 0; /* a resumed run begins with what is done */
-    int n = snprintf(line, sizeof line, "%s %s", p->what, short_number(done, a, sizeof a));
+    int n = 0;
 
-    if (total > 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, " of %s (%.0f%%)", short_number(total, a, sizeof a),
+    if (!brief || total <= 0) n = snprintf(line, size, "%s %s", p->what, short_number(done, a, sizeof a));
+    if (!brief && total > 0)
+        n += snprintf(line + n, size - (size_t)n, " of %s (%.0f%%)", short_number(total, a, sizeof a),
                       100 * done / total);
-    n += snprintf(line + n, sizeof line - (size_t)n, ", %s/s", short_number(rate, b, sizeof b));
+    if (brief && total > 0) n += snprintf(line + n, size - (size_t)n, "%.0f%%", 100 * done / total);
+    n += snprintf(line + n, size - (size_t)n, ", %s/s", short_number(rate, b, sizeof b));
     if (total > done && rate > 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, ", %s left", short_time((total - done) / rate, c, sizeof c));
+        n += snprintf(line + n, size - (size_t)n, ", %s left", short_time((total - done) / rate, c, sizeof c));
     else
-        n += snprintf(line + n, sizeof line - (size_t)n, ", %s", short_time(elapsed, c, sizeof c));
-    if (p->note[0]) snprintf(line + n, sizeof line - (size_t)n, ", %s", p->note);
+        n += snprintf(line + n, size - (size_t)n, ", %s", short_time(elapsed, c, sizeof c));
+    if (p->note[0]) snprintf(line + n, size - (size_t)n, ", %s", p->note);
+}
+
+static void show(progress_line *p, double now, double done, double total)
+{
+    char line[400];
+    int width = p->terminal ? terminal_width() - 1 : 400; /* a longer one would scroll */
+
+    compose(p, now, done, total, false, line, sizeof line);
+    if (strlen(line) > (size_t)width) compose(p, now, done, total, true, line, sizeof line);
     if (p->terminal)
-        fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, line); /* a longer one would scroll */
+        fprintf(stderr, "\r%.*s\033[K", width, line);
     else
         fprintf(stderr, "%s\n", line);
     fflush(stderr);

@@ -69,6 +69,7 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
                           .read_ahead = args_int(a, "batch", 0)};
 
     in->seed = seed;
+    if (o.read_ahead > INT32_MAX) SAE_TRY(args_fail(a, err, "--batch must be from 1 to %d", INT32_MAX));
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
     SAE_TRY(train_check_row_effects(a, err));

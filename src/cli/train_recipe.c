@@ -36,7 +36,7 @@ static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64
     const row_order *order = in->order.pool ? &in->order : NULL;
 
     *batch = order && !args_given(a, "batch") ? order->batch : args_int(a, "batch", 2048);
-    if (*batch < 1 || *batch > INT32_MAX) return args_fail(a, err, "--batch must be from 1 to %d", INT32_MAX);
+    if (*batch < 1) return args_fail(a, err, "--batch must be at least 1");
     if (args_given(a, "steps"))
         *steps = args_int(a, "steps", 0);
     else

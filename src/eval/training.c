@@ -202,7 +202,27 @@ done:
     return status;
 }
 
-static sae_status start(loop *l, sae_error *err)
+/* To where the checkpoint was. A live run computes all that lies before, so people see it and can stop it. */
+static sae_status pass_over(loop *l, int64_t rows, const sae_progress *progress, sae_error *err)
+{
+    enum { STOPS = 200 };
+    sae_status status = SAE_OK;
+    int64_t stride = rows / STOPS + 1;
+
+    for (int64_t at = 0; at < rows;) {
+        at = rows - at < stride ? rows : at + stride;
+        SAE_TRY(sae_acts_seek(l->acts, at, err));
+        if (at < rows && progress && progress->report(progress->user, "rows passed over", (double)at, (double)rows))
+            SAE_RAISE(err, SAE_CANCELLED,
+                      "stopped on request on the way to row %lld, where the run goes on; the checkpoint "
+                      "stands",
+                      (long long)rows);
+    }
+done:
+    return status;
+}
+
+static sae_status start(loop *l, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
     const row_order *o = l->options->order;
@@ -217,7 +237,7 @@ static sae_status start(loop *l, sae_error *err)
     SAE_TRY(sae_trainer_resume(l->t, l->options->folder, &rows_given, err));
     l->saved = sae_trainer_steps_done(l->t);
     if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
-    if (l->acts) SAE_TRY(sae_acts_seek(l->acts, rows_given, err));
+    if (l->acts && l->saved < l->recipe->steps) SAE_TRY(pass_over(l, rows_given, progress, err));
 done:
     return status;
 }
@@ -237,7 +257,7 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
                                     "a batch of targets", err);
     l.stats = mem_alloc_array((size_t)sae_trainer_n_dicts(t), sizeof *l.stats, "statistics of a step", err);
     if (!l.rows || !l.stats || (options->d_target > 0 && !l.targets)) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(start(&l, err));
+    SAE_TRY(start(&l, progress, err));
     step = sae_trainer_steps_done(t);
     SAE_TRY(training_log_open(&l.log, options->folder, options->resume, step, err));
     for (; step < recipe->steps; step++) {

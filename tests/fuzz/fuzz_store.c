@@ -79,8 +79,8 @@ static void begin(void)
 size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t n, size_t room, unsigned int seed)
 {
     if (!begun) begin();
-    size_t kind = seed / 256 % KINDS;
-    if ((n < 8 || seed % 256 == 0) && valid_bytes[kind] <= room) {
+    size_t kind = seed / 16 % KINDS;
+    if ((n < 8 || seed % 16 == 0) && valid_bytes[kind] <= room) {
         memcpy(data, valid[kind], valid_bytes[kind]);
         n = valid_bytes[kind];
     }
