@@ -30,6 +30,7 @@ typedef struct problem {
     const char *title;
     int d, features, width, k, batch, steps, n_scaffolds; /* the first so many of `scaffolds` */
     int scaffold_steps;                                   /* in which a scaffold learns alone */
+    int dead_rows;                                        /* a latent is dead after so many; 0: the recipe's share */
     double at_once;                                       /* features of a row, on average */
     double lr[N_FAMILIES];
     double l1[2][N_SCAFFOLDS]; /* of standard and gated: --penalties */
@@ -55,11 +56,13 @@ static const problem problems[] = {
      .width = 4608,
      .k = 6, /* room for the dense part, too: DENSE + at_once */
      .batch = 256,
-     .steps = 800,
+     .steps = 1200,
      .n_scaffolds = 3,
      .scaffold_steps = 50,
+     .dead_rows = 20480, /* in which a feature is on ten times */
      .at_once = 2,
-     .lr = {5e-3, 5e-3, 5e-3, 5e-3, 5e-3, 5e-3},
+     .lr = {3e-3, 3e-3, 3e-3, 3e-3, 3e-3, 3e-3},
+     /* not yet by the rule, which takes --penalties 2 */
      .l1 = {{0.04, 0.04, 0.04}, {0.04, 0.04, 0.04}},
      .first_l1 = 0.4},
 };
@@ -113,6 +116,7 @@ static void begin(group *g, const problem *p, int which, int steps)
     sae_error err = {0};
 
     o.lr = p->lr[which];
+    if (p->dead_rows > 0) o.dead_tokens = p->dead_rows;
     if (sae_trainer_create(&g->trainer, g->config, g->n, &o, &err)) fail(&err);
 }
 
