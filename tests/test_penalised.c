@@ -278,6 +278,10 @@ START_TEST(test_gradients)
     }
     m->constant = m->w;
     double expected = loss(m);
+    if (c->arch == SAE_JUMPRELU && c->l0 == SAE_L0_CONTROLLED) { /* the damping */
+        m->coefficient *= exp(5 * fmin(fmax(log(m->l0 / m->target), -0.5), 0.5));
+        expected = loss(m);
+    }
     /* [6e-8] */
     EXPECT_WITHIN(fabs(stats.loss / expected - 1), 1e-6, "loss %.9g, expected %.9g", stats.loss, expected);
     ck_assert_int_gt(l->last_pairs, 20);
@@ -419,11 +423,11 @@ START_TEST(test_controller_moves_by_its_law)
     sae_trainer *t = make_trainer(&c, &o, WIDE_D, WIDE_F);
     learner *l = &t->learners[0];
     float *theta = l->p[P_THRESHOLD].w, before[WIDE_F];
-    double lambda = l->coefficient, error;
+    double lambda = l->coefficient = 1, rate = 0.7 * learning_rate(&o, 0) / o.lr, error; /* 1: well within its range */
     for (int j = 0; j < WIDE_F; j++) before[j] = theta[j] = fmaxf(theta[j], 0) + shift[_i];
     sae_step_stats stats = step(t, rows);
     error = still ? 0 : stats.l0 > 0 ? fmin(fmax(log(stats.l0 / 3), -0.5), 0.5) : -0.5;
-    ck_assert_msg(fabs(l->coefficient / (lambda * exp(0.7 * error)) - 1) < 1e-12, "lambda %g", l->coefficient);
+    ck_assert_msg(fabs(l->coefficient / (lambda * exp(rate * error)) - 1) < 1e-12, "lambda %g", l->coefficient);
     for (int j = 0; j < WIDE_F; j++)
         EXPECT(fabs(theta[j] - before[j] * exp(0.1 * error)) <= 1e-6 * before[j], "threshold %g of %g, error %g",
                (double)theta[j], (double)before[j], error);
@@ -433,50 +437,89 @@ START_TEST(test_controller_moves_by_its_law)
 }
 END_TEST
 
-enum { PLANTED_D = 32, PLANTED_F = 96, PLANTED = 64, PLANTED_B = 256, PLANTED_STEPS = 1500 };
+enum { PLANTED_D = 32, PLANTED_F = 96, PLANTED = 64, PLANTED_B = 256 };
 
-/* Sums of about 5 of 64 unit directions, and a little noise. */
-static void planted_rows(rng *r, const float *directions, float *rows)
+/* Sums of about `mean` of 64 unit directions, and a little noise. */
+static void planted_rows(rng *r, const float *directions, double mean, float *rows)
 {
     for (int b = 0; b < PLANTED_B; b++) {
         float *x = rows + b * PLANTED_D;
         for (int i = 0; i < PLANTED_D; i++) x[i] = (float)(0.05 * rng_normal(r));
         for (int n = 0; n < PLANTED; n++) {
-            if (rng_uniform(r) >= 5.0 / PLANTED) continue;
+            if (rng_uniform(r) >= mean / PLANTED) continue;
             float amount = (float)(0.5 + rng_uniform(r));
             for (int i = 0; i < PLANTED_D; i++) x[i] += amount * directions[n * PLANTED_D + i];
         }
     }
 }
 
-static const int targets[] = {3, 6, 12};
+/* drift: the directions in a row grow from 5 to 5 (1 + drift) over the run. */
+typedef struct target_row {
+    int k, steps, rank, scaffold_steps;
+    double drift;
+} target_row;
 
+static const target_row targets[] = {
+    {3, 1500, 0, 0, 0},   {6, 1500, 0, 0, 0}, {12, 1500, 0, 0, 0},   {6, 400, 4, 130, 0},
+    {24, 300, 4, 100, 0}, {24, 200, 0, 0, 0}, {12, 1000, 0, 0, 1.0},
+};
+
+/* L0 of the exported dictionary on rows that it was not trained on. */
+static double exported_l0(sae_trainer *t, const float *rows)
+{
+    int64_t row_start[PLANTED_B + 1];
+    int32_t *latent = NULL;
+    float *value = NULL;
+    sae_dict *dict = NULL;
+    sae_error err = {0};
+
+    ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
+    ck_assert_int_eq(sae_dict_encode(dict, rows, PLANTED_B, row_start, &latent, &value, NULL, &err), SAE_OK);
+    sae_dict_free(dict);
+    free(latent);
+    free(value);
+    return (double)row_start[PLANTED_B] / PLANTED_B;
+}
+
+/* In training (the last tenth of the steps) and exported, on 16 batches more. Observed: off by 2.2 % at most in training, by 2.0 %
+ * exported. With a first lambda of 0.1 and no range: by 9.6 % (200 steps, k 24). */
 START_TEST(test_controller_reaches_its_target)
 {
-    sae_train_options o = sae_recipe_saebench(PLANTED_B, PLANTED_STEPS);
-    sae_dict_config config = {.arch = SAE_JUMPRELU, .d_in = PLANTED_D, .d_sae = PLANTED_F, .k = targets[_i], .seed = 1};
+    const target_row *row = &targets[_i];
+    sae_train_options o = sae_recipe_saebench(PLANTED_B, row->steps);
+    sae_dict_config config = {.arch = SAE_JUMPRELU,
+                              .d_in = PLANTED_D,
+                              .d_sae = PLANTED_F,
+                              .k = row->k,
+                              .rank = row->rank,
+                              .scaffold_steps = row->scaffold_steps,
+                              .seed = 1};
     sae_trainer *t = NULL;
     sae_error err = {0};
     float directions[PLANTED * PLANTED_D], *rows = malloc(PLANTED_B * PLANTED_D * sizeof *rows);
-    double mean = 0, fvu = 0;
+    double mean = 0, fvu = 0, exported = 0;
+    int last = row->steps / 10;
     rng r = rng_seed(11, 0);
 
     for (int i = 0; i < PLANTED * PLANTED_D; i++) directions[i] = (float)(rng_normal(&r) / sqrt((double)PLANTED_D));
     ck_assert_msg(sae_trainer_create(&t, &config, 1, &o, &err) == SAE_OK, "%s", err.message);
-    for (int n = 0; n < PLANTED_STEPS; n++) {
-        planted_rows(&r, directions, rows);
+    for (int n = 0; n < row->steps; n++) {
+        planted_rows(&r, directions, 5.0 * (1 + row->drift * n / row->steps), rows);
         sae_step_stats stats = step(t, rows);
-        if (getenv("SAE_TRACE") && n % 50 == 0)
+        if (getenv("SAE_TRACE") && n % 20 == 0)
             printf("%d: L0 %.2f FVU %.3f lambda %.3g threshold %.3g dead %lld\n", n, stats.l0, stats.fvu,
                    t->learners[0].coefficient, stats.threshold, (long long)stats.dead);
-        if (n >= PLANTED_STEPS - 100) {
-            mean += stats.l0 / 100;
-            fvu += stats.fvu / 100;
-        }
+        if (n < row->steps - last) continue;
+        mean += stats.l0 / last;
+        fvu += stats.fvu / last;
     }
-    /* Observed: off by 0.2 % at most. */
-    if (getenv("SAE_TRACE")) printf("target %d: L0 %.4f FVU %.4f\n", targets[_i], mean, fvu);
-    ck_assert_msg(fabs(mean / targets[_i] - 1) < 0.05, "L0 %.3f for a target of %d", mean, targets[_i]);
+    for (int n = 0; n < 16; n++) {
+        planted_rows(&r, directions, 5.0 * (1 + row->drift), rows);
+        exported += exported_l0(t, rows) / 16;
+    }
+    if (getenv("SAE_TRACE")) printf("target %d: L0 %.4f, exported %.4f, FVU %.4f\n", row->k, mean, exported, fvu);
+    ck_assert_msg(fabs(mean / row->k - 1) < 0.05, "L0 %.3f for a target of %d", mean, row->k);
+    ck_assert_msg(fabs(exported / row->k - 1) < 0.05, "exported L0 %.3f for a target of %d", exported, row->k);
     sae_trainer_free(t);
     free(rows);
 }

@@ -57,8 +57,9 @@ void mem_fail_nth(int64_t nth);
 bool mem_failed(void); /* since it was last asked for: was there an allocation to fail? */
 
 bool mul_overflows(size_t a, size_t b, size_t *product);
-size_t memory_peak_rss(void);  /* bytes; 0 when unknown */
-size_t memory_available(void); /* bytes that could be taken without swapping; 0 when unknown */
+size_t mem_resident(size_t bytes); /* of memory that a block of so many bytes takes: large ones are whole huge pages */
+size_t memory_peak_rss(void);      /* bytes; 0 when unknown */
+size_t memory_available(void);     /* bytes that could be taken without swapping; 0 when unknown */
 
 /* An arena laid out twice by the same function: with base NULL it only counts, then it hands out memory. */
 typedef struct arena {

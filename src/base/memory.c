@@ -25,6 +25,13 @@ static const char *_Atomic guard_phase;
 
 bool mul_overflows(size_t a, size_t b, size_t *product) { return __builtin_mul_overflow(a, b, product); }
 
+size_t mem_resident(size_t bytes)
+{
+    size_t padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
+
+    return padded < HUGE_FROM ? bytes : (padded + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+}
+
 void *mem_alloc(size_t bytes, const char *what, sae_error *err)
 {
     const char *phase = atomic_load(&guard_phase);
@@ -46,7 +53,7 @@ void *mem_alloc(size_t bytes, const char *what, sae_error *err)
         return NULL;
     }
     padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
-    if (padded >= HUGE_FROM) padded = (padded + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+    if (padded >= HUGE_FROM) padded = mem_resident(bytes);
     block = aligned_alloc(padded >= HUGE_FROM ? HUGE_PAGE : 64, padded);
     if (!block) {
         SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes); %zu bytes are in use", what, bytes, mem_in_use());

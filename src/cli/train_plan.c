@@ -2,6 +2,9 @@
  * train_plan.c - what a run will take, before anything of it is made: memory, arithmetic, and time by a calibration of about two
  * seconds.
  *
+ * Families whose codes only become sparse by their penalty are counted, and timed, as they begin: every product over all latents
+ * (dense.c). That bounds the run from above, and the plan says what a step is later.
+ *
  * The calibration steps real trainers of the same batch, k and scaffolds at two small widths: a step's time is linear in the
  * width. Where even these are too large the batch (to which a step's time is nearly proportional) and the number of dictionaries are
  * cut, and the time scaled back by the arithmetic.
@@ -18,9 +21,16 @@ static const double most_flops = 2e10, seconds_each = 0.6;
 /* ---- Arithmetic of a step --------------------------------------------------------------------------------------------------- */
 
 typedef struct flops {
-    double encoder, sparse, adam, auxk; /* of a step of all dictionaries; auxk: its worst case */
+    double encoder, sparse, adam, auxk; /* of a step of all dictionaries as they begin; auxk: its worst case */
+    double later;                       /* of a step once all codes are sparse, like encoder + sparse + adam */
     double model;                       /* of a token */
 } flops;
+
+/* jumprelu finds thresholds that leave k codes a row, unless it is given some. */
+static bool begins_dense(const sae_dict_config *c, const sae_train_options *r)
+{
+    return c->arch == SAE_STANDARD || c->arch == SAE_GATED || (c->arch == SAE_JUMPRELU && r->first_threshold > 0.0);
+}
 
 static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *r)
 {
@@ -28,9 +38,13 @@ static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *
 
     for (int i = 0; i < n; i++) {
         double B = (double)r->batch, d = (double)c[i].d_in, F = (double)c[i].d_sae;
-        double aux = r->auxk_alpha > 0 ? (double)(r->auxk_k > 0 ? r->auxk_k : c[i].d_in / 2) : 0;
+        bool penalised = c[i].arch == SAE_STANDARD || c[i].arch == SAE_GATED || c[i].arch == SAE_JUMPRELU;
+        double aux = r->auxk_alpha > 0 && !penalised ? (double)(r->auxk_k > 0 ? r->auxk_k : c[i].d_in / 2) : 0;
+        double scaffold = 12 * B * (double)c[i].rank * d, sparse = 8 * B * (double)c[i].k * d + scaffold;
         f.encoder += 2 * B * d * F;
-        f.sparse += 8 * B * (double)c[i].k * d + 12 * B * (double)c[i].rank * d; /* decode, and three gradients */
+        f.later += 2 * B * d * F + sparse + 10 * 2 * F * d; /* sparse: decode, and three gradients */
+        /* The encoder again, decode, three gradients; what the gate rebuilds, and its slopes. */
+        f.sparse += !begins_dense(&c[i], r) ? sparse : (c[i].arch == SAE_GATED ? 14 : 10) * B * d * F + scaffold;
         f.adam += 10 * 2 * F * d;
         f.auxk += 8 * B * (aux < F ? aux : F) * d;
     }
@@ -220,14 +234,14 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     double total = per_step * steps + model_rows * f.model;
     size_t memory = plan.total + buffer + batch + weights;
     if (json) {
-        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
-                          (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments",
-                          (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
-                          (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer", (json_int_t)buffer,
-                          "model", (json_int_t)weights, "total", (json_int_t)memory, "flops", "encoder_per_step",
-                          f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
-                          f.auxk, "model_per_token", f.model, "total", total, "seconds", "per_step", step,
-                          "first_step_more", first, "model_per_row", row, "model", model_rows * row, "total", seconds);
+        *json = json_pack(
+            "{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
+            (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments", (json_int_t)plan.moments,
+            "scratch", (json_int_t)plan.scratch, "library", (json_int_t)plan.library, "batch", (json_int_t)batch,
+            "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
+            "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
+            f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total", total, "seconds", "per_step", step,
+            "first_step_more", first, "model_per_row", row, "model", model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
@@ -240,6 +254,11 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     printf("\nfree now      %.0f MiB\n", (double)memory_available() * mib);
     printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
            per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);
+    if (f.later < 0.99 * per_step)
+        printf("later         %.2f GFLOP a step, when the penalty has made the codes sparse; total and time below are "
+               "as if "
+               "no step were\n",
+               f.later * 1e-9);
     if (in->model) printf("model         %.3f GFLOP a token, %.0f rows/s\n", f.model * 1e-9, 1 / row);
     printf("in all        %.2f TFLOP\n", total * 1e-12);
     printf("time          %s (a step %s, %.0f rows/s%s%s), with few dead latents and the machine as it is now\n",

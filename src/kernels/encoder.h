@@ -21,8 +21,9 @@ typedef struct encoder_shape {
 
 /* Bytes that encoder_create takes for its own scratch (the bf16 and 8-bit copies). */
 size_t encoder_bytes(const encoder_shape *shape);
-/* Bytes that oneDNN takes and gives back within a product of rows x latents: packed copies of both factors (an estimate). */
-size_t encoder_packing_bytes(int64_t rows, int64_t latents, int64_t d_in);
+/* Bytes that oneDNN's float32 products of rows x latents leave taken (an estimate): its code, and what malloc keeps of the packed
+ * pieces that each product takes and gives back. */
+size_t encoder_packing_bytes(int64_t rows, int64_t latents, int64_t d_in, int n_threads);
 /* SAE_MISSING when bf16 is asked for on a processor without AVX-512-BF16. Caller frees with encoder_free. */
 sae_status encoder_create(encoder **out, const encoder_shape *shape, sae_error *err);
 void encoder_free(encoder *e);

@@ -235,8 +235,6 @@ sae_status trainer_bench(trainer_bench_result *out, const trainer_bench_options 
     result.tokens_per_s = 1e3 * (double)n.B / result.step_ms;
     result.plan = sae_trainer_plan(c, 1, &options->recipe);
     result.rows_bytes = (size_t)(n.n_batches * n.B * n.d + n.result_count) * sizeof(float);
-    if (!shape.bf16) /* the widest form packs more than the trainer's tiles */
-        result.rows_bytes += encoder_packing_bytes(n.B, smaller(4096, n.F), n.d) - result.plan.library;
     *out = result;
 done:
     sae_trainer_free(t);

@@ -4,10 +4,12 @@
  * L0 = mean_b sum_j [f_bj > theta_j] dictionary_learning takes it of f, SAELens of a. With q = dpenalty/dL0 / B:
  *   dtheta_j = -(theta_j / w) sum_b df_bj [|a_bj - theta_j| < w/2] - (1 / w) q sum_b [|f_bj - theta_j| < w/2]
  *
- * Three penalties: c (L0 / k - 1)^2; c L0; and, by default, lambda L0 with a controller that holds L0 at k. After every step it moves
- * lambda by (L0 / k)^rate and all thresholds by the common factor (L0 / k)^THRESHOLD_RATE. Without the second L0 swings widely: lambda
- * is far off before the thresholds, which move by lr a step, have followed. With a slow lambda the common factor does the work, and
- * drives weak latents to death (docs/method.md). Thresholds start where the first batch's codes number k a row.
+ * Three penalties: c (L0 / k - 1)^2; c L0; and, by default, lambda L0 with a controller that holds L0 at k (docs/method.md): the penalty's
+ * weight in a step is lambda (L0 / k)^DAMPING; after it lambda moves by (L0 / k)^(rate lr / peak lr), and all thresholds by the common
+ * factor (L0 / k)^THRESHOLD_RATE. Without the damping L0 swings about k, since thresholds follow lambda late. Without the common factor it
+ * swings more widely; with a slow lambda that factor does the work and drives weak latents to death. Lambda stays within a range about its
+ * first value: beyond it changes nothing while L0 is still on its way, and would have to come back. Thresholds start where the first
+ * batch's codes number k a row.
  */
 #include "sae/penalised.h"
 
@@ -15,7 +17,7 @@
 #include <string.h>
 
 /* Of the controller: its first lambda is this share of the rows' variance per kept latent; the largest |log(L0 / k)| that it takes in. */
-static const double FIRST_LAMBDA = 0.1, THRESHOLD_RATE = 0.1, MOST_ERROR = 0.5;
+static const double FIRST_LAMBDA = 0.25, THRESHOLD_RATE = 0.1, DAMPING = 5.0, MOST_ERROR = 0.5, RANGE = 20.0;
 
 static bool window_of_code(const sae_trainer *t) { return t->options.l0_rule != SAE_L0_LINEAR; }
 
@@ -62,6 +64,14 @@ static latent_codes codes(const sae_trainer *t, const learner *l, int64_t j, int
     return (latent_codes){active, l0, 0.0};
 }
 
+/* log(L0 / k), bounded. */
+static double control_error(const sae_trainer *t, const learner *l)
+{
+    double error = t->s.l0 > 0.0 ? log(t->s.l0 / (double)l->config.k) : -MOST_ERROR;
+
+    return fmin(fmax(error, -MOST_ERROR), MOST_ERROR);
+}
+
 static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
 {
     const sae_train_options *o = &t->options;
@@ -80,8 +90,9 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
     }
     double lambda = l->config.l1_coefficient;
     if (o->l0_rule == SAE_L0_CONTROLLED) {
-        if (l->coefficient <= 0.0) l->coefficient = FIRST_LAMBDA * sums->variance / (B * target);
-        lambda = l->coefficient;
+        double first = FIRST_LAMBDA * sums->variance / (B * target);
+        l->coefficient = l->coefficient > 0.0 ? fmin(fmax(l->coefficient, first / RANGE), RANGE * first) : first;
+        lambda = l->coefficient * exp(DAMPING * control_error(t, l));
     }
     t->s.penalty_slope = lambda * factor / B;
     return lambda * factor * l0;
@@ -116,11 +127,10 @@ static void control(sae_trainer *t, learner *l)
 {
     const sae_train_options *o = &t->options;
     param *theta = &l->p[P_THRESHOLD];
-    double error = t->s.l0 > 0.0 ? log(t->s.l0 / (double)l->config.k) : -MOST_ERROR;
+    double error = control_error(t, l), lr = dictionary_rate(t, l);
 
-    if (o->l0_rule != SAE_L0_CONTROLLED || learning_rate(o, t->step) <= 0.0) return; /* with lr 0 nothing moves */
-    error = fmin(fmax(error, -MOST_ERROR), MOST_ERROR);
-    l->coefficient *= exp(o->l0_rate * error);
+    if (o->l0_rule != SAE_L0_CONTROLLED || lr <= 0.0) return; /* with lr 0 nothing moves */
+    l->coefficient *= exp(o->l0_rate * lr / o->lr * error);
     float factor = (float)exp(THRESHOLD_RATE * error);
     for (int64_t j = 0; j < theta->columns; j++) theta->w[j] *= factor;
 }

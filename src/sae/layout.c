@@ -155,7 +155,7 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
     sae_trainer t = {.options = *options, .n_dicts = n_dicts};
     arena arenas[4] = {{0}};
     int64_t tile_rows, tile_latents;
-    size_t library = 0;
+    size_t library = 0, encoders = 0;
 
     if (trainer_check(configs, n_dicts, options, &err)) return plan;
     t.learners = mem_alloc_array((size_t)n_dicts, sizeof *t.learners, "a plan", &err);
@@ -169,14 +169,20 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
                                options->screen,  t.s.n_threads};
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
-        if (!shared) arenas[3].used += encoder_bytes(&shape);
+        if (!shared) encoders += encoder_bytes(&shape);
         encoder_tile_shape(&shape, &tile_rows, &tile_latents);
         if (!shape.bf16)
-            library =
-                (size_t)larger((int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in));
+            library = (size_t)larger(
+                (int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in, t.s.n_threads));
+        if (configs[i].rank > 0 && configs[i].scaffold_pca) /* given back before the first product */
+            library = (size_t)larger((int64_t)library, (int64_t)scaffold_pca_bytes(shape.d_in));
     }
     mem_free(t.learners);
-    plan = (sae_memory_plan){arenas[0].used, arenas[1].used, arenas[2].used, arenas[3].used, library, 0};
+    plan = (sae_memory_plan){.weights = mem_resident(arenas[0].used),
+                             .gradients = mem_resident(arenas[1].used),
+                             .moments = mem_resident(arenas[2].used),
+                             .scratch = mem_resident(arenas[3].used) + encoders,
+                             .library = library};
     plan.total = plan.weights + plan.gradients + plan.moments + plan.scratch + plan.library;
     return plan;
 }

@@ -95,6 +95,11 @@ double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
     return s->scaffold_norm;
 }
 
+size_t scaffold_pca_bytes(int64_t d)
+{
+    return (size_t)(d * d) * (sizeof(float) + 2 * sizeof(double)) + linalg_eigh_bytes(d);
+}
+
 sae_status scaffold_start_pca(sae_trainer *t, learner *l, sae_error *err)
 {
     sae_status status = SAE_OK;

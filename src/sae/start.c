@@ -81,7 +81,7 @@ sae_status learner_start(sae_trainer *t, learner *l, sae_error *err)
     start_b_dec(t, l, transcoder ? t->s.y : t->s.x);
     if (transcoder && t->options.b_dec_start != SAE_B_DEC_ZERO) start_b_enc(t, l);
     if (l->config.rank > 0 && l->config.scaffold_pca) {
-        mem_guard_end(); /* its d x d matrices are needed once: they are no part of the plan */
+        mem_guard_end(); /* its d x d matrices are needed once; the plan has them beside the library's */
         status = scaffold_start_pca(t, l, err);
         mem_guard_begin("a training step");
     }

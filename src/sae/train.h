@@ -304,6 +304,7 @@ void scaffold_backward(sae_trainer *t, learner *l);
 double scaffold_step(sae_trainer *t, learner *l, step_sums *sums);
 /* W_down and W_up from the principal directions of x (the first batch). Allocates. */
 sae_status scaffold_start_pca(sae_trainer *t, learner *l, sae_error *err);
+size_t scaffold_pca_bytes(int64_t d); /* that it takes and gives back */
 
 /* auxk.c: which latents may be dead once this batch is counted (before encoding; 0: skip AuxK) ... */
 int64_t auxk_mark(sae_trainer *t, const learner *l);
@@ -338,6 +339,7 @@ bool latent_is_active(const scratch *s, int64_t latent);
 void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
                double eps); /* a row of w over its norm + eps */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
+double dictionary_rate(const sae_trainer *t, const learner *l); /* learning rate of this step, not of the scaffold */
 
 /* start.c: what is taken from the first batch (in x and y). */
 sae_status learner_start(sae_trainer *t, learner *l, sae_error *err);

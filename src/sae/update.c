@@ -74,16 +74,32 @@ static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double
     move_rows(t, &l->p[P_W_UP], 0, l->config.rank, true, &c, &s);
 }
 
-/* A dictionary that waited for its scaffold begins with Adam's first step, and with a warm-up of its own. */
+/* Steps that the dictionary has learned; negative while it waits for its scaffold. */
+static int64_t age_of(const sae_trainer *t, const learner *l)
+{
+    return t->step - (l->config.rank > 0 ? l->config.scaffold_steps : 0);
+}
+
+/* A dictionary that waited for its scaffold has a warm-up of its own. */
+double dictionary_rate(const sae_trainer *t, const learner *l)
+{
+    const sae_train_options *o = &t->options;
+    int64_t age = age_of(t, l);
+    double lr = learning_rate(o, t->step);
+
+    return age < t->step && age < o->warmup_steps ? fmin(lr, learning_rate(o, age)) : lr;
+}
+
+/* The dictionary begins with Adam's first step, whenever that is. */
 void update(sae_trainer *t, learner *l, double grad_norm, double lr)
 {
     const sae_train_options *o = &t->options;
-    int64_t age = t->step - (l->config.rank > 0 ? l->config.scaffold_steps : 0);
+    int64_t age = age_of(t, l);
     sae_decoder_rule rule = o->decoder_rule;
 
     if (l->config.rank > 0) update_scaffold(t, l, grad_norm, lr);
     if (age < 0) return;
-    if (age < t->step && age < o->warmup_steps) lr = fmin(lr, learning_rate(o, age));
+    lr = dictionary_rate(t, l);
     adam_constants c = constants(o, age, grad_norm, lr);
     signum_constants s = signum_of(o, age, lr);
 
