@@ -40,7 +40,7 @@ arguments() { # INPUT: what it trains on, and what
     case $1 in
     array) echo "--array ../store/shard-00000.safetensors:rows --width 512 --k 8 --rank 4 --threads 1" ;;
     store) echo "--store ../store --arch matryoshka --width 512 --k 8 --rank 2 --variant p2" ;; # AuxK at work, see below
-    families) echo "--store ../store --arch topk,jumprelu,standard,batchtopk --width 256 --k 8" ;;
+    families) echo "--store ../store --arch topk,jumprelu,standard,batchtopk --width 256 --k 8 --sparsity-warmup-steps 0" ;;
     many) echo "--store ../store --width 256,384 --k 4,8 --rank 0,3" ;;
     live) echo "--model ../model --site resid_post.1 --text ../text.jsonl --ctx 16 --buffer 2000 --width 256 --k 8" ;;
     esac
