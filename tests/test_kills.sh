@@ -41,11 +41,12 @@ if ! "$sae" acts --quiet model --site resid_post.1 --text text.jsonl --ctx 16 --
 fi
 
 arguments() { # INPUT: what it trains on, and what
+    [ "$1" = penalties ] || echo "--threshold-start-step 5"
     case $1 in
     array) echo "--array ../store/shard-00000.safetensors:rows --width 512 --k 8 --rank 4 --threads 1" ;;
     store) echo "--store ../store --arch matryoshka --width 512 --k 8 --rank 2 --variant p2" ;; # AuxK at work, see below
     families) echo "--store ../store --arch topk,jumprelu,batchtopk --width 256 --k 8 --threads 1" ;;
-    penalties) echo "--store ../store --arch standard,gated --width 256 --k 8 --threads 1" ;;
+    penalties) echo "--store ../store --arch standard,gated --width 256 --threads 1" ;;
     many) echo "--store ../store --width 256,384 --k 4,8 --rank 0,3 --threads 1" ;;
     live) echo "--model ../model --site resid_post.1 --text ../text.jsonl --ctx 16 --buffer 2000 --width 256 --k 8" ;;
     esac
@@ -58,7 +59,7 @@ train() { # FOLDER INPUT STEPS OPTIONS...
     folder=$1 steps=$3
     # shellcheck disable=SC2046
     set -- $(arguments "$2") --batch 128 --dead-tokens 512 --steps "$steps" --checkpoint-every $((steps / 15 + 1)) --keep 2 \
-        --threshold-start-step 5 --out run $(shift 3 && echo "$@")
+        --out run $(shift 3 && echo "$@")
     cd "$scratch/$folder" && exec "$sae" train --quiet "$@" >out 2>err
 }
 
