@@ -23,6 +23,7 @@ static char folder[64], paths[SHARDS + 1][160]; /* of the shards, of meta.json *
 static unsigned char valid[KINDS][VALID_ROOM];
 static size_t valid_bytes[KINDS];
 static float rows[ROWS * MOST_D];
+static size_t shard_bytes; /* of the input now */
 static bool begun;
 
 static void must(bool good)
@@ -76,6 +77,26 @@ static void begin(void)
     folder[strlen(folder) - 2] = '\0'; /* what is removed at the end */
 }
 
+/* Another number in place of one of meta.json, the length before it made right. */
+static size_t change_number(unsigned char *data, size_t n, size_t room, unsigned int seed)
+{
+    static const char *const numbers[] = {"0",  "1",   "2",  "5",          "7",
+                                          "44", "100", "-1", "4294967296", "9223372036854775807"};
+    const char *number = numbers[seed / 64 % 10];
+    size_t text = (size_t)data[0] + ((size_t)data[1] << 8), length = strlen(number);
+    size_t at = 2 + seed / 1024 % text, end;
+
+    while (at < 2 + text && (data[at] < '0' || data[at] > '9')) at++;
+    for (end = at; end < 2 + text && data[end] >= '0' && data[end] <= '9';) end++;
+    if (at == end || n + length > room) return n;
+    memmove(data + at + length, data + end, n - end);
+    memcpy(data + at, number, length);
+    text += length - (end - at);
+    data[0] = (unsigned char)(text & 255);
+    data[1] = (unsigned char)(text >> 8);
+    return n + length - (end - at);
+}
+
 size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t n, size_t room, unsigned int seed)
 {
     if (!begun) begin();
@@ -83,6 +104,7 @@ size_t LLVMFuzzerCustomMutator(unsigned char *data, size_t n, size_t room, unsig
     if ((n < 8 || seed % 16 == 0) && valid_bytes[kind] <= room) {
         memcpy(data, valid[kind], valid_bytes[kind]);
         n = valid_bytes[kind];
+        if (seed / 128 % 2) return change_number(data, n, room, seed);
     }
     return LLVMFuzzerMutate(data, n, room);
 }
@@ -130,6 +152,8 @@ static void read_all(const char *path, const sae_acts_options *options)
     if (status != SAE_OK) return;
     sae_acts_info info = sae_acts_get_info(acts);
     must(info.d >= 1 && info.n_rows >= 1);
+    /* A mapped file can be read beyond its end, up to its page's: so what is promised must be there. */
+    must((double)info.n_rows * ((double)info.d + 8) <= (double)(SHARDS * shard_bytes));
     for (int i = 0; i < 6 && info.d <= MOST_D && status == SAE_OK; i++) {
         status = sae_acts_next(acts, ROWS, rows, tokens, positions, &got, &err);
         expect(status, &err);
@@ -150,6 +174,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
     if (n < 2) return 0;
     size_t text = (size_t)data[0] + ((size_t)data[1] << 8), memory = mem_in_use();
     if (text > n - 2) text = n - 2;
+    shard_bytes = n - 2 - text;
     for (int s = 0; s < SHARDS; s++) put_file(paths[s], data + 2 + text, n - 2 - text);
     put_meta((const char *)data + 2, text, data + 2 + text, n - 2 - text);
     snprintf(path, sizeof path, "%s/s", folder);
