@@ -340,12 +340,18 @@ int main(int argc, char **argv)
                                                                 : argc > 3         ? atoi(argv[3])
                                                                                    : 0;
 
+    const char *only_family = argc > 4 && !search ? argv[4] : NULL;
     double began = clock_seconds();
 
     if (seeds < 1 || seeds > MOST_SEEDS) {
         fprintf(stderr, "planted: 1 to %d seeds\n", MOST_SEEDS);
         return 2;
     }
+    for (int f = 0; only_family && strcmp(only_family, families[f].name) != 0; f++)
+        if (f + 1 == N_FAMILIES) {
+            fprintf(stderr, "planted: no family is named %s\n", only_family);
+            return 2;
+        }
     for (int i = 0; i < (int)(sizeof problems / sizeof *problems); i++) {
         const problem *p = &problems[i];
         int steps = argc > 2 && !search && atoi(argv[2]) > 0 ? atoi(argv[2]) : p->steps;
@@ -353,7 +359,7 @@ int main(int argc, char **argv)
         if (search)
             search_penalties(p);
         else
-            run(p, seeds, steps, argc > 4 && !search ? argv[4] : NULL);
+            run(p, seeds, steps, only_family);
     }
     fprintf(stderr, "planted: %.0f s, %.0f s of the processor\n", clock_seconds() - began,
             (double)clock() / CLOCKS_PER_SEC);
