@@ -333,13 +333,13 @@ static void search_penalties(const problem *p)
         }
 }
 
+static int number(int argc, char **argv, int i, int otherwise) { return i < argc ? atoi(argv[i]) : otherwise; }
+
 int main(int argc, char **argv)
 {
     bool search = argc > 1 && strcmp(argv[1], "--penalties") == 0;
-    int seeds = argc > 1 && !search ? atoi(argv[1]) : 5, only = search && argc > 2 ? atoi(argv[2])
-                                                                : argc > 3         ? atoi(argv[3])
-                                                                                   : 0;
-
+    int seeds = search ? 1 : number(argc, argv, 1, 5), steps = search ? 0 : number(argc, argv, 2, 0);
+    int only = number(argc, argv, search ? 2 : 3, 0); /* 0: both problems; steps 0: each problem's own */
     const char *only_family = argc > 4 && !search ? argv[4] : NULL;
     double began = clock_seconds();
 
@@ -354,12 +354,11 @@ int main(int argc, char **argv)
         }
     for (int i = 0; i < (int)(sizeof problems / sizeof *problems); i++) {
         const problem *p = &problems[i];
-        int steps = argc > 2 && !search && atoi(argv[2]) > 0 ? atoi(argv[2]) : p->steps;
         if (only && only != i + 1) continue;
         if (search)
             search_penalties(p);
         else
-            run(p, seeds, steps, only_family);
+            run(p, seeds, steps > 0 ? steps : p->steps, only_family);
     }
     fprintf(stderr, "planted: %.0f s, %.0f s of the processor\n", clock_seconds() - began,
             (double)clock() / CLOCKS_PER_SEC);
