@@ -139,13 +139,13 @@ $(BUILD)/bench/%: bench/%.c bench/truth.h $(BUILD)/libsae.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) -o $@
 
-# The tables of docs/planted.md: SEEDS=2 STEPS=300 PROBLEM=1 for less. planted-penalties: the coefficients that they use.
+# The tables of docs/planted.md: SEEDS=2 STEPS=300 PROBLEM=1 FAMILY=topk for less. planted-penalties: the coefficients that they use.
 SEEDS   ?= 5
 STEPS   ?= 0
 PROBLEM ?= 0
 PLANTED := OMP_NUM_THREADS=1 $(BUILD)/bench/planted
 planted: $(BUILD)/bench/planted
-	@$(PLANTED) $(SEEDS) $(STEPS) $(PROBLEM)
+	@$(PLANTED) $(SEEDS) $(STEPS) $(PROBLEM) $(FAMILY)
 
 planted-penalties: $(BUILD)/bench/planted
 	@$(PLANTED) --penalties $(PROBLEM)

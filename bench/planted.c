@@ -1,8 +1,8 @@
 /*
  * planted.c - how much of a planted truth each family finds, with and without a scaffold, as the tables of docs/planted.md.
  *
- *     build/bench/planted [SEEDS [STEPS [PROBLEM]]]      tables; PROBLEM 1 or 2, else both
- *     build/bench/planted --penalties [PROBLEM]          the search for the coefficients of standard and gated below
+ *     build/bench/planted [SEEDS [STEPS [PROBLEM [FAMILY]]]]   tables; PROBLEM 1 or 2, else both; one FAMILY, else all
+ *     build/bench/planted --penalties [PROBLEM]                the search for the coefficients of standard and gated below
  *
  * One seed is one draw of the truth, of the rows and of the initial weights; all dictionaries of a seed see the same rows.
  */
@@ -73,7 +73,7 @@ enum { COSINE, SHARE, DENSE_LATENTS, OVERLAP, L0, FVU, DEAD, REVIVED, N_MEASURES
 /* A trainer of one family: its dictionaries and what is read off them. */
 typedef struct group {
     sae_trainer *trainer;
-    int n;
+    int n; /* 0: this family is left out */
     sae_dict_config config[MOST_ARMS];
     sae_step_stats stats[MOST_ARMS];
     double found[MOST_ARMS][N_MEASURES];
@@ -186,7 +186,7 @@ static void train(const problem *p, group *groups, int n_groups, int steps, uint
     for (int n = 0; n < steps; n++) {
         truth_draw(&t, rows, p->batch);
         for (int i = 0; i < n_groups; i++)
-            if (sae_trainer_step(groups[i].trainer, rows, NULL, groups[i].stats, &err)) fail(&err);
+            if (groups[i].n > 0 && sae_trainer_step(groups[i].trainer, rows, NULL, groups[i].stats, &err)) fail(&err);
         if (clock_seconds() - shown < 30.0) continue;
         shown = clock_seconds();
         fprintf(stderr, "%s: seed %d, step %d of %d, %.0f s\n", p->title, (int)seed, n + 1, steps, shown - began);
@@ -248,13 +248,13 @@ static void print_head(FILE *out, const problem *p, int n_seeds, int steps, doub
 typedef double results[MOST_SEEDS][N_FAMILIES][N_SCAFFOLDS][N_MEASURES];
 
 static void print_table(FILE *out, const problem *p, int n_seeds, int steps, results found,
-                        double random[MOST_SEEDS][N_MEASURES])
+                        double random[MOST_SEEDS][N_MEASURES], const char *only)
 {
     static const char *const formats[N_MEASURES] = {"%.3f", "%.3f", "%.1f", "%.3f", "%.2f", "%.4f", "%.0f", "%.0f"};
 
     print_head(out, p, n_seeds, steps, random);
     for (int f = 0; f < N_FAMILIES; f++)
-        for (int i = 0; i < p->n_scaffolds; i++) {
+        for (int i = 0; i < p->n_scaffolds && (!only || strcmp(only, families[f].name) == 0); i++) {
             fprintf(out, "| %s | %s", families[f].name, scaffolds[i].name);
             for (int m = 0; m < N_MEASURES; m++) {
                 double values[MOST_SEEDS];
@@ -268,7 +268,7 @@ static void print_table(FILE *out, const problem *p, int n_seeds, int steps, res
 }
 
 /* The table of the seeds so far goes to stderr after each. */
-static void run(const problem *p, int n_seeds, int steps)
+static void run(const problem *p, int n_seeds, int steps, const char *only)
 {
     static results found;
     static double random[MOST_SEEDS][N_MEASURES];
@@ -276,6 +276,7 @@ static void run(const problem *p, int n_seeds, int steps)
 
     for (int s = 0; s < n_seeds; s++) {
         for (int f = 0; f < N_FAMILIES; f++) {
+            if (only && strcmp(only, families[f].name) != 0) continue;
             groups[f].n = p->n_scaffolds;
             for (int i = 0; i < p->n_scaffolds; i++) groups[f].config[i] = config_of(p, f, i, (uint64_t)s);
             begin(&groups[f], p, f, steps);
@@ -283,9 +284,9 @@ static void run(const problem *p, int n_seeds, int steps)
         train(p, groups, N_FAMILIES, steps, (uint64_t)s, random[s]);
         for (int f = 0; f < N_FAMILIES; f++)
             for (int i = 0; i < p->n_scaffolds; i++) memcpy(found[s][f][i], groups[f].found[i], sizeof found[s][f][i]);
-        if (s + 1 < n_seeds) print_table(stderr, p, s + 1, steps, found, random);
+        if (s + 1 < n_seeds) print_table(stderr, p, s + 1, steps, found, random, only);
     }
-    print_table(stdout, p, n_seeds, steps, found, random);
+    print_table(stdout, p, n_seeds, steps, found, random, only);
 }
 
 /* ---- The penalties of standard and gated --------------------------------------------------------------------------------- */
@@ -332,27 +333,32 @@ static void search_penalties(const problem *p)
         }
 }
 
+static int number(int argc, char **argv, int i, int otherwise) { return i < argc ? atoi(argv[i]) : otherwise; }
+
 int main(int argc, char **argv)
 {
     bool search = argc > 1 && strcmp(argv[1], "--penalties") == 0;
-    int seeds = argc > 1 && !search ? atoi(argv[1]) : 5, only = search && argc > 2 ? atoi(argv[2])
-                                                                : argc > 3         ? atoi(argv[3])
-                                                                                   : 0;
-
+    int seeds = search ? 1 : number(argc, argv, 1, 5), steps = search ? 0 : number(argc, argv, 2, 0);
+    int only = number(argc, argv, search ? 2 : 3, 0); /* 0: both problems; steps 0: each problem's own */
+    const char *only_family = argc > 4 && !search ? argv[4] : NULL;
     double began = clock_seconds();
 
     if (seeds < 1 || seeds > MOST_SEEDS) {
         fprintf(stderr, "planted: 1 to %d seeds\n", MOST_SEEDS);
         return 2;
     }
+    for (int f = 0; only_family && strcmp(only_family, families[f].name) != 0; f++)
+        if (f + 1 == N_FAMILIES) {
+            fprintf(stderr, "planted: no family is named %s\n", only_family);
+            return 2;
+        }
     for (int i = 0; i < (int)(sizeof problems / sizeof *problems); i++) {
         const problem *p = &problems[i];
-        int steps = argc > 2 && !search && atoi(argv[2]) > 0 ? atoi(argv[2]) : p->steps;
         if (only && only != i + 1) continue;
         if (search)
             search_penalties(p);
         else
-            run(p, seeds, steps);
+            run(p, seeds, steps > 0 ? steps : p->steps, only_family);
     }
     fprintf(stderr, "planted: %.0f s, %.0f s of the processor\n", clock_seconds() - began,
             (double)clock() / CLOCKS_PER_SEC);
