@@ -4,7 +4,7 @@
     make bench-peers                                  installs the peers into .scratch/peers once (about 3 GB), measures
     python3 tests/peers/bench_peers.py --json         the same, as JSON; progress goes to standard error
     python3 tests/peers/bench_peers.py --saelens      SAELens too
-    python3 tests/peers/bench_peers.py --families     dictionary_learning's JumpReLU, Gated and Standard instead, see below
+    python3 tests/peers/bench_peers.py --families     JumpReLU, Gated and Standard instead, see below; --saelens: SAELens's too
 
 Every step is BatchTopK in f32 on Gaussian rows already in memory, from forward pass to Adam, with no latent dead and the
 threshold not yet in use. Each peer runs its own unmodified trainer class on as many threads as libsae. A round measures
@@ -98,6 +98,9 @@ TRAINERS = {"batchtopk": ("batch_top_k", "BatchTopKTrainer", {"lr": 3e-4}),
             "gated": ("gdm", "GatedSAETrainer", {}),
             "standard": ("standard", "StandardTrainer", {})}
 FAMILIES = ["jumprelu", "gated", "standard"]
+# Of SAELens: the module and the start of its classes' names.
+SAELENS = {"batchtopk": ("batchtopk_sae", "BatchTopK"), "jumprelu": ("jumprelu_sae", "JumpReLU"),
+           "gated": ("gated_sae", "Gated"), "standard": ("standard_sae", "Standard")}
 
 
 class DictionaryLearning:
@@ -126,14 +129,16 @@ class DictionaryLearning:
 class SAELens:
     name, package = "SAELens", "sae-lens"
 
-    def __init__(self, o, torch):
+    def __init__(self, o, torch, family="batchtopk"):
         from sae_lens.config import SAETrainerConfig
-        from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
         from sae_lens.training.sae_trainer import SAETrainer
 
         torch.manual_seed(0)
-        sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=o.d_in, d_sae=o.width, k=o.k, dtype="float32",
-                                                              device="cpu"))
+        module, name = SAELENS[family]
+        module = importlib.import_module(f"sae_lens.saes.{module}")
+        arguments = {"k": o.k} if family == "batchtopk" else {}
+        config = getattr(module, f"{name}TrainingSAEConfig")(d_in=o.d_in, d_sae=o.width, dtype="float32", device="cpu", **arguments)
+        sae = getattr(module, f"{name}TrainingSAE")(config)
         config = SAETrainerConfig(total_training_samples=STEPS * o.batch, train_batch_size_samples=o.batch, lr=3e-4,
                                   lr_end=3e-5, device="cpu")
         self.trainer = SAETrainer(cfg=config, sae=sae, data_provider=iter(()))
@@ -209,25 +214,29 @@ def measure_families(o):
 
     torch.set_num_threads(o.threads)
     rows = torch.randn(o.batch, o.d_in, generator=torch.Generator().manual_seed(1))
+    kinds = [DictionaryLearning] + [SAELens] * o.saelens
     result = {"d_in": o.d_in, "d_sae": o.width, "batch": o.batch, "l0": o.k, "dtype": "f32", "threads": o.threads,
               "rounds": o.rounds, "steps": o.steps, "torch": torch.__version__,
               "torch_isa": torch.backends.cpu.get_cpu_capability(), "families": []}
     for family in FAMILIES:
-        peer = DictionaryLearning(o, torch, family)
-        rounds = []
+        peers = [kind(o, torch, family) for kind in kinds]
+        sparse, start, theirs = [], [], {peer.name: [] for peer in peers}
         for i in range(o.rounds):
-            sparse, start = run_sae(o, "--arch", family), run_sae(o, "--arch", family, "--at-start")
-            rounds.append((sparse["step_ms"], start["step_ms"], run_peer(peer, rows, o.steps)))
-            progress(f"{family}, round {i + 1} of {o.rounds}: libsae {rounds[-1][0]:.0f} ms at L0 {sparse['l0']:.0f}, "
-                     f"{rounds[-1][1]:.0f} ms at the start, {peer.name} {rounds[-1][2]:.0f} ms")
-        del peer
-        result["isa"] = sparse["isa"]
-        result["families"].append({"name": family, "l0": sparse["l0"], "l0_at_start": start["l0"],
-                                   "step_ms": statistics.median(r[0] for r in rounds),
-                                   "step_at_start_ms": statistics.median(r[1] for r in rounds),
-                                   "peer_ms": statistics.median(r[2] for r in rounds),
-                                   "ratio": statistics.median(r[2] / r[0] for r in rounds),
-                                   "ratio_at_start": statistics.median(r[2] / r[1] for r in rounds)})
+            sparse.append(run_sae(o, "--arch", family))
+            start.append(run_sae(o, "--arch", family, "--at-start"))
+            line = (f"{family}, round {i + 1} of {o.rounds}: libsae {sparse[-1]['step_ms']:.0f} ms at L0 {sparse[-1]['l0']:.0f}, "
+                    f"{start[-1]['step_ms']:.0f} ms at the start")
+            for peer in peers:
+                theirs[peer.name].append(run_peer(peer, rows, o.steps))
+                line += f", {peer.name} {theirs[peer.name][-1]:.0f} ms"
+            progress(line)
+        result["isa"] = sparse[-1]["isa"]
+        for label, own in [("", sparse), ("_at_start", start)]:
+            result["families"].append({
+                "name": family + label, "l0": own[-1]["l0"], "step_ms": statistics.median(r["step_ms"] for r in own),
+                "peers": [{"name": peer.name, "step_ms": statistics.median(theirs[peer.name]),
+                           "ratio": statistics.median(slow / fast["step_ms"] for slow, fast in zip(theirs[peer.name], own))}
+                          for peer in peers]})
     return result
 
 
@@ -235,10 +244,11 @@ def print_families(r):
     print(f"Training steps in f32: d_in {r['d_in']}, d_sae {r['d_sae']}, batch {r['batch']}")
     print(f"{r['threads']} threads; libsae {r['isa']}; torch {r['torch']}, {r['torch_isa']}; medians of {r['rounds']} rounds "
           f"of {r['steps']} steps\n")
-    print(f"{'':12}{'libsae, ms':>12}{'L0':>8}{'dictionary_learning, ms':>25}{'x libsae':>10}")
+    names = [peer["name"] for peer in r["families"][0]["peers"]]
+    print(f"{'':20}{'libsae, ms':>12}{'L0':>8}" + "".join(f"{name + ', ms':>25}{'x libsae':>10}" for name in names))
     for f in r["families"]:
-        print(f"{f['name']:12}{f['step_ms']:12.0f}{f['l0']:8.0f}{f['peer_ms']:25.0f}{f['ratio']:10.2f}")
-        print(f"{'  at start':12}{f['step_at_start_ms']:12.0f}{f['l0_at_start']:8.0f}{f['peer_ms']:25.0f}{f['ratio_at_start']:10.2f}")
+        print(f"{f['name']:20}{f['step_ms']:12.0f}{f['l0']:8.0f}"
+              + "".join(f"{peer['step_ms']:25.0f}{peer['ratio']:10.2f}" for peer in f["peers"]))
 
 
 def print_table(r):
