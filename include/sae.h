@@ -455,7 +455,7 @@ typedef enum sae_dead_rule {
 typedef enum sae_auxk_rule {
     SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual (OpenAI's as well) */
     SAE_AUXK_PLAIN,    /* not relu'd; not normalised; times min(dead / auxk_k, 1) (SAELens) */
-    SAE_AUXK_VARIANCE, /* relu'd; over the variance of the rows; times min(dead / auxk_k, 1); trains W_dec alone (sparsify) */
+    SAE_AUXK_VARIANCE, /* relu'd; over the variance of the rows; times min(dead / auxk_k, 1) (sparsify) */
 } sae_auxk_rule;
 
 typedef enum sae_level_rule {

@@ -62,7 +62,7 @@ static const case_row cases[] = {
 };
 
 /* The weights in double (matrices as they lie, o columns in what writes the output), and what the loss holds fixed: the residual
- * that AuxK rebuilds, its variance, sparsify's codes of dead latents, and for P3 what its dictionary sees of the scaffold. */
+ * that AuxK rebuilds, its variance, and for P3 what its dictionary sees of the scaffold. */
 typedef struct model {
     const case_row *c;
     int o;
@@ -70,7 +70,7 @@ typedef struct model {
     double x[B * D], y[B * D];
     bool dead[F];
     bool have_residual, have_s;
-    double residual[B][D], variance, s[B][D], codes[B][F];
+    double residual[B][D], variance, s[B][D];
     double alpha;
     int aux_k;
 } model;
@@ -210,15 +210,10 @@ static double loss(model *m)
     }
     if (m->c->loss_rule != SAE_LOSS_SUM) total *= B / variance(m->y, m->o);
     if (!m->c->aux) return total;
-    if (!m->have_residual) {
-        fix_residual(m, recon);
-        memcpy(m->codes, a, sizeof a);
-    }
+    if (!m->have_residual) fix_residual(m, recon);
     if (m->c->auxk_rule == SAE_AUXK_PLAIN) m->variance = B;
     if (m->c->auxk_rule == SAE_AUXK_VARIANCE) m->variance = variance(m->y, m->o);
-    return total + m->alpha * aux_loss(m, m->c->auxk_rule == SAE_AUXK_PLAIN      ? z
-                                          : m->c->auxk_rule == SAE_AUXK_VARIANCE ? m->codes
-                                                                                 : a);
+    return total + m->alpha * aux_loss(m, m->c->auxk_rule == SAE_AUXK_PLAIN ? z : a);
 }
 
 static void to_double(double *out, const float *in, int64_t n)

@@ -214,7 +214,6 @@ static const peer peers[] = {
     {"saelens_jumprelu", SAE_JUMPRELU, set_saelens_penalty}, /* [1.5e-7] */
     {"saelens_gated", SAE_GATED, set_saelens_penalty},       /* [2.5e-7] */
     {"sparsify", SAE_TOPK, set_sparsify},                    /* [2.8e-7] */
-    {"sparsify_auxk", SAE_TOPK, set_sparsify},               /* [2.8e-7] */
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 

@@ -3,7 +3,7 @@
  *
  * r = x - x^ (detached). Each row uses the aux_k largest positive pre-activations z of dead latents, e^ = z W_dec without bias;
  * L_aux = sum |e^ - r|^2 / sum |r - mean r|^2, added to the loss with weight alpha. Its gradient reaches W_dec, W_enc and b_enc.
- * sae_auxk_rule has what others do: the largest of all activations, negative ones too, other divisors, no gradient to the encoder.
+ * sae_auxk_rule has what others do: the largest of all activations, negative ones too, and other divisors.
  *
  * Which latents are dead is known only after this batch's selection, their activations are collected before it. So all
  * that might be dead are collected, with a margin for those that turn out to fire; if the margin was too small, again.

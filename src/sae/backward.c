@@ -47,9 +47,9 @@ static void kept_pairs(const sae_trainer *t, const learner *l, const float *grad
 }
 
 /* Slopes and gradients of the pairs of latents [first, end), panel by panel; added where a latent has entries in `earlier` as well
- * (NULL: none has). grad, u [B, d]. Where the codes are constants, slopes are 0. */
-static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, bool constants, const int64_t *earlier,
-                            const float *grad, int64_t first, int64_t end)
+ * (NULL: none has). grad, u [B, d]. */
+static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, const int64_t *earlier, const float *grad,
+                            int64_t first, int64_t end)
 {
     sparse_rows by_latent = {.first = first,
                              .end = end,
@@ -59,10 +59,8 @@ static void pairs_by_panels(sae_trainer *t, learner *l, const pair_lists *k, boo
                              .index = k->row,
                              .coefficient = k->weight,
                              .w = l->p[P_W_DEC].w,
-                             .dots = constants ? NULL : k->slope};
-    int64_t begin = k->latent_start[first];
+                             .dots = k->slope};
 
-    if (constants) memset(k->slope + begin, 0, (size_t)(k->latent_start[end] - begin) * sizeof *k->slope);
     sparse_times_dense(t, &by_latent, grad, l->d_out, false, l->p[P_W_DEC].g);
     by_latent.coefficient = k->slope;
     by_latent.dots = NULL;
@@ -96,7 +94,7 @@ static void kept_gradients(sae_trainer *t, learner *l)
         return;
     }
     for (int g = 0; g < l->n_groups; begin = l->group_end[g++])
-        pairs_by_panels(t, l, &s->kept, false, NULL, s->grad + g * t->options.batch * l->d_out, begin, l->group_end[g]);
+        pairs_by_panels(t, l, &s->kept, NULL, s->grad + g * t->options.batch * l->d_out, begin, l->group_end[g]);
 }
 
 static double sum_slopes(const pair_lists *k, int64_t j)
@@ -185,9 +183,7 @@ double backward(sae_trainer *t, learner *l)
 
     kept_gradients(t, l);
     /* A dead latent has kept pairs too only where the batch at hand does not count. */
-    if (s->aux_used)
-        pairs_by_panels(t, l, &s->aux, t->options.auxk_rule == SAE_AUXK_VARIANCE, s->kept.latent_start, s->aux_grad, 0,
-                        l->config.d_sae);
+    if (s->aux_used) pairs_by_panels(t, l, &s->aux, s->kept.latent_start, s->aux_grad, 0, l->config.d_sae);
 #pragma omp parallel for schedule(dynamic, 1)
     for (int block = 0; block < N_BLOCKS; block++) latent_block(t, l, block);
     return finish_backward(t, l);

@@ -400,7 +400,6 @@ def runs(o):
         "saelens_standard": (sl, dict(module="standard_sae", cls="StandardTrainingSAE", l1_warm_up_steps=steps // 3)),
         "saelens_gated": (sl, dict(module="gated_sae", cls="GatedTrainingSAE", l1_warm_up_steps=steps // 3, perturbed=True)),
         "sparsify": (Sparsify, {}),
-        "sparsify_auxk": (Sparsify, dict(auxk_alpha=1 / 32, **dead)),
         "saelens_jumprelu": (sl, dict(module="jumprelu_sae", cls="JumpReLUTrainingSAE", l0_warm_up_steps=steps // 3)),
     }
 
