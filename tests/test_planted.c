@@ -197,13 +197,15 @@ START_TEST(test_scaffold_absorbs_the_planted_dense_part)
         if (c[v].rank) ck_assert_double_gt(shared, 0.95);
         sae_dict_free(dict);
     }
-    /* One-sided latents need two for each signed direction. Observed: 8, 0, 0, 8, 1; cosines 0.644, 0.702, 0.751, 0.499, 0.664. */
+    /* One-sided latents need two for each signed direction. Observed by the scalar, AVX2 and AVX-512 kernels: 8, 0, 0, 8, then 1, 1 and 2:
+     * rounding alone moves what topk with P1 keeps (five seeds: 1.2 on average, and P1's latents go last). Cosines 0.636 to 0.640,
+     * 0.696 to 0.703, 0.744 to 0.750, 0.493 to 0.503, 0.656 to 0.675. */
     for (int v = 0; v < ARMS; v++) {
         if (c[v].rank == 0) {
             ck_assert_int_ge(dense[v], 2 * DENSE);
             continue;
         }
-        ck_assert_int_le(dense[v], 1);
+        ck_assert_int_le(dense[v], c[v].arch == SAE_TOPK ? 2 : 1);
         ck_assert_double_ge(found[v], found[v < 3 ? 0 : 3]);
     }
     sae_trainer_free(t);
