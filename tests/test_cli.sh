@@ -320,7 +320,7 @@ small_run="--width 64 --k 4 --batch 16 --steps 100 --checkpoint-every 1"
 step=$(sed -n 's/^sae train: step \([0-9]*\), rows .*/\1/p' err)
 says "it names the rows of the step" "rows $((16 * step)) to $((16 * step + 15)) of the stream"
 says "it names the last good checkpoint" "nan/checkpoints/$(printf %012d "$step")"
-says "it says how to go on" '^  sae train --array nan.npy .* --resume$'
+grep -q 'To go on' err && not_ok "a row that is not finite would be so again"
 [ -d "nan/checkpoints/$(printf %012d "$step")" ] || not_ok "the checkpoint is there"
 head -n "$(wc -l <nan/log.jsonl)" fine/log.jsonl >cut.jsonl
 same "the steps before it are those of a run without it" nan/log.jsonl cut.jsonl
@@ -382,7 +382,7 @@ sweep="--array fine.npy --width 64,96 --k 4 --rank 0,2 --seed 1,2 --batch 32 --s
     [ -d sweep/groups/001/checkpoints ] && not_ok "sweep removes the checkpoints of a finished group"
     expect "sweep again has nothing to do" 0 '' sweep $sweep --out sweep
     same "and gives the same table" out whole.table
-    expect "sweep in little memory" 0 '' sweep $sweep --out parts --memory 7M
+    expect "sweep in little memory" 0 '' sweep $sweep --out parts --memory 11M
     [ -d parts/groups/002 ] || not_ok "sweep in little memory makes several groups"
     same "sweep in groups gives the same table" out whole.table
     same "and the same weights" parts/w96-k4-r2-s2/sae/sae_weights.safetensors sweep/w96-k4-r2-s2/sae/sae_weights.safetensors
@@ -421,6 +421,23 @@ expect "a run to be resumed" 0 '' train --array fine.npy --width 64 --k 4 --batc
 expect "a complete run is resumed" 0 'complete  all 3 steps were done already' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --resume
 expect "resumed with another k" 1 'another "k"' train --array fine.npy --width 64 --k 5 --batch 64 --steps 3 --out complete --resume
 grep -q 'To go on' err && not_ok "what would fail again is not advised"
+mkdir -p unborn && cp complete/run.json unborn
+small="--array fine.npy --width 64 --k 4 --batch 64 --steps 3"
+groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3"
+# shellcheck disable=SC2086
+{
+    expect "resumed before a checkpoint with another k" 1 'begun with other "dictionaries"' train $small --k 5 --out unborn --resume
+    expect "resumed before a checkpoint with another lr" 1 'begun with other "lr"' train $small --lr 0.5 --out unborn --resume
+    expect "resumed before a checkpoint" 0 '' train $small --out unborn --resume
+    same "and is the same run" unborn/sae/sae_weights.safetensors complete/sae/sae_weights.safetensors
+    expect "weights in other units" 2 'init takes weights for rows as they are' train $small --init complete/sae/sae_weights.safetensors: --out inited
+    expect "groups by shares" 0 '' train $groups --groups 0.25,0.75 --out shares
+    expect "groups by their ends" 0 '' train $groups --groups 16,64 --out ends
+    same "are the same" shares/sae/sae_weights.safetensors ends/sae/sae_weights.safetensors
+    expect "the last group is the rest" 0 '' train $groups --groups 16 --out rest
+    same "and the same too" rest/sae/sae_weights.safetensors ends/sae/sae_weights.safetensors
+    expect "groups that do not ascend" 2 'must ascend' train $groups --groups 32,16 --out none
+}
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
 expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.npy --width 64 --k 4 --batch 1e15 --steps 3 --out x

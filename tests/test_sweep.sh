@@ -105,6 +105,18 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     same_dictionaries "and on the same dictionaries" shaken calm 12
     [ "$(stat -c %Y shaken/*/result.json | grep -c "^$(echo "$stamps" | head -n 1)\$")" -eq "$(echo "$stamps" | wc -l)" ]
     check "finished groups were passed over" $?
+
+    # Killed at one system call after the other, in training, between training and measuring, and while results are written.
+    small="$rows --arch topk --width 32 --k 3,4 --steps 12 --checkpoint-every 4"
+    run 0 "a small sweep" sweep $small --out small
+    cp out small.table
+    call=20 cut=0 wrong=0
+    while [ "$cut" -lt 200 ] && rm -rf cut && ! SAE_FAIL_IO="$call:KILL" "$sae" sweep $small --out cut >out 2>err </dev/null; do
+        "$sae" sweep $small --out cut >out 2>err </dev/null && cmp -s out small.table || wrong=$((wrong + 1))
+        call=$((call + 6)) cut=$((cut + 1))
+    done
+    [ "$cut" -ge 10 ] && [ "$wrong" -eq 0 ]
+    check "killed at any call and begun again, it ends on the same table" $? "$wrong of $cut differ"
     run 1 "another constant for what is finished" sweep $rows $sizes --arch topk,gated --out calm --lr 0.5
     grep -q 'topk-w32-k3-r0-s0 was begun with another "lr"' err
     check "it says of which" $?

@@ -16,7 +16,7 @@ typedef struct header {
 } header;
 _Static_assert(sizeof(header) == 64, "a block must start on a cache line");
 
-enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 16 << 20 };
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 16 << 20, LOOK_FROM = 64 << 20 };
 
 static _Atomic size_t in_use;
 static _Atomic int64_t fail_countdown;
@@ -54,6 +54,13 @@ void *mem_alloc(size_t bytes, const char *what, sae_error *err)
     }
     padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
     if (padded >= HUGE_FROM) padded = mem_resident(bytes);
+    /* The system would promise more than there is, and end the process when it is used. */
+    size_t free_now = padded >= LOOK_FROM ? memory_available() : 0;
+    if (free_now > 0 && padded > free_now) {
+        SAE_FAIL(err, SAE_NOMEM, "no memory for %s: %zu MiB are wanted, %zu MiB are free", what, padded >> 20,
+                 free_now >> 20);
+        return NULL;
+    }
     block = aligned_alloc(padded >= HUGE_FROM ? HUGE_PAGE : 64, padded);
     if (!block) {
         SAE_FAIL(err, SAE_NOMEM, "no memory for %s (%zu bytes); %zu bytes are in use", what, bytes, mem_in_use());

@@ -294,7 +294,10 @@ static const option_row options[] = {
     {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
      NULL},
     {"seed", OPTION_COUNT, "N", "of that order", "0"},
-    {"memory", OPTION_COUNT, "BYTES", "that shuffling may take; 512M and 2G are understood", "1G"},
+    {"memory", OPTION_COUNT, "BYTES",
+     "of the buffers of shuffling; the shard that is made takes at most half as much beside them; 512M and 2G are "
+     "understood",
+     "1G"},
     {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
      NULL},
     {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},

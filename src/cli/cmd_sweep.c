@@ -114,6 +114,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .resume = train_folder_has_checkpoint(folder),
                           .order = s->in.order.pool ? &s->in.order : NULL,
                           .d_target = s->in.d_target,
+                          .rows_follow = true, /* that it is measured on */
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &watch};
@@ -122,7 +123,8 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     if (of > 1) watch.what = what;
     status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &progress, err);
     progress_end(&watch.line);
-    if (status != SAE_OK) args_advise_again(s->a, "The same command goes on from there:", NULL);
+    if (status != SAE_OK && status != SAE_NUMERIC)
+        args_advise_again(s->a, "The same command goes on from there:", NULL);
     SAE_TRY(status);
     SAE_TRY(sweep_finish_group(s, &p, group, t, err));
     train_watch_tell_deaths(&watch, s->a, p.recipe);

@@ -8,7 +8,8 @@
 
 static const option_row options[] = {
     OPTION_INPUT_ROWS,
-    {"init", OPTION_TEXT, "FILE:PREFIX", "initial weights from tensors PREFIX + W_enc ... or encoder.weight ...", NULL},
+    {"init", OPTION_TEXT, "FILE:PREFIX",
+     "initial weights from tensors PREFIX + W_enc ... or encoder.weight ... (b_dec begins as --b-dec says)", NULL},
     OPTION_DICT_ROWS,
     OPTION_RECIPE_ROWS,
     OPTION_SEED_ROW("0"),
@@ -64,6 +65,11 @@ static sae_status set_initial_weights(training *t, sae_error *err)
     char *path = NULL;
 
     if (!init) return SAE_OK;
+    if (t->recipe.unit_scale)
+        return args_fail(
+            t->a, err,
+            "--init takes weights for rows as they are, and this recipe trains on rows divided by a scale: "
+            "give --scale-input none, or the number that the weights are for");
     path = mem_strdup(init, err);
     if (!path) return SAE_NOMEM;
     char *colon = strrchr(path, ':');
@@ -118,9 +124,10 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(args_checked(a, sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err)));
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(train_folder_begin(a, folder, &t.dicts, err));
-    if (args_flag(a, "resume"))
-        SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err)); /* its record stays as it was */
-    else
+    if (args_flag(a, "resume")) { /* its record stays as it was */
+        SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err));
+        if (!train_folder_has_checkpoint(folder)) SAE_TRY(train_folder_same_run(a, folder, &t.dicts, &t.recipe, err));
+    } else
         SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, recipe_json(&t.recipe), err));
     training_options o = {.folder = folder,
                           .names = t.dicts.n > 1 ? t.dicts.names : NULL,
@@ -136,7 +143,8 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    if (status != SAE_OK && status != SAE_STATE && train_folder_has_checkpoint(folder)) /* STATE: it would fail again */
+    if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC &&
+        train_folder_has_checkpoint(folder)) /* they would fail again */
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);

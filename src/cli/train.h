@@ -71,7 +71,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     {"scaffold-last", OPTION_FLAG, NULL, "Matryoshka: the scaffold joins the last prefix only", NULL},                                    \
     {"skip", OPTION_FLAG, NULL, "a transcoder gets a linear path from its input to its output", NULL},                                    \
     {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
-     "Matryoshka: shares of the width, summing to 1 (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
+     "Matryoshka: shares of the width, summing to 1, or where the prefixes end: 512,1536,... (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
 /* clang-format on */
 
 typedef struct train_dicts {
@@ -134,9 +134,11 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
 /* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. `recipe`, which it takes, becomes its member of that name. */
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
                                   const train_dicts *dicts, json_t *recipe, sae_error *err);
-/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME. (Checkpoints look at
- * the recipe themselves.) */
+/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME ... */
 sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err);
+/* ... and have its dictionaries, recipe and --init. Checkpoints look at these themselves: this is for a run that has none yet. */
+sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *dicts, const sae_train_options *recipe,
+                                 sae_error *err);
 
 /* Whether FOLDER/checkpoints holds any. */
 bool train_folder_has_checkpoint(const char *folder);

@@ -72,6 +72,23 @@ static sae_status axis_read(args *a, axis *x, sae_error *err)
 
 /* ---- One combination ------------------------------------------------------------------------------------------------------ */
 
+/* Prefixes by where they end: ascending, the last one the whole width (which may be left away). */
+static sae_status group_ends(args *a, sae_dict_config *c, const char *const *items, int n, sae_error *err)
+{
+    int64_t end = 0, begin = 0;
+
+    for (int i = 0; i < n; i++, begin = end) {
+        if (!count_parse(items[i], &end) || end <= begin || end > c->d_sae)
+            return args_fail(a, err, "--groups %s: ends of prefixes must ascend and lie within the width, %lld",
+                             items[i], (long long)c->d_sae);
+        c->groups[i] = end - begin;
+    }
+    if (begin < c->d_sae && n == SAE_MAX_GROUPS) return args_fail(a, err, "--groups: at most %d", SAE_MAX_GROUPS);
+    if (begin < c->d_sae) c->groups[n++] = c->d_sae - begin;
+    c->n_groups = n;
+    return SAE_OK;
+}
+
 static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
 {
     const char *const *items = NULL;
@@ -83,6 +100,7 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
         return SAE_OK;
     }
     if (n > SAE_MAX_GROUPS) return args_fail(a, err, "--groups: at most %d", SAE_MAX_GROUPS);
+    if (count_parse(items[0], &c->groups[0]) && c->groups[0] > 1) return group_ends(a, c, items, n, err);
     double sum = 0;
     for (int i = 0; i < n; i++) {
         char *end = NULL;
@@ -93,7 +111,8 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
         c->groups[i] = i == n - 1 ? left : (int64_t)(share * (double)c->d_sae);
         left -= c->groups[i];
     }
-    if (sum < 0.999 || sum > 1.001) return args_fail(a, err, "--groups sum to %g instead of 1", sum);
+    if (sum < 0.999 || sum > 1.001)
+        return args_fail(a, err, "--groups sum to %g instead of 1 (or give the prefixes' ends: 512,1536,...)", sum);
     c->n_groups = n;
     return SAE_OK;
 }

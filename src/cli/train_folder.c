@@ -4,6 +4,7 @@
 #include "io/io.h"
 #include "kernels/matmul.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What a run leaves behind, or file_writer and folder_writer while they write it (with more behind the name). */
@@ -116,6 +117,52 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
 done:
     json_decref(run);
     json_decref(ours);
+    mem_free(path);
+    return status;
+}
+
+/* What the words of a command give to an option that comes once; "": nothing. */
+static const char *word_after(const json_t *words, const char *option)
+{
+    size_t i, length = strlen(option);
+    json_t *word;
+
+    json_array_foreach(words, i, word)
+    {
+        const char *text = json_string_value(word), *next = json_string_value(json_array_get(words, i + 1));
+        if (!text || strncmp(text, option, length) != 0) continue;
+        if (text[length] == '=') return text + length + 1;
+        if (!text[length] && next) return next;
+    }
+    return "";
+}
+
+sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *list, const sae_train_options *recipe,
+                                 sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *dicts = json_array(), *run = NULL;
+    char *path = path_join(folder, "run.json", err), key[RECIPE_KEY_ROOM] = "";
+
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(json_read_file(&run, path, err));
+    for (int i = 0; i < list->n; i++) json_add(&dicts, train_dict_json(&list->configs[i], list->names[i]));
+    if (!dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    if (!json_equal(dicts, json_object_get(run, "dictionaries")))
+        snprintf(key, sizeof key, "dictionaries");
+    else if (strcmp(word_after(json_object_get(run, "arguments"), "--init"),
+                    args_text(a, "init") ? args_text(a, "init") : ""))
+        snprintf(key, sizeof key, "init");
+    else
+        train_recipe_differs(recipe, json_object_get(run, "recipe"), key);
+    if (*key)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: the run was begun with other \"%s\": resume with the options it was begun with, or use another "
+                  "--out",
+                  path, key);
+done:
+    json_decref(run);
+    json_decref(dicts);
     mem_free(path);
     return status;
 }

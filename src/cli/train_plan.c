@@ -52,11 +52,17 @@ static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *
 }
 
 /* Products of the blocks up to the site, and their attention over half of a sequence. */
+/* Where the forward pass may stop. */
+static sae_site last_site(const train_input *in)
+{
+    return in->d_target > 0 && in->target_site.layer >= in->site.layer ? in->target_site : in->site;
+}
+
 static double model_flops(const train_input *in, int64_t ctx)
 {
     const sae_model_info *m = sae_model_get_info(in->model);
     double embedding = (double)(m->n_vocab * m->d_model) * (m->tied ? 1 : 2);
-    double layers = in->site.layer + 1;
+    double layers = last_site(in).layer + 1;
 
     return layers * (2 * ((double)m->n_params - embedding) / (double)m->n_layer +
                      2 * (double)ctx * (double)(m->n_head * m->d_head));
@@ -173,7 +179,7 @@ static sae_status model_seconds(const train_input *in, double *seconds, sae_erro
     int64_t ctx = sae_text_ctx(in->text), got = 0, counted = 0;
     int32_t *ids = mem_alloc_array((size_t)(SEQUENCES * ctx), sizeof *ids, "tokens to calibrate with", err);
     uint8_t *mask = mem_alloc_array((size_t)(SEQUENCES * ctx), 1, "tokens to calibrate with", err);
-    sae_tap tap = {.site = in->site, .fn = look_away};
+    sae_tap tap = {.site = last_site(in), .fn = look_away};
     double begun = 0;
     int passes = 0;
 

@@ -237,7 +237,8 @@ static sae_status start(loop *l, const sae_progress *progress, sae_error *err)
     SAE_TRY(sae_trainer_resume(l->t, l->options->folder, &rows_given, err));
     l->saved = sae_trainer_steps_done(l->t);
     if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
-    if (l->acts && l->saved < l->recipe->steps) SAE_TRY(pass_over(l, rows_given, progress, err));
+    if (l->acts && (l->saved < l->recipe->steps || l->options->rows_follow))
+        SAE_TRY(pass_over(l, rows_given, progress, err));
 done:
     return status;
 }

@@ -27,6 +27,8 @@ typedef struct training_options {
     bool resume;              /* continue from the newest checkpoint that verifies; none yet: from the beginning */
     const row_order *order;   /* instead of a stream; NULL */
     int64_t d_target;         /* the last columns of a row are a transcoder's targets; 0: there are none */
+    bool
+        rows_follow; /* the caller reads on in the stream where training ends, also when a resumed run is complete already */
     /* Called after each step; may be NULL. stats [n_dicts]; `logged`: the step stands in log.jsonl. */
     void (*stepped)(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
     void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */

@@ -21,6 +21,7 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     if (c->k < (family_of(c->arch)->rule ? 0 : 1) || (c->k > c->d_sae && !family_of(c->arch)->rule))
         return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld must lie in [1, d_sae = %lld]", i, (long long)c->k,
                         (long long)c->d_sae);
+    if (c->k > 1 << 26) return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld is over 2^26", i, (long long)c->k);
     pairs = largest_k(o, c) * o->batch;
     if (pairs > 1 << 28)
         return SAE_FAIL(err, SAE_RANGE,

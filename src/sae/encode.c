@@ -65,7 +65,8 @@ void centre_rows(sae_trainer *t, const learner *l)
 
 /* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
-/* EXACT beside COUNT or COUNT_LOW: of the values that COLLECT would keep (exact.c), which may differ from the product's. */
+/* EXACT beside another: of the values that COLLECT would keep (exact.c), which may differ from the product's. The two of ties: values
+ * that are the least above the cutoff are counted by row, or collected as far as the row's count goes. */
 typedef enum tile_use {
     COLLECT = 1,
     COUNT = 2,
@@ -73,7 +74,9 @@ typedef enum tile_use {
     COUNT_LOW = 8,
     COLLECT_TOP = 16,
     COLLECT_ABOVE = 32,
-    EXACT = 64
+    EXACT = 64,
+    COUNT_TIES = 128,
+    COLLECT_TIES = 256
 } tile_use;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
@@ -118,6 +121,23 @@ static void count_value(uint32_t *histogram, uint32_t bits, tile_use use, uint32
         histogram[bits & 0xffff]++;
 }
 
+/* Of n hits of a row, in the order of latents. */
+static void use_hits(scratch *s, int me, tile_use use, float cutoff, int64_t row, const int32_t *latent,
+                     const float *value, int64_t n)
+{
+    uint32_t *histogram = s->histogram + (size_t)me * HISTOGRAM_BINS, least = bits_of(cutoff) + 1;
+
+    for (int64_t j = 0; j < n; j++) {
+        bool tie = bits_of(value[j]) == least;
+        if (use & COLLECT || (use & COLLECT_TIES && tie && s->counter[row]-- > 0))
+            put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)row, latent[j]});
+        else if (use & (COUNT | COUNT_LOW))
+            count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
+        else if (use & COUNT_TIES)
+            s->counter[row] += tie;
+    }
+}
+
 /* What passes the cutoff of n latents from `first` on, of whose products p is the first. */
 static int64_t scan(const sae_trainer *t, const float *p, const float *bias, int64_t first, int64_t n, float cutoff,
                     int32_t *latent, float *value)
@@ -150,7 +170,6 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
         int me = omp_get_thread_num();
         int32_t *latent = s->hit_latent + me * (ld + 16);
         float *value = s->hit_value + me * (ld + 16);
-        uint32_t *histogram = s->histogram + (size_t)me * HISTOGRAM_BINS;
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < n_rows; i++) {
             const float *p = s->tile + i * ld;
@@ -160,17 +179,12 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
                 for (int64_t j = 0; j < n; j++)
                     put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)(row0 + i), latent[j]});
             }
-            if (use & (COLLECT | COUNT | COUNT_LOW)) {
+            if (use & (COLLECT | COUNT | COUNT_LOW | COUNT_TIES | COLLECT_TIES)) {
                 bool exact = s->exact && use & (COLLECT | EXACT);
                 float lower = exact ? cutoff - s->row_margin[row0 + i] : cutoff;
                 int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
                 if (exact) n = exact_values(t, l, row0 + i, cutoff, latent, value, n);
-                for (int64_t j = 0; j < n; j++) {
-                    if (use & COLLECT)
-                        put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)(row0 + i), latent[j]});
-                    else
-                        count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
-                }
+                use_hits(s, me, use, cutoff, row0 + i, latent, value, n);
             }
             if (use & COLLECT_TOP)
                 put_best(t, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
@@ -275,10 +289,27 @@ static void empty_aux(sae_trainer *t, float guess)
                guess > 0.0f);
 }
 
+/* Adds n of the values that are the least above the cutoff: those of the first rows, and of a row of the first latents. */
+static sae_status first_ties(sae_trainer *t, const learner *l, encoder *e, float cutoff, int64_t n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t *ties = t->s.counter, B = t->options.batch;
+
+    memset(ties, 0, (size_t)B * sizeof *ties);
+    SAE_TRY(all_tiles(t, l, e, COUNT_TIES | EXACT, cutoff, err));
+    for (int64_t b = 0; b < B; b++) {
+        ties[b] = ties[b] < n ? ties[b] : n;
+        n -= ties[b];
+    }
+    SAE_TRY(all_tiles(t, l, e, COLLECT_TIES | EXACT, cutoff, err));
+done:
+    return status;
+}
+
 /* Finds a cutoff that lets the K largest through and little more, then collects them. By the product's own values first, to the
  * upper bits: one in 128 of relative width, and the margin of exact ones. When too many values crowd there (duplicates
  * of a latent, rows alike), by the values that candidates get, upper and lower bits, which is exact; and when more tie
- * exactly at the edge than the list can hold, the ties are left out. */
+ * exactly at the edge than the list can hold, only as many of them as belong to the K. */
 static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e, int64_t K, tile_use aux,
                                     sae_error *err)
 {
@@ -304,6 +335,7 @@ static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e
         if (s->n_candidates > s->candidate_capacity) {
             empty_candidates(s);
             SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge), err));
+            SAE_TRY(first_ties(t, l, e, float_of(edge - 1), K - above - above_low, err));
         }
     }
     pack_candidates(s);

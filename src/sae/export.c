@@ -39,6 +39,8 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     if (one_threshold && threshold < 0.0)
         SAE_RAISE(err, SAE_STATE, "dictionary %d has no threshold yet: none of its %lld steps chose latents", i,
                   (long long)t->step);
+    if (l->input_scale <= 0.0 || l->target_scale <= 0.0)
+        SAE_RAISE(err, SAE_STATE, "dictionary %d has seen no rows yet: its scale is not known", i);
     sae_dict_config config = l->config;
     if (config.k > config.d_sae) config.k = 0; /* a penalty may aim at any L0; this one says nothing */
     config.last_step_threshold = one_threshold && l->threshold < 0.0;

@@ -180,7 +180,8 @@ static sae_status check_names(const safetensors *st, const folder_config *c, sae
         if (strcmp(name, "W_skip") == 0) known = c->dict.skip;
         if (strcmp(name, "threshold") == 0) known = has_thresholds(c->dict.arch);
         if (strcmp(name, "b_enc") == 0) known = c->dict.arch != SAE_GATED;
-        if (strcmp(name, "b_gate") == 0 || strcmp(name + 1, "_mag") == 0) known = c->dict.arch == SAE_GATED;
+        if (strcmp(name, "b_gate") == 0 || strcmp(name, "b_mag") == 0 || strcmp(name, "r_mag") == 0)
+            known = c->dict.arch == SAE_GATED;
         if (!known)
             return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: tensor \"%s\" has no meaning in this architecture",
                             safetensors_path(st), name);

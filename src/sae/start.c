@@ -57,7 +57,8 @@ static void start_b_dec(sae_trainer *t, learner *l, const float *y)
     }
 }
 
-/* b_enc = -mean(x) W_enc^T: a transcoder's encoder subtracts no b_dec, its latents are centred on the rows in this way (sparsify). */
+/* b_enc = -mean(x) W_enc^T: a transcoder's encoder subtracts no b_dec, its latents are centred on the rows in this way (sparsify). A
+ * gated one's b_mag begins like its gate's, with r_mag 0. */
 static void start_b_enc(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
@@ -70,6 +71,7 @@ static void start_b_enc(sae_trainer *t, learner *l)
         double sum = 0;
         for (int64_t i = 0; i < d; i++) sum += s->column[i] * (double)row[i];
         l->p[P_B_ENC].w[j] = (float)-sum;
+        if (l->p[P_B_MAG].rows > 0) l->p[P_B_MAG].w[j] = (float)-sum;
     }
 }
 

@@ -189,7 +189,7 @@ def measure(o):
     peers = [kind(o, torch) for kind in [DictionaryLearning] + [SAELens] * o.saelens]
     ours, theirs = [], {peer.name: [] for peer in peers}
     for i in range(o.rounds):
-        ours.append(run_sae(o))
+        ours.append(run_sae(o, *["--screen"] * o.screen))
         line = f"round {i + 1} of {o.rounds}: libsae {ours[-1]['step_ms']:.0f} ms"
         for peer in peers:
             theirs[peer.name].append(run_peer(peer, rows, o.steps))
@@ -280,6 +280,7 @@ def main():
     parser.add_argument("--steps", type=positive, default=3, help="timed steps of each in a round (default: 3)")
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--families", action="store_true", help="JumpReLU, Gated and Standard instead of BatchTopK")
+    parser.add_argument("--screen", action="store_true", help="libsae finds what is kept by its 8-bit screen (BatchTopK)")
     for name, value in [("d-in", 768), ("width", 16384), ("batch", 4096)]:
         parser.add_argument(f"--{name}", type=positive, default=value, help=f"default: {value}")
     parser.add_argument("--k", type=positive, help="default: 64, with --families 200")
