@@ -422,13 +422,13 @@ expect "a complete run is resumed" 0 'complete  all 3 steps were done already' t
 expect "resumed with another k" 1 'another "k"' train --array fine.npy --width 64 --k 5 --batch 64 --steps 3 --out complete --resume
 grep -q 'To go on' err && not_ok "what would fail again is not advised"
 mkdir -p unborn && cp complete/run.json unborn
-small="--array fine.npy --width 64 --k 4 --batch 64 --steps 3"
-groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3"
+small="--array fine.npy --width 64 --k 4 --batch 64 --steps 3 --quiet"
+groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3 --quiet"
 # shellcheck disable=SC2086
 {
     expect "resumed before a checkpoint with another k" 1 'begun with other "dictionaries"' train $small --k 5 --out unborn --resume
     expect "resumed before a checkpoint with another lr" 1 'begun with other "lr"' train $small --lr 0.5 --out unborn --resume
-    expect "resumed before a checkpoint" 0 '' train $small --out unborn --resume
+    expect "resumed before a checkpoint" 0 'holds no checkpoint' train $small --out unborn --resume
     same "and is the same run" unborn/sae/sae_weights.safetensors complete/sae/sae_weights.safetensors
     expect "weights in other units" 2 'init takes weights for rows as they are' train $small --init complete/sae/sae_weights.safetensors: --out inited
     expect "groups by shares" 0 '' train $groups --groups 0.25,0.75 --out shares
