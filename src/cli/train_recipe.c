@@ -30,6 +30,8 @@ static sae_status choice_option(args *a, const char *option, const char *names, 
     return SAE_OK;
 }
 
+static const int64_t MOST_ROWS = (int64_t)1 << 50;
+
 /* Batch and steps: as given, or those of an order. */
 static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64_t *steps, sae_error *err)
 {
@@ -37,6 +39,8 @@ static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64
 
     *batch = order && !args_given(a, "batch") ? order->batch : args_int(a, "batch", 2048);
     if (*batch < 1) return args_fail(a, err, "--batch must be at least 1");
+    if (args_int(a, "rows", 0) > MOST_ROWS || args_int(a, "steps", 0) > MOST_ROWS / *batch)
+        return args_fail(a, err, "a run takes at most 2^50 rows");
     if (args_given(a, "steps"))
         *steps = args_int(a, "steps", 0);
     else

@@ -15,13 +15,13 @@ enum { SUM_BLOCK = 1024 };
 
 static inline int64_t block_end(int64_t i, int64_t n) { return n - i < SUM_BLOCK ? n : i + SUM_BLOCK; }
 
-/* e^x within 2e-7 relative for |x| <= 87; beyond that, e^87 or e^-87. Cephes' polynomial; the addition of 1.5 * 2^23
+/* e^x within 2e-7 relative for |x| <= limit <= 87; beyond that, e^limit or e^-limit. Cephes' polynomial; the addition of 1.5 * 2^23
  * rounds x / log 2 to an integer that then stands in the low bits. NaN stays NaN. */
-static inline float exp_fast(float x)
+static inline float exp_within(float x, float limit)
 {
     const float shift = 12582912.0F;
-    x = x > 87.0F ? 87.0F : x;
-    x = x < -87.0F ? -87.0F : x;
+    x = x > limit ? limit : x;
+    x = x < -limit ? -limit : x;
     float shifted = x * 1.44269504088896341F + shift, n = shifted - shift;
     float r = x - n * 0.693359375F;
     r = r + n * 2.12194440e-4F;
@@ -39,6 +39,12 @@ static inline float exp_fast(float x)
     memcpy(&power, &bits, sizeof power);
     return p * power;
 }
+
+static inline float exp_fast(float x) { return exp_within(x, 87.0F); }
+
+/* x / (1 + e^-y). The compiler works out both sides of the limit for every element: with e^87 the quotients would be denormal
+ * numbers, on which Intel's processors take a hundred times as long (silu was 12 % of a live run, now 2 %). What differs is less than e^-60. */
+static inline float times_logistic(float x, float y) { return x / (1.0F + exp_within(-y, 60.0F)); }
 
 static double sum_of_squares(int64_t n, const float *x, float mean)
 {
@@ -130,10 +136,10 @@ static void silu(int64_t n, const float *x, const float *up, float *out)
 {
     if (up) {
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) out[i] = x[i] / (1.0F + exp_fast(-x[i])) * up[i];
+        for (int64_t i = 0; i < n; i++) out[i] = times_logistic(x[i], x[i]) * up[i];
     } else {
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) out[i] = x[i] / (1.0F + exp_fast(-x[i]));
+        for (int64_t i = 0; i < n; i++) out[i] = times_logistic(x[i], x[i]);
     }
 }
 
@@ -141,7 +147,7 @@ static void silu(int64_t n, const float *x, const float *up, float *out)
 static inline float gelu_tanh_one(float x)
 {
     float u = 0.79788456080286535588F * (x + 0.044715F * x * x * x);
-    return x / (1.0F + exp_fast(-2.0F * u));
+    return times_logistic(x, 2.0F * u);
 }
 
 static void gelu_tanh(int64_t n, const float *x, const float *up, float *out)
