@@ -436,6 +436,8 @@ groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3
     same "are the same" shares/sae/sae_weights.safetensors ends/sae/sae_weights.safetensors
     expect "the last group is the rest" 0 '' train $groups --groups 16 --out rest
     same "and the same too" rest/sae/sae_weights.safetensors ends/sae/sae_weights.safetensors
+    expect "a scaffold that topk cannot export" 2 'would compete' train $small --arch topk --rank 2 --scaffold latents --out none
+    expect "more rows than can be counted" 2 'at most 2^50 rows' train --array fine.npy --width 64 --k 4 --steps 9223372036854775807 --out none
     expect "groups that do not ascend" 2 'must ascend' train $groups --groups 32,16 --out none
 }
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume

@@ -143,9 +143,9 @@ static sae_status run_sweep(args *a, sae_error *err)
     int open = 0, place = 0;
 
     SAE_TRY(args_require(a, "out", &s.folder, err));
-    SAE_TRY(train_export_option(a, &s.how, err));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
+    SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));
     SAE_TRY(sweep_make_recipes(&s, err));
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);

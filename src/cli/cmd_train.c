@@ -107,12 +107,12 @@ static sae_status run_train(args *a, sae_error *err)
 
     if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &folder, err));
     if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
-    SAE_TRY(train_export_option(a, &how, err));
     SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
+    SAE_TRY(train_export_option(a, &t.dicts, &how, err));
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
+    SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
     if (args_flag(a, "plan")) {
-        SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
         json_t *json = NULL;
         SAE_TRY(train_plan_tell(&t.in, &t.dicts, &t.recipe, args_flag(a, "json") ? &json : NULL, err));
         status = json ? print_json(json, err) : SAE_OK;

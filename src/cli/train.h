@@ -150,7 +150,8 @@ bool train_folder_has_checkpoint(const char *folder);
     {"scaffold", OPTION_TEXT, "HOW", "export the scaffold: native tensors, latents (2r extra ones), or drop it", "native"}
 /* clang-format on */
 
-sae_status train_export_option(args *a, sae_scaffold_export *how, sae_error *err);
+/* How the scaffolds of these dictionaries shall be exported; refuses at once what could not be done at the end. */
+sae_status train_export_option(args *a, const train_dicts *dicts, sae_scaffold_export *how, sae_error *err);
 /* Dictionary i in SAELens's form to FOLDER/sae. */
 sae_status train_export(const args *a, const sae_trainer *t, int i, const char *folder, sae_scaffold_export how,
                         sae_error *err);

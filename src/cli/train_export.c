@@ -2,13 +2,20 @@
 #include "cli/train.h"
 #include "io/io.h"
 
-sae_status train_export_option(args *a, sae_scaffold_export *how, sae_error *err)
+sae_status train_export_option(args *a, const train_dicts *dicts, sae_scaffold_export *how, sae_error *err)
 {
     static const char *const names[] = {"native", "latents", "drop", NULL};
     int which = 0;
     sae_status status = args_choice(a, "scaffold", names, &which, err);
 
     *how = (sae_scaffold_export)which;
+    for (int i = 0; status == SAE_OK && *how == SAE_SCAFFOLD_LATENTS && i < dicts->n; i++)
+        if (dicts->configs[i].arch == SAE_TOPK && dicts->configs[i].rank > 0)
+            return args_fail(
+                a, err,
+                "--scaffold latents: %s keeps k latents of each row, and its scaffold's would compete with "
+                "them: use native or drop, or --arch batchtopk",
+                dicts->names[i]);
     return status;
 }
 
