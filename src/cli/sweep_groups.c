@@ -85,7 +85,8 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
         if (at < 0)
             return SAE_FAIL(err, SAE_STATE,
                             "%s: a group was begun with %s, which this command does not name: finish it first with the "
-                            "command in sweep.json, or use another --out",
+                            "command in sweep.json, give it up by removing the folder of that file (the group begins "
+                            "anew), or use another --out",
                             path, json_string_value(name));
         sae_status status = sweep_same_recipe(s, at, group, path, err);
         if (status != SAE_OK) return status;

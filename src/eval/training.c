@@ -179,8 +179,12 @@ static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
     if (status == SAE_NUMERIC) return step_failed(l, step, cause.message, err);
     if (status != SAE_OK) return SAE_FAIL(err, status, "%s", cause.message);
     for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)
-        if (!isfinite(l->stats[i].grad_norm))
-            return step_failed(l, step, "the norm of the gradient is not finite", err);
+        if (!isfinite(l->stats[i].grad_norm)) {
+            char text[128];
+            snprintf(text, sizeof text, "%s%sthe norm of the gradient is not finite",
+                     l->options->names ? l->options->names[i] : "", l->options->names ? ": " : "");
+            return step_failed(l, step, text, err);
+        }
     return SAE_OK;
 }
 

@@ -101,7 +101,7 @@ sae_status json_write_file(const json_t *value, const char *path, bool force,
                            sae_error *err); /* indented, newline at the end */
 
 /* A file that grows line by line and can be watched meanwhile (line_log.c). What is there is kept as far as `stands` says yes of
- * its lines (NULL: emptied). */
+ * its lines (NULL: emptied). STATE: another process has it open. */
 typedef struct line_log line_log;
 sae_status line_log_open(line_log **out, const char *path, bool (*stands)(void *user, const char *line, size_t bytes),
                          void *user, sae_error *err);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 struct line_log {
@@ -50,6 +51,8 @@ sae_status line_log_open(line_log **out, const char *path, bool (*stands)(void *
     if (!log->path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(standing_bytes(path, stands, user, &keep, err));
     log->fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND);
+    if (log->fd >= 0 && flock(log->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        SAE_RAISE(err, SAE_STATE, "%s: another process is writing there", path);
     if (log->fd < 0 || (sys_truncate(log->fd, (int64_t)keep) != 0 && errno != EINVAL)) /* EINVAL: a device */
         SAE_TRY(write_fail(log, err));
     log->bytes = (int64_t)keep;

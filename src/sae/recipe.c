@@ -202,7 +202,7 @@ int64_t annealed_k(const sae_train_options *o, const sae_dict_config *c, int64_t
 {
     int64_t S = o->k_anneal_steps, from = smaller(o->k_anneal_start > 0 ? o->k_anneal_start : c->d_in, c->d_sae);
 
-    if (S == 0 || step == 0 || step > S || from <= c->k) return c->k;
+    if (S == 0 || step == 0 || step > S || from <= c->k || !keeps_k(c->arch)) return c->k;
     double ratio = (double)(step - 1) / (double)S;
     return (int64_t)((double)from * (1 - ratio) + (double)c->k * ratio);
 }
