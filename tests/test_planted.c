@@ -198,7 +198,7 @@ START_TEST(test_scaffold_absorbs_the_planted_dense_part)
         sae_dict_free(dict);
     }
     /* One-sided latents need two for each signed direction. Observed by the scalar, AVX2 and AVX-512 kernels: 8, 0, 0, 8, then 1, 1 and 2:
-     * rounding alone moves what topk with P1 keeps (five seeds: 1.2 on average, and P1's latents go last). Cosines 0.636 to 0.640,
+     * rounding alone moves what topk with P1 keeps (five seeds: 1.2 on average). Cosines 0.636 to 0.640,
      * 0.696 to 0.703, 0.744 to 0.750, 0.493 to 0.503, 0.656 to 0.675. */
     for (int v = 0; v < ARMS; v++) {
         if (c[v].rank == 0) {
