@@ -518,12 +518,17 @@ typedef struct sae_train_options {
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
     sae_encoder_dtype encoder_dtype; /* of the encoder product */
-    /* BatchTopK and Matryoshka, f32: codes are dot products summed in one fixed order, whatever product found them. */
+    /* BatchTopK and Matryoshka, f32: codes are dot products summed in one fixed order, whatever product found them. Other
+     * dictionaries of the same trainer are trained as without it. */
     bool exact_codes;
     /* Find what is kept by an 8-bit product with a proven error bound and compute only that, as exact_codes does (implied): the
      * same bytes as exact_codes alone, sooner. */
     bool screen;
 } sae_train_options;
+
+/* Whether `screen` can be set with these options, for rows of width d_in, and has fast instructions on this processor. No
+ * recipe sets it; `sae train` does wherever this holds. */
+SAE_API bool sae_screen_pays(const sae_train_options *options, int64_t d_in);
 
 typedef enum sae_recipe_name {
     SAE_RECIPE_SAEBENCH, /* its constants scaled to the run */

@@ -484,14 +484,46 @@ START_TEST(test_what_it_is_not_for)
     o.screen = true;
     o.encoder_dtype = SAE_ENCODER_BF16;
     ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_UNSUPPORTED);
+    ck_assert(!sae_screen_pays(&o, config.d_in));
     o.encoder_dtype = SAE_ENCODER_F32;
-    config.arch = SAE_TOPK;
-    err = (sae_error){0};
-    ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_UNSUPPORTED);
-    config.arch = SAE_BATCHTOPK;
+    ck_assert(sae_screen_pays(&o, config.d_in) == (screen_ops_get() != &screen_ops_ref));
+    ck_assert(!sae_screen_pays(&o, SCREEN_LARGEST_D_IN + 1));
     o.selection_rule = SAE_SELECT_TIMES_NORM;
     err = (sae_error){0};
+    ck_assert(!sae_screen_pays(&o, config.d_in));
     ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_UNSUPPORTED);
+}
+END_TEST
+
+/* topk, a few of whose latents are dead, beside batchtopk of the same width: the bytes of a trainer without a screen. */
+START_TEST(test_others_are_as_without_it)
+{
+    enum { ROWS = 64, D = 20, F = 256, TURNS = 40 };
+    sae_dict_config configs[2] = {{.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = F, .k = 4},
+                                  {.arch = SAE_TOPK, .d_in = D, .d_sae = F, .k = 4}};
+    sae_train_options o = sae_recipe_saebench(ROWS, TURNS);
+    sae_trainer *without = NULL, *with = NULL;
+    sae_error err = {0};
+    rng r = rng_seed(5, 0);
+    static float rows[ROWS * D];
+    sae_step_stats alone, both[2];
+    int64_t few = 0;
+
+    o.lr = 3e-3;
+    o.dead_tokens = ROWS * 8;
+    ck_assert_msg(sae_trainer_create(&without, &configs[1], 1, &o, &err) == SAE_OK, "%s", err.message);
+    o.screen = true;
+    ck_assert_msg(sae_trainer_create(&with, configs, 2, &o, &err) == SAE_OK, "%s", err.message);
+    for (int64_t step = 0; step < TURNS; step++) {
+        for (int i = 0; i < ROWS * D; i++) rows[i] = (float)(rng_normal(&r) + (i % 3 == 0));
+        ck_assert_msg(sae_trainer_step(without, rows, NULL, &alone, &err) == SAE_OK, "%s", err.message);
+        ck_assert_msg(sae_trainer_step(with, rows, NULL, both, &err) == SAE_OK, "%s", err.message);
+        expect_equal(&without->learners[0], &with->learners[1], step);
+        few += alone.dead > 0 && alone.dead <= 16;
+    }
+    ck_assert_int_gt(few, 0);
+    sae_trainer_free(without);
+    sae_trainer_free(with);
 }
 END_TEST
 
@@ -512,6 +544,7 @@ int main(void)
     tcase_set_timeout(bound, 120);
     tcase_add_loop_test(training, test_same_bytes_with_and_without, 0, N_CASES);
     tcase_add_test(training, test_what_it_is_not_for);
+    tcase_add_test(training, test_others_are_as_without_it);
     tcase_set_timeout(training, 240);
     suite_add_tcase(suite, operations);
     suite_add_tcase(suite, bound);

@@ -30,6 +30,19 @@ static sae_status choice_option(args *a, const char *option, const char *names, 
     return SAE_OK;
 }
 
+/* How kept latents are found. */
+static sae_status screen_options(sae_train_options *r, args *a, int64_t d_in, sae_error *err)
+{
+    bool asked = args_flag(a, "screen"), refused = args_flag(a, "no-screen");
+
+    if (asked && refused) return args_fail(a, err, "--screen and --no-screen: give one of them");
+    if (asked && r->encoder_dtype == SAE_ENCODER_BF16)
+        return args_fail(a, err, "--screen stands in for the f32 product: use it without bf16");
+    r->exact_codes = args_flag(a, "exact-codes");
+    r->screen = asked || (!refused && sae_screen_pays(r, d_in));
+    return SAE_OK;
+}
+
 static const int64_t MOST_ROWS = (int64_t)1 << 50;
 
 /* Batch and steps: as given, or those of an order. */
@@ -72,9 +85,7 @@ sae_status train_recipe_of(sae_train_options *r, args *a, const train_input *in,
 #define TAKE(field, type, option, argument, help) TAKE_##type(field, option, argument)
     RECIPE_FIELDS(TAKE)
     r->encoder_dtype = type ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
-    r->exact_codes = args_flag(a, "exact-codes");
-    r->screen = args_flag(a, "screen");
-    if (r->screen && type) SAE_TRY(args_fail(a, err, "--screen stands in for the f32 product: use it without bf16"));
+    SAE_TRY(screen_options(r, a, dict->d_in, err));
     SAE_TRY(scale_option(r, a, err));
 done:
     return status;

@@ -27,7 +27,7 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
         if (perhaps_dead && n < s->aux_few_room) s->few_latent[n] = (int32_t)j;
         n += perhaps_dead;
     }
-    s->n_aux_few = n <= s->aux_few_room ? n : 0;
+    s->n_aux_few = l->family->one_threshold && n <= s->aux_few_room ? n : 0;
     return n;
 }
 

@@ -91,6 +91,17 @@ static sae_status check_targets(const sae_dict_config *configs, int i, sae_error
     return SAE_OK;
 }
 
+/* Candidates are computed again as f32 dot products, and ranked by these. */
+static bool has_exact_values(const sae_train_options *o)
+{
+    return o->encoder_dtype != SAE_ENCODER_BF16 && o->selection_rule != SAE_SELECT_TIMES_NORM;
+}
+
+bool sae_screen_pays(const sae_train_options *o, int64_t d_in)
+{
+    return has_exact_values(o) && d_in <= SCREEN_LARGEST_D_IN && screen_ops_get() != &screen_ops_ref;
+}
+
 static sae_status check_options(const sae_train_options *o, sae_error *err)
 {
     if (o->batch < 1 || o->batch > 1 << 24)
@@ -116,8 +127,7 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     if (!(o->decoder_norm > 0.0) || !isfinite(o->decoder_norm) || o->sparsity_warmup_steps < 0)
         return SAE_FAIL(err, SAE_RANGE,
                         "the decoder's norm at the start must be positive, the penalty's warm-up not negative");
-    if ((o->exact_codes || o->screen) &&
-        (o->encoder_dtype == SAE_ENCODER_BF16 || o->selection_rule == SAE_SELECT_TIMES_NORM))
+    if ((o->exact_codes || o->screen) && !has_exact_values(o))
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "exact codes and the screen are for the f32 product and activations ranked by themselves");
     if (!o->unit_scale && (!(o->input_scale > 0.0) || !isfinite(o->input_scale)))
@@ -134,10 +144,6 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
     for (int i = 0; i < n_dicts; i++) {
         SAE_TRY(check_config(&configs[i], &configs[0], i, options, err));
         SAE_TRY(check_targets(configs, i, err));
-        if ((options->exact_codes || options->screen) && configs[i].arch != SAE_BATCHTOPK &&
-            configs[i].arch != SAE_MATRYOSHKA)
-            SAE_RAISE(err, SAE_UNSUPPORTED,
-                      "dictionary %d: exact codes and the screen are for batchtopk and matryoshka", i);
         SAE_TRY(check_scaffold(&configs[i], i, options->steps, err));
         const family *f = family_of(configs[i].arch);
         if (f->check) SAE_TRY(f->check(&configs[i], i, options, err));

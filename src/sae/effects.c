@@ -81,6 +81,7 @@ const effect effects[] = {
     {"grad-clip", by_adam, ADAM},
     {"exact-codes", keeps_k_of_batch, "only batchtopk and matryoshka choose codes over a batch: give such an --arch"},
     {"screen", keeps_k_of_batch, "only batchtopk and matryoshka are screened: give such an --arch"},
+    {"no-screen", keeps_k_of_batch, "only batchtopk and matryoshka are screened, whether asked to be or not"},
 };
 const int n_effects = sizeof effects / sizeof *effects;
 

@@ -3,7 +3,8 @@
  *
  * Invariant: when encode_rows succeeds no activation among the K largest was lost. The cutoff comes from the last step;
  * when it let too few or too many pass, one counting pass finds, by a histogram of the floats' upper 16 bits, the cutoff
- * that lets at least K through, and the tiles are computed again. That happens in the first step and after jumps.
+ * that lets at least K through, and the tiles are computed again. That happens in the first step and after jumps; where
+ * too few passed, a lower cutoff or two are tried first.
  */
 #include "sae/train.h"
 #include "base/threads.h"
@@ -16,6 +17,16 @@
 /* A step's cutoff relative to the smallest activation that the last one kept. Lower: more candidates to sort out; higher:
  * more steps in which the product must be repeated. */
 static const float CUTOFF_SLACK = 0.95f;
+/* When that let too few pass, it is lowered and tried again, at most so often, before values are counted: early in training
+ * cutoffs fall by up to a tenth a step, and one more collection, by the screen above all, costs less than the two products of
+ * counting. Lowered by as much as lets 1.25 K through, if they grow like the cutoff's fourth power (4 to 5 observed). */
+enum { CUTOFF_TRIES = 3 };
+
+static float lower_cutoff(float cutoff, int64_t n, int64_t K)
+{
+    return cutoff * powf(fmaxf((float)n, 1.0f) / (1.25f * (float)K), 0.25f);
+}
+
 enum { STRETCH = 1024, BEST_STRETCH = 512 };
 
 /* Norms of W_dec's rows, where they count in the selection. */
@@ -358,13 +369,33 @@ static sae_status collect(sae_trainer *t, const learner *l, encoder *e, tile_use
     return SAE_OK;
 }
 
+/* Collects what is above a cutoff near the last step's, and what is there for AuxK. False in *whole: not all of the K are
+ * among the candidates. */
+static sae_status collect_near(sae_trainer *t, const learner *l, encoder *e, int64_t K, tile_use aux, bool *whole,
+                               sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scratch *s = &t->s;
+    float cutoff = l->cutoff * CUTOFF_SLACK;
+
+    for (int i = 0; i < CUTOFF_TRIES && !*whole; i++) {
+        if (i > 0) cutoff = lower_cutoff(cutoff, s->n_candidates, K);
+        SAE_TRY(collect(t, l, e, i ? 0 : aux, cutoff, err));
+        if (s->n_candidates > s->candidate_capacity) break;
+        pack_candidates(s);
+        *whole = s->n_candidates >= K || cutoff == 0.0f;
+    }
+done:
+    return status;
+}
+
 sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err)
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
     int64_t K = l->k * t->options.batch;
-    float cutoff = l->cutoff > 0.0f ? l->cutoff * CUTOFF_SLACK : 0.0f;
     tile_use aux = with_aux ? COLLECT_AUX : 0;
+    bool whole = false;
 
     centre_rows(t, l);
     measure_norms(t, l);
@@ -376,14 +407,10 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
         aux = 0;
     }
     if (l->cutoff >= 0.0f) {
-        SAE_TRY(collect(t, l, e, aux, cutoff, err));
-        aux = 0; /* done, whatever becomes of the candidates */
-        if (s->n_candidates <= s->candidate_capacity) {
-            pack_candidates(s);
-            if (s->n_candidates >= K || cutoff == 0.0f) goto done;
-        }
+        SAE_TRY(collect_near(t, l, e, K, aux, &whole, err));
+        aux = 0; /* done, whatever became of the candidates */
     }
-    SAE_TRY(count_and_collect(t, l, e, K, aux, err));
+    if (!whole) SAE_TRY(count_and_collect(t, l, e, K, aux, err));
 done:
     return status;
 }

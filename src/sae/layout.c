@@ -138,6 +138,21 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->row_loss = arena_take(a, (size_t)(B * e->G) * sizeof *s->row_loss);
 }
 
+encoder_shape encoder_shape_of(const sae_trainer *t, int i)
+{
+    const sae_train_options *o = &t->options;
+    const sae_dict_config *c = &t->learners[i].config;
+    encoder_shape shape = {.n_rows = o->batch,
+                           .d_in = c->d_in,
+                           .d_sae = c->d_sae,
+                           .bf16 = o->encoder_dtype == SAE_ENCODER_BF16,
+                           .n_threads = t->s.n_threads};
+
+    for (int j = 0; j < t->n_dicts; j++)
+        if (t->learners[j].config.d_sae == c->d_sae && t->learners[j].family->one_threshold) shape.screen = o->screen;
+    return shape;
+}
+
 void trainer_layout(sae_trainer *t, arena arenas[4])
 {
     extent e = extent_of(t);
@@ -164,9 +179,7 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
     t.s.n_threads = omp_get_max_threads();
     trainer_layout(&t, arenas);
     for (int i = 0; i < n_dicts; i++) {
-        encoder_shape shape = {options->batch,   configs[i].d_in,
-                               configs[i].d_sae, options->encoder_dtype == SAE_ENCODER_BF16,
-                               options->screen,  t.s.n_threads};
+        encoder_shape shape = encoder_shape_of(&t, i);
         bool shared = false;
         for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
         if (!shared) encoders += encoder_bytes(&shape);

@@ -213,7 +213,8 @@ struct family {
     /* Every gradient of the dictionary; returns their norm. */
     double (*backward)(sae_trainer *t, learner *l, encoder *e);
     const penalty_rule *rule; /* penalised families only */
-    bool one_threshold; /* exported for all latents; others keep k of a row, have thresholds as a parameter, or none */
+    bool one_threshold; /* k a row on average are kept of a whole batch (so it can be screened), and one threshold is exported
+                         * for all latents; others keep k of each row, have thresholds as a parameter, or none */
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
 
@@ -353,6 +354,8 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
 /* layout.c: hands out (or, from empty arenas, counts) weights, gradients, moments, scratch. */
 void describe_params(learner *l);
 void trainer_layout(sae_trainer *t, arena arenas[4]);
+/* Of the encoder product of dictionary i, which it shares with those of the same width. */
+encoder_shape encoder_shape_of(const sae_trainer *t, int i);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
 /* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);

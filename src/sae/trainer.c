@@ -63,11 +63,9 @@ static sae_status make_encoders(sae_trainer *t, sae_error *err)
     t->encoders = mem_alloc_array((size_t)t->n_dicts, sizeof(encoder *), "the encoder products", err);
     if (!t->encoders) return SAE_NOMEM;
     for (int i = 0; i < t->n_dicts; i++) {
-        const sae_dict_config *c = &t->learners[i].config;
-        encoder_shape shape = {t->options.batch,  c->d_in,       c->d_sae, t->options.encoder_dtype == SAE_ENCODER_BF16,
-                               t->options.screen, t->s.n_threads};
+        encoder_shape shape = encoder_shape_of(t, i);
         for (int j = 0; j < i && !t->encoders[i]; j++)
-            if (t->learners[j].config.d_sae == c->d_sae) t->encoders[i] = t->encoders[j];
+            if (t->learners[j].config.d_sae == shape.d_sae) t->encoders[i] = t->encoders[j];
         if (!t->encoders[i]) SAE_TRY(encoder_create(&t->encoders[i], &shape, err));
     }
 done:

@@ -189,7 +189,7 @@ def measure(o):
     peers = [kind(o, torch) for kind in [DictionaryLearning] + [SAELens] * o.saelens]
     ours, theirs = [], {peer.name: [] for peer in peers}
     for i in range(o.rounds):
-        ours.append(run_sae(o, *["--screen"] * o.screen))
+        ours.append(run_sae(o, *["--screen"] * (not o.no_screen)))
         line = f"round {i + 1} of {o.rounds}: libsae {ours[-1]['step_ms']:.0f} ms"
         for peer in peers:
             theirs[peer.name].append(run_peer(peer, rows, o.steps))
@@ -197,7 +197,7 @@ def measure(o):
         progress(line)
     own = [round_["step_ms"] for round_ in ours]
     result = {"d_in": o.d_in, "d_sae": o.width, "batch": o.batch, "k": o.k, "dtype": "f32", "threads": o.threads,
-              "rounds": o.rounds, "steps": o.steps, "isa": ours[0]["isa"], "torch": torch.__version__,
+              "screen": not o.no_screen, "rounds": o.rounds, "steps": o.steps, "isa": ours[0]["isa"], "torch": torch.__version__,
               "torch_isa": torch.backends.cpu.get_cpu_capability(), "step_ms": statistics.median(own),
               "step_ms_rounds": own, "peers": []}
     for peer in peers:
@@ -253,8 +253,8 @@ def print_families(r):
 
 def print_table(r):
     print(f"BatchTopK training step in f32: d_in {r['d_in']}, d_sae {r['d_sae']}, batch {r['batch']}, k {r['k']}")
-    print(f"{r['threads']} threads; libsae {r['isa']}; torch {r['torch']}, {r['torch_isa']}; medians of {r['rounds']} rounds "
-          f"of {r['steps']} steps\n")
+    print(f"{r['threads']} threads; libsae {r['isa']}{', --no-screen' * (not r['screen'])}; torch {r['torch']}, {r['torch_isa']}; "
+          f"medians of {r['rounds']} rounds of {r['steps']} steps\n")
     print(f"{'':30}{'step, ms':>10}{'rows/s':>10}{'x libsae':>10}   lowest and highest of a round")
     for name, row in [("libsae", r)] + [(f"{p['name']} {p['version']}", p) for p in r["peers"]]:
         line = f"{name:30}{row['step_ms']:10.0f}{1e3 * r['batch'] / row['step_ms']:10.0f}"
@@ -280,7 +280,8 @@ def main():
     parser.add_argument("--steps", type=positive, default=3, help="timed steps of each in a round (default: 3)")
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--families", action="store_true", help="JumpReLU, Gated and Standard instead of BatchTopK")
-    parser.add_argument("--screen", action="store_true", help="libsae finds what is kept by its 8-bit screen (BatchTopK)")
+    parser.add_argument("--no-screen", action="store_true",
+                        help="BatchTopK: libsae computes the whole f32 product, not its default, the 8-bit screen")
     for name, value in [("d-in", 768), ("width", 16384), ("batch", 4096)]:
         parser.add_argument(f"--{name}", type=positive, default=value, help=f"default: {value}")
     parser.add_argument("--k", type=positive, help="default: 64, with --families 200")
