@@ -14,14 +14,15 @@
 
 #include <math.h>
 
-/* Each row's margin for the latent with the largest weights and bias. */
+/* Each row's margin for the latent with the largest weights and bias; a step that only screens needs none. */
 void set_margins(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->config.d_in, F = l->config.d_sae;
     double w_most = 0, bias_most = 0;
 
-    if (!s->exact) return;
+    if (!s->exact || s->margins_are_set) return;
+    s->margins_are_set = true;
 #pragma omp parallel for schedule(static) reduction(max : w_most, bias_most)
     for (int64_t j = 0; j < F; j++) {
         double squares = t->ops->sum_squares(l->p[P_W_ENC].w + j * d, d), bias = fabs((double)l->p[P_B_ENC].w[j]);

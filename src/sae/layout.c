@@ -157,7 +157,12 @@ void trainer_layout(sae_trainer *t, arena arenas[4])
 {
     extent e = extent_of(t);
 
-    for (int i = 0; i < t->n_dicts; i++) layout_learner(&t->learners[i], &arenas[0], &arenas[1], &arenas[2]);
+    /* A dictionary's gradients are used up before the next one's are made: all have the same place. */
+    for (int i = 0; i < t->n_dicts; i++) {
+        arena gradients = {arenas[1].base, 0};
+        layout_learner(&t->learners[i], &arenas[0], &gradients, &arenas[2]);
+        arenas[1].used = (size_t)larger((int64_t)arenas[1].used, (int64_t)gradients.used);
+    }
     layout_scratch(&t->s, &e, &t->options, &arenas[3]);
     for (int i = 0; i < t->n_dicts; i++)
         if (t->learners[i].family->layout) t->learners[i].family->layout(t, &t->learners[i], &e, &arenas[3]);

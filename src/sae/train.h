@@ -126,8 +126,9 @@ typedef struct scratch {
     stretch *stretches;  /* [n_threads] */
     candidate *candidates;
     int64_t n_candidates, candidate_capacity;
-    bool exact;        /* candidates' values are exact.c's */
-    float *row_margin; /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
+    bool exact;           /* candidates' values are exact.c's */
+    bool margins_are_set; /* of the rows and weights of this encoding */
+    float *row_margin;    /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
     screen_survivors *survivors;     /* [n_threads]; NULL without a screen */
     int64_t n_survivors;             /* of the last step; 0 when it did not screen */
     int64_t n_aux_few, aux_few_room; /* latents that count as dead, when they are few and values exact; else 0 */
@@ -263,7 +264,7 @@ bool best_list(best_rows *r, int64_t n_rows, int64_t k, const int64_t *fired, pa
 void put_candidate(scratch *s, stretch *mine, candidate c);
 
 /* exact.c: candidates' values in one fixed order of summation. */
-void set_margins(sae_trainer *t, const learner *l); /* once per step, after u is there */
+void set_margins(sae_trainer *t, const learner *l); /* before the first tile of a step, after u is there */
 float largest_margin(const sae_trainer *t);         /* of all rows; 0: not exact */
 /* Of n latents found for a row, keeps those whose exact value is above the cutoff, with it; returns how many. */
 int64_t exact_values(const sae_trainer *t, const learner *l, int64_t row, float cutoff, int32_t *latent, float *value,
