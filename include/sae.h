@@ -305,14 +305,16 @@ typedef struct sae_store_options {
     /* All rows in an order that follows from the seed, on disk: reading is sequential then and mixes all the same. */
     bool shuffle;
     uint64_t seed;
-    size_t memory; /* bytes that the shuffle may take; 0: 1 GiB */
+    /* Bytes that the shuffle takes, mapped pages of shards included; 0: 1 GiB. RANGE when two shards and a buffer for each shard
+     * that there will be do not fit. */
+    size_t memory;
     /* What is finished stays in PATH.partial when the call fails, is stopped or killed, and a call with the same options, on a
      * stream opened alike, goes on from there; the result is the same as if nothing had happened. */
     bool resumable;
     /* The rows come behind those that the store holds: the stream, opened alike, is brought to where it stood then.
      * What results is a store written at once. Implies resumable. */
     bool append;
-    int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB */
+    int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB, or over a quarter of `memory` */
     bool force;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;
