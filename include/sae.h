@@ -239,7 +239,7 @@ typedef struct sae_acts_info {
     int64_t n_rows;             /* distinct rows; -1 when not known (a live stream) */
     int64_t dropped;            /* rows over max_norm so far */
     double median_norm;         /* of the first part */
-    size_t buffer_bytes;        /* of the shuffle buffer */
+    size_t buffer_bytes;        /* of the shuffle buffer, and of blocks read ahead */
     const sae_acts_part *parts; /* [n_parts], side by side: their widths sum to d; borrowed until the next call */
     int n_parts;
     const char *describe; /* one line for people; borrowed until free */
@@ -261,6 +261,8 @@ typedef struct sae_acts_options {
     /* Store and array: a thread reads, checks and decodes blocks of so many rows while the caller computes; a batch is a good
      * size. The rows are the same. 0: none. */
     int64_t read_ahead;
+    /* Only sae_acts_get_info is wanted: no buffers are taken, and no rows can be asked for (STATE). */
+    bool plan_only;
 } sae_acts_options;
 
 /* Rows of the sites as the model computes them from `text`; both borrowed until free. A row is the sites' rows of one token

@@ -511,6 +511,19 @@ cat >tiny/tokenizer.json <<'END'
 END
 awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
     print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+# A buffer of 280 GB can be planned where it cannot be taken.
+huge="--model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 2000M --width 64 --k 4 --batch 64 --ctx 32"
+# $huge is a list of options
+# shellcheck disable=SC2086
+{
+    expect "train, live, with a buffer that nobody has" 1 'no memory for the shuffle buffer' train $huge --out huge --quiet
+    expect "its plan takes nothing of it" 0 '' train $huge --plan --quiet
+    grep -q 'shuffle buffer 267029' out || not_ok "it tells its size"
+    expect "nor does that of a sweep" 0 '' sweep $huge --plan --memory 1G --out huge --quiet
+    grep -q 'shuffle buffer 267029' out || not_ok "a sweep's tells its size"
+    expect "which by itself leaves room for it" 1 'MiB may be used' sweep $huge --plan --out huge --quiet
+    [ -e huge ] && not_ok "a plan makes nothing"
+}
 small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
 # $small is a list of options
 # shellcheck disable=SC2086

@@ -150,7 +150,8 @@ static sae_status run_sweep(args *a, sae_error *err)
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
     if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
-    size_t available = memory_available();
+    size_t available = memory_available(), buffers = s.in.acts ? sae_acts_get_info(s.in.acts).buffer_bytes : 0;
+    if (args_flag(a, "plan")) available = available > buffers ? available - buffers : 1; /* not taken yet */
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
     if (!args_flag(a, "plan")) SAE_TRY(begin_folder(&s, err));
     SAE_TRY(sweep_make_groups(&s, err));
