@@ -77,9 +77,10 @@ static sae_status block_create(rows_block *b, int64_t room, int64_t d, const cha
         return SAE_FAIL(err, SAE_NOMEM, "no memory for %s of %lld rows", what, (long long)room);
     b->room = room;
     b->rows = mem_alloc(bytes, what, err);
+    if (!b->rows) return SAE_NOMEM; /* before gigabytes are taken for the rest */
     b->tokens = mem_alloc_array((size_t)room, sizeof *b->tokens, what, err);
     b->positions = mem_alloc_array((size_t)room, sizeof *b->positions, what, err);
-    return b->rows && b->tokens && b->positions ? SAE_OK : SAE_NOMEM;
+    return b->tokens && b->positions ? SAE_OK : SAE_NOMEM;
 }
 
 static void block_free(rows_block *b)
