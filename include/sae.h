@@ -368,6 +368,7 @@ typedef struct sae_dict_config {
     uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
     char target_site[128];          /* transcoder: where its targets came from */
+    char name[64];                  /* for messages of a trainer of several; not saved; may be empty */
 } sae_dict_config;
 
 /* Zero weights of the given shape. Caller frees with sae_dict_free. */

@@ -280,9 +280,9 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
 
     if (difference)
         SAE_RAISE(err, SAE_STATE,
-                  "%s: dictionary %d was trained with another \"%s\": resume with the options it was "
-                  "started with (they are in run.json)",
-                  folder, i, difference);
+                  "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
+                  "run.json)",
+                  folder, difference);
     file_name(file, i);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
@@ -299,17 +299,17 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(json_get_int(entry, "last_pairs", -1, &l->last_pairs, folder, err));
     if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX ||
         fabs(aux_cutoff) > (double)FLT_MAX)
-        SAE_RAISE(err, SAE_FORMAT,
-                  "%s: threshold %g, input scale %g, target scale %g, cutoff %g of dictionary %d cannot be", folder,
-                  l->threshold, l->input_scale, l->target_scale, cutoff, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, target scale %g, cutoff %g cannot be", folder,
+                  l->threshold, l->input_scale, l->target_scale, cutoff);
     if (l->died < 0 || l->died > most || l->revived < 0 || l->revived > most)
-        SAE_RAISE(err, SAE_FORMAT, "%s: %lld latents died, %lld revived in dictionary %d: that cannot be", folder,
-                  (long long)l->died, (long long)l->revived, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: %lld latents died, %lld revived: that cannot be", folder, (long long)l->died,
+                  (long long)l->revived);
     if (!(l->coefficient >= 0.0) || isinf(l->coefficient))
-        SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g of dictionary %d cannot be", folder, l->coefficient, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g cannot be", folder, l->coefficient);
     l->cutoff = (float)cutoff;
     l->aux_cutoff = (float)aux_cutoff;
 done:
+    if (status != SAE_OK) dict_name_error(&l->config, i, t->n_dicts, err);
     json_decref(ours);
     mem_free(path);
     return status;
