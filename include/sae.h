@@ -239,7 +239,7 @@ typedef struct sae_acts_info {
     int64_t n_rows;             /* distinct rows; -1 when not known (a live stream) */
     int64_t dropped;            /* rows over max_norm so far */
     double median_norm;         /* of the first part */
-    size_t buffer_bytes;        /* of the shuffle buffer */
+    size_t buffer_bytes;        /* of the shuffle buffer, and of blocks read ahead */
     const sae_acts_part *parts; /* [n_parts], side by side: their widths sum to d; borrowed until the next call */
     int n_parts;
     const char *describe; /* one line for people; borrowed until free */
@@ -261,6 +261,8 @@ typedef struct sae_acts_options {
     /* Store and array: a thread reads, checks and decodes blocks of so many rows while the caller computes; a batch is a good
      * size. The rows are the same. 0: none. */
     int64_t read_ahead;
+    /* Only sae_acts_get_info is wanted: no buffers are taken, and no rows can be asked for (STATE). */
+    bool plan_only;
 } sae_acts_options;
 
 /* Rows of the sites as the model computes them from `text`; both borrowed until free. A row is the sites' rows of one token
@@ -305,14 +307,16 @@ typedef struct sae_store_options {
     /* All rows in an order that follows from the seed, on disk: reading is sequential then and mixes all the same. */
     bool shuffle;
     uint64_t seed;
-    size_t memory; /* bytes that the shuffle may take; 0: 1 GiB */
+    /* Bytes that the shuffle takes, mapped pages of shards included; 0: 1 GiB. RANGE when two shards and a buffer for each shard
+     * that there will be do not fit. */
+    size_t memory;
     /* What is finished stays in PATH.partial when the call fails, is stopped or killed, and a call with the same options, on a
      * stream opened alike, goes on from there; the result is the same as if nothing had happened. */
     bool resumable;
     /* The rows come behind those that the store holds: the stream, opened alike, is brought to where it stood then.
      * What results is a store written at once. Implies resumable. */
     bool append;
-    int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB */
+    int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB, or over a quarter of `memory` */
     bool force;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;
@@ -364,6 +368,7 @@ typedef struct sae_dict_config {
     uint64_t seed;                  /* of the initial weights */
     char site[128], model[256];     /* where its rows came from, as given; may be empty */
     char target_site[128];          /* transcoder: where its targets came from */
+    char name[64];                  /* for messages of a trainer of several; not saved; may be empty */
 } sae_dict_config;
 
 /* Zero weights of the given shape. Caller frees with sae_dict_free. */

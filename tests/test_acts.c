@@ -1254,6 +1254,43 @@ START_TEST(live_rows_are_chosen)
 }
 END_TEST
 
+/* A stream that is opened for its plan tells what the other one tells, and holds less than half of its buffer. */
+START_TEST(a_plan_takes_no_buffer)
+{
+    sae_acts_options o = {.buffer_rows = 100000}, ahead = {.read_ahead = 50000};
+    source s = source_open(false);
+    sae_acts *acts;
+    const char *path = in_scratch("planned.npy");
+    float row[MODEL_D];
+    int64_t got;
+    size_t taken[2], told[2];
+    tensor t = {.name = "x", .type = DTYPE_F32, .rank = 2, .shape = {1, MODEL_D}, .data = row};
+
+    memset(row, 0, sizeof row);
+    OK(npy_write(path, &t, true, &err));
+    for (int live = 0; live < 2; live++) {
+        for (int plan = 0; plan < 2; plan++) {
+            size_t before = mem_in_use();
+            o.plan_only = ahead.plan_only = plan;
+            OK(live ? sae_acts_open_live(&acts, s.model, s.text, &site, 1, &o, &err)
+                    : sae_acts_open_array(&acts, path, &ahead, &err));
+            taken[plan] = mem_in_use() - before;
+            told[plan] = sae_acts_get_info(acts).buffer_bytes;
+            if (plan) {
+                FAILS(SAE_STATE, sae_acts_next(acts, 1, row, NULL, NULL, &got, &err), "plan_only");
+                FAILS(SAE_STATE, sae_acts_seek(acts, 0, &err), "plan_only");
+            }
+            sae_acts_free(acts);
+        }
+        ck_assert_uint_eq(told[0], told[1]);
+        ck_assert_uint_gt(told[0], (size_t)100000 * MODEL_D * sizeof(float) - 1);
+        ck_assert_uint_ge(taken[0], told[0]);
+        ck_assert_uint_lt(taken[1], told[1] / 2);
+    }
+    source_free(&s);
+}
+END_TEST
+
 START_TEST(live_refusals_and_failed_allocations)
 {
     sae_site beyond = {.layer = 3, .hook = SAE_RESID_POST};
@@ -1322,6 +1359,7 @@ int main(void)
     tcase_add_test(c, live_order_follows_the_seed);
     tcase_add_loop_test(c, seek_in_a_live_stream, 0, 2);
     tcase_add_test(c, live_into_a_store_and_back);
+    tcase_add_test(c, a_plan_takes_no_buffer);
     tcase_add_test(c, live_refusals_and_failed_allocations);
     suite_add_tcase(suite, c);
     srunner_run_all(runner, CK_ENV);

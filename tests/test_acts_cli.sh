@@ -73,6 +73,8 @@ expect "an unknown type" 2 'bf16' acts model --site resid_post.1 $all --dtype f8
 expect "a site the model lacks" 1 'layer' acts model --site resid_post.9 $all --out none
 expect "a context the model lacks" 1 'context' acts model --site resid_post.1 --text text.jsonl --ctx 100 --out none
 expect "a text that is not there" 1 'nowhere' acts model --site resid_post.1 --text nowhere.txt --out none
+expect "memory that holds no shard, before the model runs" 1 'give ' \
+    acts model --site resid_post.1 $all --shuffle --memory 1000 --shard-rows 100 --out none
 check "mistakes leave nothing" test ! -e none
 
 expect "two sites" 0 "both/blocks.1.hook_resid_post: 300 rows" \

@@ -245,8 +245,31 @@ for file in run.json log.jsonl sae/cfg.json sae/sae_weights.safetensors; do
 done
 train "train does not overwrite a run" 1 'run1' --out run1
 train "train --force does" 0 '' --out run1 --force
+# --force: dictionaries of the replaced run go where the new one does not make them, and nothing else does.
+again() { # NAME OPTIONS...
+    name=$1
+    shift
+    expect "$name" 0 '' train --array "$rows" --width 64 --batch 16 --steps 20 --quiet --out again "$@"
+}
+folders() { (cd again && find . -name checkpoints -prune -o \( -name cfg.json -o -name mine -o -name w64-k6-r0-s0 \) -print | sort | tr '\n' ' '); }
+again "train, two in one folder" --k 4,5
+mkdir -p again/own/sae again/w64-k6-r0-s0/sae && echo mine | tee again/own/sae/cfg.json again/w64-k5-r0-s0/mine >again/w64-k6-r0-s0/sae/cfg.json
+again "train --force, others" --k 3,4 --force
+[ "$(folders)" = "./own/sae/cfg.json ./w64-k3-r0-s0/sae/cfg.json ./w64-k4-r0-s0/sae/cfg.json ./w64-k5-r0-s0/mine ./w64-k6-r0-s0 ./w64-k6-r0-s0/sae/cfg.json " ] ||
+    not_ok "what the new run does not make is gone, what was put there is not" "$(folders)"
+again "train --force, a single one" --k 4 --force
+[ "$(folders)" = "./own/sae/cfg.json ./sae/cfg.json ./w64-k5-r0-s0/mine ./w64-k6-r0-s0 ./w64-k6-r0-s0/sae/cfg.json " ] ||
+    not_ok "the two of before are gone" "$(folders)"
+again "train --force, two again" --k 4,5 --force
+[ -e again/sae ] && not_ok "the single one is gone" "$(folders)"
+sed 's/w64-k4-r0-s0/..\/run1/' again/run.json >record && mv record again/run.json
+again "train --force, over a record that points elsewhere" --k 6,7 --force
+[ -s run1/sae/cfg.json ] && [ -s again/w64-k4-r0-s0/sae/cfg.json ] && [ ! -e again/w64-k5-r0-s0/sae ] ||
+    not_ok "only what lies in the folder goes" "$(folders)"
 train "train into a folder with other things" 0 '' --out precious
 train "train, k over the width" 2 'k 65' --out x --k 65
+expect "train, k of one of several over the width" 2 'w64-k65-r0-s0: k 65' train --array "$rows" --width 64 --k 4,65 --out x --quiet
+expect "train, several that diverge" 1 ': w64-k4-r0-s0: ' train --array "$rows" --width 64 --k 4,5 --batch 16 --steps 20 --lr 1e30 --grad-clip 0 --out diverged --quiet
 train "train, rank over d_in" 2 'rank 65' --out x --rank 65
 train "train, a learning rate of 0" 2 'lr 0' --out x --lr 0
 train "train, no steps" 2 'steps 0' --out x --steps 0
@@ -511,6 +534,19 @@ cat >tiny/tokenizer.json <<'END'
 END
 awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
     print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+# A buffer of 280 GB can be planned where it cannot be taken.
+huge="--model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 2000M --width 64 --k 4 --batch 64 --ctx 32"
+# $huge is a list of options
+# shellcheck disable=SC2086
+{
+    expect "train, live, with a buffer that nobody has" 1 'no memory for the shuffle buffer' train $huge --out huge --quiet
+    expect "its plan takes nothing of it" 0 '' train $huge --plan --quiet
+    grep -q 'shuffle buffer 267029' out || not_ok "it tells its size"
+    expect "nor does that of a sweep" 0 '' sweep $huge --plan --memory 1G --out huge --quiet
+    grep -q 'shuffle buffer 267029' out || not_ok "a sweep's tells its size"
+    expect "which by itself leaves room for it" 1 'MiB may be used' sweep $huge --plan --out huge --quiet
+    [ -e huge ] && not_ok "a plan makes nothing"
+}
 small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
 # $small is a list of options
 # shellcheck disable=SC2086

@@ -22,6 +22,61 @@ START_TEST(test_json_round_trip)
 }
 END_TEST
 
+START_TEST(test_json_first_difference)
+{
+    static const struct {
+        const char *ours, *theirs, *key;
+    } cases[] = {
+        {"{\"a\": 1, \"b\": \"x\"}", "{\"b\": \"x\", \"a\": 1.0, \"c\": 2}",
+         NULL}, /* what only they have does not count */
+        {"{\"a\": 1, \"b\": \"x\"}", "{\"a\": 1, \"b\": \"y\"}", "b"},
+        {"{\"a\": 1, \"b\": [1]}", "{\"a\": 1}", "b"},
+        {"{\"a\": 0.5}", "{\"a\": 0.25}", "a"},
+        {"{\"a\": 1}", "{\"a\": \"1\"}", "a"},
+        {"{\"a\": 1}", "[1]", "a"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *ours, *theirs;
+        OK(json_parse(&ours, cases[i].ours, strlen(cases[i].ours), "ours", &err));
+        OK(json_parse(&theirs, cases[i].theirs, strlen(cases[i].theirs), "theirs", &err));
+        const char *key = json_first_difference(ours, theirs);
+        ck_assert_str_eq(key ? key : "none", cases[i].key ? cases[i].key : "none");
+        json_decref(ours), json_decref(theirs);
+    }
+}
+END_TEST
+
+static bool is_one(const char *name) { return strcmp(name, "one") == 0; }
+
+/* Only what is ours goes: not what somebody put beside it, not what a link leads to. */
+START_TEST(test_folder_remove_ours)
+{
+    char folder[300], link[300]; /* in_scratch has few places */
+
+    snprintf(folder, sizeof folder, "%s", in_scratch("made"));
+    snprintf(link, sizeof link, "%s", in_scratch("link"));
+    OK(folder_make(folder, &err));
+    OK(file_write_text(in_scratch("made/one"), "1", 1, false, &err));
+    OK(file_write_text(in_scratch("made/two"), "2", 1, false, &err));
+    ck_assert_int_eq(symlink("made", link), 0);
+    OK(folder_remove_ours(link, is_one, &err));
+    assert_file_holds(in_scratch("made/one"), "1", 1);
+    OK(folder_remove_ours(folder, is_one, &err));
+    ck_assert(!file_exists(in_scratch("made/one")));
+    assert_file_holds(in_scratch("made/two"), "2", 1);
+    OK(file_remove(in_scratch("made/two"), &err));
+    OK(folder_make(in_scratch("made/one"), &err)); /* a folder of that name is none of our files */
+    OK(folder_remove_ours(folder, is_one, &err));
+    ck_assert(file_is_folder(in_scratch("made/one")));
+    OK(folder_remove(in_scratch("made/one"), &err));
+    OK(folder_remove_ours(folder, is_one, &err)); /* empty */
+    ck_assert(!file_exists(folder));
+    OK(folder_remove_ours(folder, is_one, &err)); /* absent */
+    ck_assert_int_eq(files_in_scratch(), 1);      /* the link */
+}
+END_TEST
+
 /* ---- The writer's promises ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_writer_keeps_what_is_there)
@@ -185,8 +240,14 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        test_json_round_trip,       test_writer_keeps_what_is_there,           test_writer_without_force_loses_a_race,
-        test_writer_refuses_places, test_writer_on_a_full_disk_leaves_nothing, test_folders,
+        test_json_round_trip,
+        test_json_first_difference,
+        test_folder_remove_ours,
+        test_writer_keeps_what_is_there,
+        test_writer_without_force_loses_a_race,
+        test_writer_refuses_places,
+        test_writer_on_a_full_disk_leaves_nothing,
+        test_folders,
         test_whole_files,
     };
     return run_tests("files", tests, sizeof tests / sizeof *tests);

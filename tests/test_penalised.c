@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { D = 7, F = 24, B = 13, R = 2 };
+enum { D = 7, D_OUT = 5, F = 24, B = 13, R = 2 };
 
 typedef struct case_row {
     sae_arch arch;
@@ -22,6 +22,7 @@ typedef struct case_row {
     sae_l1_rule l1;
     sae_l0_rule l0;
     sae_gate_rule gate;
+    bool transcoder, skip; /* to D_OUT */
 } case_row;
 
 static const case_row cases[] = {
@@ -38,32 +39,71 @@ static const case_row cases[] = {
     {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_TRAINS_DECODER},
     {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
     {SAE_GATED, SAE_P2, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
+    {SAE_STANDARD, SAE_P3, R, SAE_L1_NORMS, 0, 0},
+    {SAE_JUMPRELU, SAE_P3, R, 0, SAE_L0_LINEAR, 0},
+    {SAE_JUMPRELU, SAE_P3, R, 0, SAE_L0_CONTROLLED, 0},
+    {SAE_GATED, SAE_P3, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED},
+    {SAE_GATED, SAE_P3, R, SAE_L1_NORMS, 0, SAE_GATE_TRAINS_DECODER},
+    {SAE_STANDARD, SAE_P1, 0, SAE_L1_NORMS, 0, 0, .transcoder = true},
+    {SAE_STANDARD, SAE_P1, R, SAE_L1_CODES, 0, 0, .transcoder = true, .skip = true},
+    {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_QUADRATIC, 0, .transcoder = true},
+    {SAE_JUMPRELU, SAE_P1, R, 0, SAE_L0_LINEAR, 0, .transcoder = true, .skip = true},
+    {SAE_JUMPRELU, SAE_P1, R, 0, SAE_L0_CONTROLLED, 0, .transcoder = true},
+    {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_DETACHED, .transcoder = true},
+    {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .transcoder = true, .skip = true},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
 /* ---- The loss, from its definition ------------------------------------------------------------------------------------- */
 
-/* Parameters in double, in the order of the trainer's; what the gate's reconstruction takes as constant stands apart. */
+/* Parameters in double, as they lie in the trainer (o columns in what writes the output); what the gate's reconstruction takes as
+ * constant stands apart. */
 typedef struct weights {
-    double W_enc[F][D], b_enc[F], W_dec[F][D], b_dec[D], W_down[R][D], W_up[R][D], theta[F], b_mag[F], r_mag[F];
+    double W_enc[F][D], b_enc[F], W_dec[F * D], b_dec[D], W_down[R][D], W_up[R * D], theta[F], b_mag[F], r_mag[F],
+        W_skip[D_OUT * D];
 } weights;
 
 typedef struct model {
     const case_row *c;
     weights w, constant;
-    bool have_scaffold; /* s of the gate's reconstruction is kept from the first call */
-    double s[B][D];
-    double x[B][D], coefficient, target, bandwidth;
+    int o;
+    bool have_scaffold; /* s of the gate's reconstruction, and of P3's dictionary, is kept from the first call */
+    double s[B][D], through[B][D]; /* of the skip path likewise */
+    double x[B][D], y[B * D], coefficient, target, bandwidth;
     bool subtracts_b_dec;
     double l0, a[B][F], f[B][F], g[B][D]; /* of the last call: for the estimator */
 } model;
 
-static double row_norm(const double *w)
+static double row_norm(const double *w, int n)
 {
     double sum = 0;
 
-    for (int i = 0; i < D; i++) sum += w[i] * w[i];
+    for (int i = 0; i < n; i++) sum += w[i] * w[i];
     return sqrt(sum);
+}
+
+/* c = x - b_dec (x of a transcoder), and s, what the scaffold makes of it. */
+static void scaffold_of(const model *m, int b, double c[D], double s[D])
+{
+    memset(s, 0, D * sizeof *s);
+    for (int i = 0; i < D; i++) c[i] = m->x[b][i] - (m->c->transcoder ? 0 : m->w.b_dec[i]);
+    for (int r = 0; r < m->c->rank; r++) {
+        double h = 0;
+        for (int i = 0; i < D; i++) h += c[i] * m->w.W_down[r][i];
+        for (int i = 0; i < m->o; i++) s[i] += h * m->w.W_up[r * m->o + i];
+    }
+}
+
+/* What P3's scaffold learns from: mean |s - c|^2. */
+static double scaffold_loss(model *m)
+{
+    double sum = 0, c[D], s[D];
+
+    for (int b = 0; b < B; b++) {
+        scaffold_of(m, b, c, s);
+        for (int i = 0; i < D; i++) sum += pow(s[i] - c[i], 2) / B;
+    }
+    return sum;
 }
 
 static double loss(model *m)
@@ -73,22 +113,21 @@ static double loss(model *m)
 
     m->l0 = 0;
     for (int b = 0; b < B; b++) {
-        double c[D], u[D], s[D] = {0}, recon[D], gate[D];
-        for (int i = 0; i < D; i++) c[i] = m->x[b][i] - w->b_dec[i];
-        for (int r = 0; r < m->c->rank; r++) {
-            double h = 0;
-            for (int i = 0; i < D; i++) h += c[i] * w->W_down[r][i];
-            for (int i = 0; i < D; i++) s[i] += h * w->W_up[r][i];
-        }
-        if (!m->have_scaffold) memcpy(m->s[b], s, sizeof s);
+        double c[D], u[D], s[D], through[D] = {0}, recon[D], gate[D];
+        scaffold_of(m, b, c, s);
+        for (int i = 0; m->c->skip && i < m->o; i++)
+            for (int n = 0; n < D; n++) through[i] += m->x[b][n] * w->W_skip[i * D + n];
+        if (!m->have_scaffold) memcpy(m->s[b], s, sizeof s), memcpy(m->through[b], through, sizeof through);
+        if (m->c->variant == SAE_P3) memcpy(s, m->s[b], sizeof s);
         bool trains = m->c->gate == SAE_GATE_TRAINS_DECODER;
-        for (int i = 0; i < D; i++) {
-            u[i] = (m->subtracts_b_dec ? c[i] : m->x[b][i]) - (m->c->variant == SAE_P2 ? s[i] : 0);
-            recon[i] = s[i] + w->b_dec[i];
-            gate[i] = m->s[b][i] + (trains ? w->b_dec[i] : m->constant.b_dec[i]);
+        for (int i = 0; i < D; i++)
+            u[i] = (m->subtracts_b_dec ? c[i] : m->x[b][i]) - (m->c->variant != SAE_P1 ? s[i] : 0);
+        for (int i = 0; i < m->o; i++) {
+            recon[i] = s[i] + through[i] + w->b_dec[i];
+            gate[i] = m->s[b][i] + m->through[b][i] + (trains ? w->b_dec[i] : m->constant.b_dec[i]);
         }
         for (int j = 0; j < F; j++) {
-            double v = 0, f, norm = m->c->l1 == SAE_L1_NORMS ? row_norm(w->W_dec[j]) : 1;
+            double v = 0, f, norm = m->c->l1 == SAE_L1_NORMS ? row_norm(w->W_dec + j * m->o, m->o) : 1;
             for (int i = 0; i < D; i++) v += u[i] * w->W_enc[j][i];
             double a = v + w->b_enc[j];
             if (m->c->arch == SAE_JUMPRELU) {
@@ -97,20 +136,24 @@ static double loss(model *m)
             } else if (m->c->arch == SAE_GATED) {
                 double mu = exp(w->r_mag[j]) * v + w->b_mag[j], q = a > 0 ? a : 0;
                 f = a > 0 && mu > 0 ? mu : 0;
-                penalty += (trains ? norm : m->c->l1 == SAE_L1_NORMS ? row_norm(m->constant.W_dec[j]) : 1) * q / B;
-                for (int i = 0; i < D; i++) gate[i] += q * (trains ? w->W_dec[j][i] : m->constant.W_dec[j][i]);
+                penalty += (trains                     ? norm
+                            : m->c->l1 == SAE_L1_NORMS ? row_norm(m->constant.W_dec + j * m->o, m->o)
+                                                       : 1) *
+                           q / B;
+                for (int i = 0; i < m->o; i++) gate[i] += q * (trains ? w : &m->constant)->W_dec[j * m->o + i];
             } else {
                 f = a > 0 ? a : 0;
                 penalty += norm * f / B;
             }
-            for (int i = 0; i < D; i++) recon[i] += f * w->W_dec[j][i];
+            for (int i = 0; i < m->o; i++) recon[i] += f * w->W_dec[j * m->o + i];
             m->a[b][j] = a;
             m->f[b][j] = f;
         }
-        for (int i = 0; i < D; i++) {
-            m->g[b][i] = 2 * (recon[i] - m->x[b][i]) / B;
-            total += pow(recon[i] - m->x[b][i], 2) / B;
-            if (m->c->arch == SAE_GATED) total += pow(gate[i] - m->x[b][i], 2) / B;
+        for (int i = 0; i < m->o; i++) {
+            double y = m->y[b * m->o + i];
+            m->g[b][i] = 2 * (recon[i] - y) / B;
+            total += pow(recon[i] - y, 2) / B;
+            if (m->c->arch == SAE_GATED) total += pow(gate[i] - y, 2) / B;
         }
     }
     m->have_scaffold = true;
@@ -126,7 +169,7 @@ static double estimator(const model *m, int j)
 
     for (int b = 0; b < B; b++) {
         double slope = 0, seen = m->c->l0 == SAE_L0_LINEAR ? m->a[b][j] : m->f[b][j];
-        for (int i = 0; i < D; i++) slope += m->g[b][i] * m->w.W_dec[j][i];
+        for (int i = 0; i < m->o; i++) slope += m->g[b][i] * m->w.W_dec[j * m->o + i];
         if (fabs(m->a[b][j] - theta) < w / 2) sum -= theta / w * slope;
         if (fabs(seen - theta) < w / 2) sum -= q / B / w;
     }
@@ -160,6 +203,8 @@ static sae_trainer *make_trainer(const case_row *c, const sae_train_options *o, 
                               .d_sae = d_sae,
                               .k = 3,
                               .rank = c->rank,
+                              .d_out = c->transcoder ? D_OUT : 0,
+                              .skip = c->skip,
                               .l1_coefficient = 0.37};
     sae_trainer *t = NULL;
     sae_error err = {0};
@@ -169,9 +214,10 @@ static sae_trainer *make_trainer(const case_row *c, const sae_train_options *o, 
     learner *l = &t->learners[0];
     l->coefficient = 0.11; /* the controller's */
     for (int64_t i = 0; i < d_sae * d; i++) l->p[P_W_ENC].w[i] += (float)(0.3 * rng_normal(&r));
-    for (int64_t i = 0; i < d_sae * d; i++) l->p[P_W_DEC].w[i] += (float)(0.2 * rng_normal(&r));
+    for (int64_t i = 0; i < d_sae * l->d_out; i++) l->p[P_W_DEC].w[i] += (float)(0.2 * rng_normal(&r));
     for (int64_t j = 0; j < d_sae; j++) l->p[P_B_ENC].w[j] = (float)(0.2 * rng_normal(&r));
-    for (int64_t i = 0; i < c->rank * d; i++) l->p[P_W_UP].w[i] = (float)(0.3 * rng_normal(&r));
+    for (int64_t i = 0; i < c->rank * l->d_out; i++) l->p[P_W_UP].w[i] = (float)(0.3 * rng_normal(&r));
+    for (int64_t i = 0; c->skip && i < D_OUT * d; i++) l->p[P_W_SKIP].w[i] = (float)(0.2 * rng_normal(&r));
     for (int64_t j = 0; c->arch == SAE_JUMPRELU && j < d_sae; j++)
         l->p[P_THRESHOLD].w[j] = (float)(0.4 * rng_normal(&r) + 0.2);
     for (int64_t j = 0; c->arch == SAE_GATED && j < d_sae; j++) {
@@ -190,12 +236,20 @@ static float *make_rows(int64_t n, int64_t d, uint64_t seed)
     return rows;
 }
 
+/* The targets of every step of a transcoder; NULL of an autoencoder. Caller frees. */
+static float *make_targets(const sae_trainer *t)
+{
+    return t->learners[0].config.d_out > 0 ? make_rows(t->options.batch, D_OUT, 11) : NULL;
+}
+
 static sae_step_stats step(sae_trainer *t, const float *rows)
 {
     sae_step_stats stats = {0};
     sae_error err = {0};
+    float *to = make_targets(t);
 
-    ck_assert_msg(sae_trainer_step(t, rows, NULL, &stats, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_step(t, rows, to, &stats, &err) == SAE_OK, "%s", err.message);
+    free(to);
     return stats;
 }
 
@@ -213,13 +267,13 @@ static void zero_idle_rows(sae_trainer *t)
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         if (latent_is_active(&t->s, j)) continue;
         memset(l->p[P_W_ENC].g + j * d, 0, (size_t)d * sizeof(float));
-        memset(l->p[P_W_DEC].g + j * d, 0, (size_t)d * sizeof(float));
+        memset(l->p[P_W_DEC].g + j * l->d_out, 0, (size_t)l->d_out * sizeof(float));
     }
 }
 
 /* ---- Gradients ----------------------------------------------------------------------------------------------------------- */
 
-static void expect_gradient(model *m, double *w, const param *p, bool closed_form)
+static void expect_gradient(model *m, double (*of)(model *), double *w, const param *p, bool closed_form)
 {
     double worst = 0, largest = 1e-8;
     const double h = 1e-6;
@@ -231,14 +285,15 @@ static void expect_gradient(model *m, double *w, const param *p, bool closed_for
             numeric = estimator(m, (int)i);
         } else {
             w[i] = keep + h;
-            double up = loss(m);
+            double up = of(m);
             w[i] = keep - h;
-            numeric = (up - loss(m)) / (2 * h);
+            numeric = (up - of(m)) / (2 * h);
             w[i] = keep;
         }
         largest = fmax(largest, fabs(numeric));
         worst = fmax(worst, fabs(numeric - (double)p->g[i]));
     }
+    if (getenv("SAE_TRACE")) printf("case %d: %s off by %.2g\n", (int)(m->c - cases), p->name, worst / largest);
     /* [3e-7] */
     EXPECT_WITHIN(worst / largest, 2e-6, "%s: gradient off by %.2g of its largest entry", p->name, worst / largest);
 }
@@ -252,23 +307,30 @@ START_TEST(test_gradients)
     sae_trainer *t = make_trainer(c, &o, D, F);
     learner *l = &t->learners[0];
     float *rows = make_rows(B, D, 7);
-    for (int i = 0; i < D; i++) l->p[P_B_DEC].w[i] = 0.1f * (float)(i - 2);
+    for (int i = 0; i < l->d_out; i++) l->p[P_B_DEC].w[i] = 0.1f * (float)(i - 2);
     model *m = calloc(1, sizeof *m);
 
     l->last_pairs = dense ? INT64_MAX : -1;
     double before[N_PARAMS][F * D]; /* the weights that the gradients are of: this step moves them */
     for (int p = 0; p < N_PARAMS; p++) to_double(before[p], l->p[p].w, l->p[p].rows * l->p[p].columns);
-    *m = (model){.c = c, .target = 3, .bandwidth = o.bandwidth, .subtracts_b_dec = l->config.apply_b_dec_to_input};
+    *m = (model){.c = c,
+                 .o = (int)l->d_out,
+                 .target = 3,
+                 .bandwidth = o.bandwidth,
+                 .subtracts_b_dec = l->config.apply_b_dec_to_input};
     m->coefficient = c->arch == SAE_JUMPRELU && c->l0 == SAE_L0_CONTROLLED ? l->coefficient : l->config.l1_coefficient;
     for (int j = 0; c->arch == SAE_JUMPRELU && c->l0 != SAE_L0_QUADRATIC && j < F; j++)
         before[P_THRESHOLD][j] = fmax(before[P_THRESHOLD][j], 0);
     sae_step_stats stats = step(t, rows);
     zero_idle_rows(t);
     to_double(&m->x[0][0], rows, B * D);
+    float *to = make_targets(t);
+    to_double(m->y, to ? to : rows, B * l->d_out);
+    free(to);
     double *w[N_PARAMS] = {
-        [P_W_ENC] = &m->w.W_enc[0][0], [P_B_ENC] = m->w.b_enc,          [P_W_DEC] = &m->w.W_dec[0][0],
-        [P_B_DEC] = m->w.b_dec,        [P_W_DOWN] = &m->w.W_down[0][0], [P_W_UP] = &m->w.W_up[0][0],
-        [P_THRESHOLD] = m->w.theta,    [P_B_MAG] = m->w.b_mag,          [P_R_MAG] = m->w.r_mag};
+        [P_W_ENC] = &m->w.W_enc[0][0],   [P_B_ENC] = m->w.b_enc,  [P_W_DEC] = m->w.W_dec,     [P_B_DEC] = m->w.b_dec,
+        [P_W_DOWN] = &m->w.W_down[0][0], [P_W_UP] = m->w.W_up,    [P_THRESHOLD] = m->w.theta, [P_B_MAG] = m->w.b_mag,
+        [P_R_MAG] = m->w.r_mag,          [P_W_SKIP] = m->w.W_skip};
     for (int p = 0; p < N_PARAMS; p++) {
         int64_t n = l->p[p].rows * l->p[p].columns;
         bool moved = false;
@@ -285,8 +347,10 @@ START_TEST(test_gradients)
     /* [6e-8] */
     EXPECT_WITHIN(fabs(stats.loss / expected - 1), 1e-6, "loss %.9g, expected %.9g", stats.loss, expected);
     ck_assert_int_gt(l->last_pairs, 20);
-    for (int p = 0; p < N_PARAMS; p++)
-        if (l->p[p].rows > 0) expect_gradient(m, w[p], &l->p[p], p == P_THRESHOLD);
+    for (int p = 0; p < N_PARAMS; p++) {
+        bool alone = c->variant == SAE_P3 && (p == P_W_DOWN || p == P_W_UP);
+        if (l->p[p].rows > 0) expect_gradient(m, alone ? scaffold_loss : loss, w[p], &l->p[p], p == P_THRESHOLD);
+    }
     sae_trainer_free(t);
     free(rows);
     free(m);
@@ -318,6 +382,7 @@ START_TEST(test_sparse_equals_dense)
     float *rows = make_rows(WIDE_B, WIDE_D, 3);
     sae_step_stats stats[2];
 
+    if (c->transcoder) o.b_dec_start = SAE_B_DEC_ZERO; /* the other starts set b_enc anew */
     for (int way = 0; way < 2; way++) {
         t[way] = make_trainer(c, &o, WIDE_D, WIDE_F);
         learner *l = &t[way]->learners[0];

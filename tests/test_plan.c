@@ -35,6 +35,7 @@ static const plan_row rows_of_plan[] = {
     {SAE_BATCHTOPK, 768, 8192, 2048, 32, 0, false, false, true},
     {SAE_BATCHTOPK, 1536, 4096, 1024, 32, 8, true, false, false}, /* its d x d matrices are over the products' share */
     {SAE_JUMPRELU, 512, 8192, 1024, 64, 0, false, false, false},
+    {SAE_BATCHTOPK, 768, 32768, 1024, 32, 0, false, false, false}, /* 0.8 GiB */
 };
 
 /* Peak and present memory of this process; bytes. */
@@ -81,7 +82,9 @@ START_TEST(test_plan_is_the_peak)
     if (getenv("SAE_TRACE"))
         printf("case %d, %s: planned %.1f MiB, off by %+.1f\n", _i, cpu_isa_name(cpu_isa_get()), planned / (1 << 20),
                off);
-    /* Observed, on one thread and on two: -16 to 13 MiB; what malloc keeps of oneDNN's pieces differs so much from run to run. */
+    /* Observed, on one thread and on two: -16 to 13 MiB; what malloc keeps of oneDNN's pieces differs so much from run to run, and
+     * does not grow with the dictionary. So 3 % holds where a run takes over 667 MiB (this bound is the tighter one there; observed of
+     * the last case 1.4 to 8.8 MiB, at most 1.1 %), and not for the small ones: 12.8 MiB are 4.2 % of the first. */
     ck_assert_msg(fabs(off) < 20, "planned %.1f MiB, peak off by %+.1f MiB", planned / (1 << 20), off);
     sae_trainer_free(t);
     free(rows);

@@ -117,6 +117,18 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     done
     [ "$cut" -ge 10 ] && [ "$wrong" -eq 0 ]
     check "killed at any call and begun again, it ends on the same table" $? "$wrong of $cut differ"
+    # Another sweep in its place: what it does not make goes, and nothing that was put there.
+    cp -r small replaced
+    mkdir -p replaced/own replaced/topk-w32-k9-r0-s0 && echo mine | tee replaced/own/result.json >replaced/topk-w32-k3-r0-s0/mine
+    echo '{"name": "topk-w32-k8-r0-s0"}' >replaced/topk-w32-k9-r0-s0/result.json
+    run 0 "one more dictionary" sweep $small --k 5 --out replaced
+    rm replaced/topk-w32-k5-r0-s0/result.json # as if it had been killed before
+    run 0 "another sweep by force" sweep $rows --arch topk --width 32 --steps 12 --k 6,9 --out replaced --force
+    found=$(cd replaced && find . -name cfg.json -o -name result.json -o -name mine | sort | tr '\n' ' ')
+    [ "$found" = "./own/result.json ./topk-w32-k3-r0-s0/mine ./topk-w32-k6-r0-s0/result.json ./topk-w32-k6-r0-s0/sae/cfg.json ./topk-w32-k9-r0-s0/result.json ./topk-w32-k9-r0-s0/sae/cfg.json " ]
+    check "leaves what it made and what somebody put there" $? "$found"
+    [ "$(ls -d replaced/topk* | wc -l)" -eq 3 ]
+    check "and no empty folders" $? "$(ls -d replaced/topk*)"
     run 1 "another constant for what is finished" sweep $rows $sizes --arch topk,gated --out calm --lr 0.5
     grep -q 'topk-w32-k3-r0-s0 was begun with another "lr"' err
     check "it says of which" $?

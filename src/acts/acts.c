@@ -47,6 +47,11 @@ sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *give
     return SAE_OK;
 }
 
+sae_status acts_is_plan(sae_error *err)
+{
+    return SAE_FAIL(err, SAE_STATE, "the stream was opened with plan_only: it gives no rows");
+}
+
 void sae_acts_free(sae_acts *acts)
 {
     if (!acts) return;

@@ -29,9 +29,12 @@ typedef struct acts_kind {
 
 /* Wraps `self`, which is freed with the stream, and on failure too. */
 sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_error *err);
-/* The same with a thread that reads block_rows rows at a time ahead (ahead.c). `next` must then neither allocate nor start a
+/* The same with a thread that reads options->read_ahead rows at a time ahead (ahead.c). `next` must then neither allocate nor start a
  * parallel region, and `info` read only what never changes. */
-sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, int64_t block_rows, sae_error *err);
+sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, const sae_acts_options *options,
+                      sae_error *err);
+/* STATE: rows were asked of a stream that was opened for its plan only. */
+sae_status acts_is_plan(sae_error *err);
 /* The place of a stream as an object to be stored (NULL: no memory), and the way back to it in a stream that was opened alike: what
  * follows are the same bytes. `name` is the file that the object comes from. STATE: the text is another one. */
 json_t *acts_mark(const sae_acts *acts);

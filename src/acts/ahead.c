@@ -27,6 +27,7 @@ typedef struct ahead {
     int64_t used;       /* of the block that is served */
     int serving;        /* 0 or 1 */
     bool started, live; /* the thread: begun for this stretch of the stream; to be joined */
+    bool plan_only;     /* there are no blocks */
 
     /* Below the lock, while the thread lives: */
     pthread_mutex_t lock;
@@ -126,6 +127,7 @@ static sae_status ahead_next(void *self, int64_t n, float *rows, int32_t *tokens
     int64_t got = 0, rest = 0;
     block *b;
 
+    if (a->plan_only) return acts_is_plan(err);
     if (!a->started) start_thread(a);
     while (got < n && (b = wait_for_full(a))) {
         int64_t take = n - got < b->n - a->used ? n - got : b->n - a->used;
@@ -152,6 +154,7 @@ static sae_status ahead_seek(void *self, int64_t row, sae_error *err)
 {
     ahead *a = self;
 
+    if (a->plan_only) return acts_is_plan(err);
     stop_thread(a);
     a->started = false;
     sae_status status = a->kind->seek(a->inner, row, err);
@@ -192,10 +195,11 @@ static void ahead_free(void *self)
 
 static const acts_kind ahead_kind = {.next = ahead_next, .seek = ahead_seek, .info = ahead_info, .free = ahead_free};
 
-sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, int64_t block_rows, sae_error *err)
+sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, const sae_acts_options *options,
+                      sae_error *err)
 {
     ahead *a = mem_alloc(sizeof *a, "reading ahead", err);
-    size_t n = (size_t)block_rows;
+    size_t n = (size_t)options->read_ahead;
 
     if (!a) {
         kind->free(inner);
@@ -204,11 +208,12 @@ sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, int64_
     a->kind = kind;
     a->inner = inner;
     a->d = kind->info(inner).d;
-    a->block_rows = block_rows;
+    a->block_rows = options->read_ahead;
+    a->plan_only = options->plan_only;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->filled, NULL);
     pthread_cond_init(&a->emptied, NULL);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && !a->plan_only; i++) {
         block *b = &a->blocks[i];
         b->rows = mem_alloc_array(n, (size_t)a->d * sizeof *b->rows, "rows read ahead", err);
         b->tokens = mem_alloc_array(n, sizeof *b->tokens, "rows read ahead", err);

@@ -77,9 +77,10 @@ static sae_status block_create(rows_block *b, int64_t room, int64_t d, const cha
         return SAE_FAIL(err, SAE_NOMEM, "no memory for %s of %lld rows", what, (long long)room);
     b->room = room;
     b->rows = mem_alloc(bytes, what, err);
+    if (!b->rows) return SAE_NOMEM; /* before gigabytes are taken for the rest */
     b->tokens = mem_alloc_array((size_t)room, sizeof *b->tokens, what, err);
     b->positions = mem_alloc_array((size_t)room, sizeof *b->positions, what, err);
-    return b->rows && b->tokens && b->positions ? SAE_OK : SAE_NOMEM;
+    return b->tokens && b->positions ? SAE_OK : SAE_NOMEM;
 }
 
 static void block_free(rows_block *b)
@@ -312,6 +313,7 @@ static sae_status live_next(void *self, int64_t n, float *rows, int32_t *tokens,
     live *l = self;
     int64_t got = 0, place = 0;
 
+    if (l->options.plan_only) return acts_is_plan(err);
     for (; got < n; got++) {
         const rows_block *b = NULL;
         SAE_TRY(next_row(l, &b, &place, err));
@@ -343,6 +345,7 @@ static sae_status live_seek(void *self, int64_t row, sae_error *err)
     sae_status status = SAE_OK;
     live *l = self;
 
+    if (l->options.plan_only) return acts_is_plan(err);
     if (row < l->given) {
         SAE_TRY(sae_text_seek(l->text, l->first_sequence, err));
         reset(l);
@@ -484,7 +487,7 @@ static sae_status allocate(live *l, sae_error *err)
     if (!l->ids || !l->mask) return SAE_NOMEM;
     /* while the median is not known yet a pass may add to MEDIAN_ROWS - 1 rows */
     SAE_TRY(block_create(&l->window, batch + (filtered ? MEDIAN_ROWS : 0), l->d, "rows of a forward pass", err));
-    if (l->options.in_order) goto done;
+    if (l->options.in_order || l->options.plan_only) goto done;
     SAE_TRY(block_create(&l->buffer, l->options.buffer_rows, l->d, "the shuffle buffer", err));
     l->order = mem_alloc_array((size_t)l->options.buffer_rows, sizeof *l->order, "the shuffle buffer", err);
     if (!l->order) status = SAE_NOMEM;

@@ -111,6 +111,8 @@ typedef struct store_writer {
 
 /* "FOLDER/shard-00007.safetensors"; mem_free. */
 char *store_shard_path(const char *folder, int64_t number, sae_error *err);
+/* Bytes of a row of all parts in a shard in memory, with its scales, token and position. */
+size_t store_row_bytes(const store_writer *w);
 sae_status store_report(const store_writer *w, const char *what, int64_t done, int64_t total, sae_error *err);
 /* The folder of part p below `base`; mem_free. */
 char *store_part_folder(const char *base, const store_part *p, sae_error *err);
@@ -136,6 +138,9 @@ sae_status store_progress_save(store_writer *w, bool with_tail, sae_error *err);
 
 /* ---- store_shuffle.c -------------------------------------------------------------------------------------------------------- */
 
+/* What options.memory leaves for the buffers when n_rows are shuffled: all but the shard that is made and the one that is read.
+ * RANGE when that is too little. */
+sae_status store_shuffle_buffers(const store_writer *w, int64_t n_rows, size_t *bytes, sae_error *err);
 /* The staged shards in the order of the seed, as shards of the same size. */
 sae_status store_shuffle(store_writer *w, sae_error *err);
 

@@ -5,6 +5,8 @@
  * appends each row to the stretch of its new shard in a scratch file, through one buffer per shard; then each stretch is read,
  * its rows put to their places in memory, and the shard written. So the disk sees sequential reads and writes of a buffer's
  * size, whatever the order, and the result does not depend on the memory given.
+ *
+ * The memory given holds the buffers, the shard that is made, and the pages of the staged shard that is mapped meanwhile.
  */
 #include "acts/store.h"
 
@@ -47,17 +49,46 @@ static int64_t record_offset(const shuffle *s, int64_t b, int64_t i)
     return (b * s->w->shard_rows + i) * (int64_t)s->record_bytes;
 }
 
-static sae_status plan_buffers(shuffle *s, sae_error *err)
+static int64_t count_buckets(const store_writer *w, int64_t n_rows)
 {
-    enum { SMALLEST = 4096 }; /* bytes of a buffer: below this a disk does nothing but seek */
-    size_t each = s->w->options.memory / (size_t)s->n_buckets;
+    return (n_rows + w->shard_rows - 1) / w->shard_rows;
+}
 
-    if (each < SMALLEST || each < s->record_bytes)
+static size_t row_bytes(const store_writer *w, const store_part *p)
+{
+    return (size_t)p->d * (size_t)dtype_table[w->type].block_bytes;
+}
+
+static size_t record_bytes(const store_writer *w, const store_part *p)
+{
+    return (sizeof(record_head) + row_bytes(w, p) + 3) & ~(size_t)3;
+}
+
+sae_status store_shuffle_buffers(const store_writer *w, int64_t n_rows, size_t *bytes, sae_error *err)
+{
+    size_t smallest = 4096; /* bytes of a buffer: below this a disk does nothing but seek */
+    int64_t n_buckets = count_buckets(w, n_rows), rows = n_rows < w->shard_rows ? n_rows : w->shard_rows;
+    size_t shards = 2 * (size_t)rows * store_row_bytes(w);
+
+    for (int i = 0; i < w->n_parts; i++)
+        if (record_bytes(w, &w->parts[i]) > smallest) smallest = record_bytes(w, &w->parts[i]);
+    size_t least = shards + (size_t)n_buckets * (smallest + sizeof(bucket));
+    if (w->options.memory < least)
         return SAE_FAIL(err, SAE_RANGE,
-                        "%zu bytes of memory are too few to shuffle %lld shards: give %zu, or have larger shards",
-                        s->w->options.memory, (long long)s->n_buckets,
-                        (size_t)s->n_buckets * (s->record_bytes > SMALLEST ? s->record_bytes : SMALLEST));
-    s->per_buffer = (int64_t)(each / s->record_bytes);
+                        "%zu bytes of memory are too few to shuffle %lld shards of %lld rows: give %zu, or have other "
+                        "shards",
+                        w->options.memory, (long long)n_buckets, (long long)rows, least);
+    *bytes = w->options.memory - shards - (size_t)n_buckets * sizeof(bucket);
+    return SAE_OK;
+}
+
+static sae_status take_buffers(shuffle *s, sae_error *err)
+{
+    size_t bytes = 0;
+    sae_status status = store_shuffle_buffers(s->w, s->w->n_rows, &bytes, err);
+
+    if (status != SAE_OK) return status;
+    s->per_buffer = (int64_t)(bytes / (size_t)s->n_buckets / s->record_bytes);
     if (s->per_buffer > s->w->shard_rows) s->per_buffer = s->w->shard_rows;
     s->buckets = mem_alloc_array((size_t)s->n_buckets, sizeof *s->buckets, "the shuffle's buffers", err);
     s->buffers = mem_alloc_array((size_t)(s->n_buckets * s->per_buffer), s->record_bytes, "the shuffle's buffers", err);
@@ -183,12 +214,12 @@ static sae_status shuffle_part(store_writer *w, int i, const char *staged, sae_e
     store_part *p = &w->parts[i];
     shuffle s = {.w = w, .part = p, .order = permutation_make(w->n_rows, w->options.seed, 0)};
 
-    s.row_bytes = (size_t)p->d * (size_t)dtype_table[w->type].block_bytes;
-    s.record_bytes = (sizeof(record_head) + s.row_bytes + 3) & ~(size_t)3;
-    s.n_buckets = (w->n_rows + w->shard_rows - 1) / w->shard_rows;
+    s.row_bytes = row_bytes(w, p);
+    s.record_bytes = record_bytes(w, p);
+    s.n_buckets = count_buckets(w, w->n_rows);
     s.from = store_part_folder(staged, p, err);
     if (!s.from) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(plan_buffers(&s, err));
+    SAE_TRY(take_buffers(&s, err));
     SAE_TRY(scratch_open(&s.scratch, w->folder.temporary, err));
     SAE_TRY(scatter(&s, i, err));
     json_array_clear(p->shards);

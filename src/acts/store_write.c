@@ -97,18 +97,27 @@ static sae_status take_parts(store_writer *w, sae_error *err)
     return SAE_OK;
 }
 
+/* Shuffling holds two shards, one that is read and one that is made: its buffers get half of the memory or more. */
 static int64_t default_shard_rows(const store_writer *w)
 {
-    int64_t bytes =
-        w->options.shuffle && w->options.memory / 2 < SHARD_BYTES ? (int64_t)(w->options.memory / 2) : SHARD_BYTES;
-    int64_t fit = bytes / (w->d * dtype_table[w->type].block_bytes);
+    int64_t fit = SHARD_BYTES / (w->d * dtype_table[w->type].block_bytes),
+            quarter = (int64_t)(w->options.memory / 4 / store_row_bytes(w));
 
+    if (w->options.shuffle && quarter < fit) fit = quarter;
     return fit < 1 ? 1 : fit < SHARD_ROWS ? fit : SHARD_ROWS;
+}
+
+size_t store_row_bytes(const store_writer *w)
+{
+    size_t scales = w->type == DTYPE_I8 ? (size_t)w->n_parts * sizeof(float) : 0;
+
+    return (size_t)w->d * (size_t)dtype_table[w->type].block_bytes + scales + 2 * sizeof(int32_t);
 }
 
 static sae_status check_options(store_writer *w, const sae_store_options *options, int64_t n_rows, sae_error *err)
 {
     sae_status status = SAE_OK;
+    size_t buffers = 0;
 
     if (options) w->options = *options;
     if (w->options.memory == 0) w->options.memory = (size_t)1 << 30;
@@ -117,9 +126,10 @@ static sae_status check_options(store_writer *w, const sae_store_options *option
     w->d = sae_acts_get_info(w->acts).d;
     w->type = store_dtypes[w->options.dtype];
     w->n_wanted = n_rows < 0 ? -1 : n_rows;
+    SAE_TRY(take_parts(w, err));
     w->shard_rows = w->options.shard_rows ? w->options.shard_rows : default_shard_rows(w);
     w->staged = w->options.shuffle;
-    SAE_TRY(take_parts(w, err));
+    if (w->staged) SAE_TRY(store_shuffle_buffers(w, w->n_wanted < 0 ? w->shard_rows : w->n_wanted, &buffers, err));
 done:
     return status;
 }

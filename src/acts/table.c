@@ -322,7 +322,7 @@ sae_status table_finish(sae_acts **out, table *t, sae_error *err)
     t->n_rows = t->parts[0].n_rows;
     t->block_rows = rows_of_block(t);
     if (t->options.read_ahead)
-        status = ahead_wrap(out, &table_kind, t, t->options.read_ahead, err);
+        status = ahead_wrap(out, &table_kind, t, &t->options, err);
     else
         status = acts_wrap(out, &table_kind, t, err);
     t = NULL;

@@ -184,6 +184,22 @@ sae_status json_get_bool(const json_t *object, const char *key, bool otherwise, 
     return SAE_OK;
 }
 
+const char *json_first_difference(const json_t *ours, const json_t *theirs)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)ours, key, value)
+    {
+        const json_t *other = json_object_get(theirs, key);
+        bool equal = json_is_number(value) && json_is_number(other)
+                         ? json_number_value(value) == json_number_value(other)
+                         : json_equal(value, other);
+        if (!equal) return key;
+    }
+    return NULL;
+}
+
 sae_status json_get_string(const json_t *object, const char *key, const char *otherwise, const char **out,
                            const char *name, sae_error *err)
 {

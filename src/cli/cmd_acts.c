@@ -295,8 +295,8 @@ static const option_row options[] = {
      NULL},
     {"seed", OPTION_COUNT, "N", "of that order", "0"},
     {"memory", OPTION_COUNT, "BYTES",
-     "of the buffers of shuffling; the shard that is made takes at most half as much beside them; 512M and 2G are "
-     "understood",
+     "that shuffling takes, beside what the model does: its buffers, the shard that is read and the one that is made; "
+     "512M and 2G are understood",
      "1G"},
     {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
      NULL},

@@ -37,24 +37,47 @@ static bool is_of_a_sweep(const char *name)
     return false;
 }
 
+static bool is_result(const char *name) { return strcmp(name, "result.json") == 0; }
+
+/* Whether a sweep made FOLDER/NAME: the last one or this one names it, or, of one before these, its own result does. */
+static bool is_a_dictionary(const sweep *s, const json_t *record, const char *folder, const char *name)
+{
+    char *path = path_join(folder, "result.json", NULL);
+    json_t *result = NULL;
+    bool is = train_record_lists(record, name);
+
+    for (int k = 0; k < s->dicts.n; k++) is = is || strcmp(name, s->dicts.names[k]) == 0;
+    if (!is && path && file_exists(path) && json_read_file(&result, path, NULL) == SAE_OK) {
+        const char *own = json_string_value(json_object_get(result, "name"));
+        is = own && strcmp(own, name) == 0;
+    }
+    json_decref(result);
+    mem_free(path);
+    return is;
+}
+
 /* --force: what an earlier sweep left, and nothing else. */
-static sae_status clear_folder(const sweep *s, char **names, int n, sae_error *err)
+static sae_status clear_folder(const sweep *s, const char *record_path, char **names, int n, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = NULL, *result = NULL;
+    char *path = NULL;
+    json_t *record = NULL;
 
+    json_read_file(&record, record_path, NULL); /* a damaged one names none */
     for (int i = 0; i < n; i++) {
         mem_free(path);
-        mem_free(result);
-        result = NULL;
         path = path_join(s->folder, names[i], err);
-        if (path) result = path_join(path, "result.json", err);
-        if (!result) SAE_TRY(SAE_NOMEM);
-        if (!is_of_a_sweep(names[i]) && !file_exists(result)) continue;
-        SAE_TRY(file_is_folder(path) ? folder_remove(path, err) : file_remove(path, err));
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (is_of_a_sweep(names[i])) {
+            SAE_TRY(file_is_folder(path) ? folder_remove(path, err) : file_remove(path, err));
+        } else if (is_a_dictionary(s, record, path, names[i])) {
+            SAE_TRY(folder_remove_ours(path, is_result, err)); /* first: it says that the dictionary is there */
+            SAE_TRY(train_folder_forget_export(path, err));
+            SAE_TRY(folder_remove_ours(path, is_result, err)); /* the folder, when nothing is left in it */
+        }
     }
 done:
-    mem_free(result);
+    json_decref(record);
     mem_free(path);
     return status;
 }
@@ -70,7 +93,7 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     if (file_exists(s->folder)) SAE_TRY(folder_list(s->folder, &names, &n, err));
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
-        SAE_TRY(clear_folder(s, names, n, err));
+        SAE_TRY(clear_folder(s, record, names, n, err));
     } else if (ours) {
         SAE_TRY(train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err));
     } else {
@@ -150,7 +173,8 @@ static sae_status run_sweep(args *a, sae_error *err)
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
     if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
-    size_t available = memory_available();
+    size_t available = memory_available(), buffers = s.in.acts ? sae_acts_get_info(s.in.acts).buffer_bytes : 0;
+    if (args_flag(a, "plan")) available = available > buffers ? available - buffers : 1; /* not taken yet */
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
     if (!args_flag(a, "plan")) SAE_TRY(begin_folder(&s, err));
     SAE_TRY(sweep_make_groups(&s, err));

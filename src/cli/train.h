@@ -130,8 +130,13 @@ sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_trai
 
 /* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
 
-/* A folder with a run in it is continued (--resume) or written over (--force); what is nobody's run is left alone. */
+/* A folder with a run in it is continued (--resume) or written over (--force: dictionaries that this run does not make go);
+ * what is nobody's run is left alone. */
 sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
+/* Whether a record (run.json, sweep.json) lists a dictionary of that name. */
+bool train_record_lists(const json_t *record, const char *name);
+/* What train_export left in FOLDER/sae; what somebody put beside it stays. */
+sae_status train_folder_forget_export(const char *folder, sae_error *err);
 /* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. `recipe`, which it takes, becomes its member of that name. */
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
                                   const train_dicts *dicts, json_t *recipe, sae_error *err);

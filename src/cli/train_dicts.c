@@ -206,6 +206,7 @@ static sae_status make_all(train_dicts *out, args *a, const train_input *in, con
         make_name(out->name_space[out->n], sizeof *out->name_space, &out->configs[out->n], axes[L1].reals != NULL,
                   value);
         out->names[out->n] = out->name_space[out->n];
+        snprintf(out->configs[out->n].name, sizeof out->configs[out->n].name, "%s", out->names[out->n]);
         out->n++;
     }
 done:

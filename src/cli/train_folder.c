@@ -3,6 +3,7 @@
 #include "base/threads.h"
 #include "io/io.h"
 #include "kernels/matmul.h"
+#include "sae/saelens.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +21,73 @@ static bool is_of_a_run(const train_dicts *dicts, const char *name)
     return false;
 }
 
+/* ---- What is replaced ------------------------------------------------------------------------------------------------------ */
+
+bool train_record_lists(const json_t *record, const char *name)
+{
+    const json_t *list = json_object_get(record, "dictionaries");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *one = json_string_value(json_object_get(json_array_get(list, i), "name"));
+        if (one && strcmp(one, name) == 0) return true;
+    }
+    return false;
+}
+
+sae_status train_folder_forget_export(const char *folder, sae_error *err)
+{
+    char *path = path_join(folder, "sae", err);
+    sae_status status = path ? leftovers_remove(path, err) : SAE_NOMEM;
+
+    if (status == SAE_OK) status = folder_remove_ours(path, saelens_is_file, err);
+    mem_free(path);
+    return status;
+}
+
+static bool none(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+static bool is_made(const train_dicts *dicts, const char *name)
+{
+    for (int i = 0; i < dicts->n; i++)
+        if (dicts->n > 1 && strcmp(name, dicts->names[i]) == 0) return true; /* a single one goes to OUT/sae */
+    return false;
+}
+
+/* The dictionaries of the run that `record` tells of, where this one will not put its own. Only what lies in the folder is looked
+ * at: a name in a record could point anywhere. */
+static sae_status forget_dictionaries(const char *folder, const json_t *record, const train_dicts *dicts, char **names,
+                                      int n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bool single = json_array_size(json_object_get(record, "dictionaries")) == 1;
+    char *path = NULL;
+
+    if (single && dicts->n > 1) SAE_TRY(train_folder_forget_export(folder, err));
+    for (int i = 0; i < n && !single; i++) {
+        if (!train_record_lists(record, names[i]) || is_made(dicts, names[i])) continue;
+        mem_free(path);
+        path = path_join(folder, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(train_folder_forget_export(path, err));
+        SAE_TRY(folder_remove_ours(path, none, err));
+    }
+done:
+    mem_free(path);
+    return status;
+}
+
+/* ---- The folder ------------------------------------------------------------------------------------------------------------ */
+
 sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
          *run = path_join(folder, "run.json", err);
+    json_t *record = NULL;
     int n = 0;
 
     if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
@@ -50,7 +113,10 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     }
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(folder_remove(checkpoints, err));
+    if (file_exists(run) && json_read_file(&record, run, NULL) == SAE_OK) /* a damaged one is written over like any */
+        SAE_TRY(forget_dictionaries(folder, record, dicts, names, n, err));
 done:
+    json_decref(record);
     folder_list_free(names, n);
     mem_free(checkpoints);
     mem_free(run);
@@ -83,23 +149,6 @@ done:
     return status;
 }
 
-/* The first member of `ours` that `theirs` has another value of; NULL: none. */
-static const char *first_difference(json_t *ours, const json_t *theirs)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(ours, key, value)
-    {
-        const json_t *other = json_object_get(theirs, key);
-        bool equal = json_is_number(value) && json_is_number(other)
-                         ? json_number_value(value) == json_number_value(other)
-                         : json_equal(value, other);
-        if (!equal) return key;
-    }
-    return NULL;
-}
-
 sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -109,7 +158,7 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&run, path, err));
     SAE_TRY(train_input_json(in, a, &ours, err));
-    const char *key = first_difference(ours, json_object_get(run, "data"));
+    const char *key = json_first_difference(ours, json_object_get(run, "data"));
     if (key)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun on other rows (%s differs): resume with the data it was started with", path,

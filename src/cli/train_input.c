@@ -66,7 +66,8 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
                           .max_norm = args_real(a, "max-norm", 10.0),
                           .seed = seed,
                           .repeat = true,
-                          .read_ahead = args_int(a, "batch", 0)};
+                          .read_ahead = args_int(a, "batch", 0),
+                          .plan_only = args_flag(a, "plan")};
 
     in->seed = seed;
     if (o.read_ahead > INT32_MAX) SAE_TRY(args_fail(a, err, "--batch must be from 1 to %d", INT32_MAX));

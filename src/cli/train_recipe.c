@@ -93,20 +93,10 @@ done:
 
 bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM])
 {
-    json_t *json = recipe_json(ours), *value;
-    const char *key;
+    json_t *json = recipe_json(ours);
+    const char *key = json_first_difference(json, theirs);
 
-    name[0] = '\0';
-    json_object_foreach(json, key, value)
-    {
-        const json_t *other = json_object_get(theirs, key);
-        bool equal = json_is_number(value) && json_is_number(other)
-                         ? json_number_value(value) == json_number_value(other)
-                         : json_equal(value, other);
-        if (equal) continue;
-        snprintf(name, RECIPE_KEY_ROOM, "%s", key);
-        break;
-    }
+    snprintf(name, RECIPE_KEY_ROOM, "%s", key ? key : "");
     json_decref(json);
     return *name != '\0';
 }

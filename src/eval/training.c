@@ -76,9 +76,9 @@ static sae_status save(loop *l, sae_error *err)
     if (l->saved != step) {
         if (!trainer_is_finite(l->t, &i, &what))
             SAE_RAISE(err, SAE_NUMERIC,
-                      "step %lld: %s of dictionary %d became infinite or undefined: training diverged; a lower --lr "
-                      "may help; %s",
-                      (long long)step - 1, what, i, last_checkpoint(l, last, sizeof last));
+                      "step %lld: %s%s%s became infinite or undefined: training diverged; a lower --lr may help; %s",
+                      (long long)step - 1, what, l->options->names ? " of " : "",
+                      l->options->names ? l->options->names[i] : "", last_checkpoint(l, last, sizeof last));
         SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
         SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
         l->saved = step;

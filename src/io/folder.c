@@ -140,3 +140,27 @@ done:
     folder_list_free(list, used);
     return status;
 }
+
+sae_status folder_remove_ours(const char *path, bool (*ours)(const char *name), sae_error *err)
+{
+    sae_status status = SAE_OK;
+    struct stat info;
+    char **names = NULL, *file = NULL;
+    int n = 0, left = 0;
+
+    if (lstat(path, &info) != 0 || !S_ISDIR(info.st_mode)) return SAE_OK;
+    SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        mem_free(file);
+        file = path_join(path, names[i], err);
+        if (!file) SAE_TRY(SAE_NOMEM);
+        bool goes = ours(names[i]) && !file_is_folder(file);
+        if (goes) SAE_TRY(file_remove(file, err));
+        left += !goes;
+    }
+    if (left == 0) SAE_TRY(file_remove(path, err));
+done:
+    mem_free(file);
+    folder_list_free(names, n);
+    return status;
+}

@@ -27,7 +27,9 @@ char *path_join(const char *folder, const char *name, sae_error *err);
 sae_status folder_make(const char *path, sae_error *err);    /* with its parents; an existing folder is fine */
 sae_status folder_remove(const char *path, sae_error *err);  /* with all in it; absent is fine */
 sae_status folder_discard(const char *path, sae_error *err); /* the same, but its name is gone at once */
-sae_status folder_sync(const char *path, sae_error *err);    /* fsync of a folder: a rename in it is durable */
+/* The files in it that `ours` accepts, and the folder when nothing else is left; absent, or a link to one, is left as it is. */
+sae_status folder_remove_ours(const char *path, bool (*ours)(const char *name), sae_error *err);
+sae_status folder_sync(const char *path, sae_error *err); /* fsync of a folder: a rename in it is durable */
 /* Of the folder that `path` lies in; the text is changed meanwhile, and put back. */
 sae_status folder_sync_parent(char *path, sae_error *err);
 /* Removes what writers of `path` that were killed left beside it: PATH.tmp.PID of a process that is no more. What cannot be

@@ -16,6 +16,7 @@ static sae_dict_config arm_config(const experiment *e, int arm)
 {
     const scaffold_options *o = &e->options;
     sae_dict_config c = {.arch = o->arch, .variant = SAE_P1, .d_in = e->d, .d_sae = o->width, .k = o->k};
+    snprintf(c.name, sizeof c.name, "%s", arm_names[arm]);
 
     c.rank = arm == ARM_SCAFFOLD ? o->rank : 0;
     c.apply_b_dec_to_input = true;

@@ -3,73 +3,64 @@
 
 #include <math.h>
 
-static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, int i,
-                               const sae_train_options *o, sae_error *err)
+static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, const sae_train_options *o,
+                               sae_error *err)
 {
     int64_t sum = 0, pairs;
 
     if (!family_of(c->arch))
-        return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: architecture number %d cannot be trained", i,
-                        (int)c->arch);
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "architecture number %d cannot be trained", (int)c->arch);
     if (c->d_in != first->d_in)
-        return SAE_FAIL(err, SAE_SHAPE,
-                        "dictionary %d: d_in %lld differs from the first one's %lld, but one stream feeds both", i,
+        return SAE_FAIL(err, SAE_SHAPE, "d_in %lld differs from the first one's %lld, but one stream feeds both",
                         (long long)c->d_in, (long long)first->d_in);
     if (c->d_in < 1 || c->d_in > 1 << 20 || c->d_sae < 1 || c->d_sae > 1 << 26)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: d_in %lld, d_sae %lld: must lie in [1, 2^20] and [1, 2^26]", i,
+        return SAE_FAIL(err, SAE_RANGE, "d_in %lld, d_sae %lld: must lie in [1, 2^20] and [1, 2^26]",
                         (long long)c->d_in, (long long)c->d_sae);
     if (c->k < (family_of(c->arch)->rule ? 0 : 1) || (c->k > c->d_sae && !family_of(c->arch)->rule))
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld must lie in [1, d_sae = %lld]", i, (long long)c->k,
-                        (long long)c->d_sae);
-    if (c->k > 1 << 26) return SAE_FAIL(err, SAE_RANGE, "dictionary %d: k %lld is over 2^26", i, (long long)c->k);
+        return SAE_FAIL(err, SAE_RANGE, "k %lld must lie in [1, d_sae = %lld]", (long long)c->k, (long long)c->d_sae);
+    if (c->k > 1 << 26) return SAE_FAIL(err, SAE_RANGE, "k %lld is over 2^26", (long long)c->k);
     pairs = largest_k(o, c) * o->batch;
     if (pairs > 1 << 28)
-        return SAE_FAIL(err, SAE_RANGE,
-                        "dictionary %d: k x batch = %lld pairs a step is over 2^28: use a smaller batch%s", i,
+        return SAE_FAIL(err, SAE_RANGE, "k x batch = %lld pairs a step is over 2^28: use a smaller batch%s",
                         (long long)pairs, o->k_anneal_steps > 0 ? " or --k-anneal-start" : "");
     if (c->n_groups < 0 || c->n_groups > SAE_MAX_GROUPS)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: %d Matryoshka groups; at most %d", i, c->n_groups,
-                        SAE_MAX_GROUPS);
+        return SAE_FAIL(err, SAE_RANGE, "%d Matryoshka groups; at most %d", c->n_groups, SAE_MAX_GROUPS);
     for (int g = 0; g < c->n_groups; g++) {
         if (c->groups[g] < 1 || c->groups[g] > c->d_sae)
-            return SAE_FAIL(err, SAE_RANGE, "dictionary %d: Matryoshka group %d has %lld latents", i, g,
-                            (long long)c->groups[g]);
+            return SAE_FAIL(err, SAE_RANGE, "Matryoshka group %d has %lld latents", g, (long long)c->groups[g]);
         sum += c->groups[g];
     }
     if (c->arch == SAE_MATRYOSHKA ? c->n_groups < 1 || sum != c->d_sae : c->n_groups > 1)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: Matryoshka groups sum to %lld, d_sae is %lld", i,
-                        (long long)sum, (long long)c->d_sae);
+        return SAE_FAIL(err, SAE_RANGE, "Matryoshka groups sum to %lld, d_sae is %lld", (long long)sum,
+                        (long long)c->d_sae);
     return SAE_OK;
 }
 
-static sae_status check_scaffold(const sae_dict_config *c, int i, int64_t steps, sae_error *err)
+static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_error *err)
 {
     int64_t most = c->d_out > 0 && c->d_out < c->d_in ? c->d_out : c->d_in;
 
     if (c->rank < 0 || c->rank > most)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: rank %lld must lie in [0, %s = %lld]", i, (long long)c->rank,
+        return SAE_FAIL(err, SAE_RANGE, "rank %lld must lie in [0, %s = %lld]", (long long)c->rank,
                         most < c->d_in ? "d_out" : "d_in", (long long)most);
     if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: scaffold variant number %d is unknown", i, (int)c->variant);
+        return SAE_FAIL(err, SAE_RANGE, "scaffold variant number %d is unknown", (int)c->variant);
     if (c->rank == 0) return SAE_OK;
     if (c->scaffold_steps < 0 || c->scaffold_steps >= steps)
         return SAE_FAIL(err, SAE_RANGE,
-                        "dictionary %d: %lld steps of the scaffold alone must lie in [0, %lld), and leave some to the "
+                        "%lld steps of the scaffold alone must lie in [0, %lld), and leave some to the "
                         "dictionary",
-                        i, (long long)c->scaffold_steps, (long long)steps);
+                        (long long)c->scaffold_steps, (long long)steps);
     if (c->scaffold_frozen && !c->scaffold_pca && c->scaffold_steps == 0)
-        return SAE_FAIL(err, SAE_RANGE,
-                        "dictionary %d: a frozen scaffold must begin as PCA or learn in steps of its own first", i);
+        return SAE_FAIL(err, SAE_RANGE, "a frozen scaffold must begin as PCA or learn in steps of its own first");
     if (c->d_out > 0 && c->variant != SAE_P1)
         return SAE_FAIL(err, SAE_UNSUPPORTED,
-                        "dictionary %d: a transcoder's scaffold writes the target, not what its encoder reads: only P1 "
-                        "has a meaning",
-                        i);
+                        "a transcoder's scaffold writes the target, not what its encoder reads: only P1 "
+                        "has a meaning");
     if (c->d_out > 0 && c->scaffold_pca)
         return SAE_FAIL(err, SAE_UNSUPPORTED,
-                        "dictionary %d: PCA of the rows rebuilds the rows, not a transcoder's target: let its scaffold "
-                        "begin at random",
-                        i);
+                        "PCA of the rows rebuilds the rows, not a transcoder's target: let its scaffold "
+                        "begin at random");
     return SAE_OK;
 }
 
@@ -79,15 +70,14 @@ static sae_status check_targets(const sae_dict_config *configs, int i, sae_error
     const sae_dict_config *c = &configs[i];
 
     if (c->d_out < 0 || c->d_out > 1 << 20)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: d_out %lld must lie in [0, 2^20]", i, (long long)c->d_out);
-    if (c->skip && c->d_out == 0)
-        return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: only a transcoder can have a skip path", i);
+        return SAE_FAIL(err, SAE_RANGE, "d_out %lld must lie in [0, 2^20]", (long long)c->d_out);
+    if (c->skip && c->d_out == 0) return SAE_FAIL(err, SAE_UNSUPPORTED, "only a transcoder can have a skip path");
     for (int j = 0; j < i; j++)
         if (configs[j].d_out > 0 && c->d_out > 0 && configs[j].d_out != c->d_out)
             return SAE_FAIL(err, SAE_SHAPE,
-                            "dictionary %d: d_out %lld differs from dictionary %d's %lld, but one stream of targets "
+                            "d_out %lld differs from an earlier one's %lld, but one stream of targets "
                             "feeds both",
-                            i, (long long)c->d_out, j, (long long)configs[j].d_out);
+                            (long long)c->d_out, (long long)configs[j].d_out);
     return SAE_OK;
 }
 
@@ -135,6 +125,29 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status check_one(const sae_dict_config *configs, int i, const sae_train_options *o, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const sae_dict_config *c = &configs[i];
+
+    SAE_TRY(check_config(c, &configs[0], o, err));
+    SAE_TRY(check_targets(configs, i, err));
+    SAE_TRY(check_scaffold(c, o->steps, err));
+    const family *f = family_of(c->arch);
+    if (f->check) SAE_TRY(f->check(c, o, err));
+done:
+    return status;
+}
+
+void dict_name_error(const sae_dict_config *c, int i, int n_dicts, sae_error *err)
+{
+    if (n_dicts < 2) return;
+    if (*c->name)
+        sae_error_prefix(err, "%s", c->name);
+    else
+        sae_error_prefix(err, "dictionary %d", i);
+}
+
 sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -142,11 +155,10 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
     if (n_dicts < 1) SAE_RAISE(err, SAE_RANGE, "a trainer needs at least one dictionary");
     SAE_TRY(check_options(options, err));
     for (int i = 0; i < n_dicts; i++) {
-        SAE_TRY(check_config(&configs[i], &configs[0], i, options, err));
-        SAE_TRY(check_targets(configs, i, err));
-        SAE_TRY(check_scaffold(&configs[i], i, options->steps, err));
-        const family *f = family_of(configs[i].arch);
-        if (f->check) SAE_TRY(f->check(&configs[i], i, options, err));
+        status = check_one(configs, i, options, err);
+        if (status == SAE_OK) continue;
+        dict_name_error(&configs[i], i, n_dicts, err);
+        goto done;
     }
 done:
     return status;

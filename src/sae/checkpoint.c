@@ -268,23 +268,6 @@ done:
     return status;
 }
 
-/* The name of the first option in which a checkpoint differs from this trainer; NULL: none. */
-static const char *first_difference(const json_t *saved, const json_t *ours)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach((json_t *)(uintptr_t)ours, key, value)
-    {
-        const json_t *other = json_object_get(saved, key);
-        bool equal = json_is_number(value) && json_is_number(other)
-                         ? json_number_value(value) == json_number_value(other)
-                         : json_equal(value, other);
-        if (!equal) return key;
-    }
-    return NULL;
-}
-
 static sae_status load_learner(sae_trainer *t, int i, const char *folder, const json_t *entry, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -293,13 +276,13 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     char *path = NULL;
     double cutoff, aux_cutoff;
     json_t *ours = describe(l);
-    const char *difference = first_difference(json_object_get(entry, "config"), ours);
+    const char *difference = json_first_difference(ours, json_object_get(entry, "config"));
 
     if (difference)
         SAE_RAISE(err, SAE_STATE,
-                  "%s: dictionary %d was trained with another \"%s\": resume with the options it was "
-                  "started with (they are in run.json)",
-                  folder, i, difference);
+                  "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
+                  "run.json)",
+                  folder, difference);
     file_name(file, i);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
@@ -316,17 +299,17 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
     SAE_TRY(json_get_int(entry, "last_pairs", -1, &l->last_pairs, folder, err));
     if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX ||
         fabs(aux_cutoff) > (double)FLT_MAX)
-        SAE_RAISE(err, SAE_FORMAT,
-                  "%s: threshold %g, input scale %g, target scale %g, cutoff %g of dictionary %d cannot be", folder,
-                  l->threshold, l->input_scale, l->target_scale, cutoff, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, target scale %g, cutoff %g cannot be", folder,
+                  l->threshold, l->input_scale, l->target_scale, cutoff);
     if (l->died < 0 || l->died > most || l->revived < 0 || l->revived > most)
-        SAE_RAISE(err, SAE_FORMAT, "%s: %lld latents died, %lld revived in dictionary %d: that cannot be", folder,
-                  (long long)l->died, (long long)l->revived, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: %lld latents died, %lld revived: that cannot be", folder, (long long)l->died,
+                  (long long)l->revived);
     if (!(l->coefficient >= 0.0) || isinf(l->coefficient))
-        SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g of dictionary %d cannot be", folder, l->coefficient, i);
+        SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g cannot be", folder, l->coefficient);
     l->cutoff = (float)cutoff;
     l->aux_cutoff = (float)aux_cutoff;
 done:
+    if (status != SAE_OK) dict_name_error(&l->config, i, t->n_dicts, err);
     json_decref(ours);
     mem_free(path);
     return status;
@@ -343,7 +326,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     if (json_array_size(dicts) != (size_t)t->n_dicts)
         SAE_RAISE(err, SAE_STATE, "%s: holds %zu dictionaries, this run has %d", folder, json_array_size(dicts),
                   t->n_dicts);
-    const char *difference = first_difference(json_object_get(state, "options"), ours);
+    const char *difference = json_first_difference(ours, json_object_get(state, "options"));
     if (difference)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun with another \"%s\": resume with the options it was started with (they are in "
@@ -414,7 +397,7 @@ done:
 static void note_machine(sae_trainer *t, const json_t *state)
 {
     json_t *ours = describe_machine();
-    const char *key = first_difference(json_object_get(state, "machine"), ours);
+    const char *key = json_first_difference(ours, json_object_get(state, "machine"));
 
     if (key)
         note(t,

@@ -37,10 +37,10 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     bool one_threshold = l->family->one_threshold;
     double threshold = l->threshold >= 0.0 ? l->threshold : (double)l->cutoff;
     if (one_threshold && threshold < 0.0)
-        SAE_RAISE(err, SAE_STATE, "dictionary %d has no threshold yet: none of its %lld steps chose latents", i,
+        SAE_RAISE(err, SAE_STATE, "the dictionary has no threshold yet: none of its %lld steps chose latents",
                   (long long)t->step);
     if (l->input_scale <= 0.0 || l->target_scale <= 0.0)
-        SAE_RAISE(err, SAE_STATE, "dictionary %d has seen no rows yet: its scale is not known", i);
+        SAE_RAISE(err, SAE_STATE, "the dictionary has seen no rows yet: its scale is not known");
     sae_dict_config config = l->config;
     if (config.k > config.d_sae) config.k = 0; /* a penalty may aim at any L0; this one says nothing */
     config.last_step_threshold = one_threshold && l->threshold < 0.0;
@@ -68,6 +68,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     *out = dict;
     dict = NULL;
 done:
+    if (status != SAE_OK && i >= 0 && i < t->n_dicts) dict_name_error(&t->learners[i].config, i, t->n_dicts, err);
     sae_dict_free(dict);
     return status;
 }

@@ -25,31 +25,27 @@ int64_t penalised_most_pairs(const sae_dict_config *c, const sae_train_options *
     return larger(per_row, 2 * c->k) * o->batch; /* 2 k: jumprelu's first thresholds are found among them */
 }
 
-sae_status penalised_check(const sae_dict_config *c, int i, const sae_train_options *o, sae_error *err)
+sae_status penalised_check(const sae_dict_config *c, const sae_train_options *o, sae_error *err)
 {
     bool target = c->arch == SAE_JUMPRELU && o->l0_rule != SAE_L0_LINEAR;
 
     if (!(c->l1_coefficient >= 0.0) || !isfinite(c->l1_coefficient))
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: the penalty's coefficient %g must not be negative", i,
-                        c->l1_coefficient);
-    if (target && c->k < 1)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: jumprelu needs the L0 that its penalty aims at as k", i);
+        return SAE_FAIL(err, SAE_RANGE, "the penalty's coefficient %g must not be negative", c->l1_coefficient);
+    if (target && c->k < 1) return SAE_FAIL(err, SAE_RANGE, "jumprelu needs the L0 that its penalty aims at as k");
     if (c->arch == SAE_JUMPRELU && (!(o->bandwidth > 0.0) || !(o->first_threshold >= 0.0) || !(o->l0_rate >= 0.0)))
         return SAE_FAIL(
             err, SAE_RANGE,
             "jumprelu: bandwidth %g must be positive, first threshold %g and the controller's rate %g not negative",
             o->bandwidth, o->first_threshold, o->l0_rate);
     if (c->arch == SAE_JUMPRELU && c->k < 1 && o->first_threshold <= 0.0)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: jumprelu needs k or a first threshold", i);
+        return SAE_FAIL(err, SAE_RANGE, "jumprelu needs k or a first threshold");
     if (c->arch == SAE_GATED && o->gate_rule == SAE_GATE_TRAINS_DECODER && c->d_out > 0)
-        return SAE_FAIL(err, SAE_UNSUPPORTED, "dictionary %d: a gate that trains the decoder is not for transcoders",
-                        i);
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "a gate that trains the decoder is not for transcoders");
     if (o->l0_rule == SAE_L0_QUADRATIC && c->arch == SAE_JUMPRELU && c->rank > 0 && c->variant == SAE_P3)
-        return SAE_FAIL(
-            err, SAE_UNSUPPORTED,
-            "dictionary %d: P3 needs an encoder that subtracts b_dec; dictionary_learning's jumprelu does not", i);
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "P3 needs an encoder that subtracts b_dec; dictionary_learning's jumprelu does not");
     if (penalised_most_pairs(c, o) > INT32_MAX / 2)
-        return SAE_FAIL(err, SAE_RANGE, "dictionary %d: %lld pairs a step are over 2^30: use a smaller batch", i,
+        return SAE_FAIL(err, SAE_RANGE, "%lld pairs a step are over 2^30: use a smaller batch",
                         (long long)penalised_most_pairs(c, o));
     return SAE_OK;
 }

@@ -10,6 +10,8 @@
 #define SAELENS_WEIGHTS_NAME "sae_weights.safetensors"
 #define SAELENS_LAST_STEP    "last step" /* metadata.sae_threshold_from; absent: an average, or another's */
 
+bool saelens_is_file(const char *name); /* one of the two above */
+
 /* An architecture by its name in cfg.json. BatchTopK and Matryoshka are written as JumpReLU. */
 typedef struct saelens_kind {
     const char *name;

@@ -162,7 +162,7 @@ done:
     return status;
 }
 
-static bool is_saelens_file(const char *name)
+bool saelens_is_file(const char *name)
 {
     return strcmp(name, SAELENS_CONFIG_NAME) == 0 || strcmp(name, SAELENS_WEIGHTS_NAME) == 0;
 }
@@ -181,7 +181,7 @@ sae_status sae_dict_save(const sae_dict *dict, const char *path, sae_scaffold_ex
         SAE_RAISE(err, SAE_UNSUPPORTED, "dictionaries of this architecture cannot be saved");
     SAE_TRY(dict_check_finite(dict, "the dictionary to be saved", err));
     if (!as_it_is) SAE_TRY(scaffold_export(dict, scaffold, &exported, err));
-    SAE_TRY(folder_writer_open(&folder, path, force, is_saelens_file, err));
+    SAE_TRY(folder_writer_open(&folder, path, force, saelens_is_file, err));
     SAE_TRY(write_files(folder.temporary, exported ? exported : dict, &dict->config, scaffold, err));
     SAE_TRY(sae_dict_load(&read, folder.temporary, err));
     status = saelens_verify(dict, read, scaffold, err);

@@ -75,9 +75,9 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
     double loss = sums.l2_loss + t->options.auxk_alpha * sums.aux_loss + sums.sparsity_loss;
     if (!isfinite(loss))
         SAE_RAISE(err, SAE_NUMERIC,
-                  "step %lld, dictionary %d: the loss is %g (l2 %g, AuxK %g, sparsity %g): look for rows that are not "
+                  "step %lld: the loss is %g (l2 %g, AuxK %g, sparsity %g): look for rows that are not "
                   "finite, or lower the learning rate",
-                  (long long)t->step, i, loss, sums.l2_loss, sums.aux_loss, sums.sparsity_loss);
+                  (long long)t->step, loss, sums.l2_loss, sums.aux_loss, sums.sparsity_loss);
     if (!alone) grad_norm = l->family->backward(t, l, e);
     double lr = learning_rate(&t->options, t->step);
     update(t, l, grad_norm, lr);
@@ -112,7 +112,12 @@ sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targ
     if (t->s.y && !targets)
         SAE_RAISE(err, SAE_STATE, "a transcoder learns from targets: give the rows of the site that it writes");
     scale_batch(t, rows, targets);
-    for (int i = 0; i < t->n_dicts; i++) SAE_TRY(step_one(t, i, stats ? &stats[i] : NULL, err));
+    for (int i = 0; i < t->n_dicts; i++) {
+        status = step_one(t, i, stats ? &stats[i] : NULL, err);
+        if (status == SAE_OK) continue;
+        dict_name_error(&t->learners[i].config, i, t->n_dicts, err);
+        goto done;
+    }
     t->step++;
 done:
     mem_guard_end();

@@ -206,7 +206,7 @@ struct family {
     sae_arch arch;
     const char *name;
     /* What it asks of configuration i and of the options. */
-    sae_status (*check)(const sae_dict_config *config, int i, const sae_train_options *options, sae_error *err);
+    sae_status (*check)(const sae_dict_config *config, const sae_train_options *options, sae_error *err);
     /* Memory of its own: scratch from `scratch`, shared with other dictionaries of the family where it takes it once. */
     void (*layout)(sae_trainer *t, learner *l, const extent *e, arena *scratch);
     /* From x (and targets) to the losses in *sums, the lists of active pairs and dL/dx^; counts what fired. */
@@ -229,7 +229,7 @@ sae_status batchtopk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *
 double batchtopk_backward(sae_trainer *t, learner *l, encoder *e);
 
 /* penalised.c */
-sae_status penalised_check(const sae_dict_config *config, int i, const sae_train_options *options, sae_error *err);
+sae_status penalised_check(const sae_dict_config *config, const sae_train_options *options, sae_error *err);
 int64_t penalised_most_pairs(const sae_dict_config *config, const sae_train_options *options);
 void penalised_layout(sae_trainer *t, learner *l, const extent *e, arena *scratch);
 sae_status penalised_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
@@ -352,6 +352,8 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 /* trainer.c: a learner without memory. */
 void learner_init(learner *l, const sae_dict_config *config, const sae_train_options *o);
 /* check.c */
+/* Puts the name of dictionary i (its number, where it has none) before a message about one of several. */
+void dict_name_error(const sae_dict_config *c, int i, int n_dicts, sae_error *err);
 sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err);
 /* layout.c: hands out (or, from empty arenas, counts) weights, gradients, moments, scratch. */
 void describe_params(learner *l);
