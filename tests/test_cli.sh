@@ -594,3 +594,6 @@ expect "train --plan of a transcoder" 0 '' train --array fine.npy --target-array
 
 # ---- bench ----
 expect "bench train, a batch smaller than the product's tiles" 0 '' bench train --d-in 16 --width 256 --batch 40 --k 4 --pairs 1
+expect "bench sweep" 0 '' bench sweep --store store --width 64 --k 4 --batch 32 --dictionaries 3 --warm 2 --pairs 2 --json
+grep -q '"dictionaries": *3' out && grep -q '"ratio": *[0-9]' out || not_ok "bench sweep gives a ratio"
+expect "bench sweep without a store" 2 '--store FOLDER' bench sweep
