@@ -1,0 +1,76 @@
+#!/bin/sh
+# test_survey.sh - `sae lab survey` on a tiny model: what it counts is what `sae train` and `sae eval` find, a survey that was stopped goes on
+# to the same file, and one of other settings is left alone.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export OMP_NUM_THREADS
+
+ok() { echo "ok $1"; }
+not_ok() { # NAME DETAILS...
+    echo "not ok $1"
+    shift
+    printf '%s\n' "$@"
+    head -c 600 err
+}
+check() { # NAME STATUS DETAILS...
+    name=$1 good=$2
+    shift 2
+    if [ "$good" -eq 0 ]; then ok "$name"; else not_ok "$name" "$@"; fi
+}
+run() { # CODE NAME ARGUMENTS of sae
+    wanted=$1 name=$2
+    shift 2
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+    check "$name" $((code != wanted)) "exit code $code"
+}
+
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_post.1 --tokens 3000 --rows 8000 --batch 64 --ctx 32 --held-out-tokens 400 \
+    --width 32,64 --k 4,8 --quiet"
+
+# shellcheck disable=SC2086
+{
+    run 0 "a survey" $survey --out first
+    run 0 "a finished one is read again" $survey --out first --json
+    check "as JSON" "$(grep -q '"headline_dense"' out; echo $?)"
+    run 2 "a setting that no dictionary can have" $survey --k 40 --out never
+    run 2 "too short for its stages" $survey --rows 1000 --stages 4 --out never
+    check "what is refused makes nothing" "$([ -e never ]; echo $((1 - $?)))"
+    run 1 "a survey of other settings is left alone" $survey --seed 5 --out first
+    check "and said so" "$(grep -q 'survey of other settings' err; echo $?)"
+    mkdir mine && touch mine/notes
+    run 1 "a folder of something else" $survey --out mine
+
+    # Killed in the middle, twice, then let be.
+    for pause in 0.3 0.9; do
+        timeout -s KILL "$pause" "$sae" $survey --out second >out 2>err
+    done
+    run 0 "stopped and gone on with" $survey --out second
+    check "gives the same numbers" "$(cmp first/results/survey.json second/results/survey.json >/dev/null; echo $?)"
+
+    # One of its dictionaries, trained alone on the same rows, has its L0 and FVU in the survey's table.
+    rm second/results/blocks.1.hook_resid_post.json
+    run 0 "a part that is gone is made again" $survey --out second
+    check "and is the same" "$(cmp first/results/blocks.1.hook_resid_post.json second/results/blocks.1.hook_resid_post.json >/dev/null; echo $?)"
+    run 0 "one of its dictionaries alone" train --store first/acts/blocks.1.hook_resid_post --width 64 --k 8 --batch 64 --rows 8000 --quiet --out alone
+    run 0 "measured" eval alone/sae --model tiny --text letters.jsonl --ctx 32 --tokens 400 --json
+    fvu=$(sed -n 's/^ *"fvu": *{\{0,1\} *\([0-9.e-]*\).*/\1/p' out | head -n 1)
+    check "has the survey's FVU, to six digits" "$([ -n "$fvu" ] && grep -q "\"fvu\": *${fvu%???}[0-9]" first/results/blocks.1.hook_resid_post.json; echo $?)" "fvu '$fvu'" "$(cat out | head -c 1500)"
+}
