@@ -127,7 +127,7 @@ START_TEST(test_malformed_npy)
     static const bad_file cases[] = {
         {NPY("'<f4'", "False", "(2,)"), 7, SAE_FORMAT, "truncated"},
         {NPY("'<f4'", "False", "(2,)"), 9, SAE_FORMAT, "trailing"},
-        {NPY("'<f4'", "True", "(2, 3)"), 24, SAE_UNSUPPORTED, "column by column"},
+        {NPY("'<f4'", "True", "(2, 3, 1, 2)"), 48, SAE_UNSUPPORTED, "column by column"},
         {NPY("'>f4'", "False", "(2,)"), 8, SAE_UNSUPPORTED, "big-endian"},
         {NPY("'|O'", "False", "(2,)"), 16, SAE_UNSUPPORTED, "Python objects"},
         {NPY("'<c8'", "False", "(1,)"), 8, SAE_UNSUPPORTED, "<c8"},

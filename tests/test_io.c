@@ -315,6 +315,32 @@ START_TEST(test_npy_dialects)
 }
 END_TEST
 
+/* A transposed matrix is saved column by column: it comes back row by row, whatever the size of its elements. */
+START_TEST(test_npy_columns)
+{
+    static const uint8_t stored[] = {1, 4, 2, 5, 3, 6}, turned[] = {1, 2, 3, 4, 5, 6};
+    static const int16_t wide_stored[] = {1, 3, 5, 2, 4, 6}, wide_turned[] = {1, 2, 3, 4, 5, 6};
+    size_t before = mem_in_use();
+    npy a;
+    bytes b = npy_bytes(NPY("'|u1'", "True", "(2, 3)"), 0);
+
+    put(&b, stored, sizeof stored);
+    OK(npy_open(&a, memory_file(&b), &err));
+    ck_assert_int_eq(a.t.shape[0], 2);
+    ck_assert_int_eq(a.t.shape[1], 3);
+    ck_assert_mem_eq(a.t.data, turned, sizeof turned);
+    npy_close(&a);
+    bytes_free(&b);
+    b = npy_bytes(NPY("'<i2'", "True", "(3, 2)"), 0);
+    put(&b, wide_stored, sizeof wide_stored);
+    OK(npy_open(&a, memory_file(&b), &err));
+    ck_assert_mem_eq(a.t.data, wide_turned, sizeof wide_turned);
+    npy_close(&a);
+    bytes_free(&b);
+    ck_assert_uint_eq(mem_in_use(), before);
+}
+END_TEST
+
 START_TEST(test_array_open)
 {
     const float x[2] = {1, 2};
@@ -356,6 +382,7 @@ int main(void)
         test_safetensors_writer_refuses,
         test_npy_round_trip,
         test_npy_dialects,
+        test_npy_columns,
         test_array_open,
     };
     return run_tests("io", tests, sizeof tests / sizeof *tests);

@@ -190,6 +190,7 @@ static sae_status find_rows(sample *s, const sample_options *options, const sae_
     }
     SAE_TRY(measure_norms(s, norms, progress, err));
     SAE_TRY(median_of_unmasked(s, norms, err));
+    if (options->median_norm > 0) s->median_norm = options->median_norm;
     count_rows(s, norms, options->max_norm == 0 ? 10 : options->max_norm);
 done:
     mem_free(norms);

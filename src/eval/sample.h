@@ -13,6 +13,7 @@ typedef struct sample_options {
     int64_t tokens;     /* unmasked tokens wanted; whole sequences are taken */
     int64_t batch_seqs; /* sequences per forward pass; 0: 8 */
     double max_norm;    /* 0: 10; negative: count every unmasked row */
+    double median_norm; /* that max_norm multiplies; 0: of these rows */
     size_t cache_bytes; /* rows are kept when they fit, else computed again at each use; 0: 512 MiB */
 } sample_options;
 
@@ -25,7 +26,7 @@ typedef struct sample {
     uint8_t *counted;   /* [n_seq, ctx] */
     float *cache;       /* [n_seq * ctx, d] or NULL */
     float *batch;       /* [batch_seqs * ctx, d], when there is no cache */
-    double median_norm; /* of the unmasked rows */
+    double median_norm; /* of the unmasked rows, or as the options gave it */
     int64_t n_counted, n_masked, n_over_norm;
 } sample;
 

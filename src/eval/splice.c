@@ -161,6 +161,36 @@ sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, 
     return bootstrap_ratio(out, t->nll + which * t->n_seq, t->nll + clean * t->n_seq, t->n_seq, seed, err);
 }
 
+sae_status loss_add_mean(loss_table *t, int first, int n, sae_error *err)
+{
+    size_t row = (size_t)t->n_seq * sizeof *t->nll, old = (size_t)t->n_edits * row;
+    double *nll = mem_grow(t->nll, old, old + row, "sums of losses", err);
+
+    if (!nll) return SAE_NOMEM;
+    t->nll = nll;
+    for (int64_t i = 0; i < t->n_seq; i++) {
+        double sum = 0;
+        for (int e = first; e < first + n; e++) sum += nll[e * t->n_seq + i];
+        nll[t->n_edits * t->n_seq + i] = sum / n;
+    }
+    t->n_edits++;
+    return SAE_OK;
+}
+
+sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *contrast = mem_alloc_array((size_t)t->n_seq, sizeof(double), "differences of losses", err);
+
+    if (!contrast) return SAE_NOMEM;
+    for (int64_t i = 0; i < t->n_seq; i++)
+        for (int e = 0; e < 4; e++) contrast[i] += (e == 0 || e == 3 ? 1 : -1) * t->nll[which[e] * t->n_seq + i];
+    SAE_TRY(bootstrap_ratio(out, contrast, t->count, t->n_seq, seed, err));
+done:
+    mem_free(contrast);
+    return status;
+}
+
 sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err)
 {
     sae_status status = SAE_OK;

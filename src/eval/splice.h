@@ -34,10 +34,14 @@ void loss_table_free(loss_table *t);
 /* How many sequences hold at least `tokens` scored positions (all of them when there are fewer). */
 int64_t splice_sequences(const sample *s, int64_t tokens);
 
+/* Appends the mean of n edits, `first` and those after it, as an edit of its own. */
+sae_status loss_add_mean(loss_table *t, int first, int n, sae_error *err);
 double loss_mean(const loss_table *t, int which); /* nats per scored token */
 /* CE of edit `which` over CE of edit `clean`, and their difference in nats. */
 sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err);
 sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err);
+/* In nats: (a - b) - (c - d) of four edits, how far one difference is from another on the same text. */
+sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err);
 
 /* ---- Edits (edits.c) --------------------------------------------------------------------------------------------------- */
 
@@ -52,6 +56,17 @@ typedef struct edit_space {
     const double *mean;
 } edit_space;
 sae_status edit_remove(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* user: edit_space, whose mean is not read. x - x P, rescaled to |x|: R6. A row inside the subspace, of which less than 1e-6 is
+ * left, becomes 0. */
+sae_status edit_remove_keep_norm(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* user: edit_resampling. x - x P + x' P with another of the n rows as x', each once: R5. A single row stays as it is. */
+typedef struct edit_resampling {
+    const subspace *space;
+    uint64_t seed;
+} edit_resampling;
+sae_status edit_resample(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
 
 /* user: const sae_dict. x - (x - b_dec) W_down W_up: R1. */
 sae_status edit_map(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);

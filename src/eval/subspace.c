@@ -4,6 +4,7 @@
 #include "eval/subspace.h"
 #include "kernels/linalg.h"
 
+#include <math.h>
 #include <string.h>
 
 static const double basis_tolerance =
@@ -61,6 +62,36 @@ sae_status subspace_of_rows(subspace *out, const float *rows, int64_t n, int64_t
     SAE_TRY(basis_of(out, copy, n, d, err));
 done:
     mem_free(copy);
+    return status;
+}
+
+/* Divided by its largest entry first: no square overflows or vanishes. */
+static bool unit_of(const double *v, int64_t d, double *out)
+{
+    double largest = 0, norm;
+
+    for (int64_t j = 0; j < d; j++) largest = fmax(largest, fabs(v[j]));
+    if (!(largest > 0)) return false;
+    for (int64_t j = 0; j < d; j++) out[j] = v[j] / largest;
+    norm = sqrt(dot(out, out, d));
+    for (int64_t j = 0; j < d; j++) out[j] /= norm;
+    return true;
+}
+
+sae_status subspace_of_directions(subspace *out, const double *directions, int64_t n, int64_t d, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t kept = 0;
+    double *units = mem_alloc_array((size_t)n + 1, (size_t)d * sizeof(double), "the directions of a basis", err);
+
+    if (!units) return SAE_NOMEM;
+    for (int64_t i = 0; i < n; i++) kept += unit_of(directions + i * d, d, units + kept * d);
+    if (kept == 0)
+        *out = (subspace){.d = d};
+    else
+        SAE_TRY(basis_of(out, units, kept, d, err));
+done:
+    mem_free(units);
     return status;
 }
 

@@ -162,9 +162,11 @@ void gguf_each_key(const gguf *g, void (*fn)(void *user, const char *key, const 
 
 /* ---- NumPy arrays (npy.c) -------------------------------------------------------------------------------------------- */
 
-/* A .npy file mapped; fortran order is refused for rank > 1 unless a dimension is 1. Object arrays are refused. */
+/* A .npy file mapped. A matrix that lies column by column (numpy saves a transposed one so) is turned into a copy; with more
+ * dimensions than two over 1 that order is refused. Object arrays are refused. */
 typedef struct npy {
     file_map map;
+    void *turned; /* the copy of a matrix, else NULL */
     tensor t;
 } npy;
 sae_status npy_open(npy *out, const char *path, sae_error *err);

@@ -174,6 +174,22 @@ static bool order_matters(const tensor *t)
     return large > 1;
 }
 
+/* The matrix row by row, in memory of its own. */
+static sae_status turn(npy *a, sae_error *err)
+{
+    size_t rows = (size_t)a->t.shape[0], columns = (size_t)a->t.shape[1];
+    size_t size = (size_t)dtype_table[a->t.type].block_bytes;
+    const unsigned char *from = a->t.data;
+    unsigned char *to = mem_alloc(a->t.bytes, "a matrix that lies column by column", err);
+
+    if (!to) return SAE_NOMEM;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) memcpy(to + (i * columns + j) * size, from + (j * rows + i) * size, size);
+    a->turned = to;
+    a->t.data = to;
+    return SAE_OK;
+}
+
 static sae_status set_bytes(tensor *t, const char *path, sae_error *err)
 {
     size_t n = 1;
@@ -219,7 +235,7 @@ static sae_status read_header(npy *a, sae_error *err)
     a->t.name = path;
     a->t.data = p.end;
     SAE_TRY(set_bytes(&a->t, path, err));
-    if (h.fortran && order_matters(&a->t))
+    if (h.fortran && order_matters(&a->t) && a->t.rank != 2)
         SAE_RAISE(err, SAE_UNSUPPORTED, "%s: the array lies column by column; save numpy.ascontiguousarray of it",
                   path);
     size_t follows = a->map.bytes - (size_t)((const unsigned char *)p.end - a->map.data);
@@ -229,6 +245,7 @@ static sae_status read_header(npy *a, sae_error *err)
                   dtype_table[a->t.type].name, tensor_shape_text(&a->t, shape, sizeof shape), a->t.bytes, follows,
                   follows < a->t.bytes ? "it is truncated" : "there is trailing data");
     }
+    if (h.fortran && order_matters(&a->t)) SAE_TRY(turn(a, err));
 done:
     return status;
 }
@@ -250,6 +267,8 @@ void npy_close(npy *a)
 {
     if (!a) return;
     file_map_close(&a->map);
+    mem_free(a->turned);
+    a->turned = NULL;
     a->t = (tensor){0};
 }
 

@@ -1,0 +1,306 @@
+/* cmd_lab_removal.c - `sae lab removal`: the loss of the model with any one subspace taken out of a site. */
+#include "base/threads.h"
+#include "cli/cli.h"
+#include "cli/ids.h"
+#include "io/io.h"
+#include "kernels/matmul.h"
+#include "lab/basis.h"
+#include "lab/subspace_removal.h"
+#include "report/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const option_row options[] = {
+    OPTION_MODEL_ROW,
+    OPTION_SITE_ROW(NULL),
+    {"basis", OPTION_TEXT, "FILE", "the subspace: columns of an array [d_in, r], X.npy or X.safetensors[:name]", NULL},
+    {"ids", OPTION_TEXT, "FILE", "token ids [n, T] to measure on, run as they are: X.npy or X.safetensors[:name]",
+     NULL},
+    {"stats-ids", OPTION_TEXT, "FILE", "other ids for mean, PCA and median norm (default: those measured on)", NULL},
+    {"special", OPTION_LIST, "ID[,ID]", "ids that are special, instead of those that the tokenizer calls so", NULL},
+    OPTION_TEXT_ROW(NULL),
+    {"split", OPTION_TEXT, "PART", "of --text: held-out, documents that training did not see; or all", "held-out"},
+    OPTION_TOKENS_ROW("8192"),
+    OPTION_CTX_ROW("256"),
+    OPTION_SEPARATOR_ROW,
+    OPTION_MAX_NORM_ROW,
+    {"draws", OPTION_COUNT, "N", "random subspaces to compare with", "3"},
+    {"seed", OPTION_COUNT, "N", "of the random subspaces, the resampled rows and the intervals", "0"},
+    OPTION_OUT_ROW("FOLDER"),
+    OPTION_FORCE_ROW,
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+typedef struct job {
+    char *model_path;
+    sae_model *model;
+    sae_tokenizer *tok; /* NULL with --special */
+    int32_t *special;   /* [n_special] */
+    int n_special;
+    sae_site site;
+    basis_file basis;
+    sample measured;
+    row_statistics stats;
+} job;
+
+static void job_close(job *j)
+{
+    row_statistics_free(&j->stats);
+    sample_free(&j->measured);
+    basis_file_free(&j->basis);
+    sae_tokenizer_free(j->tok);
+    sae_model_free(j->model);
+    mem_free(j->special);
+    mem_free(j->model_path);
+    *j = (job){0};
+}
+
+/* ---- What is asked --------------------------------------------------------------------------------------------------------- */
+
+static sae_status check_out(const args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *out = args_text(a, "out");
+    char *run = out ? path_join(out, "run.json", err) : NULL;
+
+    if (out && !run) return SAE_NOMEM;
+    if (out && file_exists(run) && !args_flag(a, "force"))
+        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
+done:
+    mem_free(run);
+    return status;
+}
+
+static sae_status check_options(args *a, sae_error *err)
+{
+    static const char *const of_text[] = {"split", "tokens", "ctx", "separator", NULL};
+    static const char *const of_ids[] = {"stats-ids", "special", NULL};
+    const char *const *texts;
+    bool text = args_list(a, "text", &texts) > 0, ids = args_text(a, "ids") != NULL;
+
+    if (text == ids) return args_fail(a, err, "give either --ids or --text");
+    for (int i = 0; ids && of_text[i]; i++)
+        if (args_given(a, of_text[i]))
+            return args_fail(a, err, "--%s is for --text; ids are run as they are", of_text[i]);
+    for (int i = 0; text && of_ids[i]; i++)
+        if (args_given(a, of_ids[i])) return args_fail(a, err, "--%s is for --ids", of_ids[i]);
+    if (args_int(a, "draws", 3) < 1 || args_int(a, "draws", 3) > REMOVAL_DRAWS_MAX)
+        return args_fail(a, err, "--draws: 1 to %d random subspaces", (int)REMOVAL_DRAWS_MAX);
+    return check_out(a, err);
+}
+
+static sae_status read_special(job *j, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *const *items;
+    int64_t id;
+
+    j->n_special = args_list(a, "special", &items);
+    j->special = mem_alloc_array((size_t)j->n_special + 1, sizeof *j->special, "special ids", err);
+    if (!j->special) return SAE_NOMEM;
+    for (int i = 0; i < j->n_special; i++) {
+        if (!count_parse(items[i], &id) || id > INT32_MAX)
+            SAE_TRY(args_fail(a, err, "--special: '%s' is no token id", items[i]));
+        j->special[i] = (int32_t)id;
+    }
+done:
+    return status;
+}
+
+static sae_status open_tokenizer(job *j, sae_error *err)
+{
+    sae_status status = sae_tokenizer_open(&j->tok, j->model_path, err);
+
+    if (status == SAE_OK || status == SAE_NOMEM || !err) return status;
+    size_t used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used,
+             "; with --ids, --special ID,ID says which ids are special without a tokenizer");
+    return status;
+}
+
+static sae_status job_open(job *j, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *name, *basis, *const *sites;
+
+    SAE_TRY(args_require(a, "model", &name, err));
+    SAE_TRY(args_require(a, "basis", &basis, err));
+    if (args_list(a, "site", &sites) != 1)
+        SAE_TRY(args_fail(a, err, "--site is needed: one site, where rows are changed"));
+    SAE_TRY(check_options(a, err));
+    SAE_TRY(read_special(j, a, err));
+    SAE_TRY(model_path(name, &j->model_path, err));
+    SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
+    SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
+    SAE_TRY(basis_file_read(&j->basis, basis, sae_model_get_info(j->model)->d_model, err));
+    if (j->basis.space.rank < j->basis.columns)
+        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", basis,
+             (long long)j->basis.columns, (long long)j->basis.space.rank);
+    if (!j->n_special) SAE_TRY(open_tokenizer(j, err));
+done:
+    return status;
+}
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_special(const job *j, int32_t id)
+{
+    for (int i = 0; i < j->n_special; i++)
+        if (j->special[i] == id) return true;
+    return j->tok && sae_tokenizer_is_special(j->tok, id);
+}
+
+/* A sample of ids as they stand; masked are position 0 and special ids. */
+static sae_status sample_of_file(sample *out, const job *j, const char *path, const sample_options *want,
+                                 sae_error *err)
+{
+    sae_status status = SAE_OK;
+    token_ids t = {0};
+    uint8_t *mask = NULL;
+    sample_options how = *want;
+
+    SAE_TRY(token_ids_read(&t, path, err));
+    mask = mem_alloc_array((size_t)(t.n_seq * t.n_ctx), 1, "the mask", err);
+    if (!mask) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    for (int64_t i = 0; i < t.n_seq * t.n_ctx; i++) mask[i] = i % t.n_ctx != 0 && !is_special(j, t.ids[i]);
+    how.batch_seqs = sequences_at_once(t.n_ctx);
+    SAE_TRY(sample_of_ids(out, j->model, t.ids, mask, t.n_seq, t.n_ctx, j->site, &how, err));
+done:
+    mem_free(mask);
+    token_ids_free(&t);
+    return status;
+}
+
+static sae_status sample_of_text(sample *out, const job *j, args *a, const sample_options *want,
+                                 const sae_progress *progress, sae_error *err)
+{
+    static const char *const splits[] = {"held-out", "all", NULL};
+    sae_status status = SAE_OK;
+    sae_text *text = NULL;
+    sae_text_options how = sae_text_defaults();
+    const char *const *paths;
+    int split = 0, n = args_list(a, "text", &paths);
+
+    SAE_TRY(args_choice(a, "split", splits, &split, err));
+    how.ctx = args_int(a, "ctx", 256);
+    how.split = split == 0 ? SAE_SPLIT_HELD_OUT : SAE_SPLIT_ALL;
+    if (args_given(a, "separator")) how.separator = (int32_t)args_int(a, "separator", -1);
+    SAE_TRY(sae_text_open(&text, j->tok, paths, n, &how, err));
+    SAE_TRY(sample_create(out, j->model, text, j->site, want, progress, err));
+done:
+    sae_text_free(text);
+    return status;
+}
+
+/* Statistics first: the norm limit of the rows that are measured on is theirs. */
+static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sample other = {0};
+    sample_options how = {.tokens = args_int(a, "tokens", 0), .max_norm = args_real(a, "max-norm", 0)};
+
+    if (args_text(a, "stats-ids")) {
+        SAE_TRY(sample_of_file(&other, j, args_text(a, "stats-ids"), &how, err));
+        SAE_TRY(row_statistics_measure(&j->stats, &other, err));
+        how.median_norm = j->stats.median_norm;
+    }
+    if (args_text(a, "ids"))
+        SAE_TRY(sample_of_file(&j->measured, j, args_text(a, "ids"), &how, err));
+    else
+        SAE_TRY(sample_of_text(&j->measured, j, a, &how, progress, err));
+    if (!j->stats.mean) SAE_TRY(row_statistics_measure(&j->stats, &j->measured, err));
+done:
+    sample_free(&other);
+    return status;
+}
+
+/* ---- What is left -------------------------------------------------------------------------------------------------------------- */
+
+/* OUT/results/removal.json, report.html and, last, run.json. */
+static sae_status write_folder(const args *a, const sae_result *result, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *out = args_text(a, "out");
+    char *results = path_join(out, "results", err), *numbers = path_join(out, "results/removal.json", err);
+    char *page = path_join(out, "report.html", err), *record = path_join(out, "run.json", err);
+    json_t *run =
+        json_pack("{ss ss so s{ss ss ss si}}", "command", "lab removal", "version", sae_version(), "arguments",
+                  args_json(a), "machine", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
+                  matmul_library(), "threads", omp_get_max_threads());
+
+    if (!results || !numbers || !page || !record) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(folder_make(results, err));
+    SAE_TRY(sae_result_write(result, numbers, err));
+    SAE_TRY(sae_report_write(page, "A subspace taken out of a model", &result, 1, true, err));
+    SAE_TRY(json_write_file(run, record, true, err)); /* check_out has asked already */
+done:
+    json_decref(run);
+    mem_free(results);
+    mem_free(numbers);
+    mem_free(page);
+    mem_free(record);
+    return status;
+}
+
+static sae_status run(args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    job j = {0};
+    subspace_removal removal = {0};
+    sae_result *result = NULL;
+    progress_line line = {0};
+    sae_progress progress = progress_begin(&line, a);
+    uint64_t seed = (uint64_t)args_int(a, "seed", 0);
+
+    SAE_TRY(job_open(&j, a, err));
+    SAE_TRY(read_rows(&j, a, &progress, err));
+    SAE_TRY(subspace_removal_measure(&removal, &j.measured, &j.stats, &j.basis.space, (int)args_int(a, "draws", 3),
+                                     seed, &progress, err));
+    progress_end(&line);
+    SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.basis.space, seed, err));
+    if (args_text(a, "out")) SAE_TRY(write_folder(a, result, err));
+    if (args_flag(a, "json"))
+        SAE_TRY(print_json(result_json(result), err));
+    else
+        SAE_TRY(report_print(stdout, result, err));
+done:
+    progress_end(&line);
+    sae_result_free(result);
+    subspace_removal_free(&removal);
+    job_close(&j);
+    return status;
+}
+
+const command command_lab_removal = {
+    .name = "lab removal",
+    .arguments = "",
+    .summary = "the model's loss with a subspace of your own taken out of a site",
+    .details =
+        "Operators on a row x, P the projector on the columns of --basis, mu the mean row: R2 x - x P; R3\n"
+        "x - (x - mu) P; R5 the part inside from another row; R6 as R2, rescaled to |x|. Beside them: the clean "
+        "model,\n"
+        "rows set to zero, rows set to mu, as many principal components, as many random directions.\n"
+        "Mean, principal components and median norm are those of all unmasked rows of --stats-ids (default: of what "
+        "is\n"
+        "measured on). Masked are position 0 and special ids. Masked rows and rows of over --max-norm times the\n"
+        "median norm are neither changed nor scored; a prediction is scored where its row is changed and the next "
+        "token\n"
+        "is unmasked. With --json the cross-entropies, in nats per token, stand under \"numbers\": clean, zero, mean,\n"
+        "R2, R3, R5, R6, pca.R2, pca.R3, pca.R6 and random.R2 (mean of the draws).",
+    .examples =
+        "sae lab removal --model smollm2 --site blocks.14.hook_resid_post --ids ids.npy --basis U.npy --json\n"
+        "sae lab removal --model smollm2 --site resid_pre.5 --basis U.npy --text books.jsonl.zst --out runs/u\n",
+    .min_operands = 0,
+    .max_operands = 0,
+    .options = options,
+    .run = run,
+};

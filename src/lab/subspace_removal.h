@@ -1,0 +1,55 @@
+/*
+ * subspace_removal.h - how much worse the model predicts when any one subspace is taken out of a site, by every operator of
+ * docs/method.md 7 that needs no scaffold, beside the top principal components and random subspaces of the same rank.
+ */
+#ifndef SAE_LAB_SUBSPACE_REMOVAL_H
+#define SAE_LAB_SUBSPACE_REMOVAL_H
+
+#include "eval/splice.h"
+
+/* What the operators take from rows: of all unmasked rows of a sample, those over its norm limit too. */
+typedef struct row_statistics {
+    int64_t d, n, n_seq;
+    double *mean, *covariance; /* [d], [d, d] */
+    double median_norm;
+} row_statistics;
+/* The sample must have been made without a median norm of another one. Caller frees with row_statistics_free. */
+sae_status row_statistics_measure(row_statistics *out, sample *s, sae_error *err);
+void row_statistics_free(row_statistics *stats);
+
+/* The edits in the order of the loss table; behind them one for each draw, and at the end the mean of the draws. */
+enum {
+    REMOVAL_CLEAN,
+    REMOVAL_ZERO,
+    REMOVAL_MEAN,
+    REMOVAL_R2,
+    REMOVAL_R3,
+    REMOVAL_R5,
+    REMOVAL_R6,
+    REMOVAL_PCA_R2,
+    REMOVAL_PCA_R3,
+    REMOVAL_PCA_R6,
+    REMOVAL_RANDOM, /* R2 of the first random subspace */
+    REMOVAL_DRAWS_MAX = 100
+};
+
+typedef struct subspace_removal {
+    loss_table losses;
+    int draws;
+} subspace_removal;
+
+/* Measures on the whole sample, whose norm limit is that of `stats`. draws: 1 to REMOVAL_DRAWS_MAX. Equal seeds give equal
+ * random subspaces, whatever the number of draws. Caller frees with subspace_removal_free. */
+sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_statistics *stats,
+                                    const subspace *space, int draws, uint64_t seed, const sae_progress *progress,
+                                    sae_error *err);
+void subspace_removal_free(subspace_removal *r);
+/* Row of the loss table that holds the mean of the random draws. */
+int subspace_removal_random(const subspace_removal *r);
+
+/* The result "removal": a number "R2", "pca.R2", .. in nats per token for each operator, the table of them with intervals,
+ * and what it was measured on. Caller frees *out with sae_result_free. */
+sae_status subspace_removal_report(sae_result **out, const subspace_removal *r, const sample *s,
+                                   const row_statistics *stats, const subspace *space, uint64_t seed, sae_error *err);
+
+#endif
