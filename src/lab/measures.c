@@ -8,23 +8,35 @@
 #include <stdio.h>
 
 static const loss_name fixed_losses[LOSS_RANDOM] = {
-    [LOSS_CLEAN] = {"nothing", "clean"},
-    [LOSS_ZERO] = {"the site", "zero ablation"},
-    [LOSS_MEAN] = {"the site", "mean ablation"},
-    [LOSS_BASELINE] = {"baseline SAE", "reconstruction"},
-    [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction"},
-    [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction"},
-    [LOSS_R1] = {"scaffold", "R1 map subtracted"},
-    [LOSS_R2] = {"scaffold", "R2 uncentred"},
-    [LOSS_R3] = {"scaffold", "R3 centred"},
-    [LOSS_PCA_R2] = {"PCA", "R2 uncentred"},
-    [LOSS_PCA_R3] = {"PCA", "R3 centred"},
+    [LOSS_CLEAN] = {"nothing", "clean", "clean"},
+    [LOSS_ZERO] = {"the site", "zero ablation", "zero"},
+    [LOSS_MEAN] = {"the site", "mean ablation", "mean"},
+    [LOSS_BASELINE] = {"baseline SAE", "reconstruction", "baseline.reconstruction"},
+    [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction", "scaffold.reconstruction"},
+    [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction", "scaffold.R4"},
+    [LOSS_R1] = {"scaffold", "R1 map subtracted", "scaffold.R1"},
+    [LOSS_R2] = {"scaffold", "R2 uncentred", "scaffold.R2"},
+    [LOSS_R3] = {"scaffold", "R3 centred", "scaffold.R3"},
+    [LOSS_R5] = {"scaffold", "R5 from another row", "scaffold.R5"},
+    [LOSS_R6] = {"scaffold", "R6 norm kept", "scaffold.R6"},
+    [LOSS_PCA_R2] = {"PCA", "R2 uncentred", "pca.R2"},
+    [LOSS_PCA_R3] = {"PCA", "R3 centred", "pca.R3"},
+    [LOSS_PCA_R6] = {"PCA", "R6 norm kept", "pca.R6"},
+    [LOSS_NEXT_R2] = {"PCA, the next r", "R2 uncentred", "pca_next.R2"},
+    [LOSS_NEXT_R3] = {"PCA, the next r", "R3 centred", "pca_next.R3"},
+    [LOSS_DENSE_R2] = {"r densest of the baseline", "R2 uncentred", "dense_latents.R2"},
+    [LOSS_DENSE_R3] = {"r densest of the baseline", "R3 centred", "dense_latents.R3"},
 };
 
 loss_name loss_name_of(int which)
 {
     if (which < LOSS_RANDOM) return fixed_losses[which];
-    return (loss_name){"random subspace", (which - LOSS_RANDOM) % 2 ? "R3 centred" : "R2 uncentred"};
+    return (loss_name){"random subspace", (which - LOSS_RANDOM) % 2 ? "R3 centred" : "R2 uncentred", NULL};
+}
+
+loss_view experiment_losses(const experiment *e)
+{
+    return (loss_view){&e->losses, LOSS_CLEAN, sae_model_get_info(e->model)->n_vocab, e->options.seed};
 }
 
 int loss_count(const experiment *e) { return LOSS_RANDOM + 2 * e->options.draws; }
@@ -32,7 +44,8 @@ int loss_count(const experiment *e) { return LOSS_RANDOM + 2 * e->options.draws;
 /* The operands of all edits; they live as long as the measurement. */
 typedef struct operands {
     edit_recon baseline, scaffold, dropped;
-    edit_space r2, r3, pca_r2, pca_r3, random[2 * LOSS_DRAWS_MAX];
+    edit_space spaces[LOSS_RANDOM], random[2 * LOSS_DRAWS_MAX]; /* spaces: by the edit that removes them */
+    edit_resampling r5;
     subspace draws[LOSS_DRAWS_MAX];
     edit edits[LOSS_RANDOM + 2 * LOSS_DRAWS_MAX];
 } operands;
@@ -53,15 +66,35 @@ done:
     return status;
 }
 
+static void fill_removal(operands *o, int which, const subspace *space, const double *mean, edit_fn how)
+{
+    o->spaces[which] = (edit_space){space, mean};
+    o->edits[which] = (edit){loss_name_of(which).key, how, &o->spaces[which]};
+}
+
+static void fill_removals(operands *o, const experiment *e)
+{
+    const subspace *U = &e->map.write_space;
+
+    fill_removal(o, LOSS_R2, U, NULL, edit_remove);
+    fill_removal(o, LOSS_R3, U, e->mean, edit_remove);
+    fill_removal(o, LOSS_R6, U, NULL, edit_remove_keep_norm);
+    fill_removal(o, LOSS_PCA_R2, &e->pca, NULL, edit_remove);
+    fill_removal(o, LOSS_PCA_R3, &e->pca, e->mean, edit_remove);
+    fill_removal(o, LOSS_PCA_R6, &e->pca, NULL, edit_remove_keep_norm);
+    fill_removal(o, LOSS_NEXT_R2, &e->next, NULL, edit_remove);
+    fill_removal(o, LOSS_NEXT_R3, &e->next, e->mean, edit_remove);
+    fill_removal(o, LOSS_DENSE_R2, &e->dense, NULL, edit_remove);
+    fill_removal(o, LOSS_DENSE_R3, &e->dense, e->mean, edit_remove);
+    o->r5 = (edit_resampling){U, e->options.seed};
+    o->edits[LOSS_R5] = (edit){"R5", edit_resample, &o->r5};
+}
+
 static void fill_edits(operands *o, const experiment *e)
 {
     o->baseline = (edit_recon){e->dicts[ARM_BASELINE], true};
     o->scaffold = (edit_recon){e->dicts[ARM_SCAFFOLD], true};
     o->dropped = (edit_recon){e->dicts[ARM_SCAFFOLD], false};
-    o->r2 = (edit_space){&e->map.write_space, NULL};
-    o->r3 = (edit_space){&e->map.write_space, e->mean};
-    o->pca_r2 = (edit_space){&e->pca, NULL};
-    o->pca_r3 = (edit_space){&e->pca, e->mean};
     o->edits[LOSS_CLEAN] = (edit){"clean", NULL, NULL};
     o->edits[LOSS_ZERO] = (edit){"zero", edit_zero, NULL};
     o->edits[LOSS_MEAN] = (edit){"mean", edit_mean, e->mean};
@@ -69,10 +102,33 @@ static void fill_edits(operands *o, const experiment *e)
     o->edits[LOSS_SCAFFOLD] = (edit){"scaffold", edit_reconstruct, &o->scaffold};
     o->edits[LOSS_R4] = (edit){"R4", edit_reconstruct, &o->dropped};
     o->edits[LOSS_R1] = (edit){"R1", edit_map, e->dicts[ARM_SCAFFOLD]};
-    o->edits[LOSS_R2] = (edit){"R2", edit_remove, &o->r2};
-    o->edits[LOSS_R3] = (edit){"R3", edit_remove, &o->r3};
-    o->edits[LOSS_PCA_R2] = (edit){"pca.R2", edit_remove, &o->pca_r2};
-    o->edits[LOSS_PCA_R3] = (edit){"pca.R3", edit_remove, &o->pca_r3};
+    fill_removals(o, e);
+}
+
+/* The span of the decoder rows of the baseline's densest latents, as many as the scaffold has directions; of them only those
+ * that fire at all. */
+static sae_status densest_span(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const density *p = &e->arms[ARM_BASELINE].density;
+    const float *W_dec = sae_dict_weights(e->dicts[ARM_BASELINE]).W_dec;
+    int64_t n = compared_rank(e) < p->d_sae ? compared_rank(e) : p->d_sae, fire = 0;
+    int64_t *latents = mem_alloc_array((size_t)n, sizeof *latents, "densest latents", err);
+    double *rows = mem_alloc_array((size_t)n, (size_t)e->d * sizeof *rows, "their decoder rows", err);
+
+    if (!latents || !rows) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    SAE_TRY(density_top(p, n, latents, err));
+    while (fire < n && p->fired[latents[fire]] > 0) fire++;
+    for (int64_t i = 0; i < fire; i++)
+        for (int64_t j = 0; j < e->d; j++) rows[i * e->d + j] = (double)W_dec[latents[i] * e->d + j];
+    SAE_TRY(subspace_of_directions(&e->dense, rows, fire, e->d, err));
+done:
+    mem_free(latents);
+    mem_free(rows);
+    return status;
 }
 
 static sae_status measure_losses(experiment *e, sae_error *err)
@@ -138,6 +194,7 @@ sae_status arms_measure(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
 
     for (int a = 0; a < ARMS; a++) SAE_TRY(core_measure(&e->arms[a], &e->held_out, e->dicts[a], e->progress, err));
+    SAE_TRY(densest_span(e, err));
     SAE_TRY(measure_losses(e, err));
     SAE_TRY(report_density(e, err));
     for (int a = 0; a < ARMS; a++) SAE_TRY(report_arm(e, a, err));

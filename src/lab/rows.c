@@ -5,6 +5,7 @@
 #include "lab/scaffold.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,7 +116,8 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
     e->mean = mem_alloc_array(d, sizeof(double), "the mean row", err);
     e->covariance = mem_alloc_array(d, d * sizeof(double), "the covariance", err);
     e->spectrum = mem_alloc_array(d, sizeof(double), "its eigenvalues", err);
-    if (!rows || !e->mean || !e->covariance || !e->spectrum) {
+    e->magnitude = mem_alloc_array(d, sizeof(double), "magnitudes of dimensions", err);
+    if (!rows || !e->mean || !e->covariance || !e->spectrum || !e->magnitude) {
         status = SAE_NOMEM;
         goto done;
     }
@@ -124,7 +126,9 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
     while (got == CHUNK) {
         SAE_TRY(sae_acts_next(acts, CHUNK, rows, NULL, NULL, &got, err));
         moments_add(&m, rows, got);
+        for (int64_t i = 0; i < got * e->d; i++) e->magnitude[i % e->d] += fabs((double)rows[i]);
     }
+    for (int64_t j = 0; j < e->d && m.n; j++) e->magnitude[j] /= (double)m.n;
     e->store_rows = m.n;
     SAE_TRY(moments_finish(&m, e->mean, e->covariance, err));
 done:

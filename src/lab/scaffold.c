@@ -35,11 +35,13 @@ static void experiment_free(experiment *e)
     }
     loss_table_free(&e->losses);
     subspace_free(&e->components);
+    subspace_free(&e->dense);
     scaffold_map_free(&e->map);
     sample_free(&e->held_out);
     mem_free(e->mean);
     mem_free(e->covariance);
     mem_free(e->spectrum);
+    mem_free(e->magnitude);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);
@@ -212,6 +214,9 @@ static sae_status subspaces_find(experiment *e, sae_error *err)
     SAE_TRY(scaffold_map_create(&e->map, e->dicts[ARM_SCAFFOLD], e->mean, e->covariance, err));
     SAE_TRY(subspace_pca(&e->components, e->covariance, e->d, 0, e->d, e->spectrum, err));
     e->pca = experiment_components(e, compared_rank(e));
+    e->next = e->pca;
+    e->next.basis += e->pca.rank * e->d;
+    if (e->next.rank > e->d - e->pca.rank) e->next.rank = e->d - e->pca.rank;
 done:
     return status;
 }

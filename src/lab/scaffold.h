@@ -9,6 +9,7 @@
 #include "eval/features.h"
 #include "eval/subspace.h"
 #include "io/io.h"
+#include "lab/loss_report.h"
 
 typedef struct scaffold_options {
     const char *out;        /* the run's folder */
@@ -71,12 +72,15 @@ typedef struct experiment {
     int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
     bool store_reused;
     double *mean, *covariance, *spectrum; /* of the training rows: [d], [d, d], eigenvalues [d] */
+    double *magnitude;                    /* [d] mean |x_j| of the training rows */
     sae_dict *dicts[ARMS];
     sample held_out;
     core_arm arms[ARMS];
     scaffold_map map;
     subspace components; /* all principal components of the training rows */
     subspace pca;        /* the first `rank` of them; borrows from `components` */
+    subspace next;       /* those after them, as many as there are up to `rank`; borrows from `components` */
+    subspace dense;      /* span of the decoder rows of the `rank` densest latents of the baseline */
     loss_table losses;
     stage_cost costs[STAGES_MAX];
     int n_costs;
@@ -103,10 +107,15 @@ void scaffold_map_free(scaffold_map *m);
 /* measures.c: core measures of both arms and every loss of the run on the same held-out tokens; results "density",
  * "baseline" and "scaffold". */
 sae_status arms_measure(experiment *e, sae_error *err);
-/* removal.c: the loss after taking subspaces out; a result "removal". The table {scaffold, PCA} x {uncentred, centred}
- * goes into the summary. */
+/* removal.c: the loss after taking subspaces out; a result "removal". The table {scaffold, PCA} x {uncentred, centred,
+ * norm kept} goes into the summary. */
 sae_status removal_report(experiment *e, sae_error *err);
-sae_status removal_two_by_two(const experiment *e, sae_result *r, sae_error *err);
+sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *err);
+/* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
+ * first position's row; tables "difference" and "first_position" and words, for the summary. */
+sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
+/* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
+sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
 /* structure.c: what subspace the scaffold is; a result "structure". */
 sae_status structure_report(experiment *e, sae_error *err);
 /* showcase.c: cards of the densest latents and of the scaffold's directions; a result "cards". */
@@ -139,16 +148,25 @@ enum {
     LOSS_R1,
     LOSS_R2,
     LOSS_R3,
+    LOSS_R5,
+    LOSS_R6,
     LOSS_PCA_R2,
     LOSS_PCA_R3,
+    LOSS_PCA_R6,
+    LOSS_NEXT_R2, /* principal components r + 1 to 2r */
+    LOSS_NEXT_R3,
+    LOSS_DENSE_R2, /* the span of the decoder rows of the r densest latents of the baseline */
+    LOSS_DENSE_R3,
     LOSS_RANDOM,
     LOSS_DRAWS_MAX = 16
 };
 /* What the loss table's rows above are called: "scaffold", "R2". */
 typedef struct loss_name {
-    const char *what, *operator;
+    const char *what,
+        *operator, * key; /* key: "scaffold.R2", of the machine-readable number; NULL for random subspaces */
 } loss_name;
 loss_name loss_name_of(int which);
 int loss_count(const experiment *e); /* rows of the loss table */
+loss_view experiment_losses(const experiment *e);
 
 #endif

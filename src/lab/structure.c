@@ -144,6 +144,7 @@ sae_status structure_report(experiment *e, sae_error *err)
     SAE_TRY(angles(e, r, err));
     SAE_TRY(energies(e, r, err));
     SAE_TRY(directions(e, r, err));
+    SAE_TRY(outliers_report(e, r, err));
 done:
     return status;
 }

@@ -194,7 +194,8 @@ sae_status summary_report(experiment *e, sae_error *err)
     SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
     SAE_TRY(setting_note(e, r, err));
     SAE_TRY(dense_table(e, r, err));
-    SAE_TRY(removal_two_by_two(e, r, err));
+    SAE_TRY(removal_side_by_side(e, r, err));
+    SAE_TRY(difference_report(e, r, err));
     SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 4, err));
     SAE_TRY(dense_claim(e, r, err));
     SAE_TRY(removal_claim(e, r, LOSS_R2, LOSS_PCA_R2, "CE after removal, uncentred (R2)", err));

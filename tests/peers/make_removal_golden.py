@@ -19,6 +19,7 @@ their mean and standard deviation. CASE.ids.npy, CASE.stats.npy, CASE.basis.npy:
 """
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -240,8 +241,9 @@ def write(out, name, site, special, max_norm, ids, other, basis, found):
         np.save(out / f"{name}.stats.npy", other.numpy().astype(np.int64))
     np.save(out / f"{name}.basis.npy", np.asfortranarray(basis))
     record = {"site": site, "special": special, "max_norm": max_norm, "counts": counts, "numbers": numbers, "random": random}
-    text = json.dumps(record, indent=1)
-    (out / f"{name}.json").write_text(text.replace("[\n", "[").replace(",\n   ", ", ") + "\n")
+    on_a_line = lambda m: "[" + ", ".join(m[1].replace(",", " ").split()) + "]"
+    text = re.sub(r"\[\s+([^]]*?)\s+\]", on_a_line, json.dumps(record, indent=1))
+    (out / f"{name}.json").write_text(text + "\n")
 
 
 def main():

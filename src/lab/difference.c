@@ -1,0 +1,141 @@
+/*
+ * difference.c - where a difference between removing the scaffold and removing the top principal components comes from: the
+ * mean (R2 takes its part in the subspace away, R3 keeps it), the norm (R6 restores it), the first position's row (docs/method.md 7).
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { OPERATORS = 3 };
+static const struct {
+    const char *name;
+    int scaffold, pca;
+} operators[OPERATORS] = {{"R2 uncentred", LOSS_R2, LOSS_PCA_R2},
+                          {"R3 centred", LOSS_R3, LOSS_PCA_R3},
+                          {"R6 norm kept", LOSS_R6, LOSS_PCA_R6}};
+
+static sae_status table(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"removed by", "scaffold: CE - clean", "PCA: CE - clean",
+                                          "scaffold - PCA, nats [95 %]"};
+    sae_status status = SAE_OK;
+    const double clean = loss_mean(&e->losses, LOSS_CLEAN);
+
+    SAE_TRY(sae_result_table(r, "difference", "Scaffold against PCA on the same tokens", columns, 4, err));
+    for (int i = 0; i < OPERATORS; i++) {
+        interval gap;
+        char text[INTERVAL_TEXT];
+        SAE_TRY(loss_difference(&gap, &e->losses, operators[i].scaffold, operators[i].pca, e->options.seed, err));
+        interval_text(text, &gap);
+        const sae_cell cells[] = {{operators[i].name, NAN},
+                                  {NULL, loss_mean(&e->losses, operators[i].scaffold) - clean},
+                                  {NULL, loss_mean(&e->losses, operators[i].pca) - clean},
+                                  {text, gap.value}};
+        SAE_TRY(sae_result_row(r, "difference", cells, 4, err));
+    }
+done:
+    return status;
+}
+
+static bool holds_zero(const interval *i) { return i->low <= 0 && i->high >= 0; }
+
+/* By how much another operator than R2 changes the difference, in words. */
+static void part_text(char *text, size_t size, const char *what, const interval *part, double whole)
+{
+    char numbers[INTERVAL_TEXT];
+
+    interval_text(numbers, part);
+    if (holds_zero(part))
+        snprintf(text, size, "%s: %s nats of it, not told from none.", what, numbers);
+    else
+        snprintf(text, size, "%s: %s nats of it (%+.0f %%).", what, numbers, 100 * part->value / whole);
+}
+
+static sae_status words(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const int mean_of[4] = {LOSS_R2, LOSS_PCA_R2, LOSS_R3, LOSS_PCA_R3};
+    static const int norm_of[4] = {LOSS_R2, LOSS_PCA_R2, LOSS_R6, LOSS_PCA_R6};
+    sae_status status = SAE_OK;
+    interval whole, mean, norm;
+    char text[600], numbers[INTERVAL_TEXT], mean_text[160], norm_text[160];
+
+    SAE_TRY(loss_difference(&whole, &e->losses, LOSS_R2, LOSS_PCA_R2, e->options.seed, err));
+    SAE_TRY(loss_contrast(&mean, &e->losses, mean_of, e->options.seed, err));
+    SAE_TRY(loss_contrast(&norm, &e->losses, norm_of, e->options.seed, err));
+    interval_text(numbers, &whole);
+    part_text(mean_text, sizeof mean_text, "The mean (gone under R3, which keeps it)", &mean, whole.value);
+    part_text(norm_text, sizeof norm_text, "The norm (gone under R6, which restores it)", &norm, whole.value);
+    if (holds_zero(&whole))
+        snprintf(
+            text, sizeof text,
+            "Uncentred, scaffold and PCA differ by %s nats: not told from none, so there is little to explain. %s %s",
+            numbers, mean_text, norm_text);
+    else
+        snprintf(text, sizeof text,
+                 "Uncentred, the scaffold's removal costs %s nats %s than PCA's. %s %s The two parts need not add up.",
+                 numbers, whole.value > 0 ? "more" : "(less)", mean_text, norm_text);
+    SAE_TRY(sae_result_note(r, text, err));
+done:
+    return status;
+}
+
+static sae_status first_row(experiment *e, double *row, double *norm, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const float *rows = NULL;
+    double square = 0;
+
+    SAE_TRY(sample_rows(&e->held_out, 0, 1, &rows, err)); /* all sequences begin alike, so their first rows are equal */
+    for (int64_t j = 0; j < e->d; j++) {
+        row[j] = (double)rows[j];
+        square += row[j] * row[j];
+    }
+    *norm = sqrt(square);
+done:
+    return status;
+}
+
+/* |P x|^2 / |x|^2 of the row at position 0, where attention sinks are. */
+static sae_status first_position(experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"share of the first position's row inside", "|P x|^2 / |x|^2", "by chance"};
+    sae_status status = SAE_OK;
+    double norm = 0, *row = mem_alloc_array((size_t)e->d, sizeof *row, "the first row", err);
+    const struct {
+        const char *name;
+        const subspace *space;
+    } spaces[] = {{"scaffold", &e->map.write_space}, {"PCA", &e->pca}};
+    char text[400];
+
+    if (!row) return SAE_NOMEM;
+    SAE_TRY(first_row(e, row, &norm, err));
+    SAE_TRY(sae_result_table(r, "first_position", "The row of the token that begins sequences", columns, 3, err));
+    for (int i = 0; i < 2; i++) {
+        const sae_cell cells[] = {{spaces[i].name, NAN},
+                                  {NULL, subspace_share(spaces[i].space, row)},
+                                  {NULL, (double)spaces[i].space->rank / (double)e->d}};
+        SAE_TRY(sae_result_row(r, "first_position", cells, 3, err));
+    }
+    snprintf(
+        text, sizeof text,
+        "That row has norm %.4g, %.3g times the median row's. It is masked: no dictionary or component was fitted to "
+        "it and no removal above changes it, so it has no part in these differences. Where it is changed too, as it "
+        "may have been in the paper, the shares tell which removal breaks it.",
+        norm, norm / e->held_out.median_norm);
+    SAE_TRY(sae_result_note(r, text, err));
+done:
+    mem_free(row);
+    return status;
+}
+
+sae_status difference_report(experiment *e, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(table(e, r, err));
+    SAE_TRY(words(e, r, err));
+    SAE_TRY(first_position(e, r, err));
+done:
+    return status;
+}
