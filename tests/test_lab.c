@@ -1,5 +1,6 @@
 /* test_lab.c - the comparison: the scaffold's map, and the whole command on a tiny model. */
 #include "lab/scaffold.h"
+#include "report/report.h"
 #include "text_fixture.h"
 
 #include <math.h>
@@ -419,6 +420,119 @@ START_TEST(test_stopped)
 }
 END_TEST
 
+/* What the new removals are, from the exported dictionaries and the held-out text alone; and that the difference's parts are
+ * made of the table's losses. */
+START_TEST(test_removals_of_a_run)
+{
+    sae_result *summary = NULL, *removal = NULL, *structure = NULL;
+    sae_model *model = NULL;
+    sae_tokenizer *tok = NULL;
+    sae_text *text = NULL;
+    sae_dict *dicts[ARMS] = {0};
+    sae_text_options how = sae_text_defaults();
+    sae_site site;
+    sample s;
+    core_arm arm;
+    loss_table t;
+    subspace dense, U;
+    int64_t top[2];
+    double rows[2 * 32];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    OK(sae_result_read(&removal, scratch_path("run/results/removal.json"), &err));
+    OK(sae_result_read(&structure, scratch_path("run/results/structure.json"), &err));
+    OK(sae_dict_load(&dicts[0], scratch_path("run/baseline/sae"), &err));
+    OK(sae_dict_load(&dicts[1], scratch_path("run/scaffold/sae"), &err));
+    OK(sae_model_open(&model, o.model, NULL, &err));
+    OK(sae_tokenizer_open(&tok, o.model, &err));
+    OK(sae_site_parse(&site, o.site, model, &err));
+    how.ctx = 32;
+    how.split = SAE_SPLIT_HELD_OUT;
+    OK(sae_text_open(&text, tok, o.texts, 1, &how, &err));
+    OK(sample_create(&s, model, text, site, &(sample_options){.tokens = 1024}, NULL, &err));
+    OK(core_measure(&arm, &s, dicts[0], NULL, &err));
+    OK(density_top(&arm.density, 2, top, &err));
+    for (int i = 0; i < 2 * 32; i++) rows[i] = (double)sae_dict_weights(dicts[0]).W_dec[top[i / 32] * 32 + i % 32];
+    OK(subspace_of_directions(&dense, rows, 2, 32, &err));
+    OK(subspace_of_rows(&U, sae_dict_weights(dicts[1]).W_up, 2, 32, &err));
+    edit_space of_dense = {&dense, NULL}, of_U = {&U, NULL};
+    edit_resampling resampling = {&U, o.seed};
+    edit edits[] = {{"clean", NULL, NULL},
+                    {"dense", edit_remove, &of_dense},
+                    {"R6", edit_remove_keep_norm, &of_U},
+                    {"R5", edit_resample, &resampling}};
+    OK(splice_measure(&t, &s, splice_sequences(&s, 512), edits, 4, NULL, &err));
+    double clean = loss_mean(&t, 0);
+    ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R2", NAN), loss_mean(&t, 1) / clean, 1e-9);
+    ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R6", NAN), loss_mean(&t, 2) / clean, 1e-9);
+    ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R5", NAN), loss_mean(&t, 3) / clean, 1e-9);
+    ck_assert_double_gt(fabs(loss_mean(&t, 1) / clean - 1), 1e-4); /* and they are not the clean loss */
+    json_t *file = read_json(o.out, "results/summary.json");
+    json_t *table = json_object_get(json_object_get(file, "tables"), "difference");
+    for (int i = 0; i < 3; i++) {
+        static const char *const scaffold[] = {"scaffold.R2", "scaffold.R3", "scaffold.R6"};
+        static const char *const pca[] = {"pca.R2", "pca.R3", "pca.R6"};
+        json_t *cell = json_array_get(json_array_get(json_object_get(table, "rows"), (size_t)i), 3);
+        ck_assert_double_eq_tol(
+            json_real_value(json_object_get(cell, "value")),
+            clean * (sae_result_get(removal, scaffold[i], NAN) - sae_result_get(removal, pca[i], NAN)), 1e-9);
+    }
+    ck_assert_double_ge(sae_result_get(structure, "outlier_share_O1", -1), 0);
+    json_decref(file);
+    loss_table_free(&t);
+    subspace_free(&dense);
+    subspace_free(&U);
+    core_arm_free(&arm);
+    sample_free(&s);
+    sae_text_free(text);
+    sae_tokenizer_free(tok);
+    sae_model_free(model);
+    for (int a = 0; a < ARMS; a++) sae_dict_free(dicts[a]);
+    sae_result_free(structure);
+    sae_result_free(removal);
+    sae_result_free(summary);
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
+/* Two planted outlier dimensions; the scaffold writes to one of them and, at 45 degrees, to the other. */
+START_TEST(test_outliers)
+{
+    enum { WIDE = 64 };
+    double magnitude[WIDE], basis[2 * WIDE] = {0};
+    sae_result *r = NULL;
+    experiment e = {.d = WIDE, .magnitude = magnitude};
+
+    for (int j = 0; j < WIDE; j++) magnitude[j] = 1 + 0.01 * (j % 7);
+    magnitude[5] = 50; /* over both limits */
+    magnitude[9] = 30; /* 4 deviations; the 99.9th percentile of 64 lies between the two */
+    basis[5] = 1;
+    basis[WIDE + 9] = basis[WIDE + 20] = sqrt(0.5);
+    e.map.write_space = (subspace){WIDE, 2, basis};
+    e.pca = (subspace){WIDE, 1, basis + WIDE};
+    OK(sae_result_create(&r, "structure", &err));
+    OK(outliers_report(&e, r, &err));
+    ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O1", NAN), 1.0 / 2, 1e-12);
+    ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O2", NAN), 1.5 / 2, 1e-12);
+    const json_t *tables = json_object_get(result_json(r), "tables");
+    const json_t *rows = json_object_get(json_object_get(tables, "outlier_dimensions"), "rows");
+    ck_assert_uint_eq(json_array_size(rows), 2);
+    ck_assert_double_eq(json_number_value(json_array_get(json_array_get(rows, 0), 0)), 5);
+    ck_assert_double_eq(json_number_value(json_array_get(json_array_get(rows, 1), 0)), 9);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 4)), 0.5, 1e-12);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 5)), 0.5, 1e-12);
+    const json_t *shares = json_object_get(json_object_get(tables, "outlier_shares"), "rows");
+    ck_assert_double_eq(json_number_value(json_array_get(json_array_get(shares, 0), 1)), 1);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(shares, 1), 3)), 0.5, 1e-12);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(shares, 1), 4)), 2.0 / WIDE, 1e-12);
+    sae_result_free(r);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
 static const struct {
     const char *what, *says;
     sae_status code;
@@ -489,10 +603,12 @@ int main(void)
     tcase_add_test(map, test_map_directions);
     tcase_add_test(map, test_map_gauge);
     tcase_add_test(map, test_map_projector_and_zero);
+    tcase_add_test(map, test_outliers);
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
     tcase_add_test(whole, test_same_command_same_bytes);
     tcase_add_test(whole, test_eval_agrees_with_the_run);
+    tcase_add_test(whole, test_removals_of_a_run);
     tcase_add_test(whole, test_other_inputs_other_rows);
     tcase_add_test(whole, test_arms_are_a_pair);
     tcase_add_test(whole, test_stopped);

@@ -57,8 +57,8 @@ agree() { # CASE
         near "$(value out "$key")" "$(value "$case_file" "$key")" 0 || { echo "$1: $key" >>err && return 1; }
     done
     awk -v a="$(value out random.R2)" -v b="$(sed -n '/"random"/,$p' "$case_file" | sed -n 's/^ *"mean": \([0-9.]*\).*/\1/p')" \
-        -v s="$(value "$case_file" deviation)" \
-        'BEGIN { d = a > b ? a - b : b - a; exit !(a > 0 && d <= 4 * s * sqrt(1 / 8 + 1 / 16)) }' || { echo "$1: random" >>err && return 1; }
+        -v s="$(value "$case_file" deviation)" -v n="$(value "$case_file" draws)" \
+        'BEGIN { d = a > b ? a - b : b - a; exit !(a > 0 && d <= 4 * s * sqrt(1 / 8 + 1 / n)) }' || { echo "$1: random" >>err && return 1; }
 }
 
 # Runs the command on a golden's files. The tiny model has no tokenizer, so its special ids are said.

@@ -151,7 +151,8 @@ START_TEST(test_any_basis_of_it)
     ck_assert_int_eq(other.rank, 4);
     ck_assert_double_eq_tol(subspace_overlap(&one, &other), 1, 1e-12);
     subspace_removal a = measure(&b, &one, &b.stats, 1), c = measure(&b, &other, &b.stats, 1);
-    for (int i = 0; i < REMOVAL_RANDOM + 1; i++) ck_assert_double_eq_tol(ce(&a, i), ce(&c, i), 1e-6); /* observed 2e-8 */
+    for (int i = 0; i < REMOVAL_RANDOM + 1; i++)
+        ck_assert_double_eq_tol(ce(&a, i), ce(&c, i), 1e-6); /* observed 2e-8 */
     subspace_removal_free(&a);
     subspace_removal_free(&c);
     subspace_free(&one);
@@ -171,12 +172,17 @@ START_TEST(test_comparators)
     bed_open(&b, 10);
     ck_assert_int_eq(subspace_pca(&pca, b.stats.covariance, D, 0, 3, NULL, NULL), SAE_OK);
     subspace_removal a = measure(&b, &pca, &b.stats, 3);
-    for (int i = 0; i < 2; i++)
-        ck_assert_double_eq_tol(ce(&a, REMOVAL_R2 + i), ce(&a, REMOVAL_PCA_R2 + i), 1e-12);
+    for (int i = 0; i < 2; i++) ck_assert_double_eq_tol(ce(&a, REMOVAL_R2 + i), ce(&a, REMOVAL_PCA_R2 + i), 1e-12);
     ck_assert_double_eq_tol(ce(&a, REMOVAL_R6), ce(&a, REMOVAL_PCA_R6), 1e-12);
     double sum = 0;
     for (int i = 0; i < 3; i++) sum += ce(&a, REMOVAL_RANDOM + i);
     ck_assert_double_eq_tol(ce(&a, subspace_removal_random(&a)), sum / 3, 1e-12);
+    interval part;
+    const int four[] = {REMOVAL_R2, REMOVAL_ZERO, REMOVAL_RANDOM, REMOVAL_MEAN};
+    ck_assert_int_eq(loss_contrast(&part, &a.losses, four, 1, NULL), SAE_OK);
+    sum = ce(&a, four[0]) - ce(&a, four[1]) - (ce(&a, four[2]) - ce(&a, four[3]));
+    ck_assert_double_eq_tol(part.value, sum, 1e-12);
+    ck_assert(part.low < part.value && part.value < part.high);
     ck_assert_int_eq(subspace_random(&drawn, D, 3, &r, NULL), SAE_OK);
     subspace_removal c = measure(&b, &drawn, &b.stats, 3);
     ck_assert_double_eq_tol(ce(&c, REMOVAL_R2), ce(&c, REMOVAL_RANDOM), 1e-12);
@@ -204,8 +210,8 @@ START_TEST(test_random_is_random)
         int below = 0;
         random_directions(rows, 2, 900 + (uint64_t)i);
         subspace s = span(rows, 2);
-        ck_assert_int_eq(
-            subspace_removal_measure(&r, &b.sample, &b.stats, &s, DRAWS, 50 + (uint64_t)i, NULL, NULL), SAE_OK);
+        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s, DRAWS, 50 + (uint64_t)i, NULL, NULL),
+                         SAE_OK);
         for (int k = 0; k < DRAWS; k++) below += ce(&r, REMOVAL_RANDOM + k) < ce(&r, REMOVAL_R2);
         low += below < 4;
         high += below > DRAWS - 4;
@@ -244,8 +250,8 @@ START_TEST(test_norm_kept)
             left += z * z;
             along += y * z;
         }
-        ck_assert_double_eq_tol(after / before, 1, 1e-6);                 /* observed 9e-8 */
-        ck_assert_double_eq_tol(along / sqrt(after * left), 1, 1e-6);     /* the direction of R2 */
+        ck_assert_double_eq_tol(after / before, 1, 1e-6);             /* observed 9e-8 */
+        ck_assert_double_eq_tol(along / sqrt(after * left), 1, 1e-6); /* the direction of R2 */
         ck_assert_double_lt(left, before);
     }
     subspace_free(&s);
@@ -374,10 +380,14 @@ static const struct {
     sae_status code;
     const char *says;
 } bad_bases[] = {
-    {2, {D, 2}, NAN, 1, SAE_NUMERIC, "row 0, column 0"},      {2, {D, 2}, INFINITY, 1, SAE_NUMERIC, "not finite"},
-    {2, {D, 2}, 0, 0, SAE_RANGE, "every column"},             {2, {2, D}, 1, 1, SAE_SHAPE, "transpose"},
-    {2, {D + 1, 2}, 1, 1, SAE_SHAPE, "[33, 2]"},              {1, {D + 1}, 1, 1, SAE_SHAPE, "[33]"},
-    {3, {D, 2, 1}, 1, 1, SAE_SHAPE, "one direction a column"}, {2, {D, 0}, 1, 1, SAE_SHAPE, "no column"},
+    {2, {D, 2}, NAN, 1, SAE_NUMERIC, "row 0, column 0"},
+    {2, {D, 2}, INFINITY, 1, SAE_NUMERIC, "not finite"},
+    {2, {D, 2}, 0, 0, SAE_RANGE, "every column"},
+    {2, {2, D}, 1, 1, SAE_SHAPE, "transpose"},
+    {2, {D + 1, 2}, 1, 1, SAE_SHAPE, "[33, 2]"},
+    {1, {D + 1}, 1, 1, SAE_SHAPE, "[33]"},
+    {3, {D, 2, 1}, 1, 1, SAE_SHAPE, "one direction a column"},
+    {2, {D, 0}, 1, 1, SAE_SHAPE, "no column"},
 };
 
 START_TEST(test_bad_bases)
@@ -419,8 +429,7 @@ START_TEST(test_allocation_failures)
         sae_result *result = NULL;
         mem_fail_nth(nth);
         status = row_statistics_measure(&stats, &b.sample, &err);
-        if (status == SAE_OK)
-            status = subspace_removal_measure(&r, &b.sample, &stats, &s, 2, 1, NULL, &err);
+        if (status == SAE_OK) status = subspace_removal_measure(&r, &b.sample, &stats, &s, 2, 1, NULL, &err);
         if (status == SAE_OK) status = subspace_removal_report(&result, &r, &b.sample, &stats, &s, 1, &err);
         mem_fail_nth(0);
         ck_assert_msg(status == SAE_OK || (status == SAE_NOMEM && err.message[0]), "allocation %lld: %s: %s",

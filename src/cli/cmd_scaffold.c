@@ -127,7 +127,7 @@ const command command_scaffold = {
     .arguments = "",
     .summary = "train a dictionary with and without a dense scaffold, and compare",
     .details = "Both arms see the same rows in the same order and start from the same weights. Measured on held-out\n"
-               "text: dense latents side by side; the loss after removing the scaffold (R1 to R4), the top principal\n"
+               "text: dense latents side by side; the loss after removing the scaffold (R1 to R6), the top principal\n"
                "components and random subspaces, uncentred and centred; overlap with the principal components;\n"
                "contexts and promoted tokens of the densest latents and of each direction of the scaffold.\n"
                "Rows of the site are kept in OUT/acts and used again by the next run with the same inputs.",

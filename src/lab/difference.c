@@ -64,8 +64,8 @@ static sae_status words(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(loss_contrast(&mean, &e->losses, mean_of, e->options.seed, err));
     SAE_TRY(loss_contrast(&norm, &e->losses, norm_of, e->options.seed, err));
     interval_text(numbers, &whole);
-    part_text(mean_text, sizeof mean_text, "The mean (gone under R3, which keeps it)", &mean, whole.value);
-    part_text(norm_text, sizeof norm_text, "The norm (gone under R6, which restores it)", &norm, whole.value);
+    part_text(mean_text, sizeof mean_text, "The mean, which R3 keeps", &mean, whole.value);
+    part_text(norm_text, sizeof norm_text, "The norm, which R6 restores", &norm, whole.value);
     if (holds_zero(&whole))
         snprintf(
             text, sizeof text,
