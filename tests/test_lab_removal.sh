@@ -79,6 +79,7 @@ golden_case tiny "$tiny" --special 2,5
 cp out first
 golden_case tiny_stats "$tiny" --special 2,5
 check "columns that depend on others are told" grep -q 'of its 2 columns 1 are independent' err
+check "rows over the norm limit among those of the mean are told" grep -q -e '--counted-stats' err
 if [ -f "$smollm2" ]; then
     for name in resid_post resid_pre over_norm; do golden_case $name "$smollm2"; done
 else
@@ -96,6 +97,10 @@ expect "the same command, the same bytes" 0 '"R2"' $given --ids "$ids" --special
 check "whatever ran before" cmp -s out first
 expect "more draws leave the other numbers" 0 '"R2"' $given --ids "$ids" --special 2,5 --draws 2 --json
 check "as they were" test "$(value out R5)" = "$(value first R5)"
+"$sae" lab removal --model "$tiny" --site resid_pre.2 --ids "$golden/tiny_stats.ids.npy" --basis "$basis" --special 2,5 \
+    --max-norm 1.1 --draws 1 --counted-stats --quiet --json >counted 2>err
+check "unless they are left out" test "$(value counted statistics_rows)" = "$(value counted rows_changed)"
+check "silently then" test ! -s err
 expect "a folder" 0 'CE, nats' $given --ids "$ids" --special 2,5 --draws 1 --out run
 check "with its numbers" grep -q '"pca.R3"' run/results/removal.json
 check "and its page" grep -q 'norm kept' run/report.html

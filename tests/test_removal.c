@@ -37,7 +37,7 @@ static void bed_open(bed *b, double max_norm)
     }
     sample_options how = {.max_norm = max_norm, .batch_seqs = 5};
     ck_assert_int_eq(sample_of_ids(&b->sample, b->model, ids, mask, SEQS, CTX, site, &how, NULL), SAE_OK);
-    ck_assert_int_eq(row_statistics_measure(&b->stats, &b->sample, NULL), SAE_OK);
+    ck_assert_int_eq(row_statistics_measure(&b->stats, &b->sample, false, NULL), SAE_OK);
 }
 
 static void bed_close(bed *b)
@@ -325,6 +325,13 @@ START_TEST(test_statistics)
         for (int j = 0; j < D; j++) mean[j] += (double)b.sample.cache[i * D + j];
     }
     for (int j = 0; j < D; j++) ck_assert_double_eq_tol(b.stats.mean[j], mean[j] / (double)n, 1e-9);
+    ck_assert_int_eq(b.stats.n_over_norm, b.sample.n_over_norm);
+    row_statistics counted;
+    ck_assert_int_eq(row_statistics_measure(&counted, &b.sample, true, NULL), SAE_OK);
+    ck_assert_int_eq(counted.n, b.sample.n_counted);
+    ck_assert_int_eq(counted.n_over_norm, 0);
+    ck_assert_double_ne(counted.mean[0], b.stats.mean[0]);
+    row_statistics_free(&counted);
     sample other;
     sample_options how = {.max_norm = 1.1, .median_norm = 2 * b.stats.median_norm};
     ck_assert_int_eq(sample_of_ids(&other, b.model, b.sample.ids, b.sample.mask, SEQS, CTX, site, &how, NULL), SAE_OK);
@@ -430,7 +437,7 @@ START_TEST(test_allocation_failures)
         row_statistics stats = {0};
         sae_result *result = NULL;
         mem_fail_nth(nth);
-        status = row_statistics_measure(&stats, &b.sample, &err);
+        status = row_statistics_measure(&stats, &b.sample, false, &err);
         if (status == SAE_OK) status = subspace_removal_measure(&r, &b.sample, &stats, &s, 2, 1, NULL, &err);
         if (status == SAE_OK) status = subspace_removal_report(&result, &r, &b.sample, &stats, &s, 1, &err);
         mem_fail_nth(0);

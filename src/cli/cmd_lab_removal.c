@@ -18,6 +18,8 @@ static const option_row options[] = {
     {"ids", OPTION_TEXT, "FILE", "token ids [n, T] to measure on, run as they are: X.npy or X.safetensors[:name]",
      NULL},
     {"stats-ids", OPTION_TEXT, "FILE", "other ids for mean, PCA and median norm (default: those measured on)", NULL},
+    {"counted-stats", OPTION_FLAG, NULL,
+     "mean and PCA without the rows over the norm limit (default: of all unmasked rows)", NULL},
     {"special", OPTION_LIST, "ID[,ID]", "ids that are special, instead of those that the tokenizer calls so", NULL},
     OPTION_TEXT_ROW(NULL),
     {"split", OPTION_TEXT, "PART", "of --text: held-out, documents that training did not see; or all", "held-out"},
@@ -206,14 +208,19 @@ static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_e
 
     if (args_text(a, "stats-ids")) {
         SAE_TRY(sample_of_file(&other, j, args_text(a, "stats-ids"), &how, err));
-        SAE_TRY(row_statistics_measure(&j->stats, &other, err));
+        SAE_TRY(row_statistics_measure(&j->stats, &other, args_flag(a, "counted-stats"), err));
         how.median_norm = j->stats.median_norm;
     }
     if (args_text(a, "ids"))
         SAE_TRY(sample_of_file(&j->measured, j, args_text(a, "ids"), &how, err));
     else
         SAE_TRY(sample_of_text(&j->measured, j, a, &how, progress, err));
-    if (!j->stats.mean) SAE_TRY(row_statistics_measure(&j->stats, &j->measured, err));
+    if (!j->stats.mean) SAE_TRY(row_statistics_measure(&j->stats, &j->measured, args_flag(a, "counted-stats"), err));
+    if (j->stats.n_over_norm)
+        warn("of the %lld rows that mean and PCA are of, %lld are over the norm limit, and may decide both; "
+             "--counted-stats "
+             "leaves them out",
+             (long long)j->stats.n, (long long)j->stats.n_over_norm);
 done:
     sample_free(&other);
     return status;

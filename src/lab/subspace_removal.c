@@ -18,7 +18,7 @@ void row_statistics_free(row_statistics *stats)
     *stats = (row_statistics){0};
 }
 
-static sae_status add_unmasked(moments *m, sample *s, float *kept, sae_error *err)
+static sae_status add_rows(moments *m, sample *s, const uint8_t *which, float *kept, sae_error *err)
 {
     sae_status status = SAE_OK;
     const float *rows = NULL;
@@ -27,7 +27,7 @@ static sae_status add_unmasked(moments *m, sample *s, float *kept, sae_error *er
         int64_t n = sample_batch(s, first, s->n_seq), n_kept = 0;
         SAE_TRY(sample_rows(s, first, n, &rows, err));
         for (int64_t i = 0; i < n * s->ctx; i++) {
-            if (!s->mask[first * s->ctx + i]) continue;
+            if (!which[first * s->ctx + i]) continue;
             memcpy(kept + n_kept++ * s->d, rows + i * s->d, (size_t)s->d * sizeof *kept);
         }
         if (n_kept) moments_add(m, kept, n_kept);
@@ -36,7 +36,7 @@ done:
     return status;
 }
 
-sae_status row_statistics_measure(row_statistics *out, sample *s, sae_error *err)
+sae_status row_statistics_measure(row_statistics *out, sample *s, bool counted_only, sae_error *err)
 {
     sae_status status = SAE_OK;
     size_t d = (size_t)s->d;
@@ -51,9 +51,10 @@ sae_status row_statistics_measure(row_statistics *out, sample *s, sae_error *err
         goto done;
     }
     SAE_TRY(moments_create(&m, s->d, err));
-    SAE_TRY(add_unmasked(&m, s, kept, err));
+    SAE_TRY(add_rows(&m, s, counted_only ? s->counted : s->mask, kept, err));
     SAE_TRY(moments_finish(&m, stats.mean, stats.covariance, err));
     stats.n = m.n;
+    stats.n_over_norm = counted_only ? 0 : s->n_over_norm;
     *out = stats;
     stats = (row_statistics){0};
 done:
@@ -213,9 +214,13 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
     const struct {
         const char *key;
         double value;
-    } facts[] = {{"rank", (double)space->rank},          {"tokens_scored", (double)r->losses.n_scored},
-                 {"rows_changed", (double)s->n_counted}, {"rows_over_norm", (double)s->n_over_norm},
-                 {"median_norm", stats->median_norm},    {"statistics_rows", (double)stats->n}};
+    } facts[] = {{"rank", (double)space->rank},
+                 {"tokens_scored", (double)r->losses.n_scored},
+                 {"rows_changed", (double)s->n_counted},
+                 {"rows_over_norm", (double)s->n_over_norm},
+                 {"median_norm", stats->median_norm},
+                 {"statistics_rows", (double)stats->n},
+                 {"statistics_rows_over_norm", (double)stats->n_over_norm}};
     sae_status status = SAE_OK;
 
     SAE_TRY(core_describe(result, s, err));

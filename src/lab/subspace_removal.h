@@ -7,14 +7,15 @@
 
 #include "eval/splice.h"
 
-/* What the operators take from rows: of all unmasked rows of a sample, those over its norm limit too. */
+/* What the operators take from rows: of all unmasked rows of a sample, or of the counted ones alone. */
 typedef struct row_statistics {
     int64_t d, n, n_seq;
+    int64_t n_over_norm;       /* of the n rows, how many are over the sample's norm limit */
     double *mean, *covariance; /* [d], [d, d] */
     double median_norm;
 } row_statistics;
 /* The sample must have been made without a median norm of another one. Caller frees with row_statistics_free. */
-sae_status row_statistics_measure(row_statistics *out, sample *s, sae_error *err);
+sae_status row_statistics_measure(row_statistics *out, sample *s, bool counted_only, sae_error *err);
 void row_statistics_free(row_statistics *stats);
 
 /* The edits in the order of the loss table; behind them one for each draw, and at the end the mean of the draws. */
