@@ -14,6 +14,7 @@ enum { MEDIAN_DOCUMENTS = 64 };
 
 static void codes_of_dict_free(pooled_codes *c)
 {
+    mem_free(c->norm);
     mem_free(c->row_start);
     mem_free(c->latent);
     mem_free(c->value);
@@ -221,7 +222,8 @@ static int compare_latents(const void *a, const void *b)
 }
 
 /* Mean codes of rows first to first + n - 1 of c: into a piece of the document's own. */
-static sae_status mean_codes(pass *w, const codes *c, int64_t first, int64_t n, piece *out, sae_error *err)
+static sae_status mean_codes(pass *w, const codes *c, const float *norm, int64_t first, int64_t n, piece *out,
+                             sae_error *err)
 {
     int64_t n_touched = 0;
 
@@ -238,7 +240,7 @@ static sae_status mean_codes(pass *w, const codes *c, int64_t first, int64_t n, 
         int32_t latent = w->touched[i];
         if (out->latent && out->value) {
             out->latent[i] = latent;
-            out->value[i] = (float)(w->sums[latent] / (double)n);
+            out->value[i] = (float)(w->sums[latent] / (double)n * (double)norm[latent]);
         }
         w->sums[latent] = 0;
     }
@@ -246,12 +248,12 @@ static sae_status mean_codes(pass *w, const codes *c, int64_t first, int64_t n, 
     return out->latent && out->value ? SAE_OK : SAE_NOMEM;
 }
 
-static void mean_scaffold(const codes *c, int64_t first, int64_t n, int64_t rank, float *out)
+static void mean_scaffold(const codes *c, const float *norm, int64_t first, int64_t n, int64_t rank, float *out)
 {
     for (int64_t k = 0; k < rank; k++) {
         double plus = 0, minus = 0;
         for (int64_t i = first; i < first + n; i++) {
-            double h = (double)c->h[i * rank + k];
+            double h = (double)c->h[i * rank + k] * (double)norm[k];
             plus += h > 0 ? h : 0;
             minus += h < 0 ? -h : 0;
         }
@@ -273,8 +275,8 @@ static sae_status encode_batch(pass *w, int k, const int64_t *docs, int64_t n, c
     SAE_TRY(codes_encode(&c, w->dicts[k], w->kept, kept_start[n], err));
     for (int64_t i = 0; i < n; i++) {
         int64_t rows = kept_start[i + 1] - kept_start[i];
-        SAE_TRY(mean_codes(w, &c, kept_start[i], rows, &w->pieces[k * w->p->n + docs[i]], err));
-        if (out->rank) mean_scaffold(&c, kept_start[i], rows, out->rank, out->scaffold + docs[i] * 2 * out->rank);
+        SAE_TRY(mean_codes(w, &c, out->norm, kept_start[i], rows, &w->pieces[k * w->p->n + docs[i]], err));
+        if (out->rank) mean_scaffold(&c, out->norm + out->d_sae, kept_start[i], rows, out->rank, out->scaffold + docs[i] * 2 * out->rank);
     }
 done:
     codes_free(&c);
@@ -362,6 +364,18 @@ static void pass_free(pass *w)
     mem_free(w->touched);
 }
 
+/* Norms of the rows of W_dec and W_up. */
+static sae_status take_norms(pooled_codes *c, const sae_dict *dict, int64_t d, sae_error *err)
+{
+    const sae_weights weights = sae_dict_weights((sae_dict *)(uintptr_t)dict); /* nothing is written through it */
+
+    c->norm = mem_alloc_array((size_t)(c->d_sae + c->rank), sizeof *c->norm, "norms of decoder rows", err);
+    if (!c->norm) return SAE_NOMEM;
+    for (int64_t i = 0; i < c->d_sae; i++) c->norm[i] = (float)row_norm(weights.W_dec + i * d, d);
+    for (int64_t i = 0; i < c->rank; i++) c->norm[c->d_sae + i] = (float)row_norm(weights.W_up + i * d, d);
+    return SAE_OK;
+}
+
 static sae_status take_dicts(pass *w, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -375,6 +389,7 @@ static sae_status take_dicts(pass *w, sae_error *err)
         pooled_codes *c = &p->codes[k];
         SAE_TRY(core_check_width(w->dicts[k], w->model, err));
         *c = (pooled_codes){.d_sae = config->d_sae, .rank = config->rank};
+        SAE_TRY(take_norms(c, w->dicts[k], p->d, err));
         if ((size_t)c->d_sae > widest) widest = (size_t)c->d_sae;
         if (!c->rank) continue;
         c->scaffold = mem_alloc_array((size_t)p->n, (size_t)(2 * c->rank) * sizeof(float), "mean scaffold codes", err);

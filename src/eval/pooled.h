@@ -19,9 +19,11 @@ typedef struct pooled_options {
     bool last;            /* the last counted token alone instead of the mean over all */
 } pooled_options;
 
-/* Mean codes of one dictionary, sparse, document by document: latents ascending. */
+/* Mean codes of one dictionary, sparse, document by document: latents ascending. They are in the units of decoder rows of norm 1
+ * (a code times the norm of its row), so that dictionaries whose rows have other norms compare. */
 typedef struct pooled_codes {
     int64_t d_sae, rank;
+    float *norm; /* [d_sae + rank] of the rows of W_dec, then of W_up */
     int64_t *row_start; /* [n + 1] */
     int32_t *latent;    /* [row_start[n]] */
     float *value;
