@@ -70,7 +70,8 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(labelled_input_describe(result, &in, err));
     SAE_TRY(measure_sets(sets, &in, &o, result, &progress, err));
     progress_end(&line);
-    SAE_TRY(probing_report(result, sets, (const char *const *)in.paths, in.n_sets, operands, &o, err));
+    SAE_TRY(probing_report(result, sets, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dict_names,
+                           &o, err));
     SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);

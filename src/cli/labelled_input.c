@@ -10,6 +10,8 @@
 void labelled_input_close(labelled_input *in)
 {
     for (int i = 0; in->dicts && i < in->n_dicts; i++) sae_dict_free(in->dicts[i]);
+    for (int i = 0; in->dict_names && i < in->n_dicts; i++) mem_free(in->dict_names[i]);
+    mem_free(in->dict_names);
     mem_free(in->dicts);
     labelled_paths_free(in->paths, in->n_sets);
     sae_tokenizer_free(in->tok);
@@ -17,14 +19,51 @@ void labelled_input_close(labelled_input *in)
     *in = (labelled_input){0};
 }
 
+/* The last folder of a path but for a trailing "sae", as `sae sweep` and `sae train` name theirs. */
+static sae_status short_name(const char *path, char **out, sae_error *err)
+{
+    char *copy = mem_strdup(path, err), *slash;
+
+    if (!copy) return SAE_NOMEM;
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--) copy[n - 1] = '\0';
+    slash = strrchr(copy, '/');
+    if (slash && slash > copy && strcmp(slash, "/sae") == 0) {
+        *slash = '\0';
+        slash = strrchr(copy, '/');
+    }
+    *out = mem_strdup(slash && slash[1] ? slash + 1 : copy, err);
+    mem_free(copy);
+    return *out ? SAE_OK : SAE_NOMEM;
+}
+
+/* Short names, or the paths themselves when two short ones are the same. */
+static sae_status name_dicts(labelled_input *in, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bool clash = false;
+
+    for (int i = 0; i < in->n_dicts; i++) SAE_TRY(short_name(in->dict_paths[i], &in->dict_names[i], err));
+    for (int i = 0; i < in->n_dicts; i++)
+        for (int j = 0; j < i; j++) clash = clash || strcmp(in->dict_names[i], in->dict_names[j]) == 0;
+    for (int i = 0; clash && i < in->n_dicts; i++) {
+        mem_free(in->dict_names[i]);
+        in->dict_names[i] = mem_strdup(in->dict_paths[i], err);
+        if (!in->dict_names[i]) SAE_TRY(SAE_NOMEM);
+    }
+done:
+    return status;
+}
+
 static sae_status open_dicts(labelled_input *in, const char *const *paths, int n, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    in->dict_names = paths;
+    in->dict_paths = paths;
     in->dicts = mem_alloc_array((size_t)n + 1, sizeof(sae_dict *), "dictionaries", err);
-    if (!in->dicts) return SAE_NOMEM;
+    in->dict_names = mem_alloc_array((size_t)n + 1, sizeof(char *), "names of dictionaries", err);
+    if (!in->dicts || !in->dict_names) return SAE_NOMEM;
     for (; in->n_dicts < n; in->n_dicts++) SAE_TRY(sae_dict_load(&in->dicts[in->n_dicts], paths[in->n_dicts], err));
+    SAE_TRY(name_dicts(in, err));
 done:
     return status;
 }
@@ -41,7 +80,7 @@ static sae_status open_model(labelled_input *in, args *a, sae_error *err)
     SAE_TRY(sae_model_open(&in->model, path, NULL, err));
     for (int i = 0; i < in->n_dicts; i++) {
         status = core_check_width(in->dicts[i], in->model, err);
-        if (status != SAE_OK) sae_error_prefix(err, "%s", in->dict_names[i]);
+        if (status != SAE_OK) sae_error_prefix(err, "%s", in->dict_paths[i]);
         SAE_TRY(status);
     }
     SAE_TRY(sae_tokenizer_open(&in->tok, path, err));
@@ -59,8 +98,8 @@ static sae_status find_site(labelled_input *in, args *a, sae_error *err)
     if (n > 1) return args_fail(a, err, "--site: one site is read, %d are given", n);
     for (int i = 1; n == 0 && i < in->n_dicts; i++)
         if (strcmp(sae_dict_get_config(in->dicts[i])->site, name) != 0)
-            return args_fail(a, err, "--site is needed: %s was trained on other rows than %s", in->dict_names[i],
-                             in->dict_names[0]);
+            return args_fail(a, err, "--site is needed: %s was trained on other rows than %s", in->dict_paths[i],
+                             in->dict_paths[0]);
     if (n == 1) name = sites[0];
     if (!*name) return args_fail(a, err, "--site is needed: no dictionary says where its rows came from");
     return sae_site_parse(&in->site, name, in->model, err);

@@ -13,7 +13,8 @@ typedef struct labelled_input {
     sae_tokenizer *tok;
     sae_site site;
     sae_dict **dicts; /* [n_dicts] */
-    const char *const *dict_names; /* their paths as given, borrowed */
+    const char *const *dict_paths; /* as given, borrowed */
+    char **dict_names;             /* [n_dicts] short ones that tell them apart */
     int n_dicts;
     char **paths; /* [n_sets] of labelled documents */
     int n_sets;

@@ -299,6 +299,7 @@ static sae_status do_batch(pass *w, const int64_t *docs, int64_t n, int64_t widt
         w->p->n_empty += rows == 0;
         mean_rows(kept, rows, d, w->p->rows + docs[i] * d);
     }
+    if (w->options.tokens) moments_add(w->options.tokens, w->kept, kept_start[n]);
     for (int k = 0; kept_start[n] > 0 && k < w->p->n_dicts; k++) SAE_TRY(encode_batch(w, k, docs, n, kept_start, err));
 done:
     return status;

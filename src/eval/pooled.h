@@ -10,6 +10,7 @@
 #define SAE_EVAL_POOLED_H
 
 #include "eval/codes.h"
+#include "eval/subspace.h"
 #include "text/labelled.h"
 
 typedef struct pooled_options {
@@ -17,6 +18,7 @@ typedef struct pooled_options {
     int64_t batch_tokens; /* of a forward pass; 0: 2,048 */
     double max_norm;      /* 0: 10; negative: no row is left out for its norm */
     bool last;            /* the last counted token alone instead of the mean over all */
+    moments *tokens;      /* takes every counted row, for principal components of tokens; NULL: none */
 } pooled_options;
 
 /* Mean codes of one dictionary, sparse, document by document: latents ascending. They are in the units of decoder rows of norm 1

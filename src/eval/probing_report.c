@@ -25,13 +25,12 @@ static interval over_sets(const probing *sets, int n_sets, int arm, int i, bool 
 static sae_status put_number(sae_result *r, const char *dict, const probing_arm *arm, const char *what, int k,
                              const interval *v, sae_error *err)
 {
-    char key[300], label[300];
+    char key[300];
     sae_status status = SAE_OK;
 
     snprintf(key, sizeof key, "%s%s%s.%s%s", dict ? dict : "", dict ? "." : "", probing_name(arm->what), what,
              arm->what == PROBING_RESIDUAL ? "" : ".k");
     if (arm->what != PROBING_RESIDUAL) snprintf(key + strlen(key), sizeof key - strlen(key), "%d", k);
-    snprintf(label, sizeof label, "%s", key);
     SAE_TRY(sae_result_interval(r, key, v->value, v->low, v->high, err));
 done:
     return status;
@@ -64,7 +63,8 @@ static sae_status arm_table(sae_result *r, const char *table, const char *title,
             interval v = {NAN, NAN, NAN};
             if (i < arm->n_k) {
                 v = over_sets(sets, n_sets, a, i, gain, scratch);
-                SAE_TRY(put_number(r, dict, arm, gain ? "gain" : "accuracy", o->k[i], &v, err));
+                if (gain || arm->what == PROBING_LATENTS || arm->what == PROBING_RESIDUAL)
+                    SAE_TRY(put_number(r, dict, arm, gain ? "gain" : "accuracy", o->k[i], &v, err));
             }
             interval_text(texts[i], TEXT, &v);
             cells[i + 2] = (sae_cell){texts[i], v.value};
