@@ -86,11 +86,12 @@ const command command_lab_probing = {
     .name = "lab probing",
     .arguments = "DICT...",
     .summary = "sparse probing: classes of documents from a few latents",
-    .details = "Each class of each labelled set against equally many documents of the others: k latents are chosen by\n"
-               "the difference of their means, and a logistic regression on them is fitted to its optimum, on training\n"
-               "documents alone; accuracy is on test documents, with its interval. Beside the latents: the same with\n"
-               "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
-               "principal components, and all of the residual stream. A folder of files is as many sets.",
+    .details =
+        "Each class of each labelled set against equally many documents of the others: k latents are chosen by\n"
+        "the difference of their means, and a logistic regression on them is fitted to its optimum, on training\n"
+        "documents alone; accuracy is on test documents, with its interval. Beside the latents: the same with\n"
+        "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
+        "principal components, and all of the residual stream. A folder of files is as many sets.",
     .examples = "sae lab probing runs/demo/baseline/sae runs/demo/scaffold/sae --model smollm2 --data data/labelled\n"
                 "sae lab probing my_sae --data sae_probes/data/cleaned_data --k 1,2,5,20 --n-train 500 --n-test 200\n",
     .min_operands = 1,

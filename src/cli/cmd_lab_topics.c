@@ -11,7 +11,8 @@ static const option_row options[] = {
     {"basis", OPTION_TEXT, "FILE", "or the row space of an array [r, d_model]: X.npy or X.safetensors[:name]", NULL},
     {"features", OPTION_TEXT, "DICT", "dictionary whose features are ablated (default: that of --dict)", NULL},
     {"rank", OPTION_COUNT, "R", "of PCA and random subspaces (default: that of the subspace; else d_model / 96)", NULL},
-    {"labels", OPTION_LIST, "NAME[,NAME...]", "label sets of MMLU: categories, ten-subjects, subjects", "categories,ten-subjects,subjects"},
+    {"labels", OPTION_LIST, "NAME[,NAME...]", "label sets of MMLU: categories, ten-subjects, subjects",
+     "categories,ten-subjects,subjects"},
     LABELLED_INPUT_ROWS("400", "100"),
     OPTION_OUT_ROW("FILE"),
     OPTION_FORCE_ROW,
@@ -244,11 +245,12 @@ static sae_status describe(sae_result *result, const topics_run *t, sae_error *e
     SAE_TRY(labelled_input_describe(result, &t->in, err));
     SAE_TRY(sae_result_setting(result, "rank", (sae_cell){NULL, (double)t->rank}, err));
     SAE_TRY(sae_result_input(result, t->in.paths[0], t->sets[0].docs.hash, err));
-    snprintf(text, sizeof text,
-             "%lld documents of %s, %lld tokens counted, %lld left out for their norm, %lld documents without a counted "
-             "token.",
-             (long long)t->pooled.n, t->in.paths[0], (long long)t->pooled.n_tokens, (long long)t->pooled.n_over_norm,
-             (long long)t->pooled.n_empty);
+    snprintf(
+        text, sizeof text,
+        "%lld documents of %s, %lld tokens counted, %lld left out for their norm, %lld documents without a counted "
+        "token.",
+        (long long)t->pooled.n, t->in.paths[0], (long long)t->pooled.n_tokens, (long long)t->pooled.n_over_norm,
+        (long long)t->pooled.n_empty);
     SAE_TRY(sae_result_note(result, text, err));
 done:
     return status;
@@ -288,13 +290,15 @@ const command command_lab_topics = {
     .name = "lab topics",
     .arguments = "",
     .summary = "topics of questions after removing a subspace or ablating features",
-    .details = "A multinomial probe tells the topic of MMLU's questions from their mean rows: four categories, ten\n"
-               "subjects, 57 subjects. Accuracy clean, after removing a scaffold's subspace (--dict) or any other\n"
-               "(--basis), uncentred and centred, beside PCA and random subspaces of the same rank; after ablating the\n"
-               "features of a dictionary that align with the topics (12.5 % of its width, and 2,048), beside as many at\n"
-               "random. Each with the probe as it was and with one trained anew. --label-name: another set's labels.",
-    .examples = "sae lab topics --dict runs/demo/scaffold/sae --features runs/demo/baseline/sae --model smollm2\n"
-                "sae lab topics --basis U.npy --model smollm2 --site blocks.14.hook_resid_post --labels categories --json\n",
+    .details =
+        "A multinomial probe tells the topic of MMLU's questions from their mean rows: four categories, ten\n"
+        "subjects, 57 subjects. Accuracy clean, after removing a scaffold's subspace (--dict) or any other\n"
+        "(--basis), uncentred and centred, beside PCA and random subspaces of the same rank; after ablating the\n"
+        "features of a dictionary that align with the topics (12.5 % of its width, and 2,048), beside as many at\n"
+        "random. Each with the probe as it was and with one trained anew. --label-name: another set's labels.",
+    .examples =
+        "sae lab topics --dict runs/demo/scaffold/sae --features runs/demo/baseline/sae --model smollm2\n"
+        "sae lab topics --basis U.npy --model smollm2 --site blocks.14.hook_resid_post --labels categories --json\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -224,13 +224,14 @@ sae_status labelled_set_describe(sae_result *result, const labelled_set *s, sae_
     const pooled *p = &s->pooled;
 
     SAE_TRY(sae_result_input(result, s->docs.path, s->docs.hash, err));
-    snprintf(text, sizeof text,
-             "%s: %lld documents of %d classes, %lld of each to train on and %lld to test on; %lld tokens counted, %lld "
-             "left out for a norm over the limit (median norm %.4g), %lld documents without a counted token (they "
-             "stand as 0), %lld empty ones passed over.",
-             s->docs.path, (long long)s->docs.n, s->split.n_classes, (long long)s->split.train.per_class,
-             (long long)s->split.test.per_class, (long long)p->n_tokens, (long long)p->n_over_norm, p->median_norm,
-             (long long)p->n_empty, (long long)s->docs.n_empty);
+    snprintf(
+        text, sizeof text,
+        "%s: %lld documents of %d classes, %lld of each to train on and %lld to test on; %lld tokens counted, %lld "
+        "left out for a norm over the limit (median norm %.4g), %lld documents without a counted token (they "
+        "stand as 0), %lld empty ones passed over.",
+        s->docs.path, (long long)s->docs.n, s->split.n_classes, (long long)s->split.train.per_class,
+        (long long)s->split.test.per_class, (long long)p->n_tokens, (long long)p->n_over_norm, p->median_norm,
+        (long long)p->n_empty, (long long)s->docs.n_empty);
     SAE_TRY(sae_result_note(result, text, err));
 done:
     return status;

@@ -12,7 +12,7 @@ typedef struct labelled_input {
     sae_model *model;
     sae_tokenizer *tok;
     sae_site site;
-    sae_dict **dicts; /* [n_dicts] */
+    sae_dict **dicts;              /* [n_dicts] */
     const char *const *dict_paths; /* as given, borrowed */
     char **dict_names;             /* [n_dicts] short ones that tell them apart */
     int n_dicts;

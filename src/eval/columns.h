@@ -16,9 +16,9 @@ typedef enum columns_kind {
 
 typedef struct columns {
     columns_kind kind;
-    const pooled *p;       /* borrowed */
-    int dict;              /* of latents */
-    const float *rotated;  /* [p->n, d] of components, borrowed: see columns_rotate */
+    const pooled *p;      /* borrowed */
+    int dict;             /* of latents */
+    const float *rotated; /* [p->n, d] of components, borrowed: see columns_rotate */
 } columns;
 
 int64_t columns_width(const columns *c);

@@ -276,7 +276,9 @@ static sae_status encode_batch(pass *w, int k, const int64_t *docs, int64_t n, c
     for (int64_t i = 0; i < n; i++) {
         int64_t rows = kept_start[i + 1] - kept_start[i];
         SAE_TRY(mean_codes(w, &c, out->norm, kept_start[i], rows, &w->pieces[k * w->p->n + docs[i]], err));
-        if (out->rank) mean_scaffold(&c, out->norm + out->d_sae, kept_start[i], rows, out->rank, out->scaffold + docs[i] * 2 * out->rank);
+        if (out->rank)
+            mean_scaffold(&c, out->norm + out->d_sae, kept_start[i], rows, out->rank,
+                          out->scaffold + docs[i] * 2 * out->rank);
     }
 done:
     codes_free(&c);

@@ -25,7 +25,7 @@ typedef struct pooled_options {
  * (a code times the norm of its row), so that dictionaries whose rows have other norms compare. */
 typedef struct pooled_codes {
     int64_t d_sae, rank;
-    float *norm; /* [d_sae + rank] of the rows of W_dec, then of W_up */
+    float *norm;        /* [d_sae + rank] of the rows of W_dec, then of W_up */
     int64_t *row_start; /* [n + 1] */
     int32_t *latent;    /* [row_start[n]] */
     float *value;

@@ -112,9 +112,9 @@ static sae_status probe_all(const bench *b, const columns *c, const task *train,
 static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to, sae_error *err)
 {
     static const columns_kind kinds[] = {
-        [PROBING_LATENTS] = COLUMNS_LATENTS,       [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
-        [PROBING_RANDOM] = COLUMNS_LATENTS,        [PROBING_SHUFFLED] = COLUMNS_LATENTS,
-        [PROBING_NEURONS] = COLUMNS_NEURONS,       [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
+        [PROBING_LATENTS] = COLUMNS_LATENTS,  [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
+        [PROBING_RANDOM] = COLUMNS_LATENTS,   [PROBING_SHUFFLED] = COLUMNS_LATENTS,
+        [PROBING_NEURONS] = COLUMNS_NEURONS,  [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
         [PROBING_RESIDUAL] = COLUMNS_NEURONS,
     };
     sae_status status = SAE_OK;

@@ -36,7 +36,8 @@ typedef struct probing_arm {
     int dict; /* -1: of no dictionary */
     int n_k;  /* 1 for PROBING_RESIDUAL */
     interval accuracy[PROBING_MOST_K];
-    interval gain[PROBING_MOST_K]; /* over the same arm of the first dictionary, paired; of PROBING_SCAFFOLD over the latents alone */
+    interval gain
+        [PROBING_MOST_K]; /* over the same arm of the first dictionary, paired; of PROBING_SCAFFOLD over the latents alone */
     bool has_gain;
 } probing_arm;
 

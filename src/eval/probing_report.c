@@ -128,8 +128,8 @@ sae_status probing_report(sae_result *result, const probing *sets, const char *c
                       dict_names, options, false, scratch, err));
     if (gains)
         SAE_TRY(arm_table(result, "gain",
-                          "Gain in accuracy: latents over the first dictionary's; scaffold codes over latents alone", sets,
-                          n_sets, dict_names, options, true, scratch, err));
+                          "Gain in accuracy: latents over the first dictionary's; scaffold codes over latents alone",
+                          sets, n_sets, dict_names, options, true, scratch, err));
     SAE_TRY(set_table(result, sets, set_names, n_sets, dict_names, options, err));
     SAE_TRY(sae_result_note(
         result,

@@ -19,8 +19,8 @@ typedef struct task {
 } task;
 
 typedef struct tasks {
-    int n;            /* tasks; task i is about class i of the split (with two classes about class 1) */
-    int64_t n_test;   /* documents of the test part */
+    int n;          /* tasks; task i is about class i of the split (with two classes about class 1) */
+    int64_t n_test; /* documents of the test part */
     task *train, *test;
 } tasks;
 

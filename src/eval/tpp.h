@@ -32,14 +32,14 @@ typedef enum tpp_what {
 
 typedef struct tpp_score {
     interval total, intended, unintended; /* 95 %, test documents resampled */
-    double ablated; /* latents, mean over classes: fewer than n have a positive effect at times */
+    double ablated;                       /* latents, mean over classes: fewer than n have a positive effect at times */
 } tpp_score;
 
 /* Of one dictionary on one set. */
 typedef struct tpp {
     int n_classes;
-    int64_t train, test;  /* documents of a class */
-    interval clean[2];    /* mean accuracy of the probes; of those of shuffled labels */
+    int64_t train, test; /* documents of a class */
+    interval clean[2];   /* mean accuracy of the probes; of those of shuffled labels */
     tpp_score at[TPP_ARMS][TPP_MOST_N];
 } tpp;
 

@@ -31,8 +31,7 @@ static tpp_score over_sets(const tpp *scores, int n_sets, int arm, int i, interv
 static sae_status score_table(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, int n_dicts,
                               const tpp_options *o, interval *scratch, sae_error *err)
 {
-    static const char *const titles[] = {"dictionary", "ablated",  "n", "latents",
-                                         "TPP",        "intended", "unintended"};
+    static const char *const titles[] = {"dictionary", "ablated", "n", "latents", "TPP", "intended", "unintended"};
     sae_status status = SAE_OK;
     char texts[3][64], key[300];
 
@@ -44,9 +43,9 @@ static sae_status score_table(sae_result *r, const tpp *scores, int n_sets, cons
                 text_of(texts[0], sizeof texts[0], &v.total);
                 text_of(texts[1], sizeof texts[1], &v.intended);
                 text_of(texts[2], sizeof texts[2], &v.unintended);
-                sae_cell cells[] = {{dict_names[d], NAN},       {names[arm], NAN},
-                                    {NULL, (double)o->n[i]},    {NULL, v.ablated},
-                                    {texts[0], v.total.value},  {texts[1], v.intended.value},
+                sae_cell cells[] = {{dict_names[d], NAN},          {names[arm], NAN},
+                                    {NULL, (double)o->n[i]},       {NULL, v.ablated},
+                                    {texts[0], v.total.value},     {texts[1], v.intended.value},
                                     {texts[2], v.unintended.value}};
                 SAE_TRY(sae_result_row(r, "tpp", cells, 7, err));
                 if (arm != TPP_LATENTS) continue;
@@ -117,8 +116,10 @@ sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *
         result,
         "TPP(n) = fall in the accuracy of a class's own probe (intended) less the mean fall in that of the others "
         "(unintended), when the n latents with the largest positive effect on the class are ablated on every token. "
-        "Probes are logistic regressions (C = 1) on mean rows of the training documents and stay fixed. Intervals: 95 %, "
-        "test documents resampled. An audit of SAEBench found TPP to fall with better training at times: read it beside "
+        "Probes are logistic regressions (C = 1) on mean rows of the training documents and stay fixed. Intervals: 95 "
+        "%, "
+        "test documents resampled. An audit of SAEBench found TPP to fall with better training at times: read it "
+        "beside "
         "its controls.",
         err));
 done:

@@ -11,9 +11,16 @@
 #include <string.h>
 
 const char *const topics_ten_subjects[10] = {
-    "astronomy",           "computer_security",      "elementary_mathematics", "high_school_chemistry",
-    "high_school_geography", "high_school_us_history", "international_law",      "marketing",
-    "nutrition",           "world_religions",
+    "astronomy",
+    "computer_security",
+    "elementary_mathematics",
+    "high_school_chemistry",
+    "high_school_geography",
+    "high_school_us_history",
+    "international_law",
+    "marketing",
+    "nutrition",
+    "world_religions",
 };
 
 /* ---- A probe with its standardisation ---------------------------------------------------------------------------------------- */
@@ -34,8 +41,7 @@ static void probe_free(probe *q)
 static void standardise(const probe *q, const float *rows, int64_t n, int64_t d, float *out)
 {
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < d; j++)
-            out[i * d + j] = (float)(((double)rows[i * d + j] - q->mean[j]) / q->spread[j]);
+        for (int64_t j = 0; j < d; j++) out[i * d + j] = (float)(((double)rows[i * d + j] - q->mean[j]) / q->spread[j]);
 }
 
 /* A column that does not vary beyond rounding, as those of a removed coordinate, is left out: spread infinite makes it 0. */
@@ -79,9 +85,9 @@ typedef struct bench {
     const split *s;
     const topics_what *what;
     int64_t d, n_train, n_test;
-    int32_t *y;              /* [n_train + n_test] */
-    int64_t *docs;           /* the same: training documents, then test documents */
-    float *rows, *changed;   /* [n_train + n_test, d] */
+    int32_t *y;            /* [n_train + n_test] */
+    int64_t *docs;         /* the same: training documents, then test documents */
+    float *rows, *changed; /* [n_train + n_test, d] */
     probe clean;
     score right;             /* of the clean probe */
     int64_t *order, *random; /* [d_sae] features by alignment; a random order */
@@ -176,8 +182,7 @@ static sae_status order_features(bench *b, sae_error *err)
         for (int k = 0; k < b->clean.m.n_outputs; k++) {
             const double *direction = b->clean.m.W + k * (b->d + 1);
             double sum = 0;
-            for (int64_t j = 0; j < b->d; j++)
-                sum += direction[j] / b->clean.spread[j] * (double)w.W_dec[i * b->d + j];
+            for (int64_t j = 0; j < b->d; j++) sum += direction[j] / b->clean.spread[j] * (double)w.W_dec[i * b->d + j];
             if (c->norm[i] > 0) all[i].score = fmax(all[i].score, fabs(sum) / (double)c->norm[i]);
         }
     }

@@ -16,11 +16,11 @@ enum { TOPICS_DRAWS = 3, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 };
 
 /* What is taken out; everything is borrowed. */
 typedef struct topics_what {
-    const subspace *space;  /* NULL: none */
-    const char *space_name; /* "scaffold" */
+    const subspace *space;        /* NULL: none */
+    const char *space_name;       /* "scaffold" */
     const subspace *pca, *random; /* of equal rank; random [TOPICS_DRAWS]; NULL: none */
-    const double *mean;     /* [d] for R3: x - (x - mean) P */
-    const sae_dict *dict;   /* whose features are ablated: number `which_dict` of the pooled codes; NULL: none */
+    const double *mean;           /* [d] for R3: x - (x - mean) P */
+    const sae_dict *dict;         /* whose features are ablated: number `which_dict` of the pooled codes; NULL: none */
     int which_dict;
     int64_t counts[TOPICS_COUNTS]; /* features ablated; 0: none; at most the width */
     uint64_t seed;
@@ -34,10 +34,10 @@ typedef struct topics_arm {
 
 typedef struct topics {
     int n_classes, n_arms;
-    int64_t train, test; /* documents of a class */
+    int64_t train, test;               /* documents of a class */
     topics_arm arms[TOPICS_MOST_ARMS]; /* [0]: clean */
-    interval shuffled;   /* a probe of shuffled labels: chance */
-    int64_t ablated[TOPICS_COUNTS]; /* features really ablated */
+    interval shuffled;                 /* a probe of shuffled labels: chance */
+    int64_t ablated[TOPICS_COUNTS];    /* features really ablated */
 } topics;
 
 /* All arms on one division of the pooled documents. */

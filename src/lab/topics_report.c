@@ -17,8 +17,9 @@ static sae_status set_table(sae_result *r, const topics *m, const char *name, sa
     sae_status status = SAE_OK;
     char title[300], key[200], texts[3][64];
 
-    snprintf(title, sizeof title, "%.100s: %d classes, chance %.4g; %lld questions of each to train on, %lld to test on",
-             name, m->n_classes, 1.0 / m->n_classes, (long long)m->train, (long long)m->test);
+    snprintf(title, sizeof title,
+             "%.100s: %d classes, chance %.4g; %lld questions of each to train on, %lld to test on", name, m->n_classes,
+             1.0 / m->n_classes, (long long)m->train, (long long)m->test);
     SAE_TRY(sae_result_table(r, name, title, titles, 4, err));
     for (int i = 0; i < m->n_arms; i++) {
         const topics_arm *arm = &m->arms[i];
@@ -48,11 +49,14 @@ sae_status topics_report(sae_result *result, const topics *sets, const char *con
     for (int i = 0; i < n_sets; i++) SAE_TRY(set_table(result, &sets[i], names[i], err));
     SAE_TRY(sae_result_note(
         result,
-        "A multinomial logistic regression on pooled rows (C = 1, columns standardised), fitted on clean training rows. "
-        "Fixed: the same probe on changed test rows. Re-trained: fitted on changed training rows. R2 is x - x P, R3 is x "
+        "A multinomial logistic regression on pooled rows (C = 1, columns standardised), fitted on clean training "
+        "rows. "
+        "Fixed: the same probe on changed test rows. Re-trained: fitted on changed training rows. R2 is x - x P, R3 is "
+        "x "
         "- (x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the same rank "
         "(answers averaged over 3 draws). Ablating features takes f_i d_i off every token. Topic-aligned: the largest "
-        "|<d_i, w_c>| over classes c. Intervals: 95 %, test questions resampled. Questions that begin alike are never in "
+        "|<d_i, w_c>| over classes c. Intervals: 95 %, test questions resampled. Questions that begin alike are never "
+        "in "
         "both parts.",
         err));
 done:
