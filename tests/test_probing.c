@@ -52,7 +52,7 @@ static void compare_document(const tiny *t, const pooled *p, const slow *s, int6
     for (int64_t j = 0; j < t->d; j++) {
         double sum = 0;
         for (int64_t i = 0; i < s->n; i++) sum += (double)s->rows[i * t->d + j];
-        EXPECT_WITHIN(fabs(sum / n - (double)p->rows[at * t->d + j]), 1e-5, "row"); /* observed 2e-6 */
+        EXPECT_WITHIN(fabs(sum / n - (double)p->rows[at * t->d + j]), 2e-5, "row"); /* observed 4e-6 */
     }
     if (s->n) OK(codes_encode(&k, t->dict, s->rows, s->n, &err));
     for (int64_t e = 0; s->n && e < k.row_start[s->n]; e++) sums[k.latent[e]] += (double)k.value[e] / n;
@@ -67,8 +67,8 @@ static void compare_document(const tiny *t, const pooled *p, const slow *s, int6
     for (int i = 0; i < 48; i++) {
         double square = 0;
         for (int64_t j = 0; j < t->d; j++) square += (double)w.W_dec[i * t->d + j] * (double)w.W_dec[i * t->d + j];
-        EXPECT_WITHIN(fabs(sums[i] * sqrt(square) - seen[i]), 1e-4, "latent %d: %g, expected %g", i,
-                      seen[i], /* observed 1e-5 */
+        EXPECT_WITHIN(fabs(sums[i] * sqrt(square) - seen[i]), 5e-4, "latent %d: %g, expected %g", i,
+                      seen[i], /* observed 8e-5 */
                       sums[i] * sqrt(square));
     }
     for (int i = 0; i < 4; i++) {
@@ -174,8 +174,8 @@ START_TEST(test_ablation_on_tokens)
                 double sum = 0; /* x' = decode(f ablated) + (x - decode(f)) */
                 for (int64_t k = 0; k < s.n; k++)
                     sum += (double)without[k * t.d + j] + (double)s.rows[k * t.d + j] - (double)with[k * t.d + j];
-                EXPECT_WITHIN(fabs(sum / (double)s.n - (double)changed[i * t.d + j]), 1e-3,
-                              "document %lld", /* observed 1e-4 */
+                EXPECT_WITHIN(fabs(sum / (double)s.n - (double)changed[i * t.d + j]), 1e-4,
+                              "document %lld", /* observed 8e-6 */
                               (long long)i);
             }
             codes_free(&c);
@@ -397,6 +397,27 @@ START_TEST(test_topics_planted)
 }
 END_TEST
 
+/* One of the three directions taken out misleads the probe that leaned on it; a new one tells that class by what it is not. */
+START_TEST(test_topics_retrained)
+{
+    planted w;
+    topics m;
+    subspace space;
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    OK(subspace_of_rows(&space, sae_dict_weights(w.dict).W_dec, 1, PLANTED_D, &err));
+    topics_what what = {.space = &space, .space_name = "one"};
+    OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+    const topics_arm *arm = topic_arm(&m, "one removed");
+    ck_assert_double_gt(arm->retrained.low, arm->fixed.high);
+    ck_assert_double_gt(arm->retrained.value, 0.9);
+    ck_assert_double_eq_tol(arm->fall.value, m.arms[0].fixed.value - arm->fixed.value, 1e-12);
+    subspace_free(&space);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("probing");
@@ -414,6 +435,7 @@ int main(void)
     tcase_add_test(measures, test_tpp_planted);
     tcase_add_test(measures, test_tpp_null);
     tcase_add_test(measures, test_topics_planted);
+    tcase_add_test(measures, test_topics_retrained);
     suite_add_tcase(suite, pooling);
     suite_add_tcase(suite, measures);
     SRunner *runner = srunner_create(suite);
