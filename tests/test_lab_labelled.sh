@@ -89,6 +89,12 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "topics, a dictionary without a scaffold" 1 'has no scaffold' lab topics --dict pair/baseline/sae $given --data data --label-name target
     expect "topics, MMLU's labels where there are none" 1 'category' lab topics $given --data data
     expect "topics, a label set that is none" 2 'subjects' lab topics $given --data data --labels colours
+    expect "probing --binary where no set is" 1 'exactly two classes' lab probing pair/baseline/sae $given --data data --binary
+    sed 's/,z$/,y/' data/three.csv >data/two.csv
+    expect "probing --binary" 0 '' lab probing pair/baseline/sae $given --data data --binary
+    shows "data/two.csv"
+    if grep -q three.csv out; then not_ok "--binary passes others over"; else ok "--binary passes others over"; fi
+    rm data/two.csv
     head -c 100 data/three.csv >data/cut.csv
     expect "probing, a set that is cut" 1 'cut.csv' lab probing pair/baseline/sae $given --data data
 }

@@ -7,6 +7,7 @@
 static const option_row options[] = {
     LABELLED_INPUT_ROWS("2000", "500"),
     {"k", OPTION_LIST, "N[,N...]", "columns of a probe, ascending", "1,2,5"},
+    {"binary", OPTION_FLAG, NULL, "only sets of two classes; others are passed over and counted", NULL},
     OPTION_OUT_ROW("FILE"),
     OPTION_FORCE_ROW,
     OPTION_JSON_ROW,
@@ -27,6 +28,20 @@ static sae_status read_k(args *a, probing_options *o, sae_error *err)
     }
     o->n_k = n;
     return SAE_OK;
+}
+
+/* With --binary: the sets of two classes; the result tells how many were passed over. */
+static sae_status choose_sets(args *a, labelled_input *in, sae_result *result, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int passed_over = 0;
+
+    if (!args_flag(a, "binary")) return SAE_OK;
+    SAE_TRY(labelled_input_binary(in, &passed_over, err));
+    say(a, "%d sets of two classes, %d others passed over", in->n_sets, passed_over);
+    SAE_TRY(sae_result_setting(result, "sets passed over", (sae_cell){NULL, passed_over}, err));
+done:
+    return status;
 }
 
 /* Reads, measures and describes each set; the means of one are freed before the next. */
@@ -63,11 +78,12 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(read_k(a, &o, err));
     SAE_TRY(labelled_input_open(&in, a, operands, n_dicts, NULL, err));
     o.seed = in.seed;
+    SAE_TRY(sae_result_create(&result, "sparse probing", err));
+    SAE_TRY(labelled_input_describe(result, &in, err));
+    SAE_TRY(choose_sets(a, &in, result, err));
     sets = mem_alloc_array((size_t)in.n_sets, sizeof *sets, "results of sets", err);
     if (!sets) SAE_TRY(SAE_NOMEM);
     n_sets = in.n_sets;
-    SAE_TRY(sae_result_create(&result, "sparse probing", err));
-    SAE_TRY(labelled_input_describe(result, &in, err));
     SAE_TRY(measure_sets(sets, &in, &o, result, &progress, err));
     progress_end(&line);
     SAE_TRY(probing_report(result, sets, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dict_names,
@@ -93,7 +109,7 @@ const command command_lab_probing = {
         "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
         "principal components, and all of the residual stream. A folder of files is as many sets.",
     .examples = "sae lab probing runs/demo/baseline/sae runs/demo/scaffold/sae --model smollm2 --data data/labelled\n"
-                "sae lab probing my_sae --data sae_probes/data/cleaned_data --k 1,2,5,20 --n-train 500 --n-test 200\n",
+                "sae lab probing my_sae --data sae_probes/data/cleaned_data --binary --n-train 500 --n-test 200\n",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,

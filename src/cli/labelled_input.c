@@ -166,6 +166,30 @@ done:
     return status;
 }
 
+sae_status labelled_input_binary(labelled_input *in, int *passed_over, sae_error *err)
+{
+    int kept = 0, all = in->n_sets;
+
+    for (int i = 0; i < all; i++) {
+        labelled l = {0};
+        sae_error why = {0};
+        sae_status status = labelled_read(&l, in->paths[i], &in->labels, &why);
+        bool two = status == SAE_OK && l.n_classes == 2;
+        labelled_free(&l);
+        if (status != SAE_OK && status != SAE_RANGE) return SAE_FAIL(err, status, "%s", why.message);
+        if (two) {
+            char *path = in->paths[i];
+            in->paths[i] = in->paths[kept];
+            in->paths[kept++] = path;
+        }
+    }
+    *passed_over = all - kept;
+    if (kept == 0) return SAE_FAIL(err, SAE_RANGE, "--binary: none of %d sets has exactly two classes", all);
+    for (int i = kept; i < all; i++) mem_free(in->paths[i]);
+    in->n_sets = kept;
+    return SAE_OK;
+}
+
 /* ---- A set --------------------------------------------------------------------------------------------------------------- */
 
 void labelled_set_close(labelled_set *s)

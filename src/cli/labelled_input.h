@@ -44,6 +44,9 @@ typedef struct labelled_input {
 sae_status labelled_input_open(labelled_input *out, args *a, const char *const *dicts, int n_dicts, const char *data,
                                sae_error *err);
 void labelled_input_close(labelled_input *in);
+/* Keeps the sets that have exactly two classes; *passed_over tells how many were not kept. What cannot be read at all is an error. RANGE:
+ * none is left. */
+sae_status labelled_input_binary(labelled_input *in, int *passed_over, sae_error *err);
 
 /* A set with its division and the means of its documents. */
 typedef struct labelled_set {

@@ -298,7 +298,7 @@ static sae_status ablation_arm(bench *b, topics *m, const char *what, const int6
     memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
     SAE_TRY(tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err));
     SAE_TRY(add_answers(b, &fixed, &retrained, err));
-    snprintf(name, sizeof name, "%lld %s features ablated", (long long)k, what);
+    snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
     SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
 done:
     score_free(&fixed);
@@ -328,8 +328,12 @@ static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sa
         int64_t width = b->p->codes[w->which_dict].d_sae, k = w->counts[i] < width ? w->counts[i] : width;
         m->ablated[i] = k;
         if (k == 0) continue;
-        SAE_TRY(ablation_arm(b, m, "topic-aligned", b->order, k, err));
-        SAE_TRY(ablation_arm(b, m, "random", b->random, k, err));
+        if (k == width) { /* whatever the order */
+            SAE_TRY(ablation_arm(b, m, "features, all,", b->order, k, err));
+            break;
+        }
+        SAE_TRY(ablation_arm(b, m, "topic-aligned features", b->order, k, err));
+        SAE_TRY(ablation_arm(b, m, "random features", b->random, k, err));
         if (progress && progress->report(progress->user, "changes", 8 + 2 * i, 6 + 2 * TOPICS_COUNTS))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }
