@@ -17,4 +17,17 @@ sae_status linalg_svd(int64_t m, int64_t n, double *A, double *U, double *S, dou
 sae_status linalg_row_basis(int64_t m, int64_t n, const double *A, double tolerance, double *basis, int64_t *rank,
                             sae_error *err);
 
+/* ---- Products and positive definite systems (solve.c): fits in double. Row-major; sides up to 2^31 - 1. ---- */
+
+/* G [n, n] = A^T A of A [m, n], both triangles. */
+void linalg_gram(int64_t m, int64_t n, const double *A, double *G);
+/* C [m, n] = A [m, k] B [n, k]^T. */
+void linalg_product_nt(int64_t m, int64_t n, int64_t k, const double *A, const double *B, double *C);
+/* C [m, n] = A [k, m]^T B [k, n]. */
+void linalg_product_tn(int64_t m, int64_t n, int64_t k, const double *A, const double *B, double *C);
+/* The symmetric positive definite A [n, n] is replaced by its Cholesky factor; NUMERIC when it is none. */
+sae_status linalg_cholesky(int64_t n, double *A, sae_error *err);
+/* Each row b of B [m, n] is replaced by A^-1 b. */
+void linalg_cholesky_solve(int64_t n, const double *factor, int64_t m, double *B);
+
 #endif

@@ -1,0 +1,320 @@
+/*
+ * tpp.c - probes, effects, ablation and scores of targeted probe perturbation.
+ */
+#include "eval/tpp.h"
+#include "eval/logistic.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* W_dec's row over its norm: pooled codes are in those units. */
+static const float *decoder_row(const sae_dict *dict, int64_t latent, int64_t d)
+{
+    const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)dict); /* nothing is written through it */
+
+    return w.W_dec + latent * d;
+}
+
+sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const task *train, const double *w,
+                       double *effect, int64_t *density, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const pooled_codes *c = &p->codes[dict];
+    int64_t half = train->n / 2; /* positives come first, as tasks are made */
+    double *others = mem_alloc_array((size_t)c->d_sae, sizeof *others, "means of latents", err);
+    int64_t *active = mem_alloc_array(2 * (size_t)c->d_sae, sizeof *active, "active latents", err);
+
+    if (!others || !active) SAE_TRY(SAE_NOMEM);
+    pooled_means(p, dict, train->doc, half, effect, active);
+    pooled_means(p, dict, train->doc + half, train->n - half, others, active + c->d_sae);
+    for (int64_t i = 0; i < c->d_sae; i++) {
+        const float *row = decoder_row(weights, i, p->d);
+        double product = 0, difference = effect[i] - others[i];
+        for (int64_t j = 0; difference > 0 && j < p->d; j++) product += w[j] * (double)row[j];
+        effect[i] = difference > 0 && c->norm[i] > 0 ? difference * product / (double)c->norm[i] : 0;
+        if (density) density[i] = active[i] + active[c->d_sae + i];
+    }
+done:
+    mem_free(others);
+    mem_free(active);
+    return status;
+}
+
+sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
+                      const int64_t *which, int64_t k, float *rows, sae_error *err)
+{
+    const pooled_codes *c = &p->codes[dict];
+    uint8_t *gone = mem_alloc_array((size_t)c->d_sae, 1, "ablated latents", err);
+
+    if (!gone) return SAE_NOMEM;
+    for (int64_t i = 0; i < k; i++) gone[which[i]] = 1;
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = pooled_find(p, docs[i]);
+        for (int64_t e = c->row_start[at]; e < c->row_start[at + 1]; e++) {
+            int64_t latent = c->latent[e];
+            if (!gone[latent] || c->norm[latent] == 0) continue;
+            const float *row = decoder_row(weights, latent, p->d);
+            float code = c->value[e] / c->norm[latent];
+            for (int64_t j = 0; j < p->d; j++) rows[i * p->d + j] -= code * row[j];
+        }
+    }
+    mem_free(gone);
+    return SAE_OK;
+}
+
+/* ---- Choosing latents -------------------------------------------------------------------------------------------------- */
+
+typedef struct ranked {
+    double key;
+    int64_t latent;
+} ranked;
+
+static int compare_ranked(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+
+    if (x->key != y->key) return x->key > y->key ? -1 : 1;
+    return (x->latent > y->latent) - (x->latent < y->latent);
+}
+
+/* The latents with positive effects, largest first; returns how many, at most `most`. */
+static int64_t best_latents(const double *effect, int64_t d_sae, int64_t most, ranked *scratch, int64_t *which)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < d_sae; i++)
+        if (effect[i] > 0) scratch[n++] = (ranked){effect[i], i};
+    qsort(scratch, (size_t)n, sizeof *scratch, compare_ranked);
+    if (n > most) n = most;
+    for (int64_t i = 0; i < n; i++) which[i] = scratch[i].latent;
+    return n;
+}
+
+/* For each of the n latents one that is not among them, drawn without replacement from the nearest 16 in density (those not taken yet). */
+static int64_t equals_in_density(const int64_t *density, int64_t d_sae, int64_t *which, int64_t n, ranked *scratch,
+                                 uint8_t *taken, rng *random)
+{
+    enum { NEAR = 16 };
+    int64_t kept = 0;
+
+    memset(taken, 0, (size_t)d_sae);
+    for (int64_t i = 0; i < d_sae; i++) scratch[i] = (ranked){(double)density[i], i};
+    qsort(scratch, (size_t)d_sae, sizeof *scratch, compare_ranked);
+    for (int64_t i = 0; i < n; i++) taken[which[i]] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t near[NEAR], found = 0, low = 0, high = d_sae; /* the first that is no denser than latent i */
+        double own = (double)density[which[i]];
+        while (low < high) {
+            int64_t middle = low + (high - low) / 2;
+            if (scratch[middle].key > own)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        for (int64_t up = low - 1, down = low; found < NEAR && (up >= 0 || down < d_sae);) {
+            bool rises = up >= 0 && (down >= d_sae || scratch[up].key - own < own - scratch[down].key);
+            int64_t latent = scratch[rises ? up-- : down++].latent;
+            if (!taken[latent]) near[found++] = latent;
+        }
+        if (found == 0) break;
+        which[kept] = near[rng_below(random, (uint64_t)found)];
+        taken[which[kept++]] = 1;
+    }
+    return kept;
+}
+
+/* ---- Measuring ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct bench {
+    const pooled *p;
+    int dict;
+    const sae_dict *weights;
+    const tpp_options *options;
+    const split *s;
+    tasks t;
+    logistic *probes; /* [classes] */
+    float *rows;      /* [test documents, d] */
+    float *changed;
+    double *clean;    /* [classes, test documents] margins */
+    double *effect;   /* [classes, d_sae] */
+    int64_t *density; /* [classes, d_sae] */
+    int64_t *which;   /* [largest n] */
+    ranked *scratch;  /* [d_sae] */
+    uint8_t *taken;   /* [d_sae] */
+} bench;
+
+static void bench_close(bench *b)
+{
+    for (int c = 0; b->probes && c < b->t.n; c++) logistic_free(&b->probes[c]);
+    mem_free(b->probes);
+    mem_free(b->rows);
+    mem_free(b->changed);
+    mem_free(b->clean);
+    mem_free(b->effect);
+    mem_free(b->density);
+    mem_free(b->which);
+    mem_free(b->scratch);
+    mem_free(b->taken);
+    tasks_free(&b->t);
+}
+
+/* The probe of class c, its margins on all test documents, the effects of all latents on it. */
+static sae_status fit_class(bench *b, int c, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const task *train = &b->t.train[c];
+    int64_t d_sae = b->p->codes[b->dict].d_sae;
+    logistic_options how = {.C = b->options->C};
+    float *x = mem_alloc_array((size_t)train->n, (size_t)b->p->d * sizeof *x, "rows of a probe", err);
+
+    if (!x) return SAE_NOMEM;
+    pooled_rows(b->p, train->doc, train->n, x);
+    SAE_TRY(logistic_fit(&b->probes[c], x, train->y, train->n, b->p->d, 2, &how, err));
+    logistic_margins(&b->probes[c], b->rows, b->t.n_test, b->clean + c * b->t.n_test);
+    SAE_TRY(tpp_effects(b->p, b->dict, b->weights, train, b->probes[c].W, b->effect + c * d_sae, b->density + c * d_sae,
+                        err));
+done:
+    mem_free(x);
+    return status;
+}
+
+static sae_status bench_open(bench *b, bool shuffled, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t d_sae = (size_t)b->p->codes[b->dict].d_sae, d = (size_t)b->p->d, test = (size_t)b->s->test.n;
+    size_t most = (size_t)b->options->n[b->options->n_n - 1], classes;
+
+    SAE_TRY(tasks_create(&b->t, b->s, shuffled, b->options->seed, err));
+    classes = (size_t)b->t.n;
+    b->probes = mem_alloc_array(classes, sizeof *b->probes, "probes", err);
+    b->rows = mem_alloc_array(test, d * sizeof *b->rows, "test rows", err);
+    b->changed = mem_alloc_array(test, d * sizeof *b->changed, "ablated rows", err);
+    b->clean = mem_alloc_array(classes, test * sizeof *b->clean, "margins", err);
+    b->effect = mem_alloc_array(classes, d_sae * sizeof *b->effect, "effects", err);
+    b->density = mem_alloc_array(classes, d_sae * sizeof *b->density, "densities", err);
+    b->which = mem_alloc_array(most < d_sae ? most : d_sae, sizeof *b->which, "latents to ablate", err);
+    b->scratch = mem_alloc_array(d_sae, sizeof *b->scratch, "latents in order", err);
+    b->taken = mem_alloc_array(d_sae, 1, "latents taken", err);
+    if (!b->probes || !b->rows || !b->changed || !b->clean || !b->effect || !b->density || !b->which || !b->scratch ||
+        !b->taken)
+        SAE_TRY(SAE_NOMEM);
+    pooled_rows(b->p, b->s->test.doc, b->s->test.n, b->rows);
+    for (int c = 0; c < b->t.n; c++) SAE_TRY(fit_class(b, c, err));
+done:
+    return status;
+}
+
+/* What ablating class c's latents changes: for each task's rows the fall in right answers, into the sums by document. */
+static sae_status add_changes(bench *b, int c, double *intended, double *unintended, sae_error *err)
+{
+    int64_t test = b->t.n_test;
+    double *margin = mem_alloc_array((size_t)test, sizeof *margin, "margins", err);
+
+    if (!margin) return SAE_NOMEM;
+    for (int j = 0; j < b->t.n; j++) {
+        const task *t = &b->t.test[j];
+        logistic_margins(&b->probes[j], b->changed, test, margin);
+        for (int64_t i = 0; i < t->n; i++) {
+            int64_t at = t->place[i];
+            int before = (b->clean[j * test + at] > 0) == t->y[i], after = (margin[at] > 0) == t->y[i];
+            if (j == c)
+                intended[at] += before - after;
+            else
+                unintended[at] += (double)(before - after) / (b->t.n - 1);
+        }
+    }
+    mem_free(margin);
+    return SAE_OK;
+}
+
+/* Sums by document over the number of tasks' rows: falls are means over classes and over rows of a task. */
+static sae_status finish_score(const bench *b, double *intended, double *unintended, tpp_score *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t test = b->t.n_test;
+    double *asked = mem_alloc_array((size_t)test, sizeof *asked, "questions", err);
+    uint64_t seed = b->options->seed;
+
+    if (!asked) return SAE_NOMEM;
+    for (int j = 0; j < b->t.n; j++)
+        for (int64_t i = 0; i < b->t.test[j].n; i++) asked[b->t.test[j].place[i]] += 1;
+    SAE_TRY(bootstrap_ratio(&out->intended, intended, asked, test, seed, err));
+    SAE_TRY(bootstrap_ratio(&out->unintended, unintended, asked, test, seed, err));
+    for (int64_t i = 0; i < test; i++) intended[i] -= unintended[i];
+    SAE_TRY(bootstrap_ratio(&out->total, intended, asked, test, seed, err));
+done:
+    mem_free(asked);
+    return status;
+}
+
+static sae_status measure_at(bench *b, int64_t n, bool random_latents, tpp_score *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+    double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
+    rng random = rng_seed(b->options->seed, 90);
+
+    if (!falls) return SAE_NOMEM;
+    for (int c = 0; c < b->t.n; c++) {
+        int64_t k = best_latents(b->effect + c * d_sae, d_sae, n, b->scratch, b->which);
+        if (random_latents)
+            k = equals_in_density(b->density + c * d_sae, d_sae, b->which, k, b->scratch, b->taken, &random);
+        out->ablated += (double)k / b->t.n;
+        memcpy(b->changed, b->rows, (size_t)(test * b->p->d) * sizeof *b->rows);
+        SAE_TRY(tpp_ablate(b->p, b->dict, b->weights, b->s->test.doc, test, b->which, k, b->changed, err));
+        SAE_TRY(add_changes(b, c, falls, falls + test, err));
+    }
+    SAE_TRY(finish_score(b, falls, falls + test, out, err));
+done:
+    mem_free(falls);
+    return status;
+}
+
+static sae_status clean_accuracy(const bench *b, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    score s = {0};
+
+    SAE_TRY(score_create(&s, b->t.n_test, err));
+    for (int j = 0; j < b->t.n; j++) {
+        const task *t = &b->t.test[j];
+        for (int64_t i = 0; i < t->n; i++) {
+            s.right[t->place[i]] += (b->clean[j * b->t.n_test + t->place[i]] > 0) == t->y[i];
+            s.asked[t->place[i]] += 1;
+        }
+    }
+    SAE_TRY(score_accuracy(&s, b->options->seed, out, err));
+done:
+    score_free(&s);
+    return status;
+}
+
+sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
+                       const tpp_options *options, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bench b = {0};
+    tpp m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class};
+
+    if (s->n_classes < 3)
+        SAE_RAISE(err, SAE_RANGE,
+                  "two classes make one probe and its mirror image: TPP needs three classes or more, to tell what an "
+                  "ablation is meant to hurt from what it is not");
+    for (int shuffled = 0; shuffled < 2; shuffled++) {
+        b = (bench){.p = p, .dict = dict, .weights = weights, .options = options, .s = s};
+        SAE_TRY(bench_open(&b, shuffled, err));
+        SAE_TRY(clean_accuracy(&b, &m.clean[shuffled], err));
+        for (int i = 0; i < options->n_n; i++) {
+            SAE_TRY(measure_at(&b, options->n[i], false, &m.at[shuffled ? TPP_SHUFFLED : TPP_LATENTS][i], err));
+            if (!shuffled) SAE_TRY(measure_at(&b, options->n[i], true, &m.at[TPP_RANDOM][i], err));
+        }
+        bench_close(&b);
+        b = (bench){0};
+    }
+    *out = m;
+done:
+    bench_close(&b);
+    return status;
+}

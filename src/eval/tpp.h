@@ -1,0 +1,64 @@
+/*
+ * tpp.h - targeted probe perturbation: does ablating the latents of one class hurt the probe of that class alone? (docs/method.md, E3)
+ *
+ * After SAEBench, cleanly. For each class a logistic regression on pooled rows of the training part, fixed from then on. The effect of
+ * latent i on class c is max(mean f_i of the class - mean f_i of the others, 0) <w_c, d_i>. The n latents with the largest positive effects are
+ * ablated: every counted token's row loses f_i d_i, which takes (pooled f_i) d_i off the pooled row, exactly. With acc_c the
+ * accuracy of probe c on its test task,
+ *   TPP(n) = mean over c of [ (acc_c - acc_c after ablating c's latents) - mean over j != c of (acc_j - acc_j after them) ].
+ * All accuracies are of the same documents (paired). A scaffold's part stays in the row; whether decoding adds it changes nothing.
+ */
+#ifndef SAE_EVAL_TPP_H
+#define SAE_EVAL_TPP_H
+
+#include "eval/pooled.h"
+#include "eval/tasks.h"
+
+enum { TPP_MOST_N = 12 };
+
+typedef struct tpp_options {
+    int64_t n[TPP_MOST_N]; /* latents ablated, ascending */
+    int n_n;
+    double C; /* of the probes; 0: 1 */
+    uint64_t seed;
+} tpp_options;
+
+typedef enum tpp_what {
+    TPP_LATENTS,
+    TPP_RANDOM,   /* for each latent another at random, active in about as many documents */
+    TPP_SHUFFLED, /* probes and effects of shuffled labels */
+    TPP_ARMS
+} tpp_what;
+
+typedef struct tpp_score {
+    interval total, intended, unintended; /* 95 %, test documents resampled */
+    double ablated;                       /* latents, mean over classes: fewer than n have a positive effect at times */
+} tpp_score;
+
+/* Of one dictionary on one set. */
+typedef struct tpp {
+    int n_classes;
+    int64_t train, test; /* documents of a class */
+    interval clean[2];   /* mean accuracy of the probes; of those of shuffled labels */
+    tpp_score at[TPP_ARMS][TPP_MOST_N];
+} tpp;
+
+/* RANGE: fewer than three classes, of which two tasks would be mirror images. */
+sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
+                       const tpp_options *options, sae_error *err);
+
+/* ---- Parts, for tests ------------------------------------------------------------------------------------------------------ */
+
+/* The effect of every latent on the class of a task with probe w [d]: effect [d_sae]; density (may be NULL) [d_sae] takes the number of
+ * training documents that each is active in. */
+sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const task *train, const double *w,
+                       double *effect, int64_t *density, sae_error *err);
+/* The pooled rows of n documents without latents `which` [k]: rows [n, d] are changed. */
+sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
+                      const int64_t *which, int64_t k, float *rows, sae_error *err);
+
+/* Tables and numbers: scores [n_dicts, n_sets]. (tpp_report.c) */
+sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *set_names, int n_sets,
+                      const char *const *dict_names, int n_dicts, const tpp_options *options, sae_error *err);
+
+#endif

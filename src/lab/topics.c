@@ -1,0 +1,358 @@
+/*
+ * topics.c - the probe, what is taken out, and what the probe still tells.
+ */
+#include "lab/topics.h"
+#include "eval/logistic.h"
+#include "eval/tpp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const topics_ten_subjects[10] = {
+    "astronomy",
+    "computer_security",
+    "elementary_mathematics",
+    "high_school_chemistry",
+    "high_school_geography",
+    "high_school_us_history",
+    "international_law",
+    "marketing",
+    "nutrition",
+    "world_religions",
+};
+
+/* ---- A probe with its standardisation ---------------------------------------------------------------------------------------- */
+
+typedef struct probe {
+    logistic m;
+    double *mean, *spread; /* [d] */
+} probe;
+
+static void probe_free(probe *q)
+{
+    logistic_free(&q->m);
+    mem_free(q->mean);
+    mem_free(q->spread);
+    *q = (probe){0};
+}
+
+static void standardise(const probe *q, const float *rows, int64_t n, int64_t d, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) out[i * d + j] = (float)(((double)rows[i * d + j] - q->mean[j]) / q->spread[j]);
+}
+
+/* A column that does not vary beyond rounding, as those of a removed coordinate, is left out: spread infinite makes it 0. */
+static void find_scale(probe *q, const float *rows, int64_t n, int64_t d)
+{
+    for (int64_t j = 0; j < d; j++) {
+        double sum = 0, square = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) sum += (double)rows[i * d + j];
+        q->mean[j] = sum / (double)n;
+        for (int64_t i = 0; i < n; i++) {
+            double e = (double)rows[i * d + j] - q->mean[j];
+            square += e * e;
+            size = fmax(size, fabs((double)rows[i * d + j]));
+        }
+        double spread = sqrt(square / (double)n);
+        q->spread[j] = spread > 1e-6 * size ? spread : INFINITY;
+    }
+}
+
+static sae_status probe_fit(probe *q, const float *rows, const int32_t *y, int64_t n, int64_t d, int classes,
+                            sae_error *err)
+{
+    sae_status status = SAE_OK;
+    float *scaled = mem_alloc_array((size_t)n, (size_t)d * sizeof *scaled, "standardised rows", err);
+
+    q->mean = mem_alloc_array((size_t)d, sizeof *q->mean, "means of columns", err);
+    q->spread = mem_alloc_array((size_t)d, sizeof *q->spread, "spreads of columns", err);
+    if (!scaled || !q->mean || !q->spread) SAE_TRY(SAE_NOMEM);
+    find_scale(q, rows, n, d);
+    standardise(q, rows, n, d, scaled);
+    SAE_TRY(logistic_fit(&q->m, scaled, y, n, d, classes, NULL, err));
+done:
+    mem_free(scaled);
+    return status;
+}
+
+/* ---- What all arms share ----------------------------------------------------------------------------------------------- */
+
+typedef struct bench {
+    const pooled *p;
+    const split *s;
+    const topics_what *what;
+    int64_t d, n_train, n_test;
+    int32_t *y;            /* [n_train + n_test] */
+    int64_t *docs;         /* the same: training documents, then test documents */
+    float *rows, *changed; /* [n_train + n_test, d] */
+    probe clean;
+    score right;             /* of the clean probe */
+    int64_t *order, *random; /* [d_sae] features by alignment; a random order */
+} bench;
+
+static void bench_close(bench *b)
+{
+    probe_free(&b->clean);
+    score_free(&b->right);
+    mem_free(b->y);
+    mem_free(b->docs);
+    mem_free(b->rows);
+    mem_free(b->changed);
+    mem_free(b->order);
+    mem_free(b->random);
+}
+
+/* Right answers of a probe on test rows. */
+static sae_status ask(const bench *b, const probe *q, const float *test, score *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    float *scaled = mem_alloc_array((size_t)b->n_test, (size_t)b->d * sizeof *scaled, "standardised rows", err);
+    int32_t *got = mem_alloc_array((size_t)b->n_test, sizeof *got, "answers", err);
+
+    if (!scaled || !got) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(score_create(out, b->n_test, err));
+    standardise(q, test, b->n_test, b->d, scaled);
+    logistic_predict(&q->m, scaled, b->n_test, got);
+    for (int64_t i = 0; i < b->n_test; i++) {
+        out->right[i] = got[i] == b->y[b->n_train + i];
+        out->asked[i] = 1;
+    }
+done:
+    mem_free(scaled);
+    mem_free(got);
+    return status;
+}
+
+/* The labels of the training part in another order: what is learned from them must be right by chance. */
+static sae_status ask_shuffled(const bench *b, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    probe q = {0};
+    score s = {0};
+    rng random = rng_seed(b->what->seed, 101);
+    int64_t *order = mem_alloc_array((size_t)b->n_train, sizeof *order, "an order", err);
+    int32_t *y = mem_alloc_array((size_t)b->n_train, sizeof *y, "labels", err);
+
+    if (!order || !y) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < b->n_train; i++) order[i] = i;
+    rng_shuffle(&random, order, b->n_train);
+    for (int64_t i = 0; i < b->n_train; i++) y[i] = b->y[order[i]];
+    SAE_TRY(probe_fit(&q, b->rows, y, b->n_train, b->d, b->s->n_classes, err));
+    SAE_TRY(ask(b, &q, b->rows + b->n_train * b->d, &s, err));
+    SAE_TRY(score_accuracy(&s, b->what->seed, out, err));
+done:
+    probe_free(&q);
+    score_free(&s);
+    mem_free(order);
+    mem_free(y);
+    return status;
+}
+
+typedef struct aligned {
+    double score;
+    int64_t latent;
+} aligned;
+
+static int compare_aligned(const void *a, const void *b)
+{
+    const aligned *x = a, *y = b;
+
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return (x->latent > y->latent) - (x->latent < y->latent);
+}
+
+/* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates; and a random order. */
+static sae_status order_features(bench *b, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)b->what->dict); /* read only */
+    const pooled_codes *c = &b->p->codes[b->what->which_dict];
+    rng random = rng_seed(b->what->seed, 102);
+    aligned *all = mem_alloc_array((size_t)c->d_sae, sizeof *all, "alignments", err);
+
+    b->order = mem_alloc_array((size_t)c->d_sae, sizeof *b->order, "features in order", err);
+    b->random = mem_alloc_array((size_t)c->d_sae, sizeof *b->random, "features at random", err);
+    if (!all || !b->order || !b->random) SAE_TRY(SAE_NOMEM);
+#pragma omp parallel for
+    for (int64_t i = 0; i < c->d_sae; i++) {
+        all[i].latent = i;
+        for (int k = 0; k < b->clean.m.n_outputs; k++) {
+            const double *direction = b->clean.m.W + k * (b->d + 1);
+            double sum = 0;
+            for (int64_t j = 0; j < b->d; j++) sum += direction[j] / b->clean.spread[j] * (double)w.W_dec[i * b->d + j];
+            if (c->norm[i] > 0) all[i].score = fmax(all[i].score, fabs(sum) / (double)c->norm[i]);
+        }
+    }
+    qsort(all, (size_t)c->d_sae, sizeof *all, compare_aligned);
+    for (int64_t i = 0; i < c->d_sae; i++) {
+        b->order[i] = all[i].latent;
+        b->random[i] = i;
+    }
+    rng_shuffle(&random, b->random, c->d_sae);
+done:
+    mem_free(all);
+    return status;
+}
+
+static sae_status bench_open(bench *b, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t n = (size_t)(b->n_train + b->n_test), row = (size_t)b->d * sizeof(float);
+
+    b->y = mem_alloc_array(n, sizeof *b->y, "labels", err);
+    b->docs = mem_alloc_array(n, sizeof *b->docs, "documents", err);
+    b->rows = mem_alloc_array(n, row, "mean rows", err);
+    b->changed = mem_alloc_array(n, row, "changed rows", err);
+    if (!b->y || !b->docs || !b->rows || !b->changed) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < (int64_t)n; i++) {
+        bool train = i < b->n_train;
+        b->docs[i] = train ? b->s->train.doc[i] : b->s->test.doc[i - b->n_train];
+        b->y[i] = train ? split_class(&b->s->train, i) : split_class(&b->s->test, i - b->n_train);
+    }
+    pooled_rows(b->p, b->docs, (int64_t)n, b->rows);
+    SAE_TRY(probe_fit(&b->clean, b->rows, b->y, b->n_train, b->d, b->s->n_classes, err));
+    SAE_TRY(ask(b, &b->clean, b->rows + b->n_train * b->d, &b->right, err));
+    if (b->what->dict) SAE_TRY(order_features(b, err));
+done:
+    return status;
+}
+
+/* ---- Arms -------------------------------------------------------------------------------------------------------------- */
+
+/* Both probes on b->changed, added to the sums of an arm. */
+static sae_status add_answers(bench *b, score *fixed, score *retrained, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const float *test = b->changed + b->n_train * b->d;
+    probe anew = {0};
+    score one = {0}, two = {0};
+
+    SAE_TRY(ask(b, &b->clean, test, &one, err));
+    SAE_TRY(probe_fit(&anew, b->changed, b->y, b->n_train, b->d, b->s->n_classes, err));
+    SAE_TRY(ask(b, &anew, test, &two, err));
+    for (int64_t i = 0; i < b->n_test; i++) {
+        fixed->right[i] += one.right[i], fixed->asked[i] += 1;
+        retrained->right[i] += two.right[i], retrained->asked[i] += 1;
+    }
+done:
+    probe_free(&anew);
+    score_free(&one);
+    score_free(&two);
+    return status;
+}
+
+static sae_status finish_arm(const bench *b, topics *m, const char *name, const score *fixed, const score *retrained,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+    topics_arm *arm = &m->arms[m->n_arms];
+    uint64_t seed = b->what->seed;
+    double *fall = mem_alloc_array((size_t)b->n_test, sizeof *fall, "falls", err);
+
+    if (!fall) return SAE_NOMEM;
+    snprintf(arm->name, sizeof arm->name, "%s", name);
+    for (int64_t i = 0; i < b->n_test; i++) fall[i] = b->right.right[i] * fixed->asked[i] - fixed->right[i];
+    SAE_TRY(score_accuracy(fixed, seed, &arm->fixed, err));
+    SAE_TRY(score_accuracy(retrained, seed, &arm->retrained, err));
+    SAE_TRY(bootstrap_ratio(&arm->fall, fall, fixed->asked, b->n_test, seed, err));
+    m->n_arms++;
+done:
+    mem_free(fall);
+    return status;
+}
+
+/* R2 (mean NULL) or R3 of each of n subspaces; answers are averaged over them. */
+static sae_status removal_arm(bench *b, topics *m, const char *what, const subspace *spaces, int n, const double *mean,
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    score fixed = {0}, retrained = {0};
+    char name[80];
+
+    SAE_TRY(score_create(&fixed, b->n_test, err));
+    SAE_TRY(score_create(&retrained, b->n_test, err));
+    for (int i = 0; i < n; i++) {
+        SAE_TRY(subspace_remove(&spaces[i], mean, b->rows, b->n_train + b->n_test, b->changed, err));
+        SAE_TRY(add_answers(b, &fixed, &retrained, err));
+    }
+    snprintf(name, sizeof name, "%.40s removed, %s", what, mean ? "R3 centred" : "R2 uncentred");
+    SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
+done:
+    score_free(&fixed);
+    score_free(&retrained);
+    return status;
+}
+
+static sae_status ablation_arm(bench *b, topics *m, const char *what, const int64_t *which, int64_t k, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = b->n_train + b->n_test;
+    score fixed = {0}, retrained = {0};
+    char name[80];
+
+    SAE_TRY(score_create(&fixed, b->n_test, err));
+    SAE_TRY(score_create(&retrained, b->n_test, err));
+    memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
+    SAE_TRY(tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err));
+    SAE_TRY(add_answers(b, &fixed, &retrained, err));
+    snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
+    SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
+done:
+    score_free(&fixed);
+    score_free(&retrained);
+    return status;
+}
+
+static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const topics_what *w = b->what;
+    const struct {
+        const char *name;
+        const subspace *spaces;
+        int n;
+    } removals[] = {{w->space_name, w->space, 1}, {"PCA", w->pca, 1}, {"random subspace", w->random, TOPICS_DRAWS}};
+
+    SAE_TRY(finish_arm(b, m, "clean", &b->right, &b->right, err));
+    for (int i = 0; i < 6; i++) {
+        if (removals[i / 2].spaces)
+            SAE_TRY(removal_arm(b, m, removals[i / 2].name, removals[i / 2].spaces, removals[i / 2].n,
+                                i % 2 ? w->mean : NULL, err));
+        if (progress && progress->report(progress->user, "changes", i + 1, 6 + 2 * TOPICS_COUNTS))
+            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
+    }
+    for (int i = 0; w->dict && i < TOPICS_COUNTS; i++) {
+        int64_t width = b->p->codes[w->which_dict].d_sae, k = w->counts[i] < width ? w->counts[i] : width;
+        m->ablated[i] = k;
+        if (k == 0) continue;
+        if (k == width) { /* whatever the order */
+            SAE_TRY(ablation_arm(b, m, "features, all,", b->order, k, err));
+            break;
+        }
+        SAE_TRY(ablation_arm(b, m, "topic-aligned features", b->order, k, err));
+        SAE_TRY(ablation_arm(b, m, "random features", b->random, k, err));
+        if (progress && progress->report(progress->user, "changes", 8 + 2 * i, 6 + 2 * TOPICS_COUNTS))
+            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
+    }
+done:
+    return status;
+}
+
+sae_status topics_measure(topics *out, const pooled *p, const split *s, const topics_what *what,
+                          const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    topics m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class};
+    bench b = {.p = p, .s = s, .what = what, .d = p->d, .n_train = s->train.n, .n_test = s->test.n};
+
+    SAE_TRY(bench_open(&b, err));
+    SAE_TRY(all_arms(&b, &m, progress, err));
+    SAE_TRY(ask_shuffled(&b, &m.shuffled, err));
+    *out = m;
+done:
+    bench_close(&b);
+    return status;
+}

@@ -1,0 +1,53 @@
+/*
+ * topics.h - are topics still there after something is taken out of the residual stream? (docs/method.md, E7)
+ *
+ * A multinomial logistic regression (C = 1, columns standardised on the training part) tells the topic of a document from its pooled
+ * row. Then a subspace is removed, or features of a dictionary are ablated, on every counted token: pooling is linear, so this is done
+ * on pooled rows, exactly. The probe is kept as it was (FIXED), and fitted anew on changed training rows (RE-TRAINED): a fixed
+ * probe falls when its directions are moved, the re-trained one only when the topic is gone.
+ */
+#ifndef SAE_LAB_TOPICS_H
+#define SAE_LAB_TOPICS_H
+
+#include "eval/pooled.h"
+#include "eval/tasks.h"
+
+enum { TOPICS_DRAWS = 3, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 };
+
+/* What is taken out; everything is borrowed. */
+typedef struct topics_what {
+    const subspace *space;        /* NULL: none */
+    const char *space_name;       /* "scaffold" */
+    const subspace *pca, *random; /* of equal rank; random [TOPICS_DRAWS]; NULL: none */
+    const double *mean;           /* [d] for R3: x - (x - mean) P */
+    const sae_dict *dict;         /* whose features are ablated: number `which_dict` of the pooled codes; NULL: none */
+    int which_dict;
+    int64_t counts[TOPICS_COUNTS]; /* features ablated; 0: none; at most the width */
+    uint64_t seed;
+} topics_what;
+
+typedef struct topics_arm {
+    char name[80];
+    interval fixed, retrained; /* accuracy, 95 % over test documents */
+    interval fall;             /* of the fixed probe, paired */
+} topics_arm;
+
+typedef struct topics {
+    int n_classes, n_arms;
+    int64_t train, test;               /* documents of a class */
+    topics_arm arms[TOPICS_MOST_ARMS]; /* [0]: clean */
+    interval shuffled;                 /* a probe of shuffled labels: chance */
+    int64_t ablated[TOPICS_COUNTS];    /* features really ablated */
+} topics;
+
+/* All arms on one division of the pooled documents. */
+sae_status topics_measure(topics *out, const pooled *p, const split *s, const topics_what *what,
+                          const sae_progress *progress, sae_error *err);
+
+/* A table for each set of labels. (topics_report.c) */
+sae_status topics_report(sae_result *result, const topics *sets, const char *const *names, int n_sets, sae_error *err);
+
+/* Ten subjects of MMLU that lie far apart and have a hundred questions or more. */
+extern const char *const topics_ten_subjects[10];
+
+#endif

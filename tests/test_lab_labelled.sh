@@ -1,0 +1,100 @@
+#!/bin/sh
+# test_lab_labelled.sh - `sae lab probing`, `tpp` and `topics` as their users meet them, on a tiny model with a tokenizer of a few letters.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+
+ok() { echo "ok $1"; }
+not_ok() { # NAME DETAILS...
+    echo "not ok $1"
+    shift
+    printf '%s\n' "$@"
+    head -c 1000 err
+}
+# Runs sae and demands an exit code and a text on standard error ('' none at all).
+expect() { # NAME CODE TEXT ARGUMENTS...
+    name=$1 wanted=$2 text=$3
+    shift 3
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+    if [ "$code" -ne "$wanted" ]; then
+        not_ok "$name" "exit code $code, expected $wanted"
+    elif [ -z "$text" ] && [ -s err ]; then
+        not_ok "$name" "standard error should be empty"
+    elif [ -n "$text" ] && ! grep -qF -e "$text" err; then
+        not_ok "$name" "standard error should contain: $text"
+    else
+        ok "$name"
+    fi
+}
+shows() { # TEXT: the last command printed it
+    if grep -qF -e "$1" out; then ok "shows $1"; else not_ok "shows $1" "$(head -c 2000 out)"; fi
+}
+
+# ---- A model, two dictionaries, three classes of documents ----
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+"$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair --rank 2 --width 64 --k 4 --batch 64 --ctx 32 \
+    --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --quiet >out 2>err || not_ok "dictionaries to measure"
+mkdir data
+awk 'BEGIN { srand(2); print "prompt,target"; for (i = 0; i < 240; i++) { line = ""; c = i % 3; for (j = 0; j < 24; j++)
+    line = line (rand() < 0.4 ? substr("abc", c + 1, 1) : substr("abcd ", int(rand() * 5) + 1, 1)); print "\"" line "\"," substr("xyz", c + 1, 1) } }' >data/three.csv
+echo "no set" >data/README.md
+
+given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 20"
+# $given is a list of options
+# shellcheck disable=SC2086
+{
+    expect "probing" 0 '' lab probing pair/baseline/sae pair/scaffold/sae $given --data data --k 1,3 --out probing.json
+    shows "residual stream"
+    shows "labels shuffled"
+    expect "probing does not overwrite" 1 'probing.json' lab probing pair/baseline/sae $given --data data --out probing.json
+    expect "probing --json" 0 '' lab probing pair/scaffold/sae $given --data data/three.csv --k 2 --json
+    shows '"scaffold.latents.accuracy.k2"'
+    mv out first
+    expect "probing again" 0 '' lab probing pair/scaffold/sae $given --data data/three.csv --k 2 --json
+    if cmp -s first out; then ok "the same command gives the same bytes"; else not_ok "the same command gives the same bytes"; fi
+    expect "probing, the last token" 0 '' lab probing pair/scaffold/sae $given --data data --last-token
+    expect "tpp" 0 '' lab tpp pair/baseline/sae pair/scaffold/sae $given --data data --n 1,4,500
+    shows "unintended"
+    expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
+    shows "scaffold removed, R3 centred"
+    shows "topic-aligned features ablated"
+    expect "topics without a subspace" 0 '' lab topics $given --data data --label-name target --rank 3
+    shows "PCA removed, R2 uncentred"
+    expect "topics, an array" 1 'expected [r, ' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
+
+    # ---- What is refused ----
+    expect "probing, no data" 2 '--data' lab probing pair/baseline/sae $given
+    expect "probing, data that is not there" 1 'nowhere' lab probing pair/baseline/sae $given --data nowhere
+    expect "probing, a wrong column" 1 'no column "mark"' lab probing pair/baseline/sae $given --data data --label-name mark
+    expect "probing, k out of order" 2 '--k' lab probing pair/baseline/sae $given --data data --k 5,2
+    expect "probing, k over the width" 1 'to choose from' lab probing pair/baseline/sae $given --data data --k 65
+    expect "probing, no dictionary" 2 'something is missing' lab probing
+    expect "tpp, n that is none" 2 '--n' lab tpp pair/baseline/sae $given --data data --n 0
+    expect "topics, both subspaces" 2 '--basis' lab topics --dict pair/scaffold/sae --basis x.npy $given --data data
+    expect "topics, a dictionary without a scaffold" 1 'has no scaffold' lab topics --dict pair/baseline/sae $given --data data --label-name target
+    expect "topics, MMLU's labels where there are none" 1 'category' lab topics $given --data data
+    expect "topics, a label set that is none" 2 'subjects' lab topics $given --data data --labels colours
+    expect "probing --binary where no set is" 1 'exactly two classes' lab probing pair/baseline/sae $given --data data --binary
+    sed 's/,z$/,y/' data/three.csv >data/two.csv
+    expect "probing --binary" 0 '' lab probing pair/baseline/sae $given --data data --binary
+    shows "data/two.csv"
+    if grep -q three.csv out; then not_ok "--binary passes others over"; else ok "--binary passes others over"; fi
+    rm data/two.csv
+    head -c 100 data/three.csv >data/cut.csv
+    expect "probing, a set that is cut" 1 'cut.csv' lab probing pair/baseline/sae $given --data data
+}

@@ -1,0 +1,446 @@
+/* test_probing.c - pooling beside its definition on a tiny model; probing, perturbation and topics on documents whose truth is known. */
+#include "eval/probing.h"
+#include "eval/tpp.h"
+#include "lab/topics.h"
+#include "labelled_fixture.h"
+
+#include "expect.h"
+
+/* ---- Pooling ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct slow {
+    float rows[64 * 64];
+    int64_t n; /* counted rows, together */
+} slow;
+
+static sae_status copy_rows(void *user, float *rows, int64_t n_rows, int64_t d, sae_error *err)
+{
+    (void)err;
+    memcpy(user, rows, (size_t)(n_rows * d) * sizeof *rows);
+    return SAE_OK;
+}
+
+/* The counted rows of one document by itself. */
+static void slow_rows(slow *s, const tiny *t, const labelled *l, int64_t doc, int64_t ctx)
+{
+    static float all[64 * 64];
+    int32_t *ids, run_ids[64] = {0};
+    size_t n;
+    sae_tap tap = {t->site, copy_rows, all};
+
+    OK(sae_tokenizer_encode(t->tok, l->bytes + l->start[doc], l->start[doc + 1] - l->start[doc], true, &ids, &n, &err));
+    if ((int64_t)n > ctx - 1) n = (size_t)(ctx - 1);
+    memcpy(run_ids + 1, ids, n * sizeof *ids);
+    sae_run run = {.ids = run_ids, .n_seq = 1, .n_ctx = (int64_t)n + 1, .taps = &tap, .n_taps = 1};
+    OK(sae_model_run(t->model, &run, &err));
+    s->n = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] != 0) memcpy(s->rows + s->n++ * t->d, all + (i + 1) * (size_t)t->d, (size_t)t->d * sizeof *all);
+    free(ids);
+}
+
+/* Mean rows, mean codes in units of unit rows, and means of relu(h) and relu(-h): document by document as they are defined. */
+static void compare_document(const tiny *t, const pooled *p, const slow *s, int64_t at)
+{
+    const pooled_codes *c = &p->codes[0];
+    const sae_weights w = sae_dict_weights(t->dict);
+    codes k = {0};
+    double sums[48] = {0}, h[4] = {0}, seen[48] = {0}, n = (double)(s->n ? s->n : 1);
+
+    EXPECT(p->counted[at] == s->n, "document %lld: %d tokens, expected %lld", (long long)at, p->counted[at],
+           (long long)s->n);
+    for (int64_t j = 0; j < t->d; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < s->n; i++) sum += (double)s->rows[i * t->d + j];
+        EXPECT_WITHIN(fabs(sum / n - (double)p->rows[at * t->d + j]), 2e-5, "row"); /* observed 4e-6 */
+    }
+    if (s->n) OK(codes_encode(&k, t->dict, s->rows, s->n, &err));
+    for (int64_t e = 0; s->n && e < k.row_start[s->n]; e++) sums[k.latent[e]] += (double)k.value[e] / n;
+    for (int64_t i = 0; i < 2 * s->n; i++) {
+        h[i % 2] += fmax((double)k.h[i], 0) / n;
+        h[2 + i % 2] += fmax(-(double)k.h[i], 0) / n;
+    }
+    for (int64_t e = c->row_start[at]; e < c->row_start[at + 1]; e++) {
+        EXPECT(e == c->row_start[at] || c->latent[e] > c->latent[e - 1], "latents ascend");
+        seen[c->latent[e]] = (double)c->value[e];
+    }
+    for (int i = 0; i < 48; i++) {
+        double square = 0;
+        for (int64_t j = 0; j < t->d; j++) square += (double)w.W_dec[i * t->d + j] * (double)w.W_dec[i * t->d + j];
+        EXPECT_WITHIN(fabs(sums[i] * sqrt(square) - seen[i]), 5e-4, "latent %d: %g, expected %g", i,
+                      seen[i], /* observed 8e-5 */
+                      sums[i] * sqrt(square));
+    }
+    for (int i = 0; i < 4; i++) {
+        double square = 0;
+        for (int64_t j = 0; j < t->d; j++)
+            square += (double)w.W_up[i % 2 * t->d + j] * (double)w.W_up[i % 2 * t->d + j];
+        EXPECT_WITHIN(fabs(h[i] * sqrt(square) - (double)c->scaffold[at * 4 + i]), 1e-3,
+                      "scaffold"); /* observed 1e-4 */
+    }
+    codes_free(&k);
+}
+
+START_TEST(test_pooled)
+{
+    tiny t;
+    labelled l;
+    pooled p;
+    slow s;
+    int64_t docs[60];
+    pooled_options o = {.ctx = 24, .batch_tokens = 100, .max_norm = -1, .last = _i == 1};
+
+    tiny_open(&t);
+    tiny_documents(&l, 60);
+    int64_t n = l.n < 60 ? l.n : 60;
+    for (int64_t i = 0; i < n; i++) docs[i] = i % 2 ? n - i : i; /* in disorder, with repeats */
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, n, (const sae_dict *const *)&t.dict, 1, &o, NULL, &err));
+    ck_assert_int_le(p.n, n);
+    for (int64_t i = 0; i < p.n; i++) {
+        if (i) ck_assert_int_gt(p.doc[i], p.doc[i - 1]);
+        ck_assert_int_eq(pooled_find(&p, p.doc[i]), i);
+        slow_rows(&s, &t, &l, p.doc[i], 24);
+        if (o.last && s.n > 1) {
+            memmove(s.rows, s.rows + (s.n - 1) * t.d, (size_t)t.d * sizeof *s.rows);
+            s.n = 1;
+        }
+        compare_document(&t, &p, &s, i);
+    }
+    pooled_free(&p);
+    labelled_free(&l);
+    tiny_close(&t);
+}
+END_TEST
+
+/* Rows over the limit are left out and counted; documents too long for the model are refused. */
+START_TEST(test_pooled_limits)
+{
+    tiny t;
+    labelled l;
+    pooled all, few;
+    int64_t docs[40];
+    pooled_options o = {.ctx = 24, .max_norm = -1};
+
+    tiny_open(&t);
+    tiny_documents(&l, 40);
+    for (int64_t i = 0; i < 40; i++) docs[i] = i < l.n ? i : 0;
+    OK(pooled_create(&all, t.model, t.tok, t.site, &l, docs, 40, NULL, 0, &o, NULL, &err));
+    o.max_norm = 1; /* of the median: about half */
+    OK(pooled_create(&few, t.model, t.tok, t.site, &l, docs, 40, NULL, 0, &o, NULL, &err));
+    ck_assert_int_eq(all.n_over_norm, 0);
+    ck_assert_int_eq(few.n_tokens + few.n_over_norm, all.n_tokens);
+    ck_assert_int_gt(few.n_over_norm, all.n_tokens / 4);
+    ck_assert_int_ge(all.n_empty, 1); /* document 10 is a special token and nothing else */
+    o.ctx = 1 << 20;
+    FAILS(pooled_create(&few, t.model, t.tok, t.site, &l, docs, 40, NULL, 0, &o, NULL, &err), SAE_RANGE, "context");
+    pooled_free(&all);
+    labelled_free(&l);
+    pooled_free(&few);
+    tiny_close(&t);
+}
+END_TEST
+
+/* Law: what ablation takes off pooled rows is what decoding the codes with and without the latents differs by, token by token, and whether
+ * decoding adds the scaffold's part or not makes no difference. */
+START_TEST(test_ablation_on_tokens)
+{
+    tiny t;
+    labelled l;
+    pooled p;
+    slow s;
+    static const int64_t which[] = {3, 7, 8, 20, 41};
+    int64_t docs[30];
+    pooled_options o = {.ctx = 24, .max_norm = -1};
+    static float changed[30 * 64], without[64 * 64], with[64 * 64];
+
+    tiny_open(&t);
+    tiny_documents(&l, 30);
+    for (int64_t i = 0; i < l.n; i++) docs[i] = i;
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, (const sae_dict *const *)&t.dict, 1, &o, NULL, &err));
+    pooled_rows(&p, docs, l.n, changed);
+    OK(tpp_ablate(&p, 0, t.dict, docs, l.n, which, 5, changed, &err));
+    for (int64_t i = 0; i < l.n; i++) {
+        codes c = {0};
+        slow_rows(&s, &t, &l, i, 24);
+        if (s.n == 0) continue;
+        for (int scaffold = 0; scaffold < 2; scaffold++) {
+            OK(codes_encode(&c, t.dict, s.rows, s.n, &err));
+            OK(codes_decode(&c, t.dict, scaffold, with, &err));
+            for (int64_t e = 0; e < c.row_start[s.n]; e++)
+                for (int k = 0; k < 5; k++)
+                    if (c.latent[e] == which[k]) c.value[e] = 0;
+            OK(codes_decode(&c, t.dict, scaffold, without, &err));
+            for (int64_t j = 0; j < t.d; j++) {
+                double sum = 0; /* x' = decode(f ablated) + (x - decode(f)) */
+                for (int64_t k = 0; k < s.n; k++)
+                    sum += (double)without[k * t.d + j] + (double)s.rows[k * t.d + j] - (double)with[k * t.d + j];
+                EXPECT_WITHIN(fabs(sum / (double)s.n - (double)changed[i * t.d + j]), 1e-4,
+                              "document %lld", /* observed 8e-6 */
+                              (long long)i);
+            }
+            codes_free(&c);
+        }
+    }
+    pooled_free(&p);
+    labelled_free(&l);
+    tiny_close(&t);
+}
+END_TEST
+
+/* ---- Tasks ---------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_tasks)
+{
+    planted w;
+    tasks t;
+
+    planted_open(&w, 300, 5, 1, 0, 2);
+    for (int shuffled = 0; shuffled < 2; shuffled++) {
+        OK(tasks_create(&t, &w.s, shuffled, 4, &err));
+        ck_assert_int_eq(t.n, 5);
+        for (int c = 0; c < t.n; c++) {
+            const task *k = &t.test[c];
+            int of_class[5] = {0}, wrong = 0;
+            EXPECT(k->n == 2 * w.s.test.per_class, "balanced");
+            for (int64_t i = 0; i < k->n; i++) {
+                EXPECT(k->y[i] == (i < k->n / 2), "positives first");
+                EXPECT(w.s.test.doc[k->place[i]] == k->doc[i], "places");
+                wrong += (w.docs.label[k->doc[i]] == c) != k->y[i];
+                if (!k->y[i]) of_class[w.docs.label[k->doc[i]]]++;
+            }
+            EXPECT(shuffled ? wrong > k->n / 5 : wrong == 0, "%d wrong labels", wrong);
+            for (int o = 0; o < 5 && !shuffled; o++)
+                EXPECT(o == c || abs(of_class[o] - (int)k->n / 8) <= 5, "negatives come evenly");
+        }
+        tasks_free(&t);
+    }
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* ---- Probing --------------------------------------------------------------------------------------------------------------- */
+
+static const probing_arm *arm_of(const probing *m, probing_what what)
+{
+    for (int i = 0; i < m->n_arms; i++)
+        if (m->arms[i].what == what) return &m->arms[i];
+    ck_abort_msg("no such arm");
+    return NULL;
+}
+
+/* Three latents that tell three classes: one is enough; at random they are not. */
+START_TEST(test_probing_planted)
+{
+    planted w;
+    probing m;
+    probing_options o = {.k = {1, 5}, .n_k = 2, .seed = 1};
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    const probing_arm *latents = arm_of(&m, PROBING_LATENTS);
+    ck_assert_double_gt(latents->accuracy[0].value, 0.98); /* observed 1 */
+    ck_assert_double_lt(arm_of(&m, PROBING_RANDOM)->accuracy[0].value, 0.7);
+    ck_assert_double_gt(arm_of(&m, PROBING_RESIDUAL)->accuracy[0].value, 0.95);
+    ck_assert_double_lt(arm_of(&m, PROBING_NEURONS)->accuracy[0].value, latents->accuracy[0].low);
+    ck_assert(arm_of(&m, PROBING_SCAFFOLD)->has_gain && !latents->has_gain);
+    for (int i = 0; i < m.n_arms; i++)
+        for (int k = 0; k < m.arms[i].n_k; k++)
+            ck_assert(m.arms[i].accuracy[k].low <= m.arms[i].accuracy[k].value &&
+                      m.arms[i].accuracy[k].value <= m.arms[i].accuracy[k].high);
+    probing_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* What stands in the scaffold's code alone is found by the arm that may choose it, and by no other that sees codes. */
+START_TEST(test_probing_scaffold)
+{
+    planted w;
+    probing m;
+    probing_options o = {.k = {1, 2}, .n_k = 2};
+
+    planted_open(&w, 600, 2, 0, 3, 9);
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    ck_assert_int_eq(m.n_tasks, 1);
+    const probing_arm *both = arm_of(&m, PROBING_SCAFFOLD);
+    ck_assert_double_lt(arm_of(&m, PROBING_LATENTS)->accuracy[0].value, 0.6);
+    ck_assert_double_gt(both->accuracy[0].value, 0.98);
+    ck_assert_double_gt(both->gain[0].low, 0.3);
+    probing_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Nothing to tell, and shuffled labels: of 20 worlds the interval leaves 0.5 out in few. Both kinds of null are in each. */
+START_TEST(test_probing_null)
+{
+    int missed[3] = {0};
+    double mean[3] = {0};
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        planted w;
+        probing m;
+        probing_options o = {.k = {1, 3}, .n_k = 2, .seed = seed};
+        static const probing_what whats[] = {PROBING_LATENTS, PROBING_SHUFFLED, PROBING_RESIDUAL};
+        planted_open(&w, 240, 2, 0, 0, 30 + seed);
+        OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+        for (int i = 0; i < 3; i++) {
+            const interval *v = &arm_of(&m, whats[i])->accuracy[0];
+            missed[i] += v->low > 0.5 || v->high < 0.5;
+            mean[i] += v->value / 20;
+        }
+        probing_free(&m);
+        planted_close(&w);
+    }
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_le(missed[i], 4);              /* 1 expected; 5 or more by chance in 0.3 % */
+        ck_assert_double_eq_tol(mean[i], 0.5, 0.04); /* its own deviation is 0.01 */
+    }
+    scratch_remove();
+}
+END_TEST
+
+/* ---- Perturbation ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_tpp_planted)
+{
+    planted w;
+    tpp m;
+    tpp_options o = {.n = {1, 3}, .n_n = 2, .seed = 1};
+
+    planted_open(&w, 900, 3, 2, 0, 8);
+    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    ck_assert_double_gt(m.clean[0].value, 0.95);
+    ck_assert(m.clean[1].low < 0.5 && m.clean[1].high > 0.5);
+    ck_assert_double_gt(m.at[TPP_LATENTS][0].intended.low, 0.2);
+    ck_assert_double_gt(m.at[TPP_LATENTS][0].total.low, m.at[TPP_RANDOM][0].total.high);
+    ck_assert_double_eq_tol(m.at[TPP_RANDOM][0].total.value, 0, 0.05);
+    ck_assert(m.at[TPP_SHUFFLED][0].total.low <= 0.02 && m.at[TPP_SHUFFLED][0].total.high >= -0.02);
+    for (int a = 0; a < TPP_ARMS; a++)
+        for (int i = 0; i < 2; i++)
+            ck_assert_double_eq_tol(m.at[a][i].total.value, m.at[a][i].intended.value - m.at[a][i].unintended.value,
+                                    1e-12);
+    ck_assert_double_eq_tol(m.at[TPP_LATENTS][0].ablated, 1, 1e-12);
+    planted_close(&w);
+    planted_open(&w, 200, 2, 1, 0, 8);
+    FAILS(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err), SAE_RANGE, "three classes");
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Without latents that know the classes nothing that is ablated is better aimed than at random. */
+START_TEST(test_tpp_null)
+{
+    double sum = 0;
+
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        planted w;
+        tpp m;
+        tpp_options o = {.n = {4}, .n_n = 1, .seed = seed};
+        planted_open(&w, 300, 3, 0, 0, 60 + seed);
+        OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+        sum += m.at[TPP_LATENTS][0].total.value / 8;
+        planted_close(&w);
+    }
+    ck_assert_double_eq_tol(sum, 0, 0.04); /* observed below 0.02 */
+    scratch_remove();
+}
+END_TEST
+
+/* ---- Topics ------------------------------------------------------------------------------------------------------------------ */
+
+static const topics_arm *topic_arm(const topics *m, const char *start)
+{
+    for (int i = 0; i < m->n_arms; i++)
+        if (strncmp(m->arms[i].name, start, strlen(start)) == 0) return &m->arms[i];
+    ck_abort_msg("no arm %s", start);
+    return NULL;
+}
+
+/* Classes are told by latents 0 .. 2 alone: taking their decoder rows out leaves chance to a new probe; so does ablating them; other subspaces
+ * and features leave the classes. */
+START_TEST(test_topics_planted)
+{
+    planted w;
+    topics m;
+    subspace space, pca, random[TOPICS_DRAWS];
+    rng r = rng_seed(3, 0);
+    double zero[PLANTED_D] = {0};
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    OK(subspace_of_rows(&space, sae_dict_weights(w.dict).W_dec, 3, PLANTED_D, &err));
+    OK(subspace_random(&pca, PLANTED_D, 3, &r, &err));
+    for (int i = 0; i < TOPICS_DRAWS; i++) OK(subspace_random(&random[i], PLANTED_D, 3, &r, &err));
+    topics_what what = {&space, "planted", &pca, random, zero, w.dict, 0, {3, 0}, 5};
+    OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+    ck_assert_double_gt(m.arms[0].fixed.value, 0.95);
+    ck_assert_double_eq(m.arms[0].fixed.value, m.arms[0].retrained.value);
+    ck_assert_double_eq(m.arms[0].fall.value, 0);
+    ck_assert(m.shuffled.low < 1.0 / 3 + 0.03 && m.shuffled.high > 1.0 / 3 - 0.03);
+    const topics_arm *planted_arm = topic_arm(&m, "planted removed, R2"), *other = topic_arm(&m, "random subspace");
+    ck_assert(planted_arm->retrained.low < 1.0 / 3 && planted_arm->retrained.high > 1.0 / 3 - 0.03);
+    ck_assert_double_lt(planted_arm->fixed.value, 0.5);
+    ck_assert_double_gt(other->retrained.value, 0.9);
+    ck_assert_double_gt(topic_arm(&m, "3 random features")->retrained.value, 0.9);
+    ck_assert_int_eq(m.ablated[0], 3);
+    /* With the mean 0 the two operators are one. */
+    ck_assert_double_eq(planted_arm->fixed.value, topic_arm(&m, "planted removed, R3")->fixed.value);
+    for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
+    subspace_free(&space);
+    subspace_free(&pca);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* One of the three directions taken out misleads the probe that leaned on it; a new one tells that class by what it is not. */
+START_TEST(test_topics_retrained)
+{
+    planted w;
+    topics m;
+    subspace space;
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    OK(subspace_of_rows(&space, sae_dict_weights(w.dict).W_dec, 1, PLANTED_D, &err));
+    topics_what what = {.space = &space, .space_name = "one"};
+    OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+    const topics_arm *arm = topic_arm(&m, "one removed");
+    ck_assert_double_gt(arm->retrained.low, arm->fixed.high);
+    ck_assert_double_gt(arm->retrained.value, 0.9);
+    ck_assert_double_eq_tol(arm->fall.value, m.arms[0].fixed.value - arm->fixed.value, 1e-12);
+    subspace_free(&space);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("probing");
+    TCase *pooling = tcase_create("pooling"), *measures = tcase_create("measures");
+
+    tcase_set_timeout(pooling, 120);
+    tcase_set_timeout(measures, 240);
+    tcase_add_loop_test(pooling, test_pooled, 0, 2);
+    tcase_add_test(pooling, test_pooled_limits);
+    tcase_add_test(pooling, test_ablation_on_tokens);
+    tcase_add_test(measures, test_tasks);
+    tcase_add_test(measures, test_probing_planted);
+    tcase_add_test(measures, test_probing_scaffold);
+    tcase_add_test(measures, test_probing_null);
+    tcase_add_test(measures, test_tpp_planted);
+    tcase_add_test(measures, test_tpp_null);
+    tcase_add_test(measures, test_topics_planted);
+    tcase_add_test(measures, test_topics_retrained);
+    suite_add_tcase(suite, pooling);
+    suite_add_tcase(suite, measures);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
