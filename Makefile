@@ -135,7 +135,7 @@ $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
 	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
-$(BUILD)/bench/%: bench/%.c bench/truth.h $(BUILD)/libsae.a
+$(BUILD)/bench/%: bench/%.c bench/truth.h bench/paper.h $(BUILD)/libsae.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) -o $@
 
