@@ -52,8 +52,8 @@ END_TEST
 
 START_TEST(test_auc)
 {
-    static const uint8_t flag[] = {1, 1, 1, 0, 0, 0, 0, 1}, same[] = {1, 1, 1, 0, 0, 0, 0, 1},
-                         none[8] = {0}, half[] = {1, 0, 0, 0, 1, 1, 1, 1};
+    static const uint8_t flag[] = {1, 1, 1, 0, 0, 0, 0, 1}, same[] = {1, 1, 1, 0, 0, 0, 0, 1}, none[8] = {0},
+                         half[] = {1, 0, 0, 0, 1, 1, 1, 1};
 
     ck_assert_double_eq(auc_of_flag(flag, same, 8), 1);
     ck_assert_double_eq_tol(auc_of_flag(flag, half, 8), 0.5 + (2.0 / 5 - 2.0 / 3) / 2, 1e-12);
@@ -93,6 +93,7 @@ START_TEST(test_antipodal)
     sae_weights w = sae_dict_weights(dict);
     int64_t latents[WIDTH];
     antipode found[WIDTH];
+    double worst = 0;
 
     copy_scaled(w.W_enc, 3, 70, -2.0F), copy_scaled(w.W_dec, 3, 70, -0.5F); /* antipodes */
     copy_scaled(w.W_enc, 4, 71, 1.0F), copy_scaled(w.W_dec, 4, 71, 3.0F);   /* duplicates */
@@ -115,8 +116,10 @@ START_TEST(test_antipodal)
             if (i != k && e < 0 && o < 0) best = fmax(best, e * o);
         }
         ck_assert_double_eq_tol(found[i].score, best, 1e-5);
-        if (i != 3 && i != 70) ck_assert_double_lt(found[i].score, 0.3); /* observed OBS1 at most */
+        if (i != 3 && i != 70) worst = fmax(worst, found[i].score);
     }
+    if (getenv("SAE_OBSERVED")) printf("# others score at most %.3f\n", worst);
+    ck_assert_double_lt(worst, 0.3); /* observed 0.087 */
     sae_dict_free(dict);
 }
 END_TEST
@@ -174,11 +177,14 @@ END_TEST
 
 START_TEST(test_function_words)
 {
-    static const char *const yes[] = {"the", "a", "yourselves", "don't", "can't", "won't", "it's", "they'd", "throughout"};
+    static const char *const yes[] = {"the",   "a",    "yourselves", "don't",     "can't",
+                                      "won't", "it's", "they'd",     "throughout"};
     static const char *const no[] = {"ship", "", "thereupons", "n't", "man's", "zz", "aa", "'"};
 
-    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) ck_assert_msg(is_function_word(yes[i], strlen(yes[i])), "%s", yes[i]);
-    for (size_t i = 0; i < sizeof no / sizeof *no; i++) ck_assert_msg(!is_function_word(no[i], strlen(no[i])), "%s", no[i]);
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        ck_assert_msg(is_function_word(yes[i], strlen(yes[i])), "%s", yes[i]);
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        ck_assert_msg(!is_function_word(no[i], strlen(no[i])), "%s", no[i]);
     ck_assert(!is_function_word("the", 2)); /* "th" */
 }
 END_TEST
@@ -196,7 +202,9 @@ START_TEST(test_alphabet)
         logits[i] = (float)rng_normal(&r);
         initials[i] = i % 27 ? 'a' + i % 27 - 1 : 0;
     }
-    ck_assert_double_lt(alphabet_share(logits, initials, N, 1, 100, &letter), 0.2); /* by chance; observed OBS2 */
+    double chance = alphabet_share(logits, initials, N, 1, 100, &letter);
+    if (getenv("SAE_OBSERVED")) printf("# by chance %.2f\n", chance);
+    ck_assert_double_lt(chance, 0.2); /* observed 0.09 */
     for (int i = 0; i < N; i++) initials[i] = 0;
     ck_assert_double_eq(alphabet_share(logits, initials, N, 1, 100, &letter), 0); /* no letter is no shared letter */
     ck_assert_int_eq(letter, 0);
@@ -236,7 +244,7 @@ START_TEST(test_unembed_gram)
                 largest = fmax(largest, fabs(sum));
             }
         if (getenv("SAE_OBSERVED")) printf("# gram: %.2g of %.2g\n", worst, largest);
-        ck_assert_double_lt(worst / largest, 2e-6); /* observed OBS3 */
+        ck_assert_double_lt(worst / largest, 2e-6); /* observed 2.4e-7 */
         free(gram), free(unit), free(logits);
         sae_model_free(model);
     }
@@ -358,8 +366,8 @@ START_TEST(test_known_classes)
     for (int i = 0; i < WIDTH; i++) {
         const latent_facts *f = &facts[i];
         if (getenv("SAE_OBSERVED") && i < MADE)
-            printf("# %d: rho %.2f %.2f %.2f, pca %.2f, null %.2f, alphabet %.2f, auc %.2f: %s\n", i, f->rho[0], f->rho[1],
-                   f->rho[2], f->pca, f->null_share, f->alphabet, f->auc, dense_class_names[f->class]);
+            printf("# %d: rho %.2f %.2f %.2f, pca %.2f, null %.2f, alphabet %.2f, auc %.2f: %s\n", i, f->rho[0],
+                   f->rho[1], f->rho[2], f->pca, f->null_share, f->alphabet, f->auc, dense_class_names[f->class]);
         if (i < MADE) ck_assert_msg(f->class == expected[i], "latent %d: %s", i, dense_class_names[f->class]);
         for (int c = 0; c < DENSE_NO_CLASS && i >= MADE; c++) passes[c] += f->passes[c];
     }
@@ -368,7 +376,8 @@ START_TEST(test_known_classes)
     ck_assert_double_eq_tol(facts[2].pca, 1, 1e-6);
     ck_assert_double_eq_tol(facts[3].null_share, 1, 1e-6);
     ck_assert_double_lt(facts[5].auc, 0.25);
-    if (getenv("SAE_OBSERVED")) printf("# of 74 others pass: %d %d %d %d %d\n", passes[0], passes[1], passes[2], passes[3], passes[4]);
+    if (getenv("SAE_OBSERVED"))
+        printf("# of 74 others pass: %d %d %d %d %d\n", passes[0], passes[1], passes[2], passes[3], passes[4]);
     ck_assert_int_eq(passes[DENSE_PCA], 0); /* random rows: |cos| 0.13 on average */
     bed_close(&b);
 }
@@ -388,7 +397,8 @@ START_TEST(test_run)
     OK(dense_run(&two, &b.s, b.dict, b.tok, &o, NULL, &err));
     ck_assert(json_equal(result_json(one), result_json(two)));
     double dense = sae_result_get(one, "dense_0.1", -1), sum = 0;
-    static const char *const keys[] = {"class_position", "class_pca", "class_null_space", "class_alphabet", "class_word", "class_unclassified"};
+    static const char *const keys[] = {"class_position", "class_pca",  "class_null_space",
+                                       "class_alphabet", "class_word", "class_unclassified"};
     for (int c = 0; c < DENSE_CLASSES; c++) sum += sae_result_get(one, keys[c], NAN);
     ck_assert_double_eq(sum, dense);
     ck_assert_double_ge(dense, 6);
