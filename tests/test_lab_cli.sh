@@ -42,7 +42,7 @@ printf "$(cut -c1-256 octal)" | make_npy one.npy '(1, 16)' '<i4'
 site=blocks.1.hook_resid_post
 "$sae" tap "$model" --ids ids.npy --site $site --out rows.safetensors --quiet || echo "not ok the rows of the test"
 tail -c 131072 rows.safetensors | make_npy rows.npy '(1024, 32)' '<f4'
-"$sae" train --array rows.npy --width 64 --k 4 --rank 0,2 --batch 64 --steps 60 --out grid --quiet >log 2>&1 ||
+"$sae" sweep --array rows.npy --width 64 --k 4 --rank 0,2 --batch 64 --rows 3840 --out grid --quiet >log 2>&1 ||
     { echo "not ok the dictionaries of the test"; cat log; }
 plain=grid/w64-k4-r0-s0/sae scaffold=grid/w64-k4-r2-s0/sae
 [ -d "$scaffold" ] || { echo "not ok the dictionaries are where they are looked for"; ls -R grid; }
@@ -72,3 +72,22 @@ set -- lab dense --dict $plain --model "$model" --site $site --ids ids.npy
 expect "dense needs a tokenizer" 1 'tokenizer' "$@"
 expect "dense, a threshold of 1" 2 '--threshold' "$@" --threshold 1
 expect "dense, neither text nor ids" 2 '--text or --ids' lab dense --dict $plain --model "$model" --site $site
+
+# ---- lab knee ----
+expect "knee of a sweep" 0 '' lab knee grid/results.json --out k.json
+holds "knee shows the steps" 'gain per direction' out
+holds "knee writes a result" '"rank0"' k.json
+expect "knee overwrites nothing" 1 'k.json' lab knee grid/results.json --out k.json
+expect "knee of another file" 1 'results.json of a sweep' lab knee k.json
+expect "knee without a file" 2 '' lab knee
+entry='{"arch": "batchtopk", "d_in": 100, "d_sae": 9, "k": 1, "seed": 0, "rank"'
+printf '{"dictionaries": [%s: 4, "measured": {"fvu": 0.39, "dense": 0}}, %s: 0, "measured": {"fvu": 0.5, "dense": 9}}, %s: 8, "measured": {"fvu": 0.388, "dense": 0}}]}' \
+    "$entry" "$entry" "$entry" >made.json
+expect "knee of made-up numbers" 0 '' lab knee made.json --json
+holds "knee finds rank 4" '"rank0": 4' out
+printf '{"dictionaries": [%s: 0, "measured": {"fvu": 0.5, "dense": 9}}, %s: 0, "measured": {"fvu": 0.4, "dense": 9}}]}' "$entry" "$entry" >twice.json
+expect "knee, a rank twice" 1 'two dictionaries of rank 0' lab knee twice.json
+printf '{"dictionaries": [%s: 2, "measured": {"fvu": 0.5, "dense": 9}}, %s: 4, "measured": {"fvu": 0.4, "dense": 9}}]}' "$entry" "$entry" >zero.json
+expect "knee, no rank 0" 1 'begin at 0' lab knee zero.json
+printf '{"dictionaries": [%s: 0}]}' "$entry" >bare.json
+expect "knee, nothing measured" 1 'without what was measured' lab knee bare.json
