@@ -47,6 +47,7 @@ tail -c 131072 rows.safetensors | make_npy rows.npy '(1024, 32)' '<f4'
 plain=grid/w64-k4-r0-s0/sae scaffold=grid/w64-k4-r2-s0/sae
 [ -d "$scaffold" ] || { echo "not ok the dictionaries are where they are looked for"; ls -R grid; }
 head -c 256 /dev/zero | tr '\000' '\077' | make_npy basis.npy '(32, 2)' '<f4'
+head -c 256 /dev/zero | tr '\000' '\377' | make_npy broken.npy '(32, 2)' '<f4'
 head -c 384 /dev/zero | tr '\000' '\077' | make_npy narrow.npy '(24, 4)' '<f4'
 
 # ---- lab redundancy ----
@@ -62,6 +63,7 @@ expect "redundancy, nothing to be aligned with" 2 '--scaffold-of' "$@"
 expect "redundancy, both" 2 '--basis' "$@" --basis basis.npy --scaffold-of $scaffold
 expect "redundancy, a scaffold of rank 0" 1 'has no scaffold' "$@" --scaffold-of $plain
 expect "redundancy, a basis of another width" 1 'd_in 32' "$@" --basis narrow.npy
+expect "redundancy, a basis that is not finite" 1 'broken.npy: row 0, column 0' "$@" --basis broken.npy
 expect "redundancy, no such rule" 2 'energy' "$@" --basis basis.npy --select most
 expect "redundancy, one sequence" 1 'one.npy' lab redundancy --dict $plain --model "$model" --site $site --ids one.npy --basis basis.npy
 expect "redundancy, an option of texts with ids" 2 '--tokens' "$@" --basis basis.npy --tokens 100
