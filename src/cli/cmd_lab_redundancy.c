@@ -4,8 +4,6 @@
 #include "io/io.h"
 #include "lab/redundancy.h"
 
-#include <math.h>
-
 static const option_row options[] = {
     LAB_INPUT_ROWS("20480"),
     {"scaffold-of", OPTION_TEXT, "DICT", "the subspace is what this dictionary's scaffold writes: the rows of W_up",
@@ -72,10 +70,6 @@ static sae_status read_basis(directions *u, const char *path, int64_t d, sae_err
         goto done;
     }
     SAE_TRY(sae_acts_next(acts, d, columns, NULL, NULL, &got, err));
-    for (int64_t i = 0; i < d * info.d; i++)
-        if (!isfinite(columns[i]))
-            SAE_RAISE(err, SAE_NUMERIC, "%s: row %lld, column %lld is not finite", path, (long long)(i / info.d),
-                      (long long)(i % info.d));
     for (int64_t k = 0; k < info.d; k++)
         for (int64_t j = 0; j < d; j++) u->owned[k * d + j] = columns[j * info.d + k];
     u->rows = u->owned;
