@@ -135,7 +135,7 @@ $(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/fuzz.c tests/io_use.h tests/io_exact.h $
 	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(FLAGS) -fno-openmp -fsanitize=fuzzer -DFORMAT='"$*"' $< $(FUZZ_OBJ) \
 	  $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
-$(BUILD)/bench/%: bench/%.c bench/truth.h $(BUILD)/libsae.a
+$(BUILD)/bench/%: bench/%.c bench/truth.h bench/paper.h $(BUILD)/libsae.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) -o $@
 
@@ -149,6 +149,10 @@ planted: $(BUILD)/bench/planted
 
 planted-penalties: $(BUILD)/bench/planted
 	@$(PLANTED) --penalties $(PROBLEM)
+
+# The paper's experiments on planted rows, the last table of docs/planted.md: SEEDS=1 STEPS=100 for less.
+planted-paper: $(BUILD)/bench/planted_paper
+	@$(BUILD)/bench/planted_paper $(if $(filter file,$(origin SEEDS)),3,$(SEEDS)) $(STEPS)
 
 # Beside dictionary_learning, fetched into .scratch/peers once (3 GB). PEERS="--saelens --json": SAELens too, as JSON.
 bench-peers: $(BUILD)/sae
@@ -217,6 +221,7 @@ help:
 	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
 	@echo 'make goldens        loss curves of the peers, for test_parity; GOLDENS="--seed 7 --d-in 48": other ones'
 	@echo 'make planted        what is found of planted features, docs/planted.md; SEEDS=2 STEPS=300 PROBLEM=1: less of it'
+	@echo 'make planted-paper  dense latents, rank, overlap and removal where they are known, docs/planted.md; SEEDS=1 STEPS=100: less'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
@@ -226,6 +231,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE planted planted-penalties all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE planted planted-penalties planted-paper all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

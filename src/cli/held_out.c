@@ -10,6 +10,7 @@ void held_out_close(held_out *h)
     sae_tokenizer_free(h->tok);
     sae_model_free(h->model);
     sae_dict_free(h->dict);
+    mem_free(h->model_path);
     *h = (held_out){0};
 }
 
@@ -24,7 +25,8 @@ static sae_status open_model(held_out *h, args *a, sae_error *err)
     SAE_TRY(model_path(name, &path, err));
     SAE_TRY(sae_model_open(&h->model, path, NULL, err));
     SAE_TRY(core_check_width(h->dict, h->model, err));
-    SAE_TRY(sae_tokenizer_open(&h->tok, path, err));
+    h->model_path = path;
+    path = NULL;
 done:
     mem_free(path);
     return status;
@@ -60,7 +62,7 @@ static sae_status open_text(held_out *h, args *a, sae_error *err)
     return sae_text_open(&h->text, h->tok, paths, n, &how, err);
 }
 
-sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_error *err)
+sae_status held_out_open_site(held_out *out, args *a, const char *dict_path, sae_error *err)
 {
     sae_status status = SAE_OK;
     held_out h = {0};
@@ -68,6 +70,20 @@ sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_erro
     SAE_TRY(sae_dict_load(&h.dict, dict_path, err));
     SAE_TRY(open_model(&h, a, err));
     SAE_TRY(find_site(&h, a, err));
+    *out = h;
+    h = (held_out){0};
+done:
+    held_out_close(&h);
+    return status;
+}
+
+sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    held_out h = {0};
+
+    SAE_TRY(held_out_open_site(&h, a, dict_path, err));
+    SAE_TRY(sae_tokenizer_open(&h.tok, h.model_path, err));
     SAE_TRY(open_text(&h, a, err));
     *out = h;
     h = (held_out){0};

@@ -9,6 +9,7 @@
 typedef struct held_out {
     sae_dict *dict;
     sae_model *model;
+    char *model_path;
     sae_tokenizer *tok;
     sae_text *text;
     sae_site site;
@@ -26,6 +27,8 @@ typedef struct held_out {
 
 /* Opens the folder `dict_path` and everything around it. The model and the site are the dictionary's own unless given. */
 sae_status held_out_open(held_out *out, args *a, const char *dict_path, sae_error *err);
+/* The same without tokenizer and text. */
+sae_status held_out_open_site(held_out *out, args *a, const char *dict_path, sae_error *err);
 void held_out_close(held_out *h);
 
 #endif

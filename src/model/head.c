@@ -117,3 +117,28 @@ sae_status sae_model_unembed(sae_model *model, const float *rows, int64_t n, boo
 done:
     return status;
 }
+
+sae_status model_unembed_gram(sae_model *model, double *gram, sae_error *err)
+{
+    enum { GRAM_TILE = 256 }; /* tokens multiplied in float32 before they are added in double */
+    int64_t d = model->d.d_model;
+    float *weights = mem_alloc_array(GRAM_TILE, (size_t)d * sizeof *weights, "rows of the unembedding", err);
+    float *product = mem_alloc_array((size_t)d, (size_t)d * sizeof *product, "products of the unembedding", err);
+
+    if (!weights || !product) {
+        mem_free(weights);
+        mem_free(product);
+        return SAE_NOMEM;
+    }
+    for (int64_t i = 0; i < d * d; i++) gram[i] = 0;
+    for (int64_t v = 0; v < model->d.n_vocab; v += GRAM_TILE) {
+        int64_t width = smaller(GRAM_TILE, model->d.n_vocab - v);
+        matrix_rows(&model->unembed, v, width, weights);
+        for (int64_t i = 0; i < width * d; i++) weights[i] *= model->final_norm[i % d];
+        matmul_tn(d, d, width, weights, d, weights, d, 0, product, d);
+        for (int64_t i = 0; i < d * d; i++) gram[i] += (double)product[i];
+    }
+    mem_free(weights);
+    mem_free(product);
+    return SAE_OK;
+}

@@ -187,6 +187,10 @@ size_t head_scratch(const sae_model *m, int64_t n);
 sae_status head_run(sae_model *m, const float *rows, int64_t n, float *logits, const int32_t *targets, float *losses,
                     void *scratch, sae_error *err);
 
+/* W_U W_U^T [d_model, d_model] of the unembedding [d_model, n_vocab] with the final norm's gain folded in, as sae_model_unembed
+ * applies it: its eigenvectors are the left singular vectors of what turns directions into logits. The caller's gram. */
+sae_status model_unembed_gram(sae_model *m, double *gram, sae_error *err);
+
 /* Makes model->scratch hold at least `bytes`. */
 sae_status scratch_reserve(sae_model *m, size_t bytes, sae_error *err);
 

@@ -1,0 +1,124 @@
+/* lab_input.c - opens what an experiment looks at, and gives out what it found. */
+#include "cli/lab_input.h"
+
+#include "cli/ids.h"
+#include "io/io.h"
+#include "report/report.h"
+
+#include <stdio.h>
+
+void lab_input_close(lab_input *in)
+{
+    sample_free(&in->sample);
+    held_out_close(&in->h);
+}
+
+/* What belongs to a text does nothing to ids: refused. */
+static sae_status refuse_text_options(args *a, sae_error *err)
+{
+    static const char *const names[] = {"text", "tokens", "ctx", "separator", "split"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (args_given(a, names[i]))
+            return args_fail(a, err, "--%s is for texts: --ids are taken whole, as they are", names[i]);
+    return SAE_OK;
+}
+
+static sae_status open_tokenizer(lab_input *in, bool needed, sae_error *err)
+{
+    sae_error ignored = {0};
+
+    if (needed) return sae_tokenizer_open(&in->h.tok, in->h.model_path, err);
+    if (sae_tokenizer_open(&in->h.tok, in->h.model_path, &ignored) != SAE_OK)
+        warn("which ids are special tokens is not known, only position 0 is masked: %s", ignored.message);
+    return SAE_OK;
+}
+
+static void mask_special(const lab_input *in, const token_ids *ids, uint8_t *mask)
+{
+    for (int64_t i = 0; i < ids->n_seq * ids->n_ctx; i++)
+        mask[i] = i % ids->n_ctx != 0 && !(in->h.tok && sae_tokenizer_is_special(in->h.tok, ids->ids[i]));
+}
+
+static sae_status sample_from_ids(lab_input *in, args *a, bool needs_tokenizer, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    token_ids ids = {0};
+    uint8_t *mask = NULL;
+    sample_options want = {.max_norm = args_real(a, "max-norm", 0)};
+
+    SAE_TRY(refuse_text_options(a, err));
+    SAE_TRY(token_ids_read(&ids, args_text(a, "ids"), err));
+    if (ids.n_seq < 2)
+        SAE_RAISE(err, SAE_RANGE, "%s holds one sequence, two are needed for intervals", args_text(a, "ids"));
+    SAE_TRY(open_tokenizer(in, needs_tokenizer, err));
+    mask = mem_alloc_array((size_t)(ids.n_seq * ids.n_ctx), 1, "a mask of ids", err);
+    if (!mask) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    mask_special(in, &ids, mask);
+    want.batch_seqs = sequences_at_once(ids.n_ctx);
+    SAE_TRY(sample_of_ids(&in->sample, in->h.model, ids.ids, mask, ids.n_seq, ids.n_ctx, in->h.site, &want, err));
+done:
+    mem_free(mask);
+    token_ids_free(&ids);
+    return status;
+}
+
+static sae_status sample_from_text(lab_input *in, args *a, const char *dict, const sae_progress *progress,
+                                   sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sample_options want = {0};
+
+    if (!args_given(a, "text")) return args_fail(a, err, "--text or --ids is needed: what to measure on");
+    SAE_TRY(held_out_open(&in->h, a, dict, err));
+    want.tokens = in->h.options.tokens;
+    want.max_norm = in->h.options.max_norm;
+    SAE_TRY(sample_create(&in->sample, in->h.model, in->h.text, in->h.site, &want, progress, err));
+done:
+    return status;
+}
+
+sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    lab_input in = {0};
+    const char *dict = NULL;
+
+    SAE_TRY(args_require(a, "dict", &dict, err));
+    if (args_given(a, "ids")) {
+        SAE_TRY(held_out_open_site(&in.h, a, dict, err));
+        SAE_TRY(sample_from_ids(&in, a, needs_tokenizer, err));
+    } else {
+        SAE_TRY(sample_from_text(&in, a, dict, progress, err));
+    }
+    *out = in;
+    in = (lab_input){0};
+done:
+    lab_input_close(&in);
+    return status;
+}
+
+sae_status lab_output_check(const args *a, sae_error *err)
+{
+    const char *out = args_text(a, "out");
+
+    if (out && file_exists(out) && !args_flag(a, "force"))
+        return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
+    return SAE_OK;
+}
+
+sae_status lab_output(args *a, const sae_result *result, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
+    if (args_flag(a, "json"))
+        SAE_TRY(print_json(result_json(result), err));
+    else
+        SAE_TRY(report_print(stdout, result, err));
+done:
+    return status;
+}

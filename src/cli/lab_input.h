@@ -1,0 +1,31 @@
+/*
+ * lab_input.h - what experiments on a trained dictionary have in common: the dictionary, its model, and rows of its site
+ * from held-out text or from token ids.
+ */
+#ifndef SAE_CLI_LAB_INPUT_H
+#define SAE_CLI_LAB_INPUT_H
+
+#include "cli/held_out.h"
+#include "eval/sample.h"
+
+typedef struct lab_input {
+    held_out h; /* h.tok is NULL where ids were given for a model without a tokenizer */
+    sample sample;
+} lab_input;
+
+/* clang-format off */
+#define LAB_INPUT_ROWS(tokens) HELD_OUT_ROWS(tokens),                                                                    \
+    {"ids", OPTION_TEXT, "FILE", "token ids [sequences, tokens] in X.npy or X.safetensors[:name] instead of a text", NULL}, \
+    {"dict", OPTION_TEXT, "DICT", "a SAELens folder: cfg.json and sae_weights.safetensors", NULL}
+/* clang-format on */
+
+/* Everything around --dict. With --ids position 0 and the tokenizer's special tokens are masked; `needs_tokenizer`: a model
+ * without one is refused, else only position 0 is and a warning says so. Caller closes with lab_input_close. */
+sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const sae_progress *progress, sae_error *err);
+void lab_input_close(lab_input *in);
+/* --out and --json: writes the result and prints it. */
+sae_status lab_output(args *a, const sae_result *result, sae_error *err);
+/* EXISTS before the work, not after it. */
+sae_status lab_output_check(const args *a, sae_error *err);
+
+#endif

@@ -1,0 +1,329 @@
+/*
+ * redundancy_report.c - the curve of the loss over the number of ablated latents, with every control beside it.
+ */
+#include "eval/core.h"
+#include "lab/redundancy_run.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void interval_text(char *text, size_t size, const interval *i)
+{
+    snprintf(text, size, "%.3f [%.3f, %.3f]", i->value, i->low, i->high);
+}
+
+static sae_status ratio_of(const redundancy *r, int which, interval *out, sae_error *err)
+{
+    return loss_ratio(out, &r->losses, which, LOSS_OF_CLEAN, r->options.seed, err);
+}
+
+/* Ratio to clean of the mean loss of the random sets of a point. */
+static sae_status ratio_of_random(const redundancy *r, const point *p, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = r->losses.n_seq;
+    double *sum = mem_alloc_array((size_t)n, sizeof *sum, "losses of random sets", err);
+
+    if (!sum) return SAE_NOMEM;
+    for (int k = 2; k < p->n_sets; k++)
+        for (int64_t i = 0; i < n; i++) sum[i] += r->losses.nll[(p->first + 1 + k) * n + i] / r->options.draws;
+    SAE_TRY(bootstrap_ratio(out, sum, r->losses.nll + LOSS_OF_CLEAN * n, n, r->options.seed, err));
+done:
+    mem_free(sum);
+    return status;
+}
+
+/* What A costs over the mean of its controls `from` to `to` - 1, nats per token. */
+static sae_status cost_over(const redundancy *r, const point *p, int from, int to, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n = r->losses.n_seq;
+    const double *nll = r->losses.nll;
+    double *difference = mem_alloc_array((size_t)n, sizeof *difference, "differences of losses", err);
+
+    if (!difference) return SAE_NOMEM;
+    for (int64_t i = 0; i < n; i++) difference[i] = nll[p->first * n + i];
+    for (int k = from; k < to; k++)
+        for (int64_t i = 0; i < n; i++) difference[i] -= nll[(p->first + 1 + k) * n + i] / (to - from);
+    SAE_TRY(bootstrap_ratio(out, difference, r->losses.count, n, r->options.seed, err));
+done:
+    mem_free(difference);
+    return status;
+}
+
+/* ---- The table ------------------------------------------------------------------------------------------------------------- */
+
+static const char *set_name(const point *p, char *text, size_t size)
+{
+    snprintf(text, size, "%lld%s%s", (long long)p->n, p->what ? ", " : "", p->what ? p->what : "");
+    return text;
+}
+
+/* The lowest and highest ratio of the random sets: what their choice moves. */
+static void random_range(const redundancy *r, const point *p, char *text, size_t size)
+{
+    double clean = loss_mean(&r->losses, LOSS_OF_CLEAN), low = INFINITY, high = -INFINITY;
+
+    for (int k = 2; k < p->n_sets; k++) {
+        double ratio = loss_mean(&r->losses, p->first + 1 + k) / clean;
+        low = fmin(low, ratio);
+        high = fmax(high, ratio);
+    }
+    snprintf(text, size, "%.3f to %.3f", low, high);
+}
+
+static sae_status curve_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
+{
+    enum { CELLS = 8 };
+    sae_status status = SAE_OK;
+    interval v[6] = {{0}};
+    char name[64], text[6][64], range[64] = "-";
+    bool controls = p->n_sets > 1;
+
+    SAE_TRY(ratio_of(r, p->first, &v[0], err));
+    SAE_TRY(ratio_of(r, p->first + 1, &v[1], err));
+    for (int i = 2; i < 6; i++) v[i].value = NAN;
+    if (controls) {
+        SAE_TRY(ratio_of(r, p->first + 2, &v[2], err));
+        SAE_TRY(ratio_of_random(r, p, &v[3], err));
+        SAE_TRY(cost_over(r, p, 1, 2, &v[4], err));
+        SAE_TRY(cost_over(r, p, 2, p->n_sets, &v[5], err));
+        random_range(r, p, range, sizeof range);
+    }
+    for (int i = 0; i < 6; i++) {
+        if (i < 2 || controls)
+            interval_text(text[i], sizeof text[i], &v[i]);
+        else
+            snprintf(text[i], sizeof text[i], "-");
+    }
+    const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
+                                   {text[0], v[0].value},
+                                   {text[1], v[1].value},
+                                   {text[2], v[2].value},
+                                   {text[3], v[3].value},
+                                   {range, NAN},
+                                   {text[4], v[4].value},
+                                   {text[5], v[5].value}};
+    SAE_TRY(sae_result_row(out, "curve", cells, CELLS, err));
+done:
+    return status;
+}
+
+static sae_status curve(const redundancy *r, sae_result *out, sae_error *err)
+{
+    static const char *const columns[] = {"latents in A",       "ratio to clean [95 %]", "and error projected",
+                                          "matched in density", "random, mean",          "random sets",
+                                          "over matched, nats", "over random, nats"};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_table(out, "curve", "Ablating aligned latents", columns, 8, err));
+    for (int i = 0; i < r->n_points; i++) SAE_TRY(curve_row(r, out, &r->points[i], err));
+done:
+    return status;
+}
+
+/* ---- What is in the sets ------------------------------------------------------------------------------------------------------ */
+
+/* Codes above zero a row inside a set; how many of its latents fire at all. */
+static void set_facts(const redundancy *r, const uint8_t *taken, double *mass, int64_t *live)
+{
+    *mass = 0;
+    *live = 0;
+    for (int64_t i = 0; i < r->d_sae; i++) {
+        if (!taken[i]) continue;
+        *mass += density_of(&r->moments.density, i);
+        *live += r->moments.density.fired[i] > 0;
+    }
+}
+
+static sae_status sets_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
+{
+    double mass[3] = {NAN, NAN, NAN}, least = 1, inside = 0, all = 0;
+    int64_t live[3] = {0}, shared = 0;
+    char name[64];
+
+    for (int k = 0; k < 3 && k < p->n_sets; k++) set_facts(r, p->sets[k], &mass[k], &live[k]);
+    for (int64_t i = 0; i < r->d_sae; i++) {
+        all += r->energy[i];
+        if (!p->sets[0][i]) continue;
+        least = fmin(least, r->squares[i]);
+        inside += r->energy[i];
+        shared += p->n_sets > 1 && p->sets[1][i];
+    }
+    const sae_cell cells[] = {{set_name(p, name, sizeof name), (double)p->n},
+                              {NULL, (double)live[0]},
+                              {NULL, sqrt(least)},
+                              {NULL, all > 0 ? inside / all : 0},
+                              {NULL, mass[0]},
+                              {p->n_sets > 1 ? NULL : "-", mass[1]},
+                              {p->n_sets > 1 ? NULL : "-", mass[2]},
+                              {p->n_sets > 1 ? NULL : "-", (double)shared / (double)p->n}};
+    return sae_result_row(out, "sets", cells, 8, err);
+}
+
+static sae_status sets(const redundancy *r, sae_result *out, sae_error *err)
+{
+    static const char *const columns[] = {"latents in A",         "of them fire",          "smallest alignment",
+                                          "share of energy in U", "codes a row",           "matched: codes a row",
+                                          "random: codes a row",  "share of controls in A"};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_table(out, "sets", "What is in the sets", columns, 8, err));
+    for (int i = 0; i < r->n_points; i++) SAE_TRY(sets_row(r, out, &r->points[i], err));
+done:
+    return status;
+}
+
+/* ---- Plot and numbers ----------------------------------------------------------------------------------------------------------- */
+
+enum { CURVE_A, CURVE_ERROR, CURVE_MATCHED, CURVE_RANDOM, CURVES };
+
+static sae_status plot_curve(const redundancy *r, sae_result *out, int which, sae_error *err)
+{
+    static const char *const labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
+    sae_status status = SAE_OK;
+    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
+    int n = 0;
+
+    for (int i = 0; i < r->n_points; i++) {
+        const point *p = &r->points[i];
+        interval v;
+        if (p->dense || (p->n_sets == 1 && which >= CURVE_MATCHED)) continue;
+        SAE_TRY(which == CURVE_RANDOM ? ratio_of_random(r, p, &v, err) : ratio_of(r, p->first + which, &v, err));
+        x[n] = (double)p->n;
+        y[n] = v.value;
+        low[n] = v.low;
+        high[n++] = v.high;
+    }
+    SAE_TRY(sae_result_series_interval(out, "ratios", labels[which], x, y, low, high, n, err));
+done:
+    return status;
+}
+
+static sae_status plot(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double clean = loss_mean(&r->losses, LOSS_OF_CLEAN);
+
+    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
+                            SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
+    for (int which = 0; which < CURVES; which++) SAE_TRY(plot_curve(r, out, which, err));
+    SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
+    SAE_TRY(
+        sae_result_line(out, "ratios", "subspace removed, R3", false, loss_mean(&r->losses, LOSS_OF_R3) / clean, err));
+done:
+    return status;
+}
+
+static sae_status keyed(const redundancy *r, sae_result *out, const char *key, const char *label, const char *remark,
+                        int which, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    interval v;
+
+    SAE_TRY(ratio_of(r, which, &v, err));
+    SAE_TRY(sae_result_interval(out, key, v.value, v.low, v.high, err));
+    SAE_TRY(sae_result_label(out, key, label, remark, err));
+done:
+    return status;
+}
+
+static sae_status fact(sae_result *out, const char *key, const char *label, double value, const char *remark,
+                       sae_error *err)
+{
+    sae_status status = sae_result_number(out, key, value, err);
+
+    return status == SAE_OK ? sae_result_label(out, key, label, remark, err) : status;
+}
+
+static sae_status fixed_numbers(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(fact(out, "rank", "rank of the subspace", (double)r->aligned.space.rank, NULL, err));
+    SAE_TRY(
+        fact(out, "ce_tokens", "tokens scored", (double)r->losses.n_scored, "current and next token unmasked", err));
+    SAE_TRY(fact(out, "ce_clean", "CE, clean", loss_mean(&r->losses, LOSS_OF_CLEAN), "nats per token", err));
+    SAE_TRY(fact(out, "ce_zero", "CE, zero ablation", loss_mean(&r->losses, LOSS_OF_ZERO), "the site's rows set to 0",
+                 err));
+    SAE_TRY(fact(out, "ce_uniform", "CE, uniform", log((double)sae_model_get_info(r->s->model)->n_vocab), NULL, err));
+    SAE_TRY(keyed(r, out, "ratio_zero", "ratio, zero ablation", NULL, LOSS_OF_ZERO, err));
+    SAE_TRY(keyed(r, out, "ratio_r2", "ratio, subspace removed, R2", "x - x P", LOSS_OF_R2, err));
+    SAE_TRY(keyed(r, out, "ratio_r3", "ratio, subspace removed, R3", "x - (x - mean) P", LOSS_OF_R3, err));
+    SAE_TRY(keyed(r, out, "ratio_reconstruction", "ratio, reconstruction", "the whole dictionary in place of x",
+                  LOSS_OF_RECON, err));
+    SAE_TRY(keyed(r, out, "ratio_error", "ratio, error projected alone", "A empty, e (I - P) in place of e",
+                  LOSS_OF_ERROR, err));
+    SAE_TRY(fact(out, "n_marked", "latents, marked", (double)redundancy_marked(r->d_sae), "787 of 16,384 at this width",
+                 err));
+    SAE_TRY(fact(out, "n_match", "latents, energy of s", r->n_match < 0 ? NAN : (double)r->n_match,
+                 "whose energy in the subspace, largest first, sums to that of s; none: all together do not", err));
+    SAE_TRY(fact(out, "energy_wanted", "energy of s", r->wanted, "mean |s|^2", err));
+done:
+    return status;
+}
+
+/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N"; N is "dense" for p > 0.1. */
+static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_section(out, "Ratios by name", err));
+    for (int i = 0; i < r->n_points; i++) {
+        const point *p = &r->points[i];
+        char size[24], key[64];
+        snprintf(size, sizeof size, "%lld", (long long)p->n);
+        for (int k = 0; k <= p->n_sets; k++) {
+            static const char *const names[] = {"aligned", "error", "matched"};
+            char random[24];
+            snprintf(random, sizeof random, "random%d", k - 2);
+            snprintf(key, sizeof key, "%s.%s", k < 3 ? names[k] : random, p->dense ? "dense" : size);
+            SAE_TRY(keyed(r, out, key, NULL, NULL, p->first + k, err));
+        }
+    }
+done:
+    return status;
+}
+
+static sae_status describe(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    static const char *const rules[ALIGN_RULES] = {"largest |d_i P|^2 first", "in turn the best of each direction",
+                                                   "largest |cos| with one direction first",
+                                                   "largest energy in the subspace first"};
+
+    SAE_TRY(core_describe(out, r->s, err));
+    SAE_TRY(sae_result_setting(out, "aligned with",
+                               (sae_cell){r->options.space_name ? r->options.space_name : "a basis", NAN}, err));
+    SAE_TRY(sae_result_setting(out, "A", (sae_cell){rules[r->options.rule], NAN}, err));
+    SAE_TRY(sae_result_note(
+        out,
+        "x - sum over i in A of f_i d_i stands in place of x: the dictionary's error stays, unless it says 'error "
+        "projected', "
+        "where e (I - P) stands for it as well (an error that carries the subspace would make ablation look harmless). "
+        "Controls are as many latents outside A; where A has more than half of all, they are filled up from A. Every "
+        "row "
+        "sees the same tokens; intervals resample sequences, not the choice of random sets, whose range stands beside.",
+        err));
+done:
+    return status;
+}
+
+sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *result = NULL;
+
+    SAE_TRY(sae_result_create(&result, "redundancy", err));
+    SAE_TRY(describe(r, result, err));
+    SAE_TRY(fixed_numbers(r, result, err));
+    SAE_TRY(plot(r, result, err));
+    SAE_TRY(curve(r, result, err));
+    SAE_TRY(sets(r, result, err));
+    SAE_TRY(point_numbers(r, result, err));
+    *out = result;
+    result = NULL;
+done:
+    sae_result_free(result);
+    return status;
+}

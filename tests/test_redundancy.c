@@ -1,0 +1,469 @@
+/*
+ * test_redundancy.c - ablating aligned latents: edits whose outcome is known, orders and controls on made-up dictionaries, and
+ * on a tiny model the null (a random subspace) beside a subspace that matters.
+ */
+#include "lab/redundancy.h"
+#include "report/report.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEQS = 12, CTX = 24, D = 32, WIDTH = 96 };
+static const char model_folder[] = "data/golden/models/llama_gqa_tied"; /* d 32, 3 layers, 128 tokens */
+static const sae_site site = {1, SAE_RESID_POST};
+
+typedef struct bed {
+    sae_model *model;
+    sample s;
+    sae_dict *dict;
+    sae_weights w;
+} bed;
+
+/* A dictionary with random weights in which about a sixth of the latents fire at each row. */
+static sae_dict *random_dict(int64_t rank, uint64_t seed)
+{
+    sae_dict_config config = {
+        .arch = SAE_BATCHTOPK, .d_in = D, .d_sae = WIDTH, .k = 8, .rank = rank, .apply_b_dec_to_input = true};
+    sae_dict *dict = NULL;
+    rng r = rng_seed(seed, 0);
+
+    ck_assert_int_eq(sae_dict_create(&dict, &config, NULL), SAE_OK);
+    sae_weights w = sae_dict_weights(dict);
+    for (int i = 0; i < WIDTH * D; i++) {
+        w.W_enc[i] = (float)(rng_normal(&r) / sqrt(D));
+        w.W_dec[i] = (float)(rng_normal(&r) / sqrt(D));
+    }
+    for (int i = 0; i < WIDTH; i++) w.threshold[i] = 1.0F;
+    for (int j = 0; j < D; j++) w.b_dec[j] = 0.1F * (float)rng_normal(&r);
+    for (int i = 0; i < rank * D; i++) {
+        w.W_down[i] = (float)(rng_normal(&r) / sqrt(D));
+        w.W_up[i] = (float)(rng_normal(&r) / sqrt(D));
+    }
+    return dict;
+}
+
+static void bed_open(bed *b, int64_t rank)
+{
+    rng r = rng_seed(71, 0);
+    int32_t ids[SEQS * CTX];
+    uint8_t mask[SEQS * CTX];
+
+    ck_assert_int_eq(sae_model_open(&b->model, model_folder, NULL, NULL), SAE_OK);
+    for (int i = 0; i < SEQS * CTX; i++) {
+        ids[i] = i % CTX == 0 ? 0 : (int32_t)rng_below(&r, 128);
+        mask[i] = i % CTX != 0 && i % CTX != 9;
+    }
+    ck_assert_int_eq(
+        sample_of_ids(&b->s, b->model, ids, mask, SEQS, CTX, site, &(sample_options){.batch_seqs = 5}, NULL), SAE_OK);
+    b->dict = random_dict(rank, 5);
+    b->w = sae_dict_weights(b->dict);
+}
+
+static void bed_close(bed *b)
+{
+    sae_dict_free(b->dict);
+    sample_free(&b->s);
+    sae_model_free(b->model);
+}
+
+/* ---- The edit ---------------------------------------------------------------------------------------------------------------- */
+
+/* A empty is the clean model bit for bit, although it is encoded; A whole is error + b_dec + scaffold, computed another way:
+ * x less what the codes alone decode to, without b_dec. */
+static sae_status rest_directly(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err)
+{
+    const sae_dict *dict = user;
+    const float *b_dec = sae_dict_weights((sae_dict *)(uintptr_t)dict).b_dec;
+    edit_recon sparse = {dict, false};
+    sae_status status = edit_reconstruct(&sparse, rows, n, d, out, err);
+
+    for (int64_t i = 0; i < n * d; i++) out[i] = rows[i] - (out[i] - b_dec[i % d]);
+    return status;
+}
+
+START_TEST(test_nothing_and_everything)
+{
+    bed b;
+    uint8_t none[WIDTH] = {0}, all[WIDTH];
+    loss_table t;
+
+    bed_open(&b, 3);
+    memset(all, 1, sizeof all);
+    ablation_cache cache = {.dict = b.dict};
+    ablation empty = {&cache, none, NULL}, whole = {&cache, all, NULL};
+    edit edits[] = {{"clean", NULL, NULL},
+                    {"empty", edit_ablate, &empty},
+                    {"all", edit_ablate, &whole},
+                    {"directly", rest_directly, b.dict},
+                    {"empty again", edit_ablate, &empty}};
+    ck_assert_int_eq(splice_measure(&t, &b.s, SEQS, edits, 5, NULL, NULL), SAE_OK);
+    ck_assert_mem_eq(t.nll, t.nll + SEQS, SEQS * sizeof *t.nll);
+    ck_assert_mem_eq(t.nll, t.nll + 4 * SEQS, SEQS * sizeof *t.nll);
+    ck_assert_double_eq_tol(loss_mean(&t, 2), loss_mean(&t, 3), 1e-6);    /* observed 2.1e-8 */
+    ck_assert_double_gt(fabs(loss_mean(&t, 2) - loss_mean(&t, 0)), 0.01); /* and that is something: observed 0.40 */
+    if (getenv("SAE_OBSERVED"))
+        printf("# all and directly %.3g apart, all and clean %.3g\n", fabs(loss_mean(&t, 2) - loss_mean(&t, 3)),
+               fabs(loss_mean(&t, 2) - loss_mean(&t, 0)));
+    loss_table_free(&t);
+    ablation_cache_free(&cache);
+    bed_close(&b);
+}
+END_TEST
+
+/* The codes are of the rows at hand: other rows of equal number are encoded anew; the error loses what it has inside P and
+ * nothing else, so that an ablation of everything leaves b_dec and s inside P. */
+START_TEST(test_error_projected)
+{
+    enum { N = 7 };
+    bed b;
+    uint8_t all[WIDTH];
+    float rows[2][N * D], out[N * D], recon[N * D], sparse[N * D];
+    rng r = rng_seed(3, 0);
+    subspace space;
+    double worst_inside = 0, worst_outside = 0;
+
+    bed_open(&b, 3);
+    memset(all, 1, sizeof all);
+    ck_assert_int_eq(subspace_random(&space, D, 4, &r, NULL), SAE_OK);
+    ablation_cache cache = {.dict = b.dict};
+    ablation a = {&cache, all, &space};
+    for (int batch = 0; batch < 2; batch++) {
+        for (int i = 0; i < N * D; i++) rows[batch][i] = (float)rng_normal(&r);
+        ck_assert_int_eq(edit_ablate(&a, rows[batch], N, D, out, NULL), SAE_OK);
+        edit_recon full = {b.dict, true}, codes_only = {b.dict, false};
+        ck_assert_int_eq(edit_reconstruct(&full, rows[batch], N, D, recon, NULL), SAE_OK);
+        ck_assert_int_eq(edit_reconstruct(&codes_only, rows[batch], N, D, sparse, NULL), SAE_OK);
+        for (int i = 0; i < N; i++) {
+            double left[D], kept[D];
+            for (int j = 0; j < D; j++) { /* out - (b_dec + s) is what stays of the error */
+                int at = i * D + j;
+                left[j] = (double)out[at] - (double)b.w.b_dec[j] - ((double)recon[at] - (double)sparse[at]);
+                kept[j] = (double)rows[batch][at] - (double)recon[at] - left[j]; /* what went of it */
+            }
+            worst_inside = fmax(worst_inside, subspace_share(&space, left));
+            worst_outside = fmax(worst_outside, 1 - subspace_share(&space, kept));
+        }
+    }
+    ck_assert_double_lt(worst_inside, 1e-10);  /* observed 2.6e-15 */
+    ck_assert_double_lt(worst_outside, 1e-10); /* observed 1.9e-13 */
+    if (getenv("SAE_OBSERVED")) printf("# inside %.3g, outside %.3g\n", worst_inside, worst_outside);
+    subspace_free(&space);
+    ablation_cache_free(&cache);
+    bed_close(&b);
+}
+END_TEST
+
+/* ---- Orders ------------------------------------------------------------------------------------------------------------------ */
+
+/* Five decoder rows in 4 dimensions, the subspace the first two axes. */
+static sae_dict *made_dict(void)
+{
+    static const float rows[5][4] = {{3, 0, 0, 4},             /* |d P| 0.6, all of it along axis 0 */
+                                     {0, 0, 1, 0},             /* 0 */
+                                     {0.5F, 0.5F, 0.5F, 0.5F}, /* 0.71, 0.5 along either */
+                                     {0, 2, 0, 0},             /* 1, along axis 1 */
+                                     {0, -0.9F, 0, 0.43589F}}; /* 0.9, along axis 1 */
+    sae_dict_config config = {.arch = SAE_BATCHTOPK, .d_in = 4, .d_sae = 5, .k = 1};
+    sae_dict *dict = NULL;
+
+    ck_assert_int_eq(sae_dict_create(&dict, &config, NULL), SAE_OK);
+    memcpy(sae_dict_weights(dict).W_dec, rows, sizeof rows);
+    return dict;
+}
+
+START_TEST(test_orders)
+{
+    static const float axes[8] = {0, 7, 0, 0, 0.5F, 0, 0, 0}; /* directions need no unit length: axis 1, then axis 0 */
+    static const int64_t expected[ALIGN_RULES][5] = {
+        {3, 4, 2, 0, 1},  /* 1, 0.81, 0.5, 0.36, 0 */
+        {3, 0, 4, 2, 1},  /* axis 1: 3, 4, then 2 and 1 (ties and zeros go to the first direction); axis 0: latent 0 */
+        {3, 4, 0, 2, 1},  /* 1, 0.9, 0.6, 0.5, 0 */
+        {0, 3, 2, 4, 1}}; /* energies 9 x 1, 4 x 1, 0.5 x 4, 0.81 x 1, 0 */
+    double square[5] = {1, 5, 4, 1, 1}, squares[5], energy[5];
+    latent_moments m = {.square = square};
+    aligned_space u = {.directions = axes, .n = 2};
+    sae_dict *dict = made_dict();
+    int64_t order[5];
+
+    ck_assert_int_eq(subspace_of_rows(&u.space, axes, 2, 4, NULL), SAE_OK);
+    for (int rule = 0; rule < ALIGN_RULES; rule++) {
+        ck_assert_int_eq(alignment_order((alignment_rule)rule, &u, dict, &m, order, NULL), SAE_OK);
+        for (int i = 0; i < 5; i++)
+            ck_assert_msg(order[i] == expected[rule][i], "%s: place %d is latent %lld", alignment_names[rule], i,
+                          (long long)order[i]);
+    }
+    alignment_squares(&u, dict, squares);
+    ck_assert_double_eq_tol(squares[0], 0.36, 1e-6);
+    ck_assert_double_eq_tol(squares[2], 0.5, 1e-6);
+    alignment_energy(&u, dict, &m, energy);
+    ck_assert_int_eq(alignment_match(order, energy, 5, 9.5), 2); /* 9, then 13 */
+    ck_assert_int_eq(alignment_match(order, energy, 5, 9), 1);
+    ck_assert_int_eq(alignment_match(order, energy, 5, 15.9), -1); /* all: 15.81 */
+    ck_assert_int_eq(alignment_match(order, energy, 5, 0), 0);
+    ck_assert_int_eq(redundancy_marked(16384), 787);
+    ck_assert_int_eq(redundancy_marked(2048), 98);
+    ck_assert_int_eq(redundancy_marked(4), 1);
+    subspace_free(&u.space);
+    sae_dict_free(dict);
+}
+END_TEST
+
+/* ---- Controls ----------------------------------------------------------------------------------------------------------------- */
+
+static int count_common(const uint8_t *a, const uint8_t *b, int n)
+{
+    int common = 0;
+
+    for (int i = 0; i < n; i++) common += a[i] && b[i];
+    return common;
+}
+
+START_TEST(test_controls)
+{
+    enum { N = 400, DRAWS = 300 };
+    int64_t fired[N];
+    density p = {.d_sae = N, .n_rows = 1000, .fired = fired};
+    uint8_t taken[N] = {0}, control[N];
+    int chosen[N] = {0};
+    rng r = rng_seed(4, 0);
+    double chi = 0;
+
+    for (int i = 0; i < N; i++) fired[i] = i % 200; /* every count twice: 0 .. 199 in A or out, 200 .. 399 its twin */
+    for (int i = 0; i < 60; i++) taken[3 * i] = 1;
+    ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+    ck_assert_int_eq(count_common(control, control, N), 60);
+    ck_assert_int_eq(count_common(taken, control, N), 0);
+    for (int i = 0; i < 60; i++) ck_assert(control[200 + 3 * i]); /* the twin has the very same count */
+    for (int k = 0; k < DRAWS; k++) {
+        ck_assert_int_eq(control_random(taken, N, &r, control, NULL), SAE_OK);
+        ck_assert_int_eq(count_common(control, control, N), 60);
+        ck_assert_int_eq(count_common(taken, control, N), 0);
+        for (int i = 0; i < N; i++) chosen[i] += control[i];
+    }
+    for (int i = 0; i < N; i++) {
+        double expected = DRAWS * 60.0 / 340;
+        if (!taken[i]) chi += (chosen[i] - expected) * (chosen[i] - expected) / (expected * (1 - 60.0 / 340));
+    }
+    ck_assert_double_lt(fabs(chi - 339) / sqrt(2 * 339), 4); /* every free latent equally often: observed 0.83 sigma */
+    if (getenv("SAE_OBSERVED")) printf("# %.2f sigma\n", (chi - 339) / sqrt(2 * 339));
+    for (int i = 0; i < N; i++) taken[i] = i < 300; /* 300 of 400: the 100 others, and 200 of A */
+    for (int which = 0; which < 2; which++) {
+        if (which)
+            ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+        else
+            ck_assert_int_eq(control_random(taken, N, &r, control, NULL), SAE_OK);
+        ck_assert_int_eq(count_common(control, control, N), 300);
+        ck_assert_int_eq(count_common(taken, control, N), 200);
+    }
+}
+END_TEST
+
+/* Where no latent has the same count the nearest free one is taken, densest of A first: against a plain search. */
+START_TEST(test_matched_nearest)
+{
+    enum { N = 60 };
+    rng r = rng_seed(6, 0);
+
+    for (int trial = 0; trial < 50; trial++) {
+        int64_t fired[N];
+        density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
+        uint8_t taken[N] = {0}, control[N], expected[N] = {0}, used[N] = {0};
+        for (int i = 0; i < N; i++) fired[i] = (int64_t)rng_below(&r, 1 << 20); /* no ties */
+        for (int i = 0; i < N; i++) taken[i] = rng_below(&r, 3) == 0;
+        int n = count_common(taken, taken, N);
+        if (2 * n > N) continue;
+        for (int k = 0; k < n; k++) {
+            int densest = -1, best = -1;
+            for (int i = 0; i < N; i++)
+                if (taken[i] && !used[i] && (densest < 0 || fired[i] > fired[densest])) densest = i;
+            used[densest] = 1;
+            for (int i = 0; i < N; i++) {
+                if (taken[i] || expected[i]) continue;
+                if (best < 0 || llabs(fired[i] - fired[densest]) < llabs(fired[best] - fired[densest])) best = i;
+            }
+            expected[best] = 1;
+        }
+        ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+        ck_assert_mem_eq(control, expected, N);
+    }
+}
+END_TEST
+
+/* ---- The null, and what is not null ----------------------------------------------------------------------------------------- */
+
+enum { BASES = 24, RANDOMS = 40, TAKEN = 10 };
+
+/* Losses under ablation of the first TAKEN latents by `rule` of BASES subspaces, and of RANDOMS random sets; the standard score
+ * of the rank sum (Mann and Whitney). */
+static double rank_score(const loss_table *t)
+{
+    double u = 0;
+
+    for (int i = 0; i < BASES; i++)
+        for (int k = 0; k < RANDOMS; k++) {
+            double a = loss_mean(t, i), b = loss_mean(t, BASES + k);
+            u += a > b ? 1 : a == b ? 0.5 : 0;
+        }
+    return (u - BASES * RANDOMS / 2.0) / sqrt(BASES * RANDOMS * (BASES + RANDOMS + 1) / 12.0);
+}
+
+static double score_of(bed *b, alignment_rule rule, bool planted, uint64_t seed)
+{
+    static uint8_t sets[BASES + RANDOMS][WIDTH];
+    ablation_cache cache = {.dict = b->dict};
+    ablation ablations[BASES + RANDOMS];
+    edit edits[BASES + RANDOMS];
+    rng r = rng_seed(seed, 1);
+    latent_moments m;
+    loss_table t;
+    int64_t order[WIDTH];
+
+    memset(sets, 0, sizeof sets);
+    ck_assert_int_eq(latent_moments_measure(&m, &b->s, b->dict, NULL, NULL), SAE_OK);
+    for (int i = 0; i < BASES; i++) {
+        float directions[3 * D];
+        aligned_space u = {.directions = directions, .n = 3};
+        for (int j = 0; j < 3 * D; j++) directions[j] = (float)rng_normal(&r);
+        if (planted) memcpy(directions, b->w.W_dec, sizeof(float) * D);
+        ck_assert_int_eq(subspace_of_rows(&u.space, directions, planted ? 1 : 3, D, NULL), SAE_OK);
+        if (planted) u.n = 1;
+        ck_assert_int_eq(alignment_order(rule, &u, b->dict, &m, order, NULL), SAE_OK);
+        for (int k = 0; k < TAKEN; k++) sets[i][order[k]] = 1;
+        subspace_free(&u.space);
+    }
+    for (int k = 0; k < RANDOMS; k++) {
+        for (int chosen = 0; chosen < TAKEN;) {
+            uint64_t i = rng_below(&r, WIDTH);
+            chosen += !sets[BASES + k][i];
+            sets[BASES + k][i] = 1;
+        }
+    }
+    for (int i = 0; i < BASES + RANDOMS; i++) {
+        ablations[i] = (ablation){&cache, sets[i], NULL};
+        edits[i] = (edit){"set", edit_ablate, &ablations[i]};
+    }
+    ck_assert_int_eq(splice_measure(&t, &b->s, SEQS, edits, BASES + RANDOMS, NULL, NULL), SAE_OK);
+    double score = rank_score(&t);
+    loss_table_free(&t);
+    latent_moments_free(&m);
+    ablation_cache_free(&cache);
+    return score;
+}
+
+/* Latents aligned with a random subspace do what random latents do. (Not by "match": it takes those that write most into the
+ * subspace, dense ones, whatever the subspace is.) The same score tells ten latents that write
+ * strongly along one direction, for better or worse: the model is a random one. */
+START_TEST(test_null)
+{
+    static const alignment_rule rules[] = {ALIGN_ENERGY, ALIGN_UNION, ALIGN_BEST};
+    bed b;
+
+    bed_open(&b, 0);
+    for (int i = 0; i < 3; i++) {
+        double score = score_of(&b, rules[i], false, 11);
+        if (getenv("SAE_OBSERVED")) printf("# %s: %.2f sigma\n", alignment_names[rules[i]], score);
+        ck_assert_msg(fabs(score) < 4, "%s: %.2f sigma", alignment_names[rules[i]], score); /* observed 0.79 to 1.04 */
+    }
+    for (int i = 0; i < TAKEN; i++)
+        for (int j = 0; j < D; j++) b.w.W_dec[i * D + j] = 2.0F * b.w.W_dec[j];
+    double score = score_of(&b, ALIGN_ENERGY, true, 11);
+    if (getenv("SAE_OBSERVED")) printf("# planted: %.2f sigma\n", score);
+    ck_assert_double_gt(fabs(score), 5); /* observed -6.66 */
+    bed_close(&b);
+}
+END_TEST
+
+/* ---- The report ----------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_report)
+{
+    bed b;
+    sae_result *one = NULL, *two = NULL;
+    sae_dict *scaffold = random_dict(3, 9);
+    const float *W_up = sae_dict_weights(scaffold).W_up;
+    redundancy_options o = {.scaffold = scaffold, .ce_tokens = 200, .seed = 2};
+
+    bed_open(&b, 0);
+    for (int rule = 0; rule < ALIGN_RULES; rule++) {
+        o.rule = (alignment_rule)rule;
+        ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
+        ck_assert_int_eq((int)sae_result_get(one, "n_marked", 0), 5);
+        ck_assert_double_gt(sae_result_get(one, "aligned.5", NAN), 0);
+        ck_assert_double_gt(sae_result_get(one, "random2.5", NAN), 0);
+        ck_assert(isnan(sae_result_get(one, "matched.96", NAN))); /* every latent has no control */
+        ck_assert_double_gt(sae_result_get(one, "aligned.dense", NAN), 0);
+        ck_assert(sae_result_get(one, "error.96", NAN) != sae_result_get(one, "aligned.96", NAN));
+        ck_assert_int_eq(redundancy_run(&two, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
+        ck_assert(json_equal(result_json(one), result_json(two))); /* same seed, same numbers */
+        sae_result_free(one);
+        sae_result_free(two);
+    }
+    o.scaffold = NULL; /* a basis */
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
+    sae_result_free(one);
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 0, &o, NULL, NULL), SAE_RANGE);
+    o.draws = 99;
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_RANGE);
+    float zeros[D] = {0};
+    o.draws = 1;
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, zeros, 1, &o, NULL, NULL), SAE_RANGE);
+    sae_dict_free(scaffold);
+    bed_close(&b);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
+/* Every allocation fails once: NOMEM, and nothing is kept. */
+START_TEST(test_no_memory)
+{
+    bed b;
+    sae_result *result = NULL;
+    sae_status status = SAE_NOMEM;
+    float direction[D] = {1};
+    redundancy_options o = {.points = 2, .draws = 1, .ce_tokens = 40};
+    int failures = 0;
+
+    bed_open(&b, 0);
+    ck_assert_int_eq(redundancy_run(&result, &b.s, b.dict, direction, 1, &o, NULL, NULL), SAE_OK);
+    sae_result_free(result); /* what the model keeps from its first run on is not the experiment's */
+    size_t before = mem_in_use();
+    for (int64_t nth = 1; status != SAE_OK; nth += 1 + nth / 16) {
+        mem_fail_nth(nth);
+        status = redundancy_run(&result, &b.s, b.dict, direction, 1, &o, NULL, NULL);
+        mem_fail_nth(0);
+        if (status == SAE_OK) break;
+        failures++;
+        ck_assert_int_eq(status, SAE_NOMEM);
+        ck_assert_uint_eq(mem_in_use(), before);
+    }
+    ck_assert_int_gt(failures, 20);
+    sae_result_free(result);
+    bed_close(&b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("redundancy");
+    TCase *tc = tcase_create("redundancy");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_nothing_and_everything);
+    tcase_add_test(tc, test_error_projected);
+    tcase_add_test(tc, test_orders);
+    tcase_add_test(tc, test_controls);
+    tcase_add_test(tc, test_matched_nearest);
+    tcase_add_test(tc, test_null);
+    tcase_add_test(tc, test_report);
+    tcase_add_test(tc, test_no_memory);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
