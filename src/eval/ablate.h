@@ -1,6 +1,6 @@
 /*
  * ablate.h - taking latents out of the rows of a site: x' = x - sum over i in A of f_i d_i. What the dictionary does not
- * explain stays as it is (error-preserving), so that an effect is that of the latents. docs/method.md 9.
+ * explain stays as it is (error-preserving), so that an effect is that of the latents. docs/method.md 10.
  */
 #ifndef SAE_EVAL_ABLATE_H
 #define SAE_EVAL_ABLATE_H

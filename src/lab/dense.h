@@ -1,7 +1,7 @@
 /*
  * dense.h - what dense latents are: how many, whether they come in antipodal pairs, and for each which of the classes of "Dense
  * SAE Latents Are Features, Not Bugs" (arXiv 2506.15679) its tests put it into, with the same tests on as many latents that
- * are not dense beside: what the tests find where nothing is to be explained. docs/method.md 10.
+ * are not dense beside: what the tests find where nothing is to be explained. docs/method.md 11.
  */
 #ifndef SAE_LAB_DENSE_H
 #define SAE_LAB_DENSE_H

@@ -1,7 +1,7 @@
 /*
  * redundancy.h - is what the scaffold holds also written by a plain dictionary's latents? Those of its latents that are
  * aligned with a subspace are ablated, more and more of them, and the model's loss is compared with its loss after ablating
- * as many latents chosen otherwise. docs/method.md 9.
+ * as many latents chosen otherwise. docs/method.md 10.
  */
 #ifndef SAE_LAB_REDUNDANCY_H
 #define SAE_LAB_REDUNDANCY_H
