@@ -62,8 +62,8 @@ expect "redundancy, no --dict" 2 '--dict' lab redundancy --basis basis.npy --mod
 expect "redundancy, nothing to be aligned with" 2 '--scaffold-of' "$@"
 expect "redundancy, both" 2 '--basis' "$@" --basis basis.npy --scaffold-of $scaffold
 expect "redundancy, a scaffold of rank 0" 1 'has no scaffold' "$@" --scaffold-of $plain
-expect "redundancy, a basis of another width" 1 'd_in 32' "$@" --basis narrow.npy
-expect "redundancy, a basis that is not finite" 1 'infinite or undefined' "$@" --basis broken.npy
+expect "redundancy, a basis of another width" 1 'must be [32, r]' "$@" --basis narrow.npy
+expect "redundancy, a basis that is not finite" 1 'not finite' "$@" --basis broken.npy
 expect "redundancy, no such rule" 2 'energy' "$@" --basis basis.npy --select most
 expect "redundancy, one sequence" 1 'one.npy' lab redundancy --dict $plain --model "$model" --site $site --ids one.npy --basis basis.npy
 expect "redundancy, an option of texts with ids" 2 '--tokens' "$@" --basis basis.npy --tokens 100

@@ -75,7 +75,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     shows "topic-aligned features ablated"
     expect "topics without a subspace" 0 '' lab topics $given --data data --label-name target --rank 3
     shows "PCA removed, R2 uncentred"
-    expect "topics, an array" 1 'expected [r, ' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
+    expect "topics, an array" 1 'a basis must be [' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
 
     # ---- What is refused ----
     expect "probing, no data" 2 '--data' lab probing pair/baseline/sae $given

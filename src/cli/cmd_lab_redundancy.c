@@ -2,13 +2,14 @@
 #include "cli/lab_input.h"
 
 #include "io/io.h"
+#include "lab/basis.h"
 #include "lab/redundancy.h"
 
 static const option_row options[] = {
     LAB_INPUT_ROWS("20480"),
     {"scaffold-of", OPTION_TEXT, "DICT", "the subspace is what this dictionary's scaffold writes: the rows of W_up",
      NULL},
-    {"basis", OPTION_TEXT, "FILE", "or the columns of an array [d_in, r] in U.npy or X.safetensors[:name]", NULL},
+    {"basis", OPTION_TEXT, "FILE", "or the columns of an array [d_in, r]: X.npy or X.safetensors[:name]", NULL},
     {"select", OPTION_TEXT, "RULE", "which latents are most aligned: energy, union, best or match", "energy"},
     {"points", OPTION_COUNT, "N", "sizes of A on a log grid from 1 to the width, beside the marked one", "8"},
     {"draws", OPTION_COUNT, "N", "random sets beside each", "2"},
@@ -53,30 +54,19 @@ done:
 static sae_status read_basis(directions *u, const char *path, int64_t d, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_acts *acts = NULL;
-    sae_acts_options order = {.in_order = true};
-    float *columns = NULL;
-    int64_t got = 0;
+    basis_file b = {0};
 
-    SAE_TRY(sae_acts_open_array(&acts, path, &order, err));
-    sae_acts_info info = sae_acts_get_info(acts);
-    if (info.n_rows != d || info.d > d)
-        SAE_RAISE(err, SAE_SHAPE, "%s: a basis is [d_in, r] with d_in %lld and r at most that, found [%lld, %lld]",
-                  path, (long long)d, (long long)info.n_rows, (long long)info.d);
-    columns = mem_alloc_array((size_t)d, (size_t)info.d * sizeof *columns, "a basis", err);
-    u->owned = mem_alloc_array((size_t)d, (size_t)info.d * sizeof *columns, "a basis", err);
-    if (!columns || !u->owned) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    SAE_TRY(sae_acts_next(acts, d, columns, NULL, NULL, &got, err));
-    for (int64_t k = 0; k < info.d; k++)
-        for (int64_t j = 0; j < d; j++) u->owned[k * d + j] = columns[j * info.d + k];
+    SAE_TRY(basis_file_read(&b, path, d, err));
+    if (b.space.rank < b.columns)
+        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", path, (long long)b.columns,
+             (long long)b.space.rank);
+    u->n = b.space.rank;
+    u->owned = mem_alloc_array((size_t)u->n, (size_t)d * sizeof *u->owned, "a basis", err);
+    if (!u->owned) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < u->n * d; i++) u->owned[i] = (float)b.space.basis[i];
     u->rows = u->owned;
-    u->n = info.d;
 done:
-    mem_free(columns);
-    sae_acts_free(acts);
+    basis_file_free(&b);
     return status;
 }
 

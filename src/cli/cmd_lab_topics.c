@@ -1,5 +1,6 @@
 /* cmd_lab_topics.c - `sae lab topics`: are topics still to be told after a subspace is removed or features are ablated? */
 #include "cli/labelled_input.h"
+#include "lab/basis.h"
 #include "lab/topics.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 
 static const option_row options[] = {
     {"dict", OPTION_TEXT, "DICT", "its scaffold's subspace is removed", NULL},
-    {"basis", OPTION_TEXT, "FILE", "or the row space of an array [r, d_model]: X.npy or X.safetensors[:name]", NULL},
+    {"basis", OPTION_TEXT, "FILE", "or the columns of an array [d_in, r]: X.npy or X.safetensors[:name]", NULL},
     {"features", OPTION_TEXT, "DICT", "dictionary whose features are ablated (default: that of --dict)", NULL},
     {"rank", OPTION_COUNT, "R", "of PCA and random subspaces (default: that of the subspace; else d_model / 96)", NULL},
     {"labels", OPTION_LIST, "NAME[,NAME...]", "label sets of MMLU: categories, ten-subjects, subjects",
@@ -81,28 +82,18 @@ static sae_status open_input(topics_run *t, args *a, const char **paths, sae_err
     return labelled_input_open(&t->in, a, paths, n, "data/mmlu", err);
 }
 
-static sae_status read_array(topics_run *t, const char *path, sae_error *err)
+static sae_status read_basis(topics_run *t, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_acts *acts = NULL;
-    sae_acts_options order = {.in_order = true, .max_norm = -1};
-    int64_t d = sae_model_get_info(t->in.model)->d_model, got;
-    float *rows = NULL;
+    basis_file b = {0};
 
-    SAE_TRY(sae_acts_open_array(&acts, path, &order, err));
-    sae_acts_info info = sae_acts_get_info(acts);
-    if (info.d != d || info.n_rows < 1 || info.n_rows >= d)
-        SAE_RAISE(err, SAE_SHAPE, "%s holds [%lld, %lld]; expected [r, %lld] with r from 1 to %lld", path,
-                  (long long)info.n_rows, (long long)info.d, (long long)d, (long long)d - 1);
-    rows = mem_alloc_array((size_t)info.n_rows, (size_t)d * sizeof *rows, "a basis", err);
-    if (!rows) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(sae_acts_next(acts, info.n_rows, rows, NULL, NULL, &got, err));
-    SAE_TRY(subspace_of_rows(&t->space, rows, got, d, err));
-    if (t->space.rank == 0) SAE_RAISE(err, SAE_RANGE, "%s: all rows are 0, which is no subspace", path);
+    SAE_TRY(basis_file_read(&b, path, sae_model_get_info(t->in.model)->d_model, err));
+    if (b.space.rank < b.columns)
+        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", path, (long long)b.columns,
+             (long long)b.space.rank);
+    t->space = b.space;
     t->has_space = true;
 done:
-    mem_free(rows);
-    sae_acts_free(acts);
     return status;
 }
 
@@ -111,7 +102,7 @@ static sae_status find_space(topics_run *t, args *a, sae_error *err)
     sae_status status = SAE_OK;
     int64_t d = sae_model_get_info(t->in.model)->d_model;
 
-    if (args_text(a, "basis")) SAE_TRY(read_array(t, args_text(a, "basis"), err));
+    if (args_text(a, "basis")) SAE_TRY(read_basis(t, args_text(a, "basis"), err));
     if (t->scaffold >= 0) {
         sae_dict *dict = t->in.dicts[t->scaffold];
         int64_t rank = sae_dict_get_config(dict)->rank;
