@@ -177,7 +177,7 @@ fetch-model:
 # 1,048,576 rows for each of the two dictionaries, from 262,144 tokens of text.
 demo: all fetch-model
 	$(BUILD)/sae scaffold --model smollm2 --site blocks.14.hook_resid_post --text data/text/books.train.jsonl.zst \
-	  --width 4608 --k 32 --rank 6 --tokens 262144 --rows 1048576 --seed 0 --out runs/demo --force
+	  --width 4608 --k 32 --rank 6 --tokens 262144 --rows 1048576 --seed 0 --topics data/mmlu --out runs/demo --force
 
 # Always made anew: PREFIX may have changed.
 $(BUILD)/libsae.pc: .FORCE

@@ -75,6 +75,14 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     shows "topic-aligned features ablated"
     expect "topics without a subspace" 0 '' lab topics $given --data data --label-name target --rank 3
     shows "PCA removed, R2 uncentred"
+    expect "scaffold with topics" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out whole --rank 2 --width 64 --k 4 --batch 64 \
+        --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 120 --quiet
+    shows "topics of documents, scaffold removed"
+    [ -s whole/results/topics.json ] || not_ok "scaffold leaves the result of its topics"
+    expect "scaffold, too few questions" 1 'raise --questions' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out few --rank 2 --width 64 \
+        --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 9 --quiet
+    [ ! -e few ] || not_ok "what cannot be measured is refused before anything is made"
+    expect "scaffold, questions of nothing" 2 '--topics' scaffold --model tiny --text letters.jsonl --out none --questions 9
     expect "topics, an array" 1 'a basis must be [' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
 
     # ---- What is refused ----

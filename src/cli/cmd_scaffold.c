@@ -23,6 +23,9 @@ static const option_row options[] = {
     {"held-out-tokens", OPTION_COUNT, "N", "held-out tokens for densities and fits", "20480"},
     {"ce-tokens", OPTION_COUNT, "N", "held-out tokens for each loss", "8192"},
     {"draws", OPTION_COUNT, "N", "random subspaces to compare with", "3"},
+    {"topics", OPTION_TEXT, "PATH",
+     "labelled documents whose topics are told after the removal, as data/mmlu (default: left out)", NULL},
+    {"questions", OPTION_COUNT, "N", "of these documents", "1000"},
     {"cards", OPTION_COUNT, "N", "densest latents of each arm to show", "10"},
     OPTION_CTX_ROW("256"),
     OPTION_SEPARATOR_ROW,
@@ -38,8 +41,8 @@ static int64_t given_count(const args *a, const char *name) { return args_given(
 static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
 {
     static const char *const archs[] = {"batchtopk", "matryoshka", NULL};
-    static const char *const positive[] = {"width", "k",   "rank",  "batch", "tokens",
-                                           "rows",  "ctx", "draws", "cards", NULL};
+    static const char *const positive[] = {"width", "k",     "rank",  "batch",     "tokens", "rows",
+                                           "ctx",   "draws", "cards", "questions", NULL};
     int arch = 0;
     sae_status status = args_choice(a, "arch", archs, &arch, err);
 
@@ -62,6 +65,9 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
         return args_fail(a, err, "--draws and --cards: at most 10000");
     o->draws = (int)args_int(a, "draws", 0);
     o->cards = (int)args_int(a, "cards", 0);
+    if (args_given(a, "questions") && !args_given(a, "topics")) return args_fail(a, err, "--questions is for --topics");
+    o->topics = args_text(a, "topics");
+    o->questions = args_int(a, "questions", 0);
     o->ctx = args_int(a, "ctx", 0);
     o->max_norm = args_real(a, "max-norm", 0);
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;

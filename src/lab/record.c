@@ -16,13 +16,14 @@ static json_t *options_json(const experiment *e)
     json_t *texts = json_array();
 
     for (int i = 0; i < o->n_texts; i++) json_add(&texts, json_text(o->texts[i]));
-    return json_pack("{so ss so sI sI sI sI sI sI sf ss sI sI sI sI sI si si}", "model", json_text(o->model_name),
+    return json_pack("{so ss so sI sI sI sI sI sI sf ss sI sI sI sI sI si si so sI}", "model", json_text(o->model_name),
                      "site", e->site_name, "text", texts, "separator", (json_int_t)o->separator, "ctx",
                      (json_int_t)o->ctx, "tokens", (json_int_t)o->tokens, "rows", (json_int_t)o->rows,
                      "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens,
                      "max_norm", o->max_norm, "arch", o->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "width",
                      (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "batch",
-                     (json_int_t)o->batch, "seed", (json_int_t)o->seed, "draws", o->draws, "cards", o->cards);
+                     (json_int_t)o->batch, "seed", (json_int_t)o->seed, "draws", o->draws, "cards", o->cards, "topics",
+                     o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions);
 }
 
 static json_t *cost_json(const experiment *e)

@@ -34,6 +34,7 @@ static void experiment_free(experiment *e)
         sae_dict_free(e->dicts[a]);
     }
     loss_table_free(&e->losses);
+    mem_free(e->topics);
     subspace_free(&e->components);
     subspace_free(&e->dense);
     scaffold_map_free(&e->map);
@@ -89,6 +90,7 @@ static sae_status fill_options(experiment *e, const scaffold_options *given, sae
     o.batch = or_default(o.batch, 2048);
     o.draws = o.draws ? o.draws : 3;
     o.cards = o.cards ? o.cards : 10;
+    o.questions = or_default(o.questions, 1000);
     e->options = o;
     e->recipe = sae_recipe_saebench(o.batch, o.rows / (o.batch > 0 ? o.batch : 1));
     if (o.lr > 0) e->recipe.lr = o.lr;
@@ -181,6 +183,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(fill_options(e, options, err));
     SAE_TRY(texts_exist(e, err));
+    SAE_TRY(scaffold_topics_check(e, err));
     SAE_TRY(folder_begin(e, err));
 done:
     return status;
@@ -230,10 +233,11 @@ typedef struct stage {
 
 static sae_status run_stages(experiment *e, sae_error *err)
 {
-    static const stage stages[] = {
-        {"training rows", rows_prepare}, {"training", arms_train},   {"held-out rows", held_out_open},
-        {"subspaces", subspaces_find},   {"measures", arms_measure}, {"removal", removal_report},
-        {"structure", structure_report}, {"cards", showcase_report}, {"summary", summary_report}};
+    static const stage stages[] = {{"training rows", rows_prepare},  {"training", arms_train},
+                                   {"held-out rows", held_out_open}, {"subspaces", subspaces_find},
+                                   {"measures", arms_measure},       {"removal", removal_report},
+                                   {"structure", structure_report},  {"topics", scaffold_topics},
+                                   {"cards", showcase_report},       {"summary", summary_report}};
     sae_status status = SAE_OK;
 
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {

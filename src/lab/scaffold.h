@@ -11,6 +11,9 @@
 #include "io/io.h"
 #include "lab/loss_report.h"
 
+struct topics; /* lab/topics.h */
+struct topics_arm;
+
 typedef struct scaffold_options {
     const char *out;        /* the run's folder */
     const char *model;      /* its path */
@@ -30,6 +33,8 @@ typedef struct scaffold_options {
     int64_t rank;            /* 0: max(2, round(d_model / 96)) */
     int64_t batch;           /* 0: 2,048 */
     double lr;               /* 0: the recipe's */
+    const char *topics;      /* labelled documents (data/mmlu); NULL: their topics are not measured */
+    int64_t questions;       /* of them; 0: 1,000 */
     uint64_t seed;
     int draws;  /* random subspaces; 0: 3 */
     int cards;  /* densest latents shown per arm; 0: 10 */
@@ -82,6 +87,7 @@ typedef struct experiment {
     subspace next;       /* those after them, as many as there are up to `rank`; borrows from `components` */
     subspace dense;      /* span of the decoder rows of the `rank` densest latents of the baseline */
     loss_table losses;
+    struct topics *topics; /* NULL: not measured */
     stage_cost costs[STAGES_MAX];
     int n_costs;
     sae_result *results[RESULTS_MAX];
@@ -116,6 +122,12 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
 /* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
 sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
+/* scaffold_topics.c: topics after the removal; a result "topics", and e->topics. Does nothing without options.topics. */
+sae_status scaffold_topics(experiment *e, sae_error *err);
+sae_status scaffold_topics_check(const experiment *e,
+                                 sae_error *err); /* whether the documents can be used, before all else */
+const struct topics_arm *scaffold_topics_arm(const experiment *e,
+                                             const char *arm); /* by its name; NULL: not measured */
 /* structure.c: what subspace the scaffold is; a result "structure". */
 sae_status structure_report(experiment *e, sae_error *err);
 /* showcase.c: cards of the densest latents and of the scaffold's directions; a result "cards". */

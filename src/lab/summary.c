@@ -4,6 +4,7 @@
  * the same.
  */
 #include "lab/scaffold.h"
+#include "lab/topics.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -153,6 +154,30 @@ static sae_status fit_claim(const experiment *e, sae_result *r, sae_error *err)
     return claim_row(r, &c, err);
 }
 
+/* A fixed probe falls when its directions are moved; whether the topic is gone, the probe trained anew tells. */
+static sae_status topics_claim(const experiment *e, sae_result *r, sae_error *err)
+{
+    claim c = {.name = "topics of documents, scaffold removed", .paper = "98.7 % to chance"};
+    const topics_arm *clean = scaffold_topics_arm(e, "clean"), *r2, *r3, *pca;
+    double chance;
+
+    if (!clean) return SAE_OK;
+    r2 = scaffold_topics_arm(e, "scaffold removed, R2 uncentred");
+    r3 = scaffold_topics_arm(e, "scaffold removed, R3 centred");
+    pca = scaffold_topics_arm(e, "PCA removed, R2 uncentred");
+    if (!r2 || !r3 || !pca) return SAE_OK;
+    chance = 1.0 / e->topics->n_classes;
+    snprintf(c.here, sizeof c.here,
+             "clean %.3f; fixed probe R2 %.3f (PCA %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f",
+             clean->fixed.value, r2->fixed.value, pca->fixed.value, r3->fixed.value, r2->retrained.value, chance);
+    snprintf(c.says, sizeof c.says, "%s",
+             r2->fixed.low > 1.5 * chance ? "topics can still be told: against the paper"
+             : r2->retrained.low > 1.5 * chance
+                 ? "a fixed probe falls to chance, as the paper says; one trained anew does not"
+                 : "falls to chance, as the paper says, also for a probe trained anew");
+    return claim_row(r, &c, err);
+}
+
 static sae_status uniform_note(const experiment *e, sae_result *r, sae_error *err)
 {
     char text[300];
@@ -202,6 +227,7 @@ sae_status summary_report(experiment *e, sae_error *err)
     SAE_TRY(removal_claim(e, r, LOSS_R3, LOSS_PCA_R3, "CE after removal, centred (R3)", err));
     SAE_TRY(necessity_claim(e, r, err));
     SAE_TRY(geometry_claim(e, r, err));
+    SAE_TRY(topics_claim(e, r, err));
     SAE_TRY(fit_claim(e, r, err));
     SAE_TRY(uniform_note(e, r, err));
 done:
