@@ -531,9 +531,10 @@ typedef struct sae_train_options {
     bool screen;
 } sae_train_options;
 
-/* Whether `screen` can be set with these options, for rows of width d_in, and has fast instructions on this processor. No
- * recipe sets it; `sae train` does wherever this holds. */
-SAE_API bool sae_screen_pays(const sae_train_options *options, int64_t d_in);
+/* What `sae train` does unless told otherwise, and no recipe: exact codes wherever they are possible for rows of width d_in (f32, ranked
+ * by activations), found by the screen where this processor has fast instructions for it. The bytes are the same either way. False:
+ * they are not possible. */
+SAE_API bool sae_choose_exact_codes(sae_train_options *options, int64_t d_in);
 
 typedef enum sae_recipe_name {
     SAE_RECIPE_SAEBENCH, /* its constants scaled to the run */

@@ -592,6 +592,16 @@ expect "train --store with its --site" 0 '' train --store store --site blocks.0.
 expect "train --store with another --site" 2 'leave --site away' train --store store --site blocks.1.hook_resid_post --width 64 --k 4 --batch 32 --steps 20 --out x --quiet
 expect "train --plan of a transcoder" 0 '' train --array fine.npy --target-array fine.npy --width 96 --k 4 --batch 32 --steps 20 --plan --quiet
 
+# ---- little address space ----
+case $BUILD in
+*asan*) ;; # which needs terabytes of it
+*)
+    (ulimit -v 300000 && exec "$sae" --version) >out 2>err
+    code=$?
+    if [ $code -eq 3 ] && grep -q 'ulimit -v' err; then ok "too little address space"; else not_ok "too little address space" "expected exit code 3"; fi
+    ;;
+esac
+
 # ---- bench ----
 expect "bench train, a batch smaller than the product's tiles" 0 '' bench train --d-in 16 --width 256 --batch 40 --k 4 --pairs 1
 expect "bench sweep" 0 '' bench sweep --store store --width 64 --k 4 --batch 32 --dictionaries 3 --warm 2 --pairs 2 --json

@@ -484,14 +484,16 @@ START_TEST(test_what_it_is_not_for)
     o.screen = true;
     o.encoder_dtype = SAE_ENCODER_BF16;
     ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_UNSUPPORTED);
-    ck_assert(!sae_screen_pays(&o, config.d_in));
+    ck_assert(!sae_choose_exact_codes(&o, config.d_in) && !o.screen && !o.exact_codes);
     o.encoder_dtype = SAE_ENCODER_F32;
-    ck_assert(sae_screen_pays(&o, config.d_in) == (screen_ops_get() != &screen_ops_ref));
-    ck_assert(!sae_screen_pays(&o, SCREEN_LARGEST_D_IN + 1));
+    ck_assert(sae_choose_exact_codes(&o, SCREEN_LARGEST_D_IN + 1) && !o.screen && o.exact_codes);
+    ck_assert(sae_choose_exact_codes(&o, config.d_in) && o.exact_codes);
+    ck_assert(o.screen == (screen_ops_get() != &screen_ops_ref));
+    o.screen = true;
     o.selection_rule = SAE_SELECT_TIMES_NORM;
     err = (sae_error){0};
-    ck_assert(!sae_screen_pays(&o, config.d_in));
     ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_UNSUPPORTED);
+    ck_assert(!sae_choose_exact_codes(&o, config.d_in));
 }
 END_TEST
 

@@ -321,8 +321,8 @@ const command command_acts = {
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
                 "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
                 "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
-                "sae acts smollm2 --site resid_post.7 --text notes.txt --tokens 1M --append --out notes7\n"
-                "sae acts --verify notes7\n",
+                "sae acts smollm2 --site resid_post.14 --text books.jsonl.zst --tokens 1M --append --out store\n"
+                "sae acts --verify store\n",
     .min_operands = 1,
     .max_operands = 1,
     .options = options,

@@ -18,7 +18,7 @@ static const option_row options[] = {
     OPTION_END_ROW,
 };
 
-enum { MOST = 64, ALONE_STEPS = 2 }; /* the second one finds in the caches what a run alone would */
+enum { MOST = 64, STEPS = 2 }; /* in a turn: the second, which is timed, finds the caches as in a run by itself */
 
 /* A trainer with its own place in the rows. */
 typedef struct side {
@@ -85,8 +85,8 @@ static sae_status measure(side *alone, side *sweep, int64_t warm, int64_t pairs,
     double one = 0, many = 0;
 
     for (int64_t i = -warm; i < pairs; i++) {
-        for (int n = 0; n < (i < 0 ? 1 : ALONE_STEPS); n++) SAE_TRY(side_step(alone, &one, err));
-        SAE_TRY(side_step(sweep, &many, err));
+        for (int n = 0; n < (i < 0 ? 1 : STEPS); n++) SAE_TRY(side_step(alone, &one, err));
+        for (int n = 0; n < (i < 0 ? 1 : STEPS); n++) SAE_TRY(side_step(sweep, &many, err));
         if (i < 0) continue;
         times[i] = one;
         times[pairs + i] = many;
@@ -148,9 +148,9 @@ static sae_status run_bench_sweep(args *a, sae_error *err)
                             .d_sae = args_int(a, "width", 0),
                             .k = args_int(a, "k", 0),
                             .apply_b_dec_to_input = true};
-    sae_train_options recipe = sae_recipe_saebench(args_int(a, "batch", 0), warm + ALONE_STEPS * pairs);
+    sae_train_options recipe = sae_recipe_saebench(args_int(a, "batch", 0), warm + STEPS * pairs);
     recipe.auxk_alpha = 0.0; /* in so short a run latents would count as dead after a few steps */
-    recipe.screen = !args_flag(a, "no-screen") && sae_screen_pays(&recipe, like.d_in);
+    if (!args_flag(a, "no-screen")) sae_choose_exact_codes(&recipe, like.d_in);
     times = mem_alloc_array((size_t)pairs, 3 * sizeof *times, "timings", err);
     if (!times) SAE_TRY(SAE_NOMEM);
     SAE_TRY(args_checked(a, side_create(&alone, &like, 1, &recipe, store, err)));

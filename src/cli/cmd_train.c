@@ -143,8 +143,9 @@ static sae_status run_train(args *a, sae_error *err)
     sae_progress progress = progress_begin(&t.watch.line, a);
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
     progress_end(&t.watch.line);
-    if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC &&
-        train_folder_has_checkpoint(folder)) /* they would fail again */
+    /* those would fail again */
+    if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC && status != SAE_FORMAT &&
+        train_folder_has_checkpoint(folder))
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);

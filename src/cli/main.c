@@ -9,9 +9,26 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
+
+/* OpenBLAS takes its buffers before main and, refused, tries again for ever: where the address space is too short for them this says so.
+ * It must come before every library's own beginning. */
+static void check_address_space(void)
+{
+    static const char message[] =
+        "sae: the address space is limited (ulimit -v) to less than the 512 MiB that are needed to begin\n";
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (rlim_t)512 << 20)
+        return;
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)written;
+    _exit(EXIT_MISSING);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = check_address_space;
 
 #define COMMAND(name) extern const command command_##name;
 #include "cli/commands.h"

@@ -5,6 +5,7 @@
  * Invariant: no dictionary is gone on with, or taken as finished, that was trained by others.
  */
 #include "cli/sweep.h"
+#include "sae/recipe_fields.h"
 #include "sae/train.h"
 
 #include <stdio.h>
@@ -80,8 +81,8 @@ sae_status sweep_same_recipe(const sweep *s, int i, const json_t *record, const 
 
     if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], json_object_get(record, "recipe"), key)) return SAE_OK;
     return SAE_FAIL(err, SAE_STATE,
-                    "%s: %s was begun with another \"%s\": use the options that it was begun with, or another --out",
-                    path, s->dicts.names[i], key);
+                    "%s: %s was begun with another \"%s\"%s: use the options that it was begun with, or another --out",
+                    path, s->dicts.names[i], key, recipe_difference_hint(key));
 }
 
 sae_status sweep_tell_plan(const sweep *s, sae_error *err)

@@ -105,9 +105,9 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
     RECIPE_FIELDS(OPTION_FIELD_ROW)                                                                                                       \
     {"scale-input", OPTION_TEXT, "HOW", "unit: so that E|x|^2 = 1 while training; none; or a number to divide by", NULL},                 \
     {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"},                           \
-    {"screen", OPTION_FLAG, NULL, "find what is kept by an 8-bit product with a proven bound and compute only that: the default for batchtopk and matryoshka where it is possible and sooner", NULL}, \
-    {"no-screen", OPTION_FLAG, NULL, "keep what the f32 product of all latents computed", NULL},                                          \
-    {"exact-codes", OPTION_FLAG, NULL, "with --no-screen: compute what is kept once more, in one fixed order of summation: the bytes of --screen", NULL}
+    {"screen", OPTION_FLAG, NULL, "find what is kept by an 8-bit product with a proven bound and compute only that: the default for batchtopk and matryoshka where the processor has AVX2", NULL}, \
+    {"no-screen", OPTION_FLAG, NULL, "keep what the f32 product of all latents computed, rounded as it comes", NULL},                                          \
+    {"exact-codes", OPTION_FLAG, NULL, "with --no-screen: compute what is kept once more, in one fixed order of summation: the bytes of the default", NULL}
 /* clang-format on */
 
 /* The recipe that --recipe names, for one dictionary, with every constant that the user gave in its place. */

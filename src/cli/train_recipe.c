@@ -30,16 +30,23 @@ static sae_status choice_option(args *a, const char *option, const char *names, 
     return SAE_OK;
 }
 
-/* How kept latents are found. */
+/* How kept latents are found, and what their codes are. */
 static sae_status screen_options(sae_train_options *r, args *a, int64_t d_in, sae_error *err)
 {
-    bool asked = args_flag(a, "screen"), refused = args_flag(a, "no-screen");
+    bool asked = args_flag(a, "screen"), refused = args_flag(a, "no-screen"), exact = args_flag(a, "exact-codes");
 
     if (asked && refused) return args_fail(a, err, "--screen and --no-screen: give one of them");
-    if (asked && r->encoder_dtype == SAE_ENCODER_BF16)
-        return args_fail(a, err, "--screen stands in for the f32 product: use it without bf16");
-    r->exact_codes = args_flag(a, "exact-codes");
-    r->screen = asked || (!refused && sae_screen_pays(r, d_in));
+    bool possible = sae_choose_exact_codes(r, d_in);
+    if ((asked || exact) && !possible)
+        return args_fail(a, err,
+                         "--%s is for the f32 product and latents ranked by their activations: leave it away, or "
+                         "--encoder-dtype and --select-by (which --recipe saelens sets to norm)",
+                         asked ? "screen" : "exact-codes");
+    if (refused) {
+        r->exact_codes = exact;
+        r->screen = false;
+    }
+    r->screen = r->screen || asked;
     return SAE_OK;
 }
 

@@ -34,8 +34,7 @@ json_t *recipe_json(const sae_train_options *r)
     json_put(&json, "input_scale", json_real(r->input_scale));
     json_put(&json, "unit_scale", json_boolean(r->unit_scale));
     json_put(&json, "encoder_dtype", json_string(r->encoder_dtype == SAE_ENCODER_BF16 ? "bf16" : "f32"));
-    json_put(&json, "exact_codes", json_boolean(r->exact_codes || r->screen));
-    json_put(&json, "screen", json_boolean(r->screen));
+    json_put(&json, "exact_codes", json_boolean(r->exact_codes || r->screen)); /* the same bytes */
     return json;
 }
 

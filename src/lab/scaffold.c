@@ -94,7 +94,7 @@ static sae_status fill_options(experiment *e, const scaffold_options *given, sae
     e->options = o;
     e->recipe = sae_recipe_saebench(o.batch, o.rows / (o.batch > 0 ? o.batch : 1));
     if (o.lr > 0) e->recipe.lr = o.lr;
-    e->recipe.screen = sae_screen_pays(&e->recipe, e->d);
+    sae_choose_exact_codes(&e->recipe, e->d);
     return check_options(&o, e->d, err);
 }
 

@@ -272,7 +272,7 @@ static sae_status site_run(survey *s, int site, sae_error *err)
     snprintf(name, sizeof name, "acts/%s", s->names[site]);
     store = path_join(s->options.out, name, err);
     if (!rows || !store) SAE_TRY(SAE_NOMEM);
-    recipe.screen = sae_screen_pays(&recipe, s->d);
+    sae_choose_exact_codes(&recipe, s->d);
     for (int i = 0; i < dictionaries(s); i++) configs[i] = config_of(s, site, i);
     const char *const stores[] = {store};
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));

@@ -87,9 +87,11 @@ static bool has_exact_values(const sae_train_options *o)
     return o->encoder_dtype != SAE_ENCODER_BF16 && o->selection_rule != SAE_SELECT_TIMES_NORM;
 }
 
-bool sae_screen_pays(const sae_train_options *o, int64_t d_in)
+bool sae_choose_exact_codes(sae_train_options *o, int64_t d_in)
 {
-    return has_exact_values(o) && d_in <= SCREEN_LARGEST_D_IN && screen_ops_get() != &screen_ops_ref;
+    o->exact_codes = has_exact_values(o);
+    o->screen = o->exact_codes && d_in <= SCREEN_LARGEST_D_IN && screen_ops_get() != &screen_ops_ref;
+    return o->exact_codes;
 }
 
 static sae_status check_options(const sae_train_options *o, sae_error *err)

@@ -324,14 +324,16 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     json_t *ours = describe_options(&t->options);
 
     if (json_array_size(dicts) != (size_t)t->n_dicts)
-        SAE_RAISE(err, SAE_STATE, "%s: holds %zu dictionaries, this run has %d", folder, json_array_size(dicts),
-                  t->n_dicts);
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: holds %zu dictionar%s, this run has %d: resume with the options it was started with", folder,
+                  json_array_size(dicts), json_array_size(dicts) == 1 ? "y" : "ies", t->n_dicts);
     const char *difference = json_first_difference(ours, json_object_get(state, "options"));
     if (difference)
-        SAE_RAISE(err, SAE_STATE,
-                  "%s: the run was begun with another \"%s\": resume with the options it was started with (they are in "
-                  "run.json)",
-                  folder, difference);
+        SAE_RAISE(
+            err, SAE_STATE,
+            "%s: the run was begun with another \"%s\"%s: resume with the options it was started with (they are in "
+            "run.json)",
+            folder, difference, recipe_difference_hint(difference));
     for (int i = 0; i < t->n_dicts; i++) SAE_TRY(load_learner(t, i, folder, json_array_get(dicts, (size_t)i), err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
     SAE_TRY(json_get_int(state, "rows_given", 0, &rows, folder, err));
@@ -383,7 +385,8 @@ static sae_status find_newest(sae_trainer *t, const char *parent, json_t **state
         if (status != SAE_OK) note(t, "checkpoint %s is damaged and passed over (%.200s)", names[i], why.message);
         status = SAE_OK;
     }
-    if (!*state && why.code) SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s", parent, why.message);
+    if (!*state && why.code)
+        SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s. --force begins anew", parent, why.message);
     if (*state) {
         *folder = path;
         path = NULL;

@@ -169,6 +169,11 @@ static json_t *choice_json(const char *names, int value)
     return json_stringn(names, (size_t)(strchrnul(names, '|') - names));
 }
 
+const char *recipe_difference_hint(const char *key)
+{
+    return strcmp(key, "exact_codes") == 0 ? " (--no-screen without --exact-codes, or not)" : "";
+}
+
 void recipe_fields_put(json_t **object, const sae_train_options *o)
 {
 #define JSON_OF_COUNT(names, x)                  json_integer((json_int_t)(x))

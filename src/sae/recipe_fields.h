@@ -51,6 +51,8 @@
 
 /* The value of a CHOICE by its name: its place in "first|second"; -1: there is none such. */
 int recipe_choice_find(const char *names, const char *name);
+/* For a message that names what two recipes differ in: the options behind a key that none is called like; else "". */
+const char *recipe_difference_hint(const char *key);
 /* Puts every field into an object: numbers, and choices by name (recipe.c). */
 void recipe_fields_put(json_t **object, const sae_train_options *options);
 
