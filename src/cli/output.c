@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,13 +17,18 @@ static volatile sig_atomic_t interrupt_seen;
 static void on_interrupt(int signal_number)
 {
     static const char stopping[] = "\nstopping at the next step; once more: at once\n";
+    int interrupted_errno = errno; /* what was interrupted may be about to look at it */
 
     if (interrupt_seen) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
     }
     interrupt_seen = 1;
-    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, stopping, sizeof stopping - 1) < 0) return;
+    if (isatty(STDERR_FILENO)) {
+        ssize_t written = write(STDERR_FILENO, stopping, sizeof stopping - 1);
+        (void)written;
+    }
+    errno = interrupted_errno;
 }
 
 bool interrupted(void) { return interrupt_seen != 0; }
