@@ -1,6 +1,6 @@
 /* cmd_eval.c - `sae eval`: the core measures of a dictionary on held-out text. */
 #include "cli/held_out.h"
-#include "report/report.h"
+#include "cli/result_output.h"
 
 static const option_row options[] = {
     HELD_OUT_ROWS("20480"), {"ce-tokens", OPTION_COUNT, "N", "how many of them each loss is measured on", "8192"},
@@ -8,16 +8,6 @@ static const option_row options[] = {
     OPTION_FORCE_ROW,       OPTION_JSON_ROW,
     OPTION_END_ROW,
 };
-
-/* Asked before the work, not after it. */
-static sae_status check_out(const args *a, sae_error *err)
-{
-    const char *out = args_text(a, "out");
-
-    if (out && file_exists(out) && !args_flag(a, "force"))
-        return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
-    return SAE_OK;
-}
 
 static sae_status run(args *a, sae_error *err)
 {
@@ -29,17 +19,13 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     args_operands(a, &operands);
-    SAE_TRY(check_out(a, err));
+    SAE_TRY(out_check(a, err));
     SAE_TRY(held_out_open(&h, a, operands[0], err));
     h.options.ce_tokens = args_int(a, "ce-tokens", 0);
     h.options.seed = (uint64_t)args_int(a, "seed", 0);
     SAE_TRY(sae_eval_core(&result, h.dict, h.model, h.text, h.site, &h.options, &progress, err));
     progress_end(&line);
-    if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
-    if (args_flag(a, "json"))
-        SAE_TRY(print_json(result_json(result), err));
-    else
-        SAE_TRY(report_print(stdout, result, err));
+    SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
     sae_result_free(result);

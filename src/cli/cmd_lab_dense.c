@@ -1,5 +1,6 @@
 /* cmd_lab_dense.c - `sae lab dense`: how many latents are dense, and what they are. */
 #include "cli/lab_input.h"
+#include "cli/result_output.h"
 #include "lab/dense.h"
 
 static const option_row options[] = {
@@ -22,11 +23,11 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     if (!(o.threshold > 0 && o.threshold < 1)) SAE_TRY(args_fail(a, err, "--threshold must lie between 0 and 1"));
-    SAE_TRY(lab_output_check(a, err));
+    SAE_TRY(out_check(a, err));
     SAE_TRY(lab_input_open(&in, a, true, &progress, err));
     SAE_TRY(dense_run(&result, &in.sample, in.h.dict, in.h.tok, &o, &progress, err));
     progress_end(&line);
-    SAE_TRY(lab_output(a, result, err));
+    SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
     sae_result_free(result);

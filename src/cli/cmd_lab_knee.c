@@ -1,5 +1,6 @@
 /* cmd_lab_knee.c - `sae lab knee`: how many directions a scaffold is worth, from a sweep over ranks. */
 #include "cli/lab_input.h"
+#include "cli/result_output.h"
 
 #include "io/io.h"
 #include "lab/knee.h"
@@ -181,11 +182,11 @@ static sae_status run(args *a, sae_error *err)
     sae_result *result = NULL;
 
     args_operands(a, &operands);
-    SAE_TRY(lab_output_check(a, err));
+    SAE_TRY(out_check(a, err));
     SAE_TRY(read_sweep(&all, operands[0], err));
     SAE_TRY(sae_result_create(&result, "knee", err));
     SAE_TRY(report(&all, operands[0], result, err));
-    SAE_TRY(lab_output(a, result, err));
+    SAE_TRY(result_show(a, result, err));
 done:
     sae_result_free(result);
     mem_free(all.items);

@@ -1,5 +1,6 @@
 /* cmd_lab_probing.c - `sae lab probing`: how well a few latents of a dictionary tell classes of documents apart. */
 #include "cli/labelled_input.h"
+#include "cli/result_output.h"
 #include "eval/probing.h"
 
 #include <string.h>

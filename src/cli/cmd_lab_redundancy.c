@@ -1,7 +1,7 @@
 /* cmd_lab_redundancy.c - `sae lab redundancy`: a plain dictionary's latents that are aligned with a subspace, ablated. */
 #include "cli/lab_input.h"
+#include "cli/result_output.h"
 
-#include "io/io.h"
 #include "lab/basis.h"
 #include "lab/redundancy.h"
 
@@ -103,7 +103,7 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     SAE_TRY(read_options(a, &o, err));
-    SAE_TRY(lab_output_check(a, err));
+    SAE_TRY(out_check(a, err));
     SAE_TRY(lab_input_open(&in, a, false, &progress, err));
     if (args_given(a, "basis"))
         SAE_TRY(read_basis(&u, args_text(a, "basis"), in.sample.d, err));
@@ -112,7 +112,7 @@ static sae_status run(args *a, sae_error *err)
     o.scaffold = u.scaffold;
     SAE_TRY(redundancy_run(&result, &in.sample, in.h.dict, u.rows, u.n, &o, &progress, err));
     progress_end(&line);
-    SAE_TRY(lab_output(a, result, err));
+    SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
     sae_result_free(result);

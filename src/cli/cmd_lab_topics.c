@@ -1,5 +1,6 @@
 /* cmd_lab_topics.c - `sae lab topics`: are topics still to be told after a subspace is removed or features are ablated? */
 #include "cli/labelled_input.h"
+#include "cli/result_output.h"
 #include "lab/basis.h"
 #include "lab/topics.h"
 

@@ -1,5 +1,6 @@
 /* cmd_lab_tpp.c - `sae lab tpp`: does ablating the latents of one class hurt the probe of that class alone? */
 #include "cli/labelled_input.h"
+#include "cli/result_output.h"
 #include "eval/tpp.h"
 
 static const option_row options[] = {

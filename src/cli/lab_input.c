@@ -2,10 +2,6 @@
 #include "cli/lab_input.h"
 
 #include "cli/ids.h"
-#include "io/io.h"
-#include "report/report.h"
-
-#include <stdio.h>
 
 void lab_input_close(lab_input *in)
 {
@@ -98,27 +94,5 @@ sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const s
     in = (lab_input){0};
 done:
     lab_input_close(&in);
-    return status;
-}
-
-sae_status lab_output_check(const args *a, sae_error *err)
-{
-    const char *out = args_text(a, "out");
-
-    if (out && file_exists(out) && !args_flag(a, "force"))
-        return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
-    return SAE_OK;
-}
-
-sae_status lab_output(args *a, const sae_result *result, sae_error *err)
-{
-    sae_status status = SAE_OK;
-
-    if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
-    if (args_flag(a, "json"))
-        SAE_TRY(print_json(result_json(result), err));
-    else
-        SAE_TRY(report_print(stdout, result, err));
-done:
     return status;
 }

@@ -23,9 +23,5 @@ typedef struct lab_input {
  * without one is refused, else only position 0 is and a warning says so. Caller closes with lab_input_close. */
 sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const sae_progress *progress, sae_error *err);
 void lab_input_close(lab_input *in);
-/* --out and --json: writes the result and prints it. */
-sae_status lab_output(args *a, const sae_result *result, sae_error *err);
-/* EXISTS before the work, not after it. */
-sae_status lab_output_check(const args *a, sae_error *err);
 
 #endif

@@ -63,9 +63,4 @@ sae_status labelled_input_describe(sae_result *result, const labelled_input *in,
 /* What one set is made of: its hash, documents and tokens, and what was left out. */
 sae_status labelled_set_describe(sae_result *result, const labelled_set *s, sae_error *err);
 
-/* Before the work, not after it: EXISTS when --out is there and --force is not given. */
-sae_status out_check(const args *a, sae_error *err);
-/* Writes to --out, prints as text or with --json as JSON. */
-sae_status result_show(const args *a, const sae_result *result, sae_error *err);
-
 #endif
