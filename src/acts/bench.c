@@ -108,19 +108,6 @@ static double copy_all(const float *from, size_t from_bytes, float *to, size_t b
     return thread_seconds() - begin;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof *values, by_size);
-    return values[n / 2];
-}
-
 /* Bytes of a row in the file over those of its float32 numbers. The store was opened before: it is one. */
 static sae_status stored_share(const char *folder, int64_t d, double *share, sae_error *err)
 {
@@ -176,8 +163,8 @@ sae_status store_bench(store_bench_result *out, const store_bench_options *o, sa
             copy_all(source, COPY_BATCHES * batch_bytes, rows, batch_bytes, out->decoded_bytes);
     }
     for (int k = 0; k < STORE_BENCH_ORDERS; k++)
-        out->decoded[k] = (double)out->decoded_bytes / median(seconds[k], passes);
-    out->copied = (double)out->decoded_bytes / median(seconds[STORE_BENCH_ORDERS], passes);
+        out->decoded[k] = (double)out->decoded_bytes / sort_quantile(seconds[k], passes, 0.5);
+    out->copied = (double)out->decoded_bytes / sort_quantile(seconds[STORE_BENCH_ORDERS], passes, 0.5);
 done:
     for (int k = 0; k < STORE_BENCH_ORDERS; k++) sae_acts_free(acts[k]);
     mem_free(source);

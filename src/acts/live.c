@@ -195,13 +195,6 @@ done:
     return status;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void fix_limit(const live *l, site_columns *c, double *norms, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) norms[i] = site_norm(l, i, c);

@@ -80,6 +80,12 @@ double rng_uniform(rng *r);             /* [0, 1) */
 double rng_normal(rng *r);              /* mean 0, variance 1 */
 void rng_shuffle(rng *r, int64_t *items, int64_t n);
 
+/* ---- Order (order.c) -------------------------------------------------------------------------------------------------- */
+
+int compare_doubles(const void *a, const void *b); /* for qsort: ascending */
+/* Sorts values [n], n > 0, none NaN: their quantile q in [0, 1], linear between neighbours; the median at 0.5. */
+double sort_quantile(double *values, int64_t n, double q);
+
 /* ---- The processor (cpu.c) ---------------------------------------------------------------------------------------- */
 
 typedef enum cpu_isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16 } cpu_isa;

@@ -71,14 +71,7 @@ done:
     return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Both in turn: seconds a dictionary, alone and in the sweep, and the ratio, [pairs] each, sorted. */
+/* Both in turn: seconds a dictionary, alone and in the sweep, and the ratio, [pairs] each. */
 static sae_status measure(side *alone, side *sweep, int64_t warm, int64_t pairs, double *times, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -92,23 +85,17 @@ static sae_status measure(side *alone, side *sweep, int64_t warm, int64_t pairs,
         times[pairs + i] = many;
         times[2 * pairs + i] = many / one;
     }
-    for (int i = 0; i < 3; i++) qsort(times + i * pairs, (size_t)pairs, sizeof *times, ascending);
 done:
     return status;
 }
 
-static double quantile(const double *sorted, int64_t n, double q)
-{
-    return sorted[(int64_t)(q * (double)(n - 1) + 0.5)];
-}
-
 static sae_status tell(const args *a, const sae_dict_config *like, const sae_train_options *recipe, int64_t n,
-                       const double *times, int64_t pairs, sae_error *err)
+                       double *times, int64_t pairs, sae_error *err)
 {
-    double one = 1e3 * quantile(times, pairs, 0.5), many = 1e3 * quantile(times + pairs, pairs, 0.5);
+    double one = 1e3 * sort_quantile(times, pairs, 0.5), many = 1e3 * sort_quantile(times + pairs, pairs, 0.5);
     double q[3] = {0.25, 0.5, 0.75};
 
-    for (int i = 0; i < 3; i++) q[i] = quantile(times + 2 * pairs, pairs, q[i]);
+    for (int i = 0; i < 3; i++) q[i] = sort_quantile(times + 2 * pairs, pairs, q[i]);
     if (args_flag(a, "json")) {
         json_t *json = json_pack("{sI sI sI sI sI sb si ss sf sf sf sf sf}", "d_in", (json_int_t)like->d_in, "d_sae",
                                  (json_int_t)like->d_sae, "batch", (json_int_t)recipe->batch, "k", (json_int_t)like->k,

@@ -1,8 +1,8 @@
 /* cmd_lab_redundancy.c - `sae lab redundancy`: a plain dictionary's latents that are aligned with a subspace, ablated. */
+#include "cli/basis_option.h"
 #include "cli/lab_input.h"
 #include "cli/result_output.h"
 
-#include "lab/basis.h"
 #include "lab/redundancy.h"
 
 static const option_row options[] = {
@@ -51,22 +51,19 @@ done:
     return status;
 }
 
-static sae_status read_basis(directions *u, const char *path, int64_t d, sae_error *err)
+static sae_status read_basis(directions *u, const args *a, int64_t d, sae_error *err)
 {
     sae_status status = SAE_OK;
-    basis_file b = {0};
+    subspace space = {0};
 
-    SAE_TRY(basis_file_read(&b, path, d, err));
-    if (b.space.rank < b.columns)
-        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", path, (long long)b.columns,
-             (long long)b.space.rank);
-    u->n = b.space.rank;
+    SAE_TRY(basis_option_read(&space, a, d, err));
+    u->n = space.rank;
     u->owned = mem_alloc_array((size_t)u->n, (size_t)d * sizeof *u->owned, "a basis", err);
     if (!u->owned) SAE_TRY(SAE_NOMEM);
-    for (int64_t i = 0; i < u->n * d; i++) u->owned[i] = (float)b.space.basis[i];
+    for (int64_t i = 0; i < u->n * d; i++) u->owned[i] = (float)space.basis[i];
     u->rows = u->owned;
 done:
-    basis_file_free(&b);
+    subspace_free(&space);
     return status;
 }
 
@@ -106,7 +103,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(out_check(a, err));
     SAE_TRY(lab_input_open(&in, a, false, &progress, err));
     if (args_given(a, "basis"))
-        SAE_TRY(read_basis(&u, args_text(a, "basis"), in.sample.d, err));
+        SAE_TRY(read_basis(&u, a, in.sample.d, err));
     else
         SAE_TRY(read_scaffold(&u, args_text(a, "scaffold-of"), in.sample.d, err));
     o.scaffold = u.scaffold;

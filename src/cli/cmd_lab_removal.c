@@ -1,10 +1,9 @@
 /* cmd_lab_removal.c - `sae lab removal`: the loss of the model with any one subspace taken out of a site. */
 #include "base/threads.h"
-#include "cli/cli.h"
+#include "cli/basis_option.h"
 #include "cli/ids.h"
 #include "io/io.h"
 #include "kernels/matmul.h"
-#include "lab/basis.h"
 #include "lab/subspace_removal.h"
 #include "report/report.h"
 
@@ -42,7 +41,7 @@ typedef struct job {
     int32_t *special;   /* [n_special] */
     int n_special;
     sae_site site;
-    basis_file basis;
+    subspace space;
     sample measured;
     row_statistics stats;
 } job;
@@ -51,7 +50,7 @@ static void job_close(job *j)
 {
     row_statistics_free(&j->stats);
     sample_free(&j->measured);
-    basis_file_free(&j->basis);
+    subspace_free(&j->space);
     sae_tokenizer_free(j->tok);
     sae_model_free(j->model);
     mem_free(j->special);
@@ -136,10 +135,7 @@ static sae_status job_open(job *j, args *a, sae_error *err)
     SAE_TRY(model_path(name, &j->model_path, err));
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
     SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
-    SAE_TRY(basis_file_read(&j->basis, basis, sae_model_get_info(j->model)->d_model, err));
-    if (j->basis.space.rank < j->basis.columns)
-        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", basis,
-             (long long)j->basis.columns, (long long)j->basis.space.rank);
+    SAE_TRY(basis_option_read(&j->space, a, sae_model_get_info(j->model)->d_model, err));
     if (!j->n_special) SAE_TRY(open_tokenizer(j, err));
 done:
     return status;
@@ -147,35 +143,12 @@ done:
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_special(const job *j, int32_t id)
-{
-    for (int i = 0; i < j->n_special; i++)
-        if (j->special[i] == id) return true;
-    return j->tok && sae_tokenizer_is_special(j->tok, id);
-}
-
-/* A sample of ids as they stand; masked are position 0 and special ids. */
 static sae_status sample_of_file(sample *out, const job *j, const char *path, const sample_options *want,
                                  sae_error *err)
 {
-    sae_status status = SAE_OK;
-    token_ids t = {0};
-    uint8_t *mask = NULL;
-    sample_options how = *want;
+    const special_ids special = {j->tok, j->special, j->n_special};
 
-    SAE_TRY(token_ids_read(&t, path, err));
-    mask = mem_alloc_array((size_t)(t.n_seq * t.n_ctx), 1, "the mask", err);
-    if (!mask) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    for (int64_t i = 0; i < t.n_seq * t.n_ctx; i++) mask[i] = i % t.n_ctx != 0 && !is_special(j, t.ids[i]);
-    how.batch_seqs = sequences_at_once(t.n_ctx);
-    SAE_TRY(sample_of_ids(out, j->model, t.ids, mask, t.n_seq, t.n_ctx, j->site, &how, err));
-done:
-    mem_free(mask);
-    token_ids_free(&t);
-    return status;
+    return ids_sample(out, j->model, path, &special, j->site, want, err);
 }
 
 static sae_status sample_of_text(sample *out, const job *j, args *a, const sample_options *want,
@@ -270,10 +243,10 @@ static sae_status run(args *a, sae_error *err)
 
     SAE_TRY(job_open(&j, a, err));
     SAE_TRY(read_rows(&j, a, &progress, err));
-    SAE_TRY(subspace_removal_measure(&removal, &j.measured, &j.stats, &j.basis.space, (int)args_int(a, "draws", 3),
-                                     seed, &progress, err));
+    SAE_TRY(subspace_removal_measure(&removal, &j.measured, &j.stats, &j.space, (int)args_int(a, "draws", 3), seed,
+                                     &progress, err));
     progress_end(&line);
-    SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.basis.space, seed, err));
+    SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.space, seed, err));
     if (args_text(a, "out")) SAE_TRY(write_folder(a, result, err));
     if (args_flag(a, "json"))
         SAE_TRY(print_json(result_json(result), err));

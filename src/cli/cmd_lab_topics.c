@@ -1,7 +1,7 @@
 /* cmd_lab_topics.c - `sae lab topics`: are topics still to be told after a subspace is removed or features are ablated? */
+#include "cli/basis_option.h"
 #include "cli/labelled_input.h"
 #include "cli/result_output.h"
-#include "lab/basis.h"
 #include "lab/topics.h"
 
 #include <math.h>
@@ -83,27 +83,15 @@ static sae_status open_input(topics_run *t, args *a, const char **paths, sae_err
     return labelled_input_open(&t->in, a, paths, n, "data/mmlu", err);
 }
 
-static sae_status read_basis(topics_run *t, const char *path, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    basis_file b = {0};
-
-    SAE_TRY(basis_file_read(&b, path, sae_model_get_info(t->in.model)->d_model, err));
-    if (b.space.rank < b.columns)
-        warn("%s: of its %lld columns %lld are independent; the subspace has that rank", path, (long long)b.columns,
-             (long long)b.space.rank);
-    t->space = b.space;
-    t->has_space = true;
-done:
-    return status;
-}
-
 static sae_status find_space(topics_run *t, args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t d = sae_model_get_info(t->in.model)->d_model;
 
-    if (args_text(a, "basis")) SAE_TRY(read_basis(t, args_text(a, "basis"), err));
+    if (args_text(a, "basis")) {
+        SAE_TRY(basis_option_read(&t->space, a, d, err));
+        t->has_space = true;
+    }
     if (t->scaffold >= 0) {
         sae_dict *dict = t->in.dicts[t->scaffold];
         int64_t rank = sae_dict_get_config(dict)->rank;

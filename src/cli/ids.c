@@ -52,3 +52,33 @@ void token_ids_free(token_ids *t)
 }
 
 int64_t sequences_at_once(int64_t n_ctx) { return n_ctx < 2048 ? 2048 / n_ctx : 1; }
+
+static bool is_special(const special_ids *special, int32_t id)
+{
+    for (int i = 0; i < special->n; i++)
+        if (special->ids[i] == id) return true;
+    return special->tok && sae_tokenizer_is_special(special->tok, id);
+}
+
+sae_status ids_sample(sample *out, sae_model *model, const char *path, const special_ids *special, sae_site site,
+                      const sample_options *want, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    token_ids t = {0};
+    uint8_t *mask = NULL;
+    sample_options how = *want;
+
+    SAE_TRY(token_ids_read(&t, path, err));
+    mask = mem_alloc_array((size_t)(t.n_seq * t.n_ctx), 1, "a mask of ids", err);
+    if (!mask) {
+        status = SAE_NOMEM;
+        goto done;
+    }
+    for (int64_t i = 0; i < t.n_seq * t.n_ctx; i++) mask[i] = i % t.n_ctx != 0 && !is_special(special, t.ids[i]);
+    how.batch_seqs = sequences_at_once(t.n_ctx);
+    SAE_TRY(sample_of_ids(out, model, t.ids, mask, t.n_seq, t.n_ctx, site, &how, err));
+done:
+    mem_free(mask);
+    token_ids_free(&t);
+    return status;
+}

@@ -1,8 +1,8 @@
-/* ids.h - token ids that the user gives in a file, for `sae lm` and `sae tap`. */
+/* ids.h - token ids that the user gives in a file. */
 #ifndef SAE_CLI_IDS_H
 #define SAE_CLI_IDS_H
 
-#include "base/base.h"
+#include "eval/sample.h"
 
 /* Ids [n_seq, n_ctx] from an int32 or int64 array in X.npy or X.safetensors[:name]; rank 1 is one sequence. Caller frees
  * with token_ids_free. */
@@ -15,5 +15,15 @@ void token_ids_free(token_ids *t);
 
 /* Sequences of n_ctx tokens that go through a model together: about 2,048 rows, at least one sequence. */
 int64_t sequences_at_once(int64_t n_ctx);
+
+/* Which ids are special: those that a tokenizer calls so (NULL: none), and those of a list [n]. */
+typedef struct special_ids {
+    const sae_tokenizer *tok;
+    const int32_t *ids;
+    int n;
+} special_ids;
+/* A sample of the ids of a file as they stand; masked are position 0 and special ids. Caller frees with sample_free. */
+sae_status ids_sample(sample *out, sae_model *model, const char *path, const special_ids *special, sae_site site,
+                      const sample_options *want, sae_error *err);
 
 #endif

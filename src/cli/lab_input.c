@@ -30,35 +30,18 @@ static sae_status open_tokenizer(lab_input *in, bool needed, sae_error *err)
     return SAE_OK;
 }
 
-static void mask_special(const lab_input *in, const token_ids *ids, uint8_t *mask)
-{
-    for (int64_t i = 0; i < ids->n_seq * ids->n_ctx; i++)
-        mask[i] = i % ids->n_ctx != 0 && !(in->h.tok && sae_tokenizer_is_special(in->h.tok, ids->ids[i]));
-}
-
 static sae_status sample_from_ids(lab_input *in, args *a, bool needs_tokenizer, sae_error *err)
 {
     sae_status status = SAE_OK;
-    token_ids ids = {0};
-    uint8_t *mask = NULL;
+    const char *path = args_text(a, "ids");
     sample_options want = {.max_norm = args_real(a, "max-norm", 0)};
 
     SAE_TRY(refuse_text_options(a, err));
-    SAE_TRY(token_ids_read(&ids, args_text(a, "ids"), err));
-    if (ids.n_seq < 2)
-        SAE_RAISE(err, SAE_RANGE, "%s holds one sequence, two are needed for intervals", args_text(a, "ids"));
     SAE_TRY(open_tokenizer(in, needs_tokenizer, err));
-    mask = mem_alloc_array((size_t)(ids.n_seq * ids.n_ctx), 1, "a mask of ids", err);
-    if (!mask) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    mask_special(in, &ids, mask);
-    want.batch_seqs = sequences_at_once(ids.n_ctx);
-    SAE_TRY(sample_of_ids(&in->sample, in->h.model, ids.ids, mask, ids.n_seq, ids.n_ctx, in->h.site, &want, err));
+    const special_ids special = {.tok = in->h.tok};
+    SAE_TRY(ids_sample(&in->sample, in->h.model, path, &special, in->h.site, &want, err));
+    if (in->sample.n_seq < 2) SAE_RAISE(err, SAE_RANGE, "%s holds one sequence, two are needed for intervals", path);
 done:
-    mem_free(mask);
-    token_ids_free(&ids);
     return status;
 }
 

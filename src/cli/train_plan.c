@@ -70,13 +70,6 @@ static double model_flops(const train_input *in, int64_t ctx)
 
 /* ---- Calibration -------------------------------------------------------------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y ? 1 : 0;
-}
-
 /* Seconds of one step, the median of those within `seconds_each`; *first: what the first step takes more (it starts b_dec). */
 static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_options *r, const float *rows,
                              const float *targets, double *seconds, double *first, sae_error *err)
@@ -98,8 +91,7 @@ static sae_status time_steps(const sae_dict_config *c, int n, const sae_train_op
         times[steps] = clock_seconds() - begun;
         spent += times[steps++];
     }
-    qsort(times, (size_t)steps, sizeof *times, ascending);
-    *seconds = times[steps / 2];
+    *seconds = sort_quantile(times, steps, 0.5);
     *first = *first > *seconds ? *first - *seconds : 0;
 done:
     sae_trainer_free(t);

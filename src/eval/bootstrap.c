@@ -7,13 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double ratio_of_draw(const double *numerator, const double *denominator, int64_t n, rng *random)
 {
     double above = 0, below = 0;

@@ -150,13 +150,6 @@ static bool unmasked(const pass *w, int64_t doc, int64_t t)
     return t > 0 && !sae_tokenizer_is_special(w->tok, w->ids[doc * w->options.ctx + t]);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The median norm of the unmasked rows of MEDIAN_DOCUMENTS documents, evenly spread over the lengths. */
 static sae_status find_median(pass *w, sae_error *err)
 {

@@ -124,13 +124,6 @@ done:
     return status;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static sae_status median_of_unmasked(sample *s, const double *norms, sae_error *err)
 {
     sae_status status = SAE_OK;

@@ -19,20 +19,6 @@ static sae_status look(void *user, float *rows, int64_t n_rows, int64_t d_model,
     return SAE_OK;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Sorts x. */
-static double median(double *x, int n)
-{
-    qsort(x, (size_t)n, sizeof *x, compare);
-    return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
-}
-
 static double flops_of(const matrix *w, int64_t n) { return 2.0 * (double)n * (double)w->rows * (double)w->columns; }
 
 /* GFLOP/s of the fastest of the layer's four products on n rows, each timed `repeats` times: as often as a pass makes it, so
@@ -121,11 +107,11 @@ sae_status model_bench_run(model_bench *out, sae_model *model, sae_site last, in
         seconds[i] = clock_seconds() - begin;
         shares[i] = b.product_flops / seconds[i] * 1e-9 / rates[i];
     }
-    b.pass_seconds = median(seconds, tries);
+    b.pass_seconds = sort_quantile(seconds, tries, 0.5);
     b.tokens_per_s = (double)n / b.pass_seconds;
     b.pass_gflops = b.product_flops / b.pass_seconds * 1e-9;
-    b.product_gflops = median(rates, tries);
-    b.share = median(shares, tries);
+    b.product_gflops = sort_quantile(rates, tries, 0.5);
+    b.share = sort_quantile(shares, tries, 0.5);
     *out = b;
 done:
     mem_free(ids);

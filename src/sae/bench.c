@@ -109,21 +109,6 @@ done:
     return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y ? 1 : 0;
-}
-
-static double quantile(double *values, int n, double q)
-{
-    qsort(values, (size_t)n, sizeof *values, ascending);
-    double at = q * (n - 1);
-    int low = (int)at;
-    return low + 1 < n ? values[low] + (at - low) * (values[low + 1] - values[low]) : values[low];
-}
-
 /* A share of the latents made too weak to be kept and long silent: AuxK has to work on them in every step. */
 static void make_dead(sae_trainer *t, double share)
 {
@@ -179,14 +164,14 @@ static sae_status measure(bench *n, sae_trainer *t, trainer_bench_result *out, s
         ratios[i] = step / product;
         survivors[i] = (double)t->s.n_survivors / (double)n->B;
     }
-    out->survivors = quantile(survivors, pairs, 0.5);
+    out->survivors = sort_quantile(survivors, pairs, 0.5);
     out->l0 = stats.l0;
     out->dead = stats.dead;
-    out->ratio = quantile(ratios, pairs, 0.5);
-    out->ratio_low = quantile(ratios, pairs, 0.25);
-    out->ratio_high = quantile(ratios, pairs, 0.75);
-    out->step_ms = 1e3 * quantile(times, pairs, 0.5);
-    out->encoder_ms = 1e3 * quantile(products, pairs, 0.5);
+    out->ratio = sort_quantile(ratios, pairs, 0.5);
+    out->ratio_low = sort_quantile(ratios, pairs, 0.25);
+    out->ratio_high = sort_quantile(ratios, pairs, 0.75);
+    out->step_ms = 1e3 * sort_quantile(times, pairs, 0.5);
+    out->encoder_ms = 1e3 * sort_quantile(products, pairs, 0.5);
 done:
     mem_free(times);
     return status;

@@ -214,9 +214,9 @@ struct family {
     /* Every gradient of the dictionary; returns their norm. */
     double (*backward)(sae_trainer *t, learner *l, encoder *e);
     const penalty_rule *rule; /* penalised families only */
-    bool
-        one_threshold; /* k a row on average are kept of a whole batch (so it can be screened), and one threshold is exported
-                         * for all latents; others keep k of each row, have thresholds as a parameter, or none */
+    /* k a row on average are kept of a whole batch (so it can be screened), and one threshold is exported for all latents;
+     * others keep k of each row, have thresholds as a parameter, or none. */
+    bool one_threshold;
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
 
