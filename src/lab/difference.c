@@ -72,9 +72,11 @@ static sae_status words(const experiment *e, sae_result *r, sae_error *err)
             "Uncentred, scaffold and PCA differ by %s nats: not told from none, so there is little to explain. %s %s",
             numbers, mean_text, norm_text);
     else
-        snprintf(text, sizeof text,
-                 "Uncentred, the scaffold's removal costs %s nats %s than PCA's. %s %s The two parts need not add up.",
-                 numbers, whole.value > 0 ? "more" : "(less)", mean_text, norm_text);
+        snprintf(
+            text, sizeof text,
+            "Uncentred, the scaffold's removal costs %s nats than PCA's: CE differs by %s. %s %s The two parts need "
+            "not add up.",
+            whole.value > 0 ? "more" : "fewer", numbers, mean_text, norm_text);
     SAE_TRY(sae_result_note(r, text, err));
 done:
     return status;

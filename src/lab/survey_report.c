@@ -63,12 +63,12 @@ done:
 
 static sae_status table(sae_result *r, char (*names)[64], const survey_cell *cells, int n, sae_error *err)
 {
-    static const char *const columns[] = {"site",  "width",  "k",      "k / width", "rows seen", "L0",  "FVU",
-                                          "> 5 %", "> 10 %", "> 20 %", "> 30 %",    "mass",      "dead"};
+    static const char *const columns[] = {"site", "width", "k",    "k / width", "rows seen", "L0",  "FVU",
+                                          "5 %",  "10 %",  "20 %", "30 %",      "mass",      "dead"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(sae_result_table(r, "counts", "Dense latents: firing on more than this share of held-out tokens", columns,
-                             13, err));
+    SAE_TRY(sae_result_table(r, "counts", "Latents firing on more than 5, 10, 20, 30 % of held-out tokens", columns, 13,
+                             err));
     for (int i = 0; i < n; i++) {
         const survey_cell *c = &cells[i];
         char share[32];
@@ -162,7 +162,9 @@ sae_status survey_report(sae_result **out, const survey_options *o, char (*names
                             "token. One seed: settings whose counts differ by a few are not told apart.",
                             err));
     SAE_TRY(headline(r, names, cells, n, rows, err));
+    SAE_TRY(sae_result_section(r, "While training", err));
     SAE_TRY(curves(r, o, names, cells, n, err));
+    SAE_TRY(sae_result_section(r, "Every dictionary", err));
     SAE_TRY(table(r, names, cells, n, err));
     *out = r;
     r = NULL;
