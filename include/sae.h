@@ -632,6 +632,9 @@ SAE_API sae_status sae_result_note(sae_result *result, const char *text, sae_err
 SAE_API sae_status sae_result_number(sae_result *result, const char *key, double value, sae_error *err);
 SAE_API sae_status sae_result_interval(sae_result *result, const char *key, double value, double low, double high,
                                        sae_error *err);
+/* An interval for programs: in the file and for sae_result_get, but neither printed nor on the page, where a table has it. */
+SAE_API sae_status sae_result_silent(sae_result *result, const char *key, double value, double low, double high,
+                                     sae_error *err);
 SAE_API sae_status sae_result_text(sae_result *result, const char *key, const char *value, sae_error *err);
 /* How the number or text `key` is called on the page (else by its key), and one short line below it; both may be NULL. */
 SAE_API sae_status sae_result_label(sae_result *result, const char *key, const char *label, const char *remark,

@@ -37,6 +37,10 @@ shows() { # TEXT: the last command printed it
     if grep -qF -e "$1" out; then ok "shows $1"; else not_ok "shows $1" "$(head -c 2000 out)"; fi
 }
 
+holds() { # FILE KEY: the result has a number of this name, with its interval
+    if grep -F -A 1 "\"$2\": {" "$1" | grep -q '"value": -*[0-9]'; then ok "$1 has $2"; else not_ok "$1 has $2"; fi
+}
+
 # ---- A model, two dictionaries, three classes of documents ----
 cp -r "$root/data/golden/models/llama_gqa_tied" tiny
 cat >tiny/tokenizer.json <<'END'
@@ -61,6 +65,11 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "probing" 0 '' lab probing pair/baseline/sae pair/scaffold/sae $given --data data --k 1,3 --out probing.json
     shows "residual stream"
     shows "labels shuffled"
+    for key in baseline.probing.k1 scaffold.probing.k3 scaffold.probing.scaffold.k1 scaffold.probing.random.k3 baseline.probing.shuffled.k1 \
+        scaffold.probing.gain.k3 scaffold.probing.scaffold.gain.k1 probing.neurons.k1 probing.components.k3 probing.residual \
+        scaffold.latents.accuracy.k1 scaffold.latents.gain.k3 "residual stream.accuracy"; do
+        holds probing.json "$key"
+    done
     expect "probing does not overwrite" 1 'probing.json' lab probing pair/baseline/sae $given --data data --out probing.json
     expect "probing --json" 0 '' lab probing pair/scaffold/sae $given --data data/three.csv --k 2 --json
     shows '"scaffold.latents.accuracy.k2"'
@@ -68,8 +77,12 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "probing again" 0 '' lab probing pair/scaffold/sae $given --data data/three.csv --k 2 --json
     if cmp -s first out; then ok "the same command gives the same bytes"; else not_ok "the same command gives the same bytes"; fi
     expect "probing, the last token" 0 '' lab probing pair/scaffold/sae $given --data data --last-token
-    expect "tpp" 0 '' lab tpp pair/baseline/sae pair/scaffold/sae $given --data data --n 1,4,500
+    expect "tpp" 0 '' lab tpp pair/baseline/sae pair/scaffold/sae $given --data data --n 1,4,500 --out tpp.json
     shows "unintended"
+    shows "gain over the first"
+    for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4; do
+        holds tpp.json "$key"
+    done
     expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
     shows "scaffold removed, R3 centred"
     shows "topic-aligned features ablated"

@@ -324,6 +324,7 @@ START_TEST(test_tpp_planted)
             ck_assert_double_eq_tol(m.at[a][i].total.value, m.at[a][i].intended.value - m.at[a][i].unintended.value,
                                     1e-12);
     ck_assert_double_eq_tol(m.at[TPP_LATENTS][0].ablated, 1, 1e-12);
+    tpp_free(&m);
     planted_close(&w);
     planted_open(&w, 200, 2, 1, 0, 8);
     FAILS(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err), SAE_RANGE, "three classes");
@@ -344,9 +345,110 @@ START_TEST(test_tpp_null)
         planted_open(&w, 300, 3, 0, 0, 60 + seed);
         OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
         sum += m.at[TPP_LATENTS][0].total.value / 8;
+        tpp_free(&m);
         planted_close(&w);
     }
     ck_assert_double_eq_tol(sum, 0, 0.04); /* observed below 0.02 */
+    scratch_remove();
+}
+END_TEST
+
+/* Adds a second dictionary that reads the same documents with the same decoder rows: its codes are the first's times `share`. */
+static pooled_codes *second_dictionary(planted *w, float share)
+{
+    const pooled_codes *old;
+    pooled_codes *c;
+    int64_t n;
+
+    w->p.codes = mem_grow(w->p.codes, sizeof *c, 2 * sizeof *c, "codes", NULL);
+    old = &w->p.codes[0];
+    c = &w->p.codes[1];
+    n = old->row_start[w->p.n];
+    *c = (pooled_codes){.d_sae = old->d_sae, .rank = old->rank};
+    c->norm = mem_alloc_array(PLANTED_SAE + 1, sizeof(float), "norms", NULL);
+    c->row_start = mem_alloc_array((size_t)w->p.n + 1, sizeof(int64_t), "codes", NULL);
+    c->latent = mem_alloc_array((size_t)n, sizeof(int32_t), "codes", NULL);
+    c->value = mem_alloc_array((size_t)n, sizeof(float), "codes", NULL);
+    c->scaffold = mem_alloc_array((size_t)w->p.n, 2 * sizeof(float), "codes", NULL);
+    memcpy(c->norm, old->norm, PLANTED_SAE * sizeof(float));
+    memcpy(c->row_start, old->row_start, ((size_t)w->p.n + 1) * sizeof(int64_t));
+    memcpy(c->latent, old->latent, (size_t)n * sizeof(int32_t));
+    for (int64_t e = 0; e < n; e++) c->value[e] = share * old->value[e];
+    w->p.n_dicts = 2;
+    return c;
+}
+
+/* The gain of the whole codes over three tenths of them: the difference of the two scores, and surer than they are apart since documents are the
+ * same. Over itself a dictionary gains nothing at all. */
+START_TEST(test_tpp_gain)
+{
+    planted w;
+    tpp all, part;
+    interval gain, back, none;
+    tpp_options o = {.n = {1, 3}, .n_n = 2, .seed = 1};
+
+    planted_open(&w, 900, 3, 2, 0, 8);
+    second_dictionary(&w, 0.3F);
+    OK(tpp_measure(&all, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(tpp_measure(&part, &w.p, 1, w.dict, &w.s, &o, &err));
+    for (int arm = 0; arm < TPP_ARMS; arm++)
+        for (int i = 0; i < 2; i++) {
+            const interval *a = &all.at[arm][i].total, *b = &part.at[arm][i].total;
+            OK(tpp_gain(&gain, &all, &part, (tpp_what)arm, i, 1, &err));
+            OK(tpp_gain(&back, &part, &all, (tpp_what)arm, i, 1, &err));
+            OK(tpp_gain(&none, &all, &all, (tpp_what)arm, i, 1, &err));
+            ck_assert_double_eq_tol(gain.value, a->value - b->value, 1e-12);
+            ck_assert_double_eq_tol(gain.value, -back.value, 1e-12);
+            ck_assert(gain.low <= gain.value && gain.value <= gain.high);
+            ck_assert(none.value == 0 && none.low == 0 && none.high == 0);
+        }
+    OK(tpp_gain(&gain, &all, &part, TPP_LATENTS, 0, 1, &err));
+    ck_assert_double_gt(gain.low, 0.1);
+    ck_assert_double_lt(gain.high - gain.low,
+                        (all.at[TPP_LATENTS][0].total.high - all.at[TPP_LATENTS][0].total.low) +
+                            (part.at[TPP_LATENTS][0].total.high - part.at[TPP_LATENTS][0].total.low));
+    tpp_free(&part);
+    o.seed = 2; /* other tasks */
+    OK(tpp_measure(&part, &w.p, 1, w.dict, &w.s, &o, &err));
+    FAILS(tpp_gain(&gain, &all, &part, TPP_LATENTS, 0, 1, &err), SAE_RANGE, "the same documents");
+    tpp_free(&all);
+    tpp_free(&part);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Two dictionaries that see the same, each in a half of the documents drawn at random: of 20 worlds the gain's interval leaves 0 out in few. */
+START_TEST(test_tpp_gain_null)
+{
+    int missed = 0;
+    double mean = 0;
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        planted w;
+        tpp m[2];
+        interval gain;
+        tpp_options o = {.n = {1}, .n_n = 1, .seed = seed};
+        rng r = rng_seed(seed, 4);
+        planted_open(&w, 300, 3, 2, 0, 90 + seed);
+        pooled_codes *second = second_dictionary(&w, 1), *first = &w.p.codes[0];
+        for (int64_t i = 0; i < w.p.n; i++) {
+            pooled_codes *blind = rng_below(&r, 2) ? first : second;
+            for (int64_t e = blind->row_start[i]; e < blind->row_start[i + 1]; e++)
+                if (blind->latent[e] < 3) blind->value[e] *= 0.1F;
+        }
+        for (int d = 0; d < 2; d++) OK(tpp_measure(&m[d], &w.p, d, w.dict, &w.s, &o, &err));
+        OK(tpp_gain(&gain, &m[1], &m[0], TPP_LATENTS, 0, seed, &err));
+        missed += gain.low > 0 || gain.high < 0;
+        mean += gain.value / 20;
+        for (int d = 0; d < 2; d++) {
+            ck_assert_double_gt(m[d].at[TPP_LATENTS][0].total.value, 0.02); /* there is something to compare */
+            tpp_free(&m[d]);
+        }
+        planted_close(&w);
+    }
+    ck_assert_int_le(missed, 4); /* 1 expected; 5 or more by chance in 0.3 % */
+    ck_assert_double_eq_tol(mean, 0, 0.05);
     scratch_remove();
 }
 END_TEST
@@ -434,6 +536,8 @@ int main(void)
     tcase_add_test(measures, test_probing_null);
     tcase_add_test(measures, test_tpp_planted);
     tcase_add_test(measures, test_tpp_null);
+    tcase_add_test(measures, test_tpp_gain);
+    tcase_add_test(measures, test_tpp_gain_null);
     tcase_add_test(measures, test_topics_planted);
     tcase_add_test(measures, test_topics_retrained);
     suite_add_tcase(suite, pooling);

@@ -519,6 +519,8 @@ START_TEST(test_print)
     OK(sae_result_section(r, "First", &err));
     OK(sae_result_number(r, "key", 17, &err));
     OK(sae_result_interval(r, "w", 0.3, 0.2, 0.4, &err));
+    OK(sae_result_silent(r, "silent", 0.7, 0.6, 0.8, &err));
+    ck_assert_double_eq(sae_result_get(r, "silent", NAN), 0.7);
     OK(sae_result_table(r, "t", "Title", columns, 3, &err));
     for (int i = 0; i < 2; i++) OK(sae_result_row(r, "t", rows[i], 3, &err));
     FILE *out = tmpfile();

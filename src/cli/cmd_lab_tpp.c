@@ -75,6 +75,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
+    for (int i = 0; scores && i < in.n_sets * in.n_dicts; i++) tpp_free(&scores[i]);
     mem_free(scores);
     sae_result_free(result);
     labelled_input_close(&in);

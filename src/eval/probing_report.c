@@ -22,16 +22,27 @@ static interval over_sets(const probing *sets, int n_sets, int arm, int i, bool 
     return interval_mean(scratch, n_sets);
 }
 
-static sae_status put_number(sae_result *r, const char *dict, const probing_arm *arm, const char *what, int k,
+/* Two names for a number. The regular one, of every arm: DICT.probing.k5, DICT.probing.random.k5, DICT.probing.gain.k5, probing.neurons.k5,
+ * probing.residual. The older one, of latents, gains and the residual stream: DICT.latents.accuracy.k5. */
+static sae_status put_number(sae_result *r, const char *dict, const probing_arm *arm, bool gain, int k,
                              const interval *v, sae_error *err)
 {
-    char key[300];
+    static const char *const parts[] = {
+        [PROBING_LATENTS] = "",           [PROBING_SCAFFOLD] = ".scaffold", [PROBING_RANDOM] = ".random",
+        [PROBING_SHUFFLED] = ".shuffled", [PROBING_NEURONS] = ".neurons",   [PROBING_COMPONENTS] = ".components",
+        [PROBING_RESIDUAL] = ".residual",
+    };
+    char key[300], of_k[16] = "";
+    const char *point = dict ? "." : "";
     sae_status status = SAE_OK;
 
-    snprintf(key, sizeof key, "%s%s%s.%s%s", dict ? dict : "", dict ? "." : "", probing_name(arm->what), what,
-             arm->what == PROBING_RESIDUAL ? "" : ".k");
-    if (arm->what != PROBING_RESIDUAL) snprintf(key + strlen(key), sizeof key - strlen(key), "%d", k);
-    SAE_TRY(sae_result_interval(r, key, v->value, v->low, v->high, err));
+    if (!dict) dict = "";
+    if (arm->what != PROBING_RESIDUAL) snprintf(of_k, sizeof of_k, ".k%d", k);
+    snprintf(key, sizeof key, "%s%sprobing%s%s%s", dict, point, parts[arm->what], gain ? ".gain" : "", of_k);
+    SAE_TRY(sae_result_silent(r, key, v->value, v->low, v->high, err));
+    if (!gain && arm->what != PROBING_LATENTS && arm->what != PROBING_RESIDUAL) return SAE_OK;
+    snprintf(key, sizeof key, "%s%s%s.%s%s", dict, point, probing_name(arm->what), gain ? "gain" : "accuracy", of_k);
+    SAE_TRY(sae_result_silent(r, key, v->value, v->low, v->high, err));
 done:
     return status;
 }
@@ -63,8 +74,7 @@ static sae_status arm_table(sae_result *r, const char *table, const char *title,
             interval v = {NAN, NAN, NAN};
             if (i < arm->n_k) {
                 v = over_sets(sets, n_sets, a, i, gain, scratch);
-                if (gain || arm->what == PROBING_LATENTS || arm->what == PROBING_RESIDUAL)
-                    SAE_TRY(put_number(r, dict, arm, gain ? "gain" : "accuracy", o->k[i], &v, err));
+                SAE_TRY(put_number(r, dict, arm, gain, o->k[i], &v, err));
             }
             interval_text(texts[i], TEXT, &v);
             cells[i + 2] = (sae_cell){texts[i], v.value};

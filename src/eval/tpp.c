@@ -99,8 +99,10 @@ static int64_t equals_in_density(const int64_t *density, int64_t d_sae, int64_t 
     enum { NEAR = 16 };
     int64_t kept = 0;
 
-    memset(taken, 0, (size_t)d_sae);
-    for (int64_t i = 0; i < d_sae; i++) scratch[i] = (ranked){(double)density[i], i};
+    for (int64_t i = 0; i < d_sae; i++) {
+        scratch[i] = (ranked){(double)density[i], i};
+        taken[i] = 0;
+    }
     qsort(scratch, (size_t)d_sae, sizeof *scratch, compare_ranked);
     for (int64_t i = 0; i < n; i++) taken[which[i]] = 1;
     for (int64_t i = 0; i < n; i++) {
@@ -126,6 +128,13 @@ static int64_t equals_in_density(const int64_t *density, int64_t d_sae, int64_t 
 }
 
 /* ---- Measuring ------------------------------------------------------------------------------------------------------------ */
+
+void tpp_free(tpp *m)
+{
+    mem_free(m->change);
+    mem_free(m->asked);
+    *m = (tpp){0};
+}
 
 typedef struct bench {
     const pooled *p;
@@ -229,50 +238,50 @@ static sae_status add_changes(bench *b, int c, double *intended, double *uninten
     return SAE_OK;
 }
 
-/* Sums by document over the number of tasks' rows: falls are means over classes and over rows of a task. */
-static sae_status finish_score(const bench *b, double *intended, double *unintended, tpp_score *out, sae_error *err)
+/* Sums by document over the number of tasks' rows: falls are means over classes and over rows of a task. Leaves intended less unintended
+ * falls in change [n_docs]. */
+static sae_status finish_score(const double *asked, int64_t n_docs, const double *falls, uint64_t seed, double *change,
+                               tpp_score *out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t test = b->t.n_test;
-    double *asked = mem_alloc_array((size_t)test, sizeof *asked, "questions", err);
-    uint64_t seed = b->options->seed;
+    const double *intended = falls, *unintended = falls + n_docs;
 
-    if (!asked) return SAE_NOMEM;
-    for (int j = 0; j < b->t.n; j++)
-        for (int64_t i = 0; i < b->t.test[j].n; i++) asked[b->t.test[j].place[i]] += 1;
-    SAE_TRY(bootstrap_ratio(&out->intended, intended, asked, test, seed, err));
-    SAE_TRY(bootstrap_ratio(&out->unintended, unintended, asked, test, seed, err));
-    for (int64_t i = 0; i < test; i++) intended[i] -= unintended[i];
-    SAE_TRY(bootstrap_ratio(&out->total, intended, asked, test, seed, err));
+    for (int64_t i = 0; i < n_docs; i++) change[i] = intended[i] - unintended[i];
+    SAE_TRY(bootstrap_ratio(&out->intended, intended, asked, n_docs, seed, err));
+    SAE_TRY(bootstrap_ratio(&out->unintended, unintended, asked, n_docs, seed, err));
+    SAE_TRY(bootstrap_ratio(&out->total, change, asked, n_docs, seed, err));
 done:
-    mem_free(asked);
     return status;
 }
 
-static sae_status measure_at(bench *b, int64_t n, bool random_latents, tpp_score *out, sae_error *err)
+/* One arm at number i of n, into m. */
+static sae_status measure_at(bench *b, tpp_what arm, int i, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+    int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test, n = b->options->n[i];
     double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
     rng random = rng_seed(b->options->seed, 90);
+    tpp_score *out = &m->at[arm][i];
 
     if (!falls) return SAE_NOMEM;
     for (int c = 0; c < b->t.n; c++) {
         int64_t k = best_latents(b->effect + c * d_sae, d_sae, n, b->scratch, b->which);
-        if (random_latents)
+        if (arm == TPP_RANDOM)
             k = equals_in_density(b->density + c * d_sae, d_sae, b->which, k, b->scratch, b->taken, &random);
         out->ablated += (double)k / b->t.n;
         memcpy(b->changed, b->rows, (size_t)(test * b->p->d) * sizeof *b->rows);
         SAE_TRY(tpp_ablate(b->p, b->dict, b->weights, b->s->test.doc, test, b->which, k, b->changed, err));
         SAE_TRY(add_changes(b, c, falls, falls + test, err));
     }
-    SAE_TRY(finish_score(b, falls, falls + test, out, err));
+    SAE_TRY(finish_score(m->asked + (arm == TPP_SHUFFLED ? test : 0), test, falls, b->options->seed,
+                         m->change + (arm * m->n_n + i) * test, out, err));
 done:
     mem_free(falls);
     return status;
 }
 
-static sae_status clean_accuracy(const bench *b, interval *out, sae_error *err)
+/* The accuracy of the probes before anything is ablated, and how often each document is asked. */
+static sae_status clean_accuracy(const bench *b, int shuffled, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
     score s = {0};
@@ -285,10 +294,20 @@ static sae_status clean_accuracy(const bench *b, interval *out, sae_error *err)
             s.asked[t->place[i]] += 1;
         }
     }
-    SAE_TRY(score_accuracy(&s, b->options->seed, out, err));
+    memcpy(m->asked + shuffled * s.n, s.asked, (size_t)s.n * sizeof *s.asked);
+    SAE_TRY(score_accuracy(&s, b->options->seed, &m->clean[shuffled], err));
 done:
     score_free(&s);
     return status;
+}
+
+/* Room for what is kept by document. */
+static sae_status room_for_documents(tpp *m, sae_error *err)
+{
+    m->change = mem_alloc_array((size_t)TPP_ARMS * (size_t)m->n_n, (size_t)m->n_docs * sizeof *m->change,
+                                "falls by document", err);
+    m->asked = mem_alloc_array(2 * (size_t)m->n_docs, sizeof *m->asked, "questions", err);
+    return m->change && m->asked ? SAE_OK : SAE_NOMEM;
 }
 
 sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
@@ -298,23 +317,42 @@ sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weig
     bench b = {0};
     tpp m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class};
 
+    m.n_n = options->n_n;
+    m.n_docs = s->test.n;
     if (s->n_classes < 3)
         SAE_RAISE(err, SAE_RANGE,
                   "two classes make one probe and its mirror image: TPP needs three classes or more, to tell what an "
                   "ablation is meant to hurt from what it is not");
+    SAE_TRY(room_for_documents(&m, err));
     for (int shuffled = 0; shuffled < 2; shuffled++) {
         b = (bench){.p = p, .dict = dict, .weights = weights, .options = options, .s = s};
         SAE_TRY(bench_open(&b, shuffled, err));
-        SAE_TRY(clean_accuracy(&b, &m.clean[shuffled], err));
+        SAE_TRY(clean_accuracy(&b, shuffled, &m, err));
         for (int i = 0; i < options->n_n; i++) {
-            SAE_TRY(measure_at(&b, options->n[i], false, &m.at[shuffled ? TPP_SHUFFLED : TPP_LATENTS][i], err));
-            if (!shuffled) SAE_TRY(measure_at(&b, options->n[i], true, &m.at[TPP_RANDOM][i], err));
+            SAE_TRY(measure_at(&b, shuffled ? TPP_SHUFFLED : TPP_LATENTS, i, &m, err));
+            if (!shuffled) SAE_TRY(measure_at(&b, TPP_RANDOM, i, &m, err));
         }
         bench_close(&b);
         b = (bench){0};
     }
     *out = m;
+    m = (tpp){0};
 done:
     bench_close(&b);
+    tpp_free(&m);
     return status;
+}
+
+sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err)
+{
+    size_t n = (size_t)m->n_docs, shuffled = arm == TPP_SHUFFLED ? n : 0;
+    score own, theirs;
+
+    if (m->n_docs != over->n_docs || i >= m->n_n || i >= over->n_n ||
+        memcmp(m->asked, over->asked, 2 * n * sizeof *m->asked) != 0)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "a gain in TPP needs both dictionaries on the same documents with the same seed");
+    own = (score){m->n_docs, m->change + (size_t)(arm * m->n_n + i) * n, m->asked + shuffled};
+    theirs = (score){m->n_docs, over->change + (size_t)(arm * over->n_n + i) * n, over->asked + shuffled};
+    return score_difference(&own, &theirs, seed, out, err);
 }

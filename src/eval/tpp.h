@@ -41,11 +41,19 @@ typedef struct tpp {
     int64_t train, test; /* documents of a class */
     interval clean[2];   /* mean accuracy of the probes; of those of shuffled labels */
     tpp_score at[TPP_ARMS][TPP_MOST_N];
+    int n_n;        /* of the options */
+    int64_t n_docs; /* test documents, of all classes */
+    double *change; /* [TPP_ARMS, n_n, n_docs] by document: intended less unintended falls, summed over its tasks */
+    double *asked;  /* [2, n_docs] tasks that a document stands in; those of shuffled labels */
 } tpp;
 
-/* RANGE: fewer than three classes, of which two tasks would be mirror images. */
+/* RANGE: fewer than three classes, of which two tasks would be mirror images. Caller frees with tpp_free. */
 sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
                        const tpp_options *options, sae_error *err);
+void tpp_free(tpp *m);
+/* TPP of m less that of `over` at number i of n, with its 95 % interval: the same test documents are drawn for both (paired). RANGE: the two
+ * were not measured on one set with one seed. */
+sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err);
 
 /* ---- Parts, for tests ------------------------------------------------------------------------------------------------------ */
 
@@ -57,7 +65,7 @@ sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const
 sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
                       const int64_t *which, int64_t k, float *rows, sae_error *err);
 
-/* Tables and numbers: scores [n_dicts, n_sets]. (tpp_report.c) */
+/* Tables and numbers: scores [n_dicts, n_sets]; gains are over the first dictionary, on the same documents. (tpp_report.c) */
 sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *set_names, int n_sets,
                       const char *const *dict_names, int n_dicts, const tpp_options *options, sae_error *err);
 

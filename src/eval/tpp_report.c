@@ -7,10 +7,14 @@
 #include <stdio.h>
 
 static const char *const names[TPP_ARMS] = {"latents", "random latents, equal density", "labels shuffled"};
+static const char *const parts[TPP_ARMS] = {"", ".random", ".shuffled"}; /* of keys */
 
 static void text_of(char *out, size_t size, const interval *v)
 {
-    snprintf(out, size, "%.3f [%.3f, %.3f]", v->value, v->low, v->high);
+    if (isnan(v->value))
+        snprintf(out, size, "-");
+    else
+        snprintf(out, size, "%.3f [%.3f, %.3f]", v->value, v->low, v->high);
 }
 
 /* Score of one dictionary, arm and n over all sets; scratch [n_sets]. */
@@ -28,29 +32,73 @@ static tpp_score over_sets(const tpp *scores, int n_sets, int arm, int i, interv
     return all;
 }
 
+/* The gain of dictionary d over the first, NaN for the first itself. */
+static sae_status gain_over_sets(interval *out, const tpp *scores, int n_sets, int d, int arm, int i, uint64_t seed,
+                                 interval *scratch, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    *out = (interval){NAN, NAN, NAN};
+    if (d == 0) return SAE_OK;
+    for (int s = 0; s < n_sets; s++)
+        SAE_TRY(tpp_gain(&scratch[s], &scores[d * n_sets + s], &scores[s], (tpp_what)arm, i, seed, err));
+    *out = interval_mean(scratch, n_sets);
+done:
+    return status;
+}
+
+/* DICT.tpp.n20, DICT.tpp.random.n20, DICT.tpp.gain.n20, DICT.tpp.random.gain.n20: "what" is "" or ".gain". */
+static sae_status put_number(sae_result *r, const char *dict, int arm, const char *what, int64_t n, const interval *v,
+                             sae_error *err)
+{
+    char key[300];
+
+    if (isnan(v->value)) return SAE_OK;
+    snprintf(key, sizeof key, "%s.tpp%s%s.n%lld", dict, parts[arm], what, (long long)n);
+    return sae_result_silent(r, key, v->value, v->low, v->high, err);
+}
+
+static sae_status score_row(sae_result *r, const char *dict, int arm, int64_t n, const tpp_score *v,
+                            const interval *gain, int n_columns, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char texts[4][64];
+
+    text_of(texts[0], sizeof texts[0], &v->total);
+    text_of(texts[1], sizeof texts[1], &v->intended);
+    text_of(texts[2], sizeof texts[2], &v->unintended);
+    text_of(texts[3], sizeof texts[3], gain);
+    sae_cell cells[] = {{dict, NAN},
+                        {names[arm], NAN},
+                        {NULL, (double)n},
+                        {NULL, v->ablated},
+                        {texts[0], v->total.value},
+                        {texts[1], v->intended.value},
+                        {texts[2], v->unintended.value},
+                        {texts[3], gain->value}};
+    SAE_TRY(sae_result_row(r, "tpp", cells, n_columns, err));
+    SAE_TRY(put_number(r, dict, arm, "", n, &v->total, err));
+    SAE_TRY(put_number(r, dict, arm, ".gain", n, gain, err));
+done:
+    return status;
+}
+
 static sae_status score_table(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, int n_dicts,
                               const tpp_options *o, interval *scratch, sae_error *err)
 {
-    static const char *const titles[] = {"dictionary", "ablated", "n", "latents", "TPP", "intended", "unintended"};
+    static const char *const titles[] = {"dictionary", "ablated",  "n",          "latents",
+                                         "TPP",        "intended", "unintended", "gain over the first"};
     sae_status status = SAE_OK;
-    char texts[3][64], key[300];
+    int n_columns = n_dicts > 1 ? 8 : 7;
 
-    SAE_TRY(sae_result_table(r, "tpp", "Fall in accuracy, mean over classes and sets", titles, 7, err));
+    SAE_TRY(sae_result_table(r, "tpp", "Fall in accuracy, mean over classes and sets", titles, n_columns, err));
     for (int d = 0; d < n_dicts; d++) {
         for (int arm = 0; arm < TPP_ARMS; arm++) {
             for (int i = 0; i < o->n_n; i++) {
                 tpp_score v = over_sets(scores + d * n_sets, n_sets, arm, i, scratch);
-                text_of(texts[0], sizeof texts[0], &v.total);
-                text_of(texts[1], sizeof texts[1], &v.intended);
-                text_of(texts[2], sizeof texts[2], &v.unintended);
-                sae_cell cells[] = {{dict_names[d], NAN},          {names[arm], NAN},
-                                    {NULL, (double)o->n[i]},       {NULL, v.ablated},
-                                    {texts[0], v.total.value},     {texts[1], v.intended.value},
-                                    {texts[2], v.unintended.value}};
-                SAE_TRY(sae_result_row(r, "tpp", cells, 7, err));
-                if (arm != TPP_LATENTS) continue;
-                snprintf(key, sizeof key, "%s.tpp.n%lld", dict_names[d], (long long)o->n[i]);
-                SAE_TRY(sae_result_interval(r, key, v.total.value, v.total.low, v.total.high, err));
+                interval gain;
+                SAE_TRY(gain_over_sets(&gain, scores, n_sets, d, arm, i, o->seed, scratch, err));
+                SAE_TRY(score_row(r, dict_names[d], arm, o->n[i], &v, &gain, n_columns, err));
             }
         }
     }
@@ -58,21 +106,33 @@ done:
     return status;
 }
 
-/* A curve over n for each dictionary. */
+/* A curve over n. */
+static sae_status curve(sae_result *r, const char *label, const tpp *scores, int n_sets, int arm, const tpp_options *o,
+                        interval *scratch, sae_error *err)
+{
+    double x[TPP_MOST_N], y[TPP_MOST_N], low[TPP_MOST_N], high[TPP_MOST_N];
+
+    for (int i = 0; i < o->n_n; i++) {
+        tpp_score v = over_sets(scores, n_sets, arm, i, scratch);
+        x[i] = (double)o->n[i];
+        y[i] = v.total.value, low[i] = v.total.low, high[i] = v.total.high;
+    }
+    return sae_result_series_interval(r, "curve", label, x, y, low, high, o->n_n, err);
+}
+
+/* Every dictionary's, and the controls of the first. */
 static sae_status curves(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, int n_dicts,
                          const tpp_options *o, interval *scratch, sae_error *err)
 {
     sae_status status = SAE_OK;
-    double x[TPP_MOST_N], y[TPP_MOST_N], low[TPP_MOST_N], high[TPP_MOST_N];
 
     SAE_TRY(sae_result_plot(r, "curve", "TPP", "latents ablated", "TPP", SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
-    for (int d = 0; d < n_dicts; d++) {
-        for (int i = 0; i < o->n_n; i++) {
-            tpp_score v = over_sets(scores + d * n_sets, n_sets, TPP_LATENTS, i, scratch);
-            x[i] = (double)o->n[i];
-            y[i] = v.total.value, low[i] = v.total.low, high[i] = v.total.high;
-        }
-        SAE_TRY(sae_result_series_interval(r, "curve", dict_names[d], x, y, low, high, o->n_n, err));
+    for (int d = 0; d < n_dicts; d++)
+        SAE_TRY(curve(r, dict_names[d], scores + d * n_sets, n_sets, TPP_LATENTS, o, scratch, err));
+    for (int arm = TPP_RANDOM; arm < TPP_ARMS; arm++) {
+        char label[300];
+        snprintf(label, sizeof label, "%s, %s", dict_names[0], names[arm]);
+        SAE_TRY(curve(r, label, scores, n_sets, arm, o, scratch, err));
     }
     SAE_TRY(sae_result_line(r, "curve", "none", false, 0, err));
 done:
@@ -117,10 +177,8 @@ sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *
         "TPP(n) = fall in the accuracy of a class's own probe (intended) less the mean fall in that of the others "
         "(unintended), when the n latents with the largest positive effect on the class are ablated on every token. "
         "Probes are logistic regressions (C = 1) on mean rows of the training documents and stay fixed. Intervals: 95 "
-        "%, "
-        "test documents resampled. An audit of SAEBench found TPP to fall with better training at times: read it "
-        "beside "
-        "its controls.",
+        "%, test documents resampled, of a gain the same for both dictionaries. An audit of SAEBench found TPP to fall "
+        "with better training at times: read it beside its controls.",
         err));
 done:
     mem_free(scratch);

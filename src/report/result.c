@@ -153,16 +153,35 @@ sae_status sae_result_number(sae_result *result, const char *key, double value, 
     return put(result, "numbers", "number", key, json_number_or_null(value), err);
 }
 
-sae_status sae_result_interval(sae_result *result, const char *key, double value, double low, double high,
-                               sae_error *err)
+static sae_status interval_check(const char *key, double low, double high, sae_error *err)
 {
     if (low > high)
         return SAE_FAIL(err, SAE_RANGE, "interval \"%s\": its low end %g is above its high end %g", key ? key : "", low,
                         high);
-    return put(result, "numbers", "number", key,
-               json_pack("{so so so}", "value", json_number_or_null(value), "low", json_number_or_null(low), "high",
-                         json_number_or_null(high)),
-               err);
+    return name_check(key, "number", err);
+}
+
+static json_t *interval_make(double value, double low, double high)
+{
+    return json_pack("{so so so}", "value", json_number_or_null(value), "low", json_number_or_null(low), "high",
+                     json_number_or_null(high));
+}
+
+sae_status sae_result_interval(sae_result *result, const char *key, double value, double low, double high,
+                               sae_error *err)
+{
+    sae_status status = interval_check(key, low, high, err);
+
+    if (status != SAE_OK) return status;
+    return put(result, "numbers", "number", key, interval_make(value, low, high), err);
+}
+
+sae_status sae_result_silent(sae_result *result, const char *key, double value, double low, double high, sae_error *err)
+{
+    sae_status status = interval_check(key, low, high, err);
+
+    if (status != SAE_OK) return status;
+    return member_set(json_object_get(result->root, "numbers"), key, interval_make(value, low, high), err);
 }
 
 sae_status sae_result_text(sae_result *result, const char *key, const char *value, sae_error *err)
