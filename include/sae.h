@@ -622,6 +622,7 @@ SAE_API void sae_result_free(sae_result *result);
 SAE_API sae_status sae_result_write(const sae_result *result, const char *path, sae_error *err); /* replaces the file */
 SAE_API sae_status sae_result_read(sae_result **out, const char *path, sae_error *err);
 SAE_API const char *sae_result_name(const sae_result *result); /* borrowed */
+SAE_API sae_status sae_result_rename(sae_result *result, const char *name, sae_error *err);
 
 /* A heading: what follows belongs to it, up to the next one. */
 SAE_API sae_status sae_result_section(sae_result *result, const char *title, sae_error *err);
@@ -640,6 +641,8 @@ SAE_API sae_status sae_result_text(sae_result *result, const char *key, const ch
 SAE_API sae_status sae_result_label(sae_result *result, const char *key, const char *label, const char *remark,
                                     sae_error *err);
 SAE_API double sae_result_get(const sae_result *result, const char *key, double otherwise);
+/* An interval's value, low and high; of a single number all three. False: there is none of that name, or it is undefined. */
+SAE_API bool sae_result_get_interval(const sae_result *result, const char *key, double out[3]);
 SAE_API const char *sae_result_get_text(const sae_result *result, const char *key,
                                         const char *otherwise); /* borrowed */
 

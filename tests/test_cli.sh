@@ -573,15 +573,18 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
 {
     expect "scaffold" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
     [ -s pair/report.html ] || not_ok "scaffold writes a report"
-    expect "scaffold does not overwrite" 1 'pair' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    expect "scaffold of other settings does not overwrite" 1 'other settings (seed)' \
+        scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --seed 5
     cp -r pair/results first
-    expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair --force $sizes $small
+    expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
+    expect "scaffold, a k twice" 2 'twice' scaffold --model tiny --text letters.jsonl --out x --ks 4,4
+    expect "scaffold, an unknown budget" 2 'quick' scaffold --model tiny --text letters.jsonl --out x --budget small
 }
-different=
-for file in first/*.json; do
-    cmp -s "$file" "pair/results/${file#first/}" || different="$different $file"
+for again in pair elsewhere; do
+    different=$(diff -r first $again/results 2>&1)
+    if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
-if [ -z "$different" ]; then ok "scaffold gives the same numbers again"; else not_ok "scaffold gives the same numbers again" "$different"; fi
 expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"

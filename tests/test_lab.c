@@ -247,42 +247,104 @@ static uint64_t hash_of(const char *out, const char *name)
     return hash;
 }
 
-static const char *const kept_files[] = {"results/summary.json",
-                                         "results/density.json",
-                                         "results/removal.json",
-                                         "results/structure.json",
-                                         "results/cards.json",
-                                         "results/training.json",
-                                         "results/baseline.json",
-                                         "results/scaffold.json",
-                                         "report.html",
-                                         "log.jsonl",
-                                         "baseline/sae/sae_weights.safetensors",
-                                         "scaffold/sae/sae_weights.safetensors"};
+static const char *const kept_files[] = {"results/summary/summary.json",
+                                         "results/batchtopk-p1-s0/comparison.json",
+                                         "results/batchtopk-p1-s0/density.json",
+                                         "results/batchtopk-p1-s0/removal.json",
+                                         "results/batchtopk-p1-s0/structure.json",
+                                         "results/cards/cards.json",
+                                         "results/training/training.json",
+                                         "results/batchtopk-dense/baseline.json",
+                                         "results/batchtopk-p1-s0/baseline.json",
+                                         "results/batchtopk-p1-s0/scaffold.json",
+                                         "training/batchtopk-baseline-s0/log.jsonl",
+                                         "dictionaries/batchtopk-baseline-s0/sae_weights.safetensors",
+                                         "dictionaries/batchtopk-p1-s0/sae_weights.safetensors"};
 enum { KEPT_FILES = sizeof kept_files / sizeof *kept_files };
 
-/* The same command twice gives the same bytes; the second uses the first one's rows; without force it changes nothing. */
+/* Whether a part was measured by the last call; the parts that it names must be there. */
+static bool kept(const char *out, const char *part)
+{
+    json_t *run = read_json(out, "run.json");
+    const json_t *cost = json_object_get(json_object_get(json_object_get(run, "cost"), "parts"), part);
+    bool value;
+
+    ck_assert_msg(json_is_object(cost), "%s is not in the cost", part);
+    value = json_is_true(json_object_get(cost, "kept"));
+    json_decref(run);
+    return value;
+}
+
+static void hash_all(const char *out, uint64_t hash[KEPT_FILES])
+{
+    for (int i = 0; i < KEPT_FILES; i++) hash[i] = hash_of(out, kept_files[i]);
+}
+
+/* The same command twice makes nothing anew; in another folder it gives the same bytes. */
 START_TEST(test_same_command_same_bytes)
 {
     sae_result *summary = NULL;
-    uint64_t hash[KEPT_FILES];
+    uint64_t first[KEPT_FILES], again[KEPT_FILES];
 
     write_model();
     scaffold_options o = small_run("run");
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
-    for (int i = 0; i < KEPT_FILES; i++) hash[i] = hash_of(o.out, kept_files[i]);
+    hash_all(o.out, first);
+    ck_assert(!kept(o.out, "batchtopk-p1-s0") && !kept(o.out, "rows"));
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, again);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_msg(first[i] == again[i], "%s differs", kept_files[i]);
+    ck_assert(kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && kept(o.out, "cards"));
+    scaffold_options other = small_run("other");
+    OK(scaffold_run(&summary, &other, NULL, &err));
+    sae_result_free(summary);
+    hash_all(other.out, again);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_msg(first[i] == again[i], "%s differs", kept_files[i]);
+    json_t *run = read_json(o.out, "run.json");
+    ck_assert_int_eq(json_integer_value(json_object_get(run, "distinct_rows")), 4096);
+    json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+/* Other settings in the same folder: refused; with force only what depends on them is made anew. */
+START_TEST(test_other_settings_in_the_folder)
+{
+    sae_result *summary = NULL;
+    uint64_t before[KEPT_FILES], after[KEPT_FILES];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, before);
+    o.cards = 2;
     FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_EXISTS, "--force");
-    for (int i = 0; i < KEPT_FILES; i++) ck_assert_uint_eq(hash[i], hash_of(o.out, kept_files[i]));
+    hash_all(o.out, after);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_uint_eq(before[i], after[i]);
     o.force = true;
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
-    for (int i = 0; i < KEPT_FILES; i++)
-        ck_assert_msg(hash[i] == hash_of(o.out, kept_files[i]), "%s differs", kept_files[i]);
-    json_t *run = read_json(o.out, "run.json");
-    ck_assert(json_is_true(json_object_get(json_object_get(run, "cost"), "rows_reused")));
-    ck_assert_int_eq(json_integer_value(json_object_get(run, "distinct_rows")), 4096);
-    json_decref(run);
+    ck_assert(kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && !kept(o.out, "cards"));
+    o.ks[0] = 3; /* one more dictionary: the others stay */
+    o.n_ks = 1;
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    ck_assert(kept(o.out, "batchtopk-p1-s0") && !kept(o.out, "census"));
+    hash_all(o.out, after);
+    ck_assert_uint_eq(before[KEPT_FILES - 1], after[KEPT_FILES - 1]);
+    ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-p1-k3-s0/cfg.json")));
+    o.k = 5; /* everything but the rows */
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    ck_assert(kept(o.out, "rows") && !kept(o.out, "batchtopk-p1-s0"));
+    ck_assert_uint_ne(before[KEPT_FILES - 1], hash_of(o.out, kept_files[KEPT_FILES - 1]));
+    OK(folder_make(scratch_path("stranger"), &err));
+    scratch_text("stranger/file", "not ours");
+    o.out = scratch_path("stranger");
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_EXISTS, "another --out");
     scratch_remove();
 }
 END_TEST
@@ -313,8 +375,8 @@ START_TEST(test_eval_agrees_with_the_run)
     write_model();
     scaffold_options o = small_run("run");
     OK(scaffold_run(&summary, &o, NULL, &err));
-    OK(sae_result_read(&theirs, scratch_path("run/results/scaffold.json"), &err));
-    OK(sae_dict_load(&dict, scratch_path("run/scaffold/sae"), &err));
+    OK(sae_result_read(&theirs, scratch_path("run/results/batchtopk-p1-s0/scaffold.json"), &err));
+    OK(sae_dict_load(&dict, scratch_path("run/dictionaries/batchtopk-p1-s0"), &err));
     ck_assert_str_eq(sae_dict_get_config(dict)->site, o.site);
     ck_assert_str_eq(sae_dict_get_config(dict)->model, "tiny");
     OK(sae_model_open(&model, o.model, NULL, &err));
@@ -373,13 +435,13 @@ START_TEST(test_arms_are_a_pair)
     scaffold_options o = small_run("run");
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
-    json_t *log = read_lines(scratch_path("run/log.jsonl"));
+    json_t *log = read_lines(scratch_path("run/training/batchtopk-baseline-s0/log.jsonl"));
     size_t n = json_array_size(log);
     ck_assert_uint_eq(n % 2, 0);
     ck_assert_uint_gt(n, 20);
     const json_t *first = json_array_get(log, 0), *second = json_array_get(log, 1), *last = json_array_get(log, n - 1);
-    ck_assert_str_eq(json_string_value(json_object_get(first, "dict")), "baseline");
-    ck_assert_str_eq(json_string_value(json_object_get(second, "dict")), "scaffold");
+    ck_assert_str_eq(json_string_value(json_object_get(first, "dict")), "batchtopk-baseline-s0");
+    ck_assert_str_eq(json_string_value(json_object_get(second, "dict")), "batchtopk-p1-s0");
     ck_assert_double_eq(json_real_value(json_object_get(first, "loss")),
                         json_real_value(json_object_get(second, "loss")));
     ck_assert_double_ne(json_real_value(json_object_get(last, "loss")),
@@ -441,10 +503,10 @@ START_TEST(test_removals_of_a_run)
     write_model();
     scaffold_options o = small_run("run");
     OK(scaffold_run(&summary, &o, NULL, &err));
-    OK(sae_result_read(&removal, scratch_path("run/results/removal.json"), &err));
-    OK(sae_result_read(&structure, scratch_path("run/results/structure.json"), &err));
-    OK(sae_dict_load(&dicts[0], scratch_path("run/baseline/sae"), &err));
-    OK(sae_dict_load(&dicts[1], scratch_path("run/scaffold/sae"), &err));
+    OK(sae_result_read(&removal, scratch_path("run/results/batchtopk-p1-s0/removal.json"), &err));
+    OK(sae_result_read(&structure, scratch_path("run/results/batchtopk-p1-s0/structure.json"), &err));
+    OK(sae_dict_load(&dicts[0], scratch_path("run/dictionaries/batchtopk-baseline-s0"), &err));
+    OK(sae_dict_load(&dicts[1], scratch_path("run/dictionaries/batchtopk-p1-s0"), &err));
     OK(sae_model_open(&model, o.model, NULL, &err));
     OK(sae_tokenizer_open(&tok, o.model, &err));
     OK(sae_site_parse(&site, o.site, model, &err));
@@ -469,7 +531,7 @@ START_TEST(test_removals_of_a_run)
     ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R6", NAN), loss_mean(&t, 2) / clean, 1e-9);
     ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R5", NAN), loss_mean(&t, 3) / clean, 1e-9);
     ck_assert_double_gt(fabs(loss_mean(&t, 1) / clean - 1), 1e-4); /* and they are not the clean loss */
-    json_t *file = read_json(o.out, "results/summary.json");
+    json_t *file = read_json(o.out, "results/batchtopk-p1-s0/comparison.json");
     json_t *table = json_object_get(json_object_get(file, "tables"), "difference");
     for (int i = 0; i < 3; i++) {
         static const char *const scaffold[] = {"scaffold.R2", "scaffold.R3", "scaffold.R6"};
@@ -607,6 +669,7 @@ int main(void)
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
     tcase_add_test(whole, test_same_command_same_bytes);
+    tcase_add_test(whole, test_other_settings_in_the_folder);
     tcase_add_test(whole, test_eval_agrees_with_the_run);
     tcase_add_test(whole, test_removals_of_a_run);
     tcase_add_test(whole, test_other_inputs_other_rows);

@@ -53,7 +53,8 @@ awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60
     print "{\"text\": \"" line "\"}" } }' >letters.jsonl
 "$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair --rank 2 --width 64 --k 4 --batch 64 --ctx 32 \
     --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --quiet >out 2>err || not_ok "dictionaries to measure"
-mkdir data
+mkdir -p short/baseline short/scaffold data
+mv pair/dictionaries/batchtopk-baseline-s0 short/baseline/sae && mv pair/dictionaries/batchtopk-p1-s0 short/scaffold/sae && rm -r pair && mv short pair
 awk 'BEGIN { srand(2); print "prompt,target"; for (i = 0; i < 240; i++) { line = ""; c = i % 3; for (j = 0; j < 24; j++)
     line = line (rand() < 0.4 ? substr("abc", c + 1, 1) : substr("abcd ", int(rand() * 5) + 1, 1)); print "\"" line "\"," substr("xyz", c + 1, 1) } }' >data/three.csv
 echo "no set" >data/README.md
@@ -90,8 +91,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     shows "PCA removed, R2 uncentred"
     expect "scaffold with topics" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out whole --rank 2 --width 64 --k 4 --batch 64 \
         --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 120 --quiet
-    shows "topics of documents, scaffold removed"
-    [ -s whole/results/topics.json ] || not_ok "scaffold leaves the result of its topics"
+    shows "topics, scaffold removed, batchtopk"
+    [ -s whole/results/batchtopk-topics/topics.json ] || not_ok "scaffold leaves the result of its topics"
     expect "scaffold, too few questions" 1 'raise --questions' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out few --rank 2 --width 64 \
         --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 9 --quiet
     [ ! -e few ] || not_ok "what cannot be measured is refused before anything is made"

@@ -1,33 +1,55 @@
-/* cmd_scaffold.c - `sae scaffold`: trains a plain dictionary and one with a dense scaffold on the same rows, compares them,
- * writes the run's folder with its report, and says what was found. */
+/* cmd_scaffold.c - `sae scaffold`: the experiments of arXiv 2606.14040 on any model, site and text: trains plain dictionaries and
+ * ones with a dense scaffold, compares them, writes the run's folder with its report, and says what was found. */
 #include "cli/cli.h"
 #include "lab/scaffold.h"
 #include "report/report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const option_row options[] = {
     OPTION_MODEL_ROW,
-    OPTION_TEXT_ROW(NULL),
+    {"budget", OPTION_TEXT, "NAME", "quick, standard or full: where all defaults come from", "quick"},
+    {"text", OPTION_MANY, "FILE",
+     ".txt or .jsonl, of which a part is held out; repeatable (default: data/text/books.train.jsonl.zst)", NULL},
     {"site", OPTION_LIST, "SITE", "where rows are read (default: blocks.L.hook_resid_post at the middle)", NULL},
     OPTION_OUT_ROW("FOLDER"),
-    OPTION_TOKENS_ROW("262144"),
-    {"rows", OPTION_COUNT, "N", "training rows per arm: several epochs over the tokens", "1048576"},
-    OPTION_ARCH_ROW("batchtopk"),
-    {"width", OPTION_COUNT, "N", "latents in each dictionary (default: 8 x d_model)", NULL},
-    OPTION_K_ROW("32"),
+    {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka (default: both; quick: batchtopk)", NULL},
+    {"seeds", OPTION_COUNT, "N", "baseline and P1 with seeds --seed, --seed + 1, .. (default: 3; quick: 1)", NULL},
+    {"variants", OPTION_TEXT, "WHICH", "p1, or all: P2 and P3 of the first seed too (default: all; quick: p1)", NULL},
+    {"width", OPTION_COUNT, "N", "latents in each dictionary (default: 8 x d_model; full: 16384)", NULL},
+    {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (default: 32; full: 100)", NULL},
+    {"ks", OPTION_LIST, "N[,N...]",
+     "P1 at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; quick: none)", NULL},
     {"rank", OPTION_COUNT, "R", "rank of the scaffold (default: max(2, d_model / 96), rounded)", NULL},
+    {"ranks", OPTION_LIST, "R[,R...]", "P1 at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none)", NULL},
+    {"retrain", OPTION_TEXT, "YES",
+     "yes or no: ablate the span of dense latents and train anew (default: yes; quick: no)", NULL},
+    {"tokens", OPTION_COUNT, "N", "distinct training tokens (default: 262144; standard: 524288; full: 500M)", NULL},
+    {"rows", OPTION_COUNT, "N",
+     "training rows of a dictionary: several epochs over the tokens (default: 1048576; full: 500M)", NULL},
+    {"held-out-tokens", OPTION_COUNT, "N", "held-out tokens for densities and fits (default: 20480; full: 2M)", NULL},
+    {"ce-tokens", OPTION_COUNT, "N", "held-out tokens for each loss (default: 8192; standard: 10240; full: 100k)",
+     NULL},
+    {"draws", OPTION_COUNT, "N", "random subspaces to compare with (default: 3; standard: 5; full: 10)", NULL},
+    {"points", OPTION_COUNT, "N",
+     "sizes of sets of aligned features to ablate; 0: none (default: 8; full: 12; quick: 0)", NULL},
+    {"topics", OPTION_TEXT, "PATH",
+     "labelled documents whose topics are told after the removal; or none (default: data/mmlu)", NULL},
+    {"questions", OPTION_COUNT, "N", "of these documents (default: 1000; standard: 4000; full: 14042)", NULL},
+    {"labelled", OPTION_LIST, "PATH[,PATH...]",
+     "labelled sets for sparse probing and TPP; or none (default: data/labelled,data/mmlu; quick: none)", NULL},
+    {"survey", OPTION_TEXT, "FOLDER", "a finished `sae lab survey`, to be shown in the report", NULL},
+    {"scaffold-start", OPTION_TEXT, "HOW", "random (W_up = 0) or pca (of the first batch)", "random"},
+    {"scaffold-steps", OPTION_COUNT, "N", "in so many first steps scaffolds learn alone", "0"},
+    {"scaffold-last", OPTION_FLAG, NULL, "matryoshka: the scaffold joins only the last prefix (M2)", NULL},
     OPTION_BATCH_ROW("2048"),
     OPTION_LR_ROW(NULL),
     OPTION_SEED_ROW("0"),
-    {"held-out-tokens", OPTION_COUNT, "N", "held-out tokens for densities and fits", "20480"},
-    {"ce-tokens", OPTION_COUNT, "N", "held-out tokens for each loss", "8192"},
-    {"draws", OPTION_COUNT, "N", "random subspaces to compare with", "3"},
-    {"topics", OPTION_TEXT, "PATH",
-     "labelled documents whose topics are told after the removal, as data/mmlu (default: left out)", NULL},
-    {"questions", OPTION_COUNT, "N", "of these documents", "1000"},
     {"cards", OPTION_COUNT, "N", "densest latents of each arm to show", "10"},
-    OPTION_CTX_ROW("256"),
+    {"memory", OPTION_COUNT, "BYTES",
+     "what trainers may take: as many dictionaries as fit are trained together (default: half of what is free)", NULL},
+    {"ctx", OPTION_COUNT, "N", "tokens per sequence (default: 256; full: 1024)", NULL},
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
     OPTION_FORCE_ROW,
@@ -35,43 +57,135 @@ static const option_row options[] = {
     OPTION_END_ROW,
 };
 
-/* A count whose default is written in words in the table: 0 when it was not given. */
+/* What a run takes when it is not told, where the program is called in its own folder. */
+static const char *const default_text[] = {"data/text/books.train.jsonl.zst"};
+static const char *const default_labelled[] = {"data/labelled", "data/mmlu"};
+static const char default_topics[] = "data/mmlu";
+
+/* A count whose default depends on the budget: 0 when it was not given. */
 static int64_t given_count(const args *a, const char *name) { return args_given(a, name) ? args_int(a, name, 0) : 0; }
+
+static bool is_none(const char *text) { return strcmp(text, "none") == 0; }
+
+/* Ascending or not, each once. *n stays 0 when the option was not given; -1: none. */
+static sae_status read_grid(args *a, const char *name, int64_t *values, int most, int *n, sae_error *err)
+{
+    const char *const *items;
+    int given = args_given(a, name) ? args_list(a, name, &items) : 0;
+
+    *n = 0;
+    if (given == 1 && is_none(items[0])) *n = -1;
+    for (int i = 0; i < given && *n >= 0; i++) {
+        if (*n == most) return args_fail(a, err, "--%s: at most %d numbers", name, most);
+        if (!count_parse(items[i], &values[*n]) || values[*n] < 1)
+            return args_fail(a, err, "--%s %s: whole numbers from 1, or none", name, items[i]);
+        for (int k = 0; k < *n; k++)
+            if (values[k] == values[*n]) return args_fail(a, err, "--%s: %s is there twice", name, items[i]);
+        (*n)++;
+    }
+    return SAE_OK;
+}
+
+static sae_status read_archs(args *a, scaffold_options *o, sae_error *err)
+{
+    static const char *const names[] = {"batchtopk", "matryoshka", NULL};
+    const char *const *items;
+    int n = args_given(a, "arch") ? args_list(a, "arch", &items) : 0, which = 0;
+
+    if (n > ARCHS_MAX) return args_fail(a, err, "--arch: one or both of batchtopk and matryoshka");
+    for (int i = 0; i < n; i++) {
+        sae_status status = args_choice_of(a, "arch", items[i], names, &which, err);
+        if (status != SAE_OK) return status;
+        o->archs[i] = which == 0 ? SAE_BATCHTOPK : SAE_MATRYOSHKA;
+        if (i && o->archs[0] == o->archs[1]) return args_fail(a, err, "--arch: %s is there twice", items[i]);
+    }
+    o->n_archs = n;
+    return SAE_OK;
+}
+
+static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
+{
+    static const char *const variants[] = {"p1", "all", NULL}, *const yes_no[] = {"yes", "no", NULL};
+    static const char *const starts[] = {"random", "pca", NULL};
+    sae_status status = SAE_OK;
+    int which = 0;
+
+    SAE_TRY(args_choice(a, "budget", budget_names, &which, err));
+    o->budget = (scaffold_budget)which;
+    if (args_given(a, "variants")) {
+        SAE_TRY(args_choice(a, "variants", variants, &which, err));
+        o->variants = which == 0 ? 1 : 3;
+    }
+    if (args_given(a, "retrain")) {
+        SAE_TRY(args_choice(a, "retrain", yes_no, &which, err));
+        o->retrain = which == 0 ? 1 : -1;
+    }
+    SAE_TRY(args_choice(a, "scaffold-start", starts, &which, err));
+    o->scaffold_pca = which == 1;
+    o->scaffold_steps = args_int(a, "scaffold-steps", 0);
+    o->scaffold_last = args_flag(a, "scaffold-last");
+    SAE_TRY(read_archs(a, o, err));
+    SAE_TRY(read_grid(a, "ks", o->ks, KS_MAX, &o->n_ks, err));
+    SAE_TRY(read_grid(a, "ranks", o->ranks, RANKS_MAX, &o->n_ranks, err));
+done:
+    return status;
+}
 
 static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
 {
-    static const char *const archs[] = {"batchtopk", "matryoshka", NULL};
-    static const char *const positive[] = {"width", "k",     "rank",  "batch",     "tokens", "rows",
-                                           "ctx",   "draws", "cards", "questions", NULL};
-    int arch = 0;
-    sae_status status = args_choice(a, "arch", archs, &arch, err);
+    static const char *const positive[] = {
+        "width",           "k",   "rank",  "batch", "tokens",    "rows",      "seeds",
+        "held-out-tokens", "ctx", "draws", "cards", "questions", "ce-tokens", NULL};
 
-    if (status != SAE_OK) return status;
     for (int i = 0; positive[i]; i++)
         if (args_given(a, positive[i]) && args_int(a, positive[i], 0) < 1)
             return args_fail(a, err, "--%s must be at least 1", positive[i]);
-    o->arch = arch == 0 ? SAE_BATCHTOPK : SAE_MATRYOSHKA;
+    if (args_int(a, "draws", 0) > 10000 || args_int(a, "cards", 0) > 10000)
+        return args_fail(a, err, "--draws and --cards: at most 10000");
     o->width = given_count(a, "width");
     o->rank = given_count(a, "rank");
-    o->k = args_int(a, "k", 0);
+    o->k = given_count(a, "k");
+    o->seeds = given_count(a, "seeds");
     o->batch = args_int(a, "batch", 0);
     o->lr = args_given(a, "lr") ? args_real(a, "lr", 0) : 0;
     o->seed = (uint64_t)args_int(a, "seed", 0);
-    o->tokens = args_int(a, "tokens", 0);
-    o->rows = args_int(a, "rows", 0);
-    o->held_out_tokens = args_int(a, "held-out-tokens", 0);
-    o->ce_tokens = args_int(a, "ce-tokens", 0);
-    if (args_int(a, "draws", 0) > 10000 || args_int(a, "cards", 0) > 10000)
-        return args_fail(a, err, "--draws and --cards: at most 10000");
-    o->draws = (int)args_int(a, "draws", 0);
+    o->tokens = given_count(a, "tokens");
+    o->rows = given_count(a, "rows");
+    o->held_out_tokens = given_count(a, "held-out-tokens");
+    o->ce_tokens = given_count(a, "ce-tokens");
+    o->draws = (int)given_count(a, "draws");
     o->cards = (int)args_int(a, "cards", 0);
-    if (args_given(a, "questions") && !args_given(a, "topics")) return args_fail(a, err, "--questions is for --topics");
-    o->topics = args_text(a, "topics");
-    o->questions = args_int(a, "questions", 0);
-    o->ctx = args_int(a, "ctx", 0);
+    o->questions = given_count(a, "questions");
+    o->points = args_given(a, "points") ? args_int(a, "points", 0) : 0;
+    if (args_given(a, "points") && o->points == 0) o->points = -1;
+    o->memory = (size_t)given_count(a, "memory");
+    o->ctx = given_count(a, "ctx");
     o->max_norm = args_real(a, "max-norm", 0);
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;
     o->force = args_flag(a, "force");
+    return SAE_OK;
+}
+
+static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
+{
+    o->n_texts = args_list(a, "text", &o->texts);
+    if (o->n_texts == 0 && file_exists(default_text[0])) {
+        o->texts = default_text;
+        o->n_texts = 1;
+    }
+    if (o->n_texts == 0)
+        return args_fail(a, err, "--text is needed: .txt or .jsonl files, of which a part is held out");
+    o->topics = args_given(a, "topics") ? args_text(a, "topics") : file_exists(default_topics) ? default_topics : NULL;
+    if (o->topics && is_none(o->topics)) o->topics = NULL;
+    if (args_given(a, "questions") && !o->topics) return args_fail(a, err, "--questions is for --topics");
+    if (args_given(a, "labelled")) {
+        o->n_labelled = args_list(a, "labelled", &o->labelled);
+        if (o->n_labelled == 1 && is_none(o->labelled[0])) o->n_labelled = 0;
+    } else if (o->budget != BUDGET_QUICK && file_exists(default_labelled[0]) && file_exists(default_labelled[1])) {
+        o->labelled = default_labelled;
+        o->n_labelled = 2;
+    }
+    o->survey = args_text(a, "survey");
     return SAE_OK;
 }
 
@@ -83,11 +197,8 @@ static sae_status read_options(args *a, scaffold_options *o, char **path, sae_er
 
     SAE_TRY(args_require(a, "model", &name, err));
     SAE_TRY(args_require(a, "out", &o->out, err));
-    o->n_texts = args_list(a, "text", &o->texts);
-    if (o->n_texts == 0) {
-        status = args_fail(a, err, "--text is needed: .txt or .jsonl files, of which a part is held out");
-        goto done;
-    }
+    SAE_TRY(read_choices(a, o, err));
+    SAE_TRY(read_data(a, o, err));
     if (args_given(a, "site")) {
         if (args_list(a, "site", &sites) != 1) {
             status = args_fail(a, err, "--site: the comparison is made at one site");
@@ -131,14 +242,21 @@ done:
 const command command_scaffold = {
     .name = "scaffold",
     .arguments = "",
-    .summary = "train a dictionary with and without a dense scaffold, and compare",
-    .details = "Both arms see the same rows in the same order and start from the same weights. Measured on held-out\n"
-               "text: dense latents side by side; the loss after removing the scaffold (R1 to R6), the top principal\n"
-               "components and random subspaces, uncentred and centred; overlap with the principal components;\n"
-               "contexts and promoted tokens of the densest latents and of each direction of the scaffold.\n"
-               "Rows of the site are kept in OUT/acts and used again by the next run with the same inputs.",
-    .examples = "sae scaffold --model smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --out runs/demo\n"
-                "sae scaffold --model smollm2 --text books.jsonl.zst --rank 12 --arch matryoshka --out runs/m12\n",
+    .summary = "train dictionaries with and without a dense scaffold, and compare",
+    .details =
+        "The experiments of arXiv 2606.14040, each with its controls. Arms see the same rows in the same order and\n"
+        "start from the same weights. quick (minutes): one baseline and one P1; dense latents, the loss after\n"
+        "removing the scaffold, the top principal components and random subspaces, overlap with principal\n"
+        "components, topics. standard (about two hours on two cores with SmolLM2) adds both architectures, three\n"
+        "seeds, P2 and P3, equal L0 and FVU, sparse probing, TPP, redundancy, ranks, ablate and retrain. full is\n"
+        "the paper's own setting. The first pages of OUT/report.html put every claim beside what was measured.\n"
+        "Rows, dictionaries and every finished part are kept in OUT: the same command goes on where it was\n"
+        "stopped, and makes nothing anew whose inputs are as they were.",
+    .examples =
+        "sae scaffold --model smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --out runs/demo\n"
+        "sae scaffold --model smollm2 --site blocks.14.hook_resid_post --arch batchtopk,matryoshka --seeds 3 --budget "
+        "standard --out runs/paper\n"
+        "sae scaffold --model smollm2 --rank 12 --arch matryoshka --topics none --out runs/m12\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -5,6 +5,7 @@
  * A checkpoint is only written of a state that is whole (every dictionary did the same steps) and finite.
  */
 #include "eval/training.h"
+#include "eval/subspace.h"
 #include "eval/training_log.h"
 #include "io/io.h"
 #include "sae/recipe_fields.h"
@@ -170,11 +171,12 @@ static void split_targets(loop *l)
 
 static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
 {
+    sae_status status = SAE_OK;
     sae_error cause = {0};
 
     if (l->targets) split_targets(l);
-    sae_status status = sae_trainer_step(l->t, l->rows, l->targets, l->stats, &cause);
-
+    if (l->options->less) status = subspace_remove(l->options->less, NULL, l->rows, l->recipe->batch, l->rows, &cause);
+    if (status == SAE_OK) status = sae_trainer_step(l->t, l->rows, l->targets, l->stats, &cause);
     if (status == SAE_NUMERIC) return step_failed(l, step, cause.message, err);
     if (status != SAE_OK) return SAE_FAIL(err, status, "%s", cause.message);
     for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)

@@ -33,6 +33,8 @@ typedef struct training_options {
     void (*stepped)(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
     void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */
     void *user;
+    /* Not NULL: training sees rows without their part in this subspace, x - x P; of autoencoders only. */
+    const struct subspace *less;
 } training_options;
 
 /* Steps until options.steps are done (t's own) on rows of width d_in + d_target. `acts` is borrowed, NULL with an order. On SAE_CANCELLED (the progress said

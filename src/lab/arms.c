@@ -1,139 +1,186 @@
 /*
- * arms.c - trains the baseline and the scaffold arm side by side: the same rows in the same order, equal initial weights,
- * one trainer.
+ * arms.c - trains the dictionaries of a run: the same rows in the same order for all of them, as many in one trainer as fit into the
+ * memory. A baseline and its partner begin with equal weights.
+ *
+ * What is in training stands in OUT/training/NAME, called after its first member: the log, checkpoints, and group.json with its
+ * members, so that a run that was stopped goes on with the same ones whatever memory is free then.
  */
 #include "eval/training.h"
 #include "lab/scaffold.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CURVE_POINTS = 200 };
-
 const char *const arm_names[ARMS] = {"baseline", "scaffold"};
 
-static sae_dict_config arm_config(const experiment *e, int arm)
-{
-    const scaffold_options *o = &e->options;
-    sae_dict_config c = {.arch = o->arch, .variant = SAE_P1, .d_in = e->d, .d_sae = o->width, .k = o->k};
-    snprintf(c.name, sizeof c.name, "%s", arm_names[arm]);
+enum { CHECKPOINTS = 8, TOGETHER_MAX = 32 };
 
-    c.rank = arm == ARM_SCAFFOLD ? o->rank : 0;
-    c.apply_b_dec_to_input = true;
-    c.seed = o->seed;
-    if (o->arch == SAE_MATRYOSHKA) matryoshka_default_groups(&c);
-    snprintf(c.site, sizeof c.site, "%s", e->site_name);
-    snprintf(c.model, sizeof c.model, "%s", o->model_name);
-    return c;
-}
-
-/* Curves of both arms, thinned to CURVE_POINTS, and the log. */
-typedef struct curves {
-    double rows[CURVE_POINTS + 1], fvu[ARMS][CURVE_POINTS + 1], dense[ARMS][CURVE_POINTS + 1];
-    double dead[ARMS][CURVE_POINTS + 1];
+typedef struct group {
+    roster_entry *members[TOGETHER_MAX]; /* borrowed */
+    sae_dict_config configs[TOGETHER_MAX];
+    const char *names[TOGETHER_MAX];
     int n;
-} curves;
+    char *folder; /* owned */
+} group;
 
-/* training_run's callback after each step. */
-static void curves_add(void *user, int64_t rows, const sae_step_stats *stats, bool logged)
+static void group_free(group *g) { mem_free(g->folder); }
+
+static void group_add(group *g, roster_entry *r)
 {
-    curves *c = user;
-
-    if (!logged || c->n > CURVE_POINTS) return;
-    c->rows[c->n] = (double)rows;
-    for (int a = 0; a < ARMS; a++) {
-        c->fvu[a][c->n] = stats[a].fvu;
-        c->dense[a][c->n] = (double)stats[a].dense;
-        c->dead[a][c->n] = (double)stats[a].dead;
-    }
-    c->n++;
+    g->members[g->n] = r;
+    g->configs[g->n] = r->config;
+    g->names[g->n++] = r->name;
 }
 
-static sae_status curve(sae_result *r, const char *plot, const char *title, const char *y_label, const curves *c,
-                        const double y[ARMS][CURVE_POINTS + 1], sae_error *err)
+static json_t *group_identity(const experiment *e, const group *g)
+{
+    json_t *members = json_object();
+
+    for (int i = 0; i < g->n; i++) json_put(&members, g->names[i], roster_identity(e, g->members[i]));
+    return members;
+}
+
+/* ---- Who is trained together --------------------------------------------------------------------------------------------- */
+
+static roster_entry *entry_named(experiment *e, const char *name)
+{
+    for (int i = 0; i < e->roster.n; i++)
+        if (strcmp(e->roster.entries[i].name, name) == 0) return &e->roster.entries[i];
+    return NULL;
+}
+
+/* The members of a group that was begun, when they are all of this run as it is now; else none. */
+static sae_status begun(experiment *e, group *g, const char *record, sae_error *err)
 {
     sae_status status = SAE_OK;
+    sae_error ignored = {0};
+    json_t *theirs = NULL, *ours = NULL, *value;
+    const char *key;
 
-    SAE_TRY(sae_result_plot(r, plot, title, "rows", y_label, SAE_PLOT_LINE, 0, err));
-    for (int a = 0; a < ARMS; a++) SAE_TRY(sae_result_series(r, plot, arm_names[a], c->rows, y[a], c->n, err));
+    if (!file_exists(record) || json_read_file(&theirs, record, &ignored) != SAE_OK || !json_is_object(theirs))
+        goto done;
+    json_object_foreach(theirs, key, value)
+    {
+        roster_entry *r = entry_named(e, key);
+        if (!r || g->n == TOGETHER_MAX) {
+            g->n = 0;
+            goto done;
+        }
+        group_add(g, r);
+    }
+    ours = group_identity(e, g);
+    if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory for a group of dictionaries");
+    if (!json_equal(ours, theirs)) g->n = 0;
 done:
+    json_decref(ours);
+    json_decref(theirs);
     return status;
 }
 
-static sae_status curves_report(experiment *e, const curves *c, sae_error *err)
+/* The first and those after it that are not trained, while they fit. */
+static void gather(experiment *e, group *g, int first, roster_use last_use)
 {
-    const struct {
-        const char *key, *label;
-        double value;
-    } numbers[] = {{"rows_per_arm", "training rows per arm", (double)(e->recipe.steps * e->recipe.batch)},
-                   {"distinct_rows", "distinct rows (tokens)", (double)e->store_rows},
-                   {"dropped_rows", "rows dropped for their norm", (double)e->dropped_rows},
-                   {"steps", "steps", (double)e->recipe.steps},
-                   {"lr", "learning rate", e->recipe.lr}};
-    sae_status status = SAE_OK;
-    sae_result *r = NULL;
+    size_t most = e->options.memory ? e->options.memory : memory_available() / 2;
 
-    SAE_TRY(experiment_result(e, "training", "Training", &r, err));
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        SAE_TRY(sae_result_number(r, numbers[i].key, numbers[i].value, err));
-        SAE_TRY(sae_result_label(r, numbers[i].key, numbers[i].label, NULL, err));
+    for (int i = first; i < e->roster.n && g->n < TOGETHER_MAX; i++) {
+        roster_entry *r = &e->roster.entries[i];
+        if (r->trained || r->use > last_use) continue;
+        group_add(g, r);
+        if (g->n > 1 && most > 0 && sae_trainer_plan(g->configs, g->n, &e->recipe).total > most) {
+            g->n--;
+            break;
+        }
     }
-    SAE_TRY(curve(r, "fvu", "Unexplained variance of the batch", "FVU", c, c->fvu, err));
-    SAE_TRY(curve(r, "dense", "Latents in over 10 % of the batch", "latents", c, c->dense, err));
-    SAE_TRY(curve(r, "dead", "Dead latents", "latents", c, c->dead, err));
+}
+
+static sae_status group_begin(experiment *e, group *g, int first, roster_use last_use, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char name[96], *record = NULL;
+    json_t *about = NULL;
+
+    snprintf(name, sizeof name, "training/%s", e->roster.entries[first].name);
+    g->folder = experiment_path(e, name, err);
+    record = g->folder ? path_join(g->folder, "group.json", err) : NULL;
+    if (!record) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(begun(e, g, record, err));
+    if (g->n > 0) goto done;
+    gather(e, g, first, last_use);
+    SAE_TRY(folder_remove(g->folder, err));
+    SAE_TRY(folder_make(g->folder, err));
+    about = group_identity(e, g);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group of dictionaries");
+    SAE_TRY(json_write_file(about, record, true, err));
 done:
+    json_decref(about);
+    mem_free(record);
     return status;
 }
 
-/* OUT/ARM/sae in SAELens's form, then read back: what is measured is what stands on disk. */
-static sae_status arm_export(experiment *e, sae_trainer *trainer, int arm, sae_error *err)
+/* ---- Training ------------------------------------------------------------------------------------------------------------- */
+
+/* Saved, then read back wherever it is used: what is measured is what stands on disk. */
+static sae_status export_all(experiment *e, const group *g, sae_trainer *trainer, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict *trained = NULL;
-    char name[64];
-    char *folder, *path = NULL;
 
-    folder = experiment_path(e, arm_names[arm], err);
-    snprintf(name, sizeof name, "%s/sae", arm_names[arm]);
-    path = experiment_path(e, name, err);
-    if (!folder || !path) {
-        status = SAE_NOMEM;
-        goto done;
+    for (int i = 0; i < g->n; i++) {
+        SAE_TRY(sae_trainer_export(trainer, i, &trained, err));
+        SAE_TRY(roster_save(e, g->members[i], trained, err));
+        sae_dict_free(trained);
+        trained = NULL;
     }
-    SAE_TRY(sae_trainer_export(trainer, arm, &trained, err));
-    SAE_TRY(folder_make(folder, err));
-    SAE_TRY(sae_dict_save(trained, path, SAE_SCAFFOLD_NATIVE, e->overwrite, err));
-    SAE_TRY(sae_dict_load(&e->dicts[arm], path, err));
 done:
     sae_dict_free(trained);
-    mem_free(path);
-    mem_free(folder);
     return status;
 }
 
-sae_status arms_train(experiment *e, sae_error *err)
+static sae_status train(experiment *e, const group *g, const subspace *less, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_dict_config configs[ARMS] = {arm_config(e, ARM_BASELINE), arm_config(e, ARM_SCAFFOLD)};
     sae_acts_options order = {.seed = e->options.seed, .repeat = true, .max_norm = -1};
     sae_trainer *trainer = NULL;
     sae_acts *acts = NULL;
-    curves *c = mem_alloc(sizeof *c, "training curves", err);
-    char *store = experiment_path(e, "acts", err);
+    char *store = experiment_path(e, "acts", err), *checkpoints = path_join(g->folder, "checkpoints", err);
     const char *const stores[] = {store};
-    training_options run = {.folder = e->options.out, .names = arm_names, .stepped = curves_add, .user = c};
+    training_options run = {.folder = g->folder,
+                            .names = g->names,
+                            .less = less,
+                            .checkpoint_every = (e->recipe.steps + CHECKPOINTS - 1) / CHECKPOINTS};
 
-    if (!c || !store) SAE_TRY(SAE_NOMEM);
+    if (!store || !checkpoints) SAE_TRY(SAE_NOMEM);
+    run.resume = file_is_folder(checkpoints);
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
-    SAE_TRY(sae_trainer_create(&trainer, configs, ARMS, &e->recipe, err));
+    SAE_TRY(sae_trainer_create(&trainer, g->configs, g->n, &e->recipe, err));
     SAE_TRY(training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err));
     sae_trainer_finish(trainer);
-    for (int a = 0; a < ARMS; a++) SAE_TRY(arm_export(e, trainer, a, err));
-    SAE_TRY(curves_report(e, c, err));
+    SAE_TRY(export_all(e, g, trainer, err));
+    SAE_TRY(folder_discard(checkpoints, err)); /* the log stays */
 done:
     sae_trainer_free(trainer);
     sae_acts_free(acts);
     mem_free(store);
-    mem_free(c);
+    mem_free(checkpoints);
+    return status;
+}
+
+sae_status arms_train(experiment *e, roster_use first_use, roster_use last_use, const subspace *less, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    group g = {0};
+
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (r->trained || r->use < first_use || r->use > last_use) continue;
+        g = (group){0};
+        SAE_TRY(group_begin(e, &g, i, last_use, err));
+        SAE_TRY(train(e, &g, less, err));
+        group_free(&g);
+        g = (group){0};
+    }
+done:
+    group_free(&g);
     return status;
 }

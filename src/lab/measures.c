@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const loss_name fixed_losses[LOSS_RANDOM] = {
     [LOSS_CLEAN] = {"nothing", "clean", "clean"},
@@ -26,6 +27,8 @@ static const loss_name fixed_losses[LOSS_RANDOM] = {
     [LOSS_NEXT_R3] = {"PCA, the next r", "R3 centred", "pca_next.R3"},
     [LOSS_DENSE_R2] = {"r densest of the baseline", "R2 uncentred", "dense_latents.R2"},
     [LOSS_DENSE_R3] = {"r densest of the baseline", "R3 centred", "dense_latents.R3"},
+    [LOSS_OTHER_R2] = {"another seed's scaffold", "R2 uncentred", "other_scaffold.R2"},
+    [LOSS_OTHER_R3] = {"another seed's scaffold", "R3 centred", "other_scaffold.R3"},
 };
 
 loss_name loss_name_of(int which)
@@ -40,6 +43,11 @@ loss_view experiment_losses(const experiment *e)
 }
 
 int loss_count(const experiment *e) { return LOSS_RANDOM + 2 * e->options.draws; }
+
+bool loss_measured(const experiment *e, int which)
+{
+    return (which != LOSS_OTHER_R2 && which != LOSS_OTHER_R3) || e->other.rank > 0;
+}
 
 /* The operands of all edits; they live as long as the measurement. */
 typedef struct operands {
@@ -86,6 +94,8 @@ static void fill_removals(operands *o, const experiment *e)
     fill_removal(o, LOSS_NEXT_R3, &e->next, e->mean, edit_remove);
     fill_removal(o, LOSS_DENSE_R2, &e->dense, NULL, edit_remove);
     fill_removal(o, LOSS_DENSE_R3, &e->dense, e->mean, edit_remove);
+    fill_removal(o, LOSS_OTHER_R2, &e->other, NULL, edit_remove);
+    fill_removal(o, LOSS_OTHER_R3, &e->other, e->mean, edit_remove);
     o->r5 = (edit_resampling){U, e->options.seed};
     o->edits[LOSS_R5] = (edit){"R5", edit_resample, &o->r5};
 }
@@ -131,17 +141,69 @@ done:
     return status;
 }
 
+/* Edits that know no dictionary, but for the rank of the comparators: the same for every pair. */
+static bool is_common(int which)
+{
+    return which == LOSS_CLEAN || which == LOSS_ZERO || which == LOSS_MEAN || which >= LOSS_RANDOM ||
+           (which >= LOSS_PCA_R2 && which <= LOSS_NEXT_R3);
+}
+
+static bool is_own(const experiment *e, int which) { return !is_common(which) && loss_measured(e, which); }
+
+/* The losses of the common edits, or of the pair's own, one after the other. */
+static sae_status measure_some(experiment *e, const operands *o, bool common, loss_table *out, sae_error *err)
+{
+    edit some[LOSS_RANDOM + 2 * LOSS_DRAWS_MAX];
+    int n = 0;
+
+    for (int i = 0; i < loss_count(e); i++)
+        if (common ? is_common(i) : is_own(e, i)) some[n++] = o->edits[i];
+    return splice_measure(out, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), some, n, e->progress,
+                          err);
+}
+
+/* Both tables as one, in the order of the edits; what was not measured is as the clean model. */
+static sae_status merge(experiment *e, const loss_table *own, sae_error *err)
+{
+    const loss_table *common = &e->common;
+    size_t n_seq = (size_t)common->n_seq, row = n_seq * sizeof(double);
+    int at_common = 0, at_own = 0;
+
+    loss_table_free(&e->losses);
+    e->losses = (loss_table){loss_count(e), common->n_seq, common->n_scored, NULL, NULL};
+    e->losses.nll = mem_alloc_array((size_t)loss_count(e), row, "losses", err);
+    e->losses.count = mem_alloc(row, "losses", err);
+    if (!e->losses.nll || !e->losses.count) return SAE_NOMEM;
+    memcpy(e->losses.count, common->count, row);
+    for (int i = 0; i < loss_count(e); i++) {
+        const double *from = common->nll;
+        if (is_common(i))
+            from = common->nll + (size_t)at_common++ * n_seq;
+        else if (is_own(e, i))
+            from = own->nll + (size_t)at_own++ * n_seq;
+        memcpy(e->losses.nll + (size_t)i * n_seq, from, row);
+    }
+    return SAE_OK;
+}
+
 static sae_status measure_losses(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     operands *o = mem_alloc(sizeof *o, "edits", err);
+    loss_table own = {0};
 
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
     SAE_TRY(draw_subspaces(o, e, err));
-    SAE_TRY(splice_measure(&e->losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), o->edits,
-                           loss_count(e), e->progress, err));
+    if (!e->common.nll || e->common_rank != compared_rank(e)) {
+        loss_table_free(&e->common);
+        SAE_TRY(measure_some(e, o, true, &e->common, err));
+        e->common_rank = compared_rank(e);
+    }
+    SAE_TRY(measure_some(e, o, false, &own, err));
+    SAE_TRY(merge(e, &own, err));
 done:
+    loss_table_free(&own);
     for (int i = 0; i < LOSS_DRAWS_MAX; i++) subspace_free(&o->draws[i]);
     mem_free(o);
     return status;

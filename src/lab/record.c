@@ -1,6 +1,6 @@
 /*
- * record.c - what a run leaves: results as JSON, the page, and run.json with all that is needed to repeat it. Times stand
- * in run.json's "cost" only, so the results of two equal runs are equal files.
+ * record.c - what a run leaves beside its results: the page, and run.json with all that is needed to repeat it. Times stand
+ * in run.json's "cost" and in parts/, so the results of two equal runs are equal files.
  */
 #include "eval/training.h"
 #include "base/threads.h"
@@ -9,44 +9,74 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
-static json_t *options_json(const experiment *e)
+static json_t *counts(const int64_t *values, int n)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < n; i++) json_add(&list, json_integer((json_int_t)values[i]));
+    return list;
+}
+
+static json_t *names(const char *const *values, int n)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < n; i++) json_add(&list, json_text(values[i]));
+    return list;
+}
+
+json_t *options_json(const experiment *e)
 {
     const scaffold_options *o = &e->options;
-    json_t *texts = json_array();
+    const char *archs[ARCHS_MAX];
 
-    for (int i = 0; i < o->n_texts; i++) json_add(&texts, json_text(o->texts[i]));
-    return json_pack("{so ss so sI sI sI sI sI sI sf ss sI sI sI sI sI si si so sI}", "model", json_text(o->model_name),
-                     "site", e->site_name, "text", texts, "separator", (json_int_t)o->separator, "ctx",
-                     (json_int_t)o->ctx, "tokens", (json_int_t)o->tokens, "rows", (json_int_t)o->rows,
-                     "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens,
-                     "max_norm", o->max_norm, "arch", o->arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk", "width",
-                     (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "batch",
-                     (json_int_t)o->batch, "seed", (json_int_t)o->seed, "draws", o->draws, "cards", o->cards, "topics",
-                     o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions);
+    for (int i = 0; i < o->n_archs; i++) archs[i] = arch_name(o->archs[i]);
+    return json_pack(
+        "{ss ss ss so si sI sI sI sI sI sf so sI sI sI sI si so so sb sI so so sI so so sI sI si si ss sI sb}",
+        "budget", budget_names[o->budget], "model", o->model_name, "site", e->site_name, "text",
+        names(o->texts, o->n_texts), "separator", (int)o->separator, "ctx", (json_int_t)o->ctx, "tokens",
+        (json_int_t)o->tokens, "rows", (json_int_t)o->rows, "held_out_tokens", (json_int_t)o->held_out_tokens,
+        "ce_tokens", (json_int_t)o->ce_tokens, "max_norm", o->max_norm, "arch", names(archs, o->n_archs), "width",
+        (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "seeds", (json_int_t)o->seeds,
+        "variants", o->variants, "ks", counts(o->ks, o->n_ks), "ranks", counts(o->ranks, o->n_ranks), "retrain",
+        (int)(o->retrain > 0), "batch", (json_int_t)o->batch, "lr", json_real(e->recipe.lr), "topics",
+        o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions, "labelled",
+        names(o->labelled, o->n_labelled), "survey", o->survey ? json_text(o->survey) : json_null(), "points",
+        (json_int_t)(o->points > 0 ? o->points : 0), "seed", (json_int_t)(o->seed & INT64_MAX), "draws", o->draws,
+        "cards", o->cards, "scaffold_start", o->scaffold_pca ? "pca" : "zero", "scaffold_steps",
+        (json_int_t)o->scaffold_steps, "scaffold_last", (int)o->scaffold_last);
 }
 
 static json_t *cost_json(const experiment *e)
 {
-    json_t *cost = json_object();
+    json_t *cost = json_object(), *parts = json_object();
 
     for (int i = 0; i < e->n_costs; i++)
-        json_put(&cost, e->costs[i].name, json_real(round(e->costs[i].seconds * 100) / 100));
+        json_put(
+            &parts, e->costs[i].name,
+            json_pack("{sf sb}", "seconds", round(e->costs[i].seconds * 100) / 100, "kept", (int)e->costs[i].kept));
+    json_put(&cost, "parts", parts);
     json_put(&cost, "peak_memory_bytes", json_integer((json_int_t)memory_peak_rss()));
     json_put(&cost, "rows_reused", json_boolean(e->store_reused));
     return cost;
+}
+
+static json_t *machine_json(void)
+{
+    return json_pack("{ss ss ss si}", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
+                     matmul_library(), "threads", omp_get_max_threads());
 }
 
 sae_status record_write(const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *path = experiment_path(e, "run.json", err);
-    json_t *machine = json_pack("{ss ss ss si}", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()),
-                                "products", matmul_library(), "threads", omp_get_max_threads());
     json_t *run = json_pack("{ss ss so so so sO sI sI so}", "command", "scaffold", "version", sae_version(), "options",
-                            options_json(e), "recipe", recipe_json(&e->recipe), "machine", machine, "inputs", e->inputs,
-                            "distinct_rows", (json_int_t)e->store_rows, "dropped_rows", (json_int_t)e->dropped_rows,
-                            "cost", cost_json(e));
+                            options_json(e), "recipe", recipe_json(&e->recipe), "machine", machine_json(), "inputs",
+                            e->inputs, "distinct_rows", (json_int_t)e->store_rows, "dropped_rows",
+                            (json_int_t)e->dropped_rows, "cost", cost_json(e));
 
     if (!path) {
         status = SAE_NOMEM;
@@ -60,34 +90,83 @@ done:
     return status;
 }
 
+/* ---- The page ------------------------------------------------------------------------------------------------------------- */
+
+/* A table of the parts' seconds, on the page alone: it is the clock's. */
+static sae_status cost_result(const experiment *e, sae_result **out, sae_error *err)
+{
+    static const char *const columns[] = {"part", "seconds", "when"};
+    sae_status status = SAE_OK;
+    double total = 0;
+
+    SAE_TRY(sae_result_create(out, "What it cost", err));
+    SAE_TRY(sae_result_setting(*out, "processor", (sae_cell){cpu_name(), NAN}, err));
+    SAE_TRY(sae_result_setting(*out, "instructions", (sae_cell){cpu_isa_name(cpu_isa_get()), NAN}, err));
+    SAE_TRY(sae_result_setting(*out, "threads", (sae_cell){NULL, omp_get_max_threads()}, err));
+    SAE_TRY(sae_result_setting(*out, "peak memory, MiB", (sae_cell){NULL, round((double)memory_peak_rss() / (1 << 20))},
+                               err));
+    SAE_TRY(sae_result_table(*out, "parts", "Time by part", columns, 3, err));
+    for (int i = 0; i < e->n_costs; i++) {
+        const sae_cell cells[] = {{e->costs[i].name, NAN},
+                                  {NULL, round(e->costs[i].seconds * 10) / 10},
+                                  {e->costs[i].kept ? "kept from an earlier call" : "in this call", NAN}};
+        SAE_TRY(sae_result_row(*out, "parts", cells, 3, err));
+        total += e->costs[i].seconds;
+    }
+    const sae_cell sum[] = {{"in all", NAN}, {NULL, round(total)}, {"-", NAN}};
+    SAE_TRY(sae_result_row(*out, "parts", sum, 3, err));
+done:
+    return status;
+}
+
+/* Of pairs but the first only the comparison is shown; their other results are files. */
+static bool on_page(const experiment *e, const part_result *p)
+{
+    const roster_entry *first = &e->roster.entries[1];
+
+    if (strcmp(p->part, "ranks-removal") == 0 || strcmp(p->part, "summary") == 0) return false;
+    for (int i = 0; i < e->roster.n; i++)
+        if (strcmp(p->part, e->roster.entries[i].name) == 0)
+            return strcmp(p->part, first->name) == 0 || strcmp(p->file, "comparison") == 0;
+    return true;
+}
+
+/* The summary is made last and read first; then the first pair's comparison, the parts over many dictionaries, and what is left. */
+static int page_order(const experiment *e, const part_result *p)
+{
+    static const char *const early[] = {"survey", "matching", "ranks", "stability", "retrain", "census"};
+    const char *first = e->roster.entries[1].name;
+
+    if (strcmp(p->part, first) == 0 && strcmp(p->file, "comparison") == 0) return 0;
+    if (strcmp(p->part, first) == 0 && strcmp(p->file, "removal") == 0) return 1;
+    for (int i = 0; i < 6; i++)
+        if (strcmp(p->part, early[i]) == 0) return 2 + i;
+    if (strcmp(p->part, "cards") == 0) return 22;
+    if (strcmp(p->part, "training") == 0) return 21;
+    for (int i = 2; i < e->roster.n; i++) /* other pairs */
+        if (strcmp(p->part, e->roster.entries[i].name) == 0) return 20;
+    return 10;
+}
+
 sae_status results_write(const experiment *e, sae_error *err)
 {
+    enum { PLACES = 24 };
     sae_status status = SAE_OK;
-    const sae_result *order[RESULTS_MAX];
-    char *path = NULL;
-    int n = e->n_results;
+    const sae_result *order[RESULTS_MAX + 1];
+    sae_result *cost = NULL;
+    char *path = experiment_path(e, "report.html", err);
+    int n = 0;
 
-    order[0] = e->results[n - 1]; /* the summary was made last and is read first */
-    for (int i = 0; i + 1 < n; i++) order[i + 1] = e->results[i];
-    for (int i = 0; i < n; i++) {
-        char name[96];
-        snprintf(name, sizeof name, "results/%s.json", e->result_files[i]);
-        mem_free(path);
-        path = experiment_path(e, name, err);
-        if (!path) {
-            status = SAE_NOMEM;
-            goto done;
-        }
-        SAE_TRY(sae_result_write(e->results[i], path, err));
-    }
-    mem_free(path);
-    path = experiment_path(e, "report.html", err);
-    if (!path) {
-        status = SAE_NOMEM;
-        goto done;
-    }
+    if (!path) return SAE_NOMEM;
+    order[n++] = experiment_find(e, "summary", "summary");
+    for (int place = 0; place < PLACES; place++)
+        for (int i = 0; i < e->n_results; i++)
+            if (on_page(e, &e->results[i]) && page_order(e, &e->results[i]) == place) order[n++] = e->results[i].result;
+    SAE_TRY(cost_result(e, &cost, err));
+    order[n++] = cost;
     SAE_TRY(sae_report_write(path, "A scaffold beside a sparse autoencoder", order, n, true, err));
 done:
+    sae_result_free(cost);
     mem_free(path);
     return status;
 }

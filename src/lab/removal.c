@@ -61,6 +61,7 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(sae_result_number(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
     SAE_TRY(sae_result_number(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
     for (int i = LOSS_CLEAN + 1; i < LOSS_RANDOM; i++) {
+        if (!loss_measured(e, i)) continue;
         SAE_TRY(ratio_of(e, i, &ratio, err));
         SAE_TRY(sae_result_interval(r, loss_name_of(i).key, ratio.value, ratio.low, ratio.high, err));
     }
@@ -69,6 +70,12 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         snprintf(key, sizeof key, "random%d.%s", i / 2 + 1, i % 2 ? "R3" : "R2");
         SAE_TRY(ratio_of(e, LOSS_RANDOM + i, &ratio, err));
         SAE_TRY(sae_result_interval(r, key, ratio.value, ratio.low, ratio.high, err));
+    }
+    for (int i = 0; i < 3; i++) { /* paired */
+        static const int pairs[3][2] = {{LOSS_R2, LOSS_PCA_R2}, {LOSS_R3, LOSS_PCA_R3}, {LOSS_R6, LOSS_PCA_R6}};
+        static const char *const keys[3] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6"};
+        SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
+        SAE_TRY(sae_result_interval(r, keys[i], ratio.value, ratio.low, ratio.high, err));
     }
     SAE_TRY(loss_ratio(&ratio, &e->losses, LOSS_R4, LOSS_SCAFFOLD, e->options.seed, err));
     SAE_TRY(sae_result_interval(r, "scaffold.R4_over_reconstruction", ratio.value, ratio.low, ratio.high, err));
@@ -124,18 +131,20 @@ sae_status removal_report(experiment *e, sae_error *err)
     sae_result *r = NULL;
 
     SAE_TRY(experiment_result(e, "removal", "Taking the scaffold out of the model", &r, err));
-    SAE_TRY(
-        sae_result_note(r,
-                        "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
-                        "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
-                        "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
-                        "as many principal components, as many after those, the decoder rows of as many densest "
-                        "latents of the baseline, random directions. Every row of the table sees the same tokens; "
-                        "intervals resample sequences.",
-                        err));
+    SAE_TRY(sae_result_note(
+        r,
+        "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
+        "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
+        "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
+        "as many principal components, as many after those, the decoder rows of as many densest "
+        "latents of the baseline, what the scaffold of another seed writes (where there is one), random "
+        "directions. Every row of the table sees the same tokens; "
+        "intervals resample sequences.",
+        err));
     SAE_TRY(plot(e, r, err));
     SAE_TRY(loss_view_table(r, "removal", "Every intervention", err));
-    for (int i = 0; i < loss_count(e); i++) SAE_TRY(table_row(e, r, i, err));
+    for (int i = 0; i < loss_count(e); i++)
+        if (loss_measured(e, i)) SAE_TRY(table_row(e, r, i, err));
     SAE_TRY(numbers(e, r, err));
 done:
     return status;

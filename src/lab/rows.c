@@ -18,7 +18,7 @@ static json_t *hash_json(uint64_t hash)
 }
 
 /* Everything that decides the rows. The texts are known by their contents, so a renamed file is the same text. */
-static sae_status inputs_of(experiment *e, sae_error *err)
+sae_status rows_describe(experiment *e, sae_error *err)
 {
     const scaffold_options *o = &e->options;
     sae_status status = SAE_OK;
@@ -56,7 +56,7 @@ static bool store_matches(const experiment *e, const char *store, const char *in
     return same;
 }
 
-static sae_status text_open(experiment *e, sae_split split, sae_text **text, sae_error *err)
+sae_status experiment_text(const experiment *e, sae_split split, sae_text **text, sae_error *err)
 {
     sae_text_options options = sae_text_defaults();
 
@@ -73,15 +73,15 @@ static sae_status store_create(experiment *e, const char *store, const char *inp
     sae_acts *acts = NULL;
     json_t *about = NULL;
     sae_acts_options live = {.max_norm = e->options.max_norm, .in_order = true};
-    sae_store_options options = {.force = e->options.force};
+    sae_store_options options = {.force = true}; /* folder_begin has asked already */
 
-    SAE_TRY(text_open(e, SAE_SPLIT_TRAIN, &text, err));
+    SAE_TRY(experiment_text(e, SAE_SPLIT_TRAIN, &text, err));
     SAE_TRY(sae_acts_open_live(&acts, e->model, text, &e->site, 1, &live, err));
     SAE_TRY(file_remove(inputs_path, err)); /* from here on no old description stands beside the rows */
     SAE_TRY(sae_store_write(store, acts, e->options.tokens, &options, e->progress, err));
     about = json_pack("{sO sI}", "inputs", e->inputs, "dropped", (json_int_t)sae_acts_get_info(acts).dropped);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
-    SAE_TRY(json_write_file(about, inputs_path, e->options.force, err));
+    SAE_TRY(json_write_file(about, inputs_path, true, err));
 done:
     json_decref(about);
     sae_acts_free(acts);
@@ -131,10 +131,25 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
     for (int64_t j = 0; j < e->d && m.n; j++) e->magnitude[j] /= (double)m.n;
     e->store_rows = m.n;
     SAE_TRY(moments_finish(&m, e->mean, e->covariance, err));
+    SAE_TRY(subspace_pca(&e->components, e->covariance, e->d, 0, e->d, e->spectrum, err));
 done:
     moments_free(&m);
     sae_acts_free(acts);
     mem_free(rows);
+    return status;
+}
+
+sae_status experiment_sample(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_text *text = NULL;
+    sample_options want = {.tokens = e->options.held_out_tokens, .max_norm = e->options.max_norm};
+
+    if (e->held_out.ids) return SAE_OK;
+    SAE_TRY(experiment_text(e, SAE_SPLIT_HELD_OUT, &text, err));
+    SAE_TRY(sample_create(&e->held_out, e->model, text, e->site, &want, e->progress, err));
+done:
+    sae_text_free(text);
     return status;
 }
 
@@ -147,7 +162,6 @@ sae_status rows_prepare(experiment *e, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(inputs_of(e, err));
     e->store_reused = store_matches(e, store, inputs_path);
     if (!e->store_reused) SAE_TRY(store_create(e, store, inputs_path, err));
     SAE_TRY(dropped_rows(e, inputs_path, err));

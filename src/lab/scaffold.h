@@ -1,6 +1,9 @@
 /*
- * scaffold.h - the comparison: a plain dictionary and one with a dense scaffold, trained on one stream of rows, and what
- * each learned. scaffold.c runs the steps in order; each step is a file of its own and leaves a result.
+ * scaffold.h - the experiments of arXiv 2606.14040 in one run: plain dictionaries and ones with a dense scaffold, trained on one
+ * stream of rows, and what each learned. docs/method.md has the experiments.
+ *
+ * A run is a list of dictionaries (roster.c) and a list of parts (scaffold.c). Each dictionary and each part is kept in OUT when it
+ * is finished, with all that it depends on; it is made anew only when something of that has changed.
  */
 #ifndef SAE_LAB_SCAFFOLD_H
 #define SAE_LAB_SCAFFOLD_H
@@ -11,8 +14,10 @@
 #include "io/io.h"
 #include "lab/loss_report.h"
 
-struct topics; /* lab/topics.h */
-struct topics_arm;
+typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
+extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
+
+enum { ARCHS_MAX = 2, KS_MAX = 6, RANKS_MAX = 12, SEEDS_MAX = 16 };
 
 typedef struct scaffold_options {
     const char *out;        /* the run's folder */
@@ -21,34 +26,85 @@ typedef struct scaffold_options {
     const char *site;       /* NULL: the residual stream at the middle of the model */
     const char *const *texts;
     int n_texts;
-    int32_t separator;       /* -1: the tokenizer's */
-    int64_t ctx;             /* 0: 256 */
-    int64_t tokens;          /* distinct training rows in the store; 0: 262,144 */
-    int64_t rows;            /* training rows per arm, epochs over the store; 0: 1,048,576 */
-    int64_t held_out_tokens; /* densities and fits; 0: 20,480 */
-    int64_t ce_tokens;       /* each loss; 0: 8,192 */
-    double max_norm;         /* 0: 10 */
-    sae_arch arch;           /* SAE_BATCHTOPK or SAE_MATRYOSHKA */
-    int64_t width, k;        /* 0: 8 x d_model, 32 */
-    int64_t rank;            /* 0: max(2, round(d_model / 96)) */
-    int64_t batch;           /* 0: 2,048 */
-    double lr;               /* 0: the recipe's */
-    const char *topics;      /* labelled documents (data/mmlu); NULL: their topics are not measured */
-    int64_t questions;       /* of them; 0: 1,000 */
+    scaffold_budget budget;    /* where the defaults below come from (budget.c) */
+    int32_t separator;         /* -1: the tokenizer's */
+    int64_t ctx;               /* 0: 256 */
+    int64_t tokens;            /* distinct training rows in the store; 0: the budget's, as everything that follows */
+    int64_t rows;              /* training rows per dictionary, epochs over the store */
+    int64_t held_out_tokens;   /* densities and fits */
+    int64_t ce_tokens;         /* each loss */
+    double max_norm;           /* 0: 10 */
+    sae_arch archs[ARCHS_MAX]; /* SAE_BATCHTOPK, SAE_MATRYOSHKA; the first is the headline's */
+    int n_archs;
+    int64_t width, k;   /* width 0: 8 x d_model */
+    int64_t rank;       /* 0: max(2, round(d_model / 96)) */
+    int64_t seeds;      /* baseline and P1 of each architecture: seed, seed + 1, .. */
+    int variants;       /* 1: P1; 3: P2 and P3 too, of the first seed */
+    int64_t ks[KS_MAX]; /* P1 at these k too, of the first seed: to compare at equal L0 and FVU; n_ks -1: none */
+    int n_ks;
+    int64_t ranks[RANKS_MAX]; /* P1 of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
+    int n_ranks;
+    int retrain;                 /* 1: ablate and retrain; -1: not */
+    int64_t batch;               /* 0: 2,048 */
+    double lr;                   /* 0: the recipe's */
+    const char *topics;          /* labelled documents (data/mmlu); NULL: their topics are not measured */
+    int64_t questions;           /* of them */
+    const char *const *labelled; /* sets for sparse probing and TPP; n_labelled 0: not measured */
+    int n_labelled;
+    const char *survey; /* folder of a finished `sae lab survey`, shown in the report; NULL: none */
+    int64_t points;     /* sizes of the sets of aligned features that are ablated; -1: redundancy is not measured */
     uint64_t seed;
-    int draws;  /* random subspaces; 0: 3 */
-    int cards;  /* densest latents shown per arm; 0: 10 */
-    bool force; /* write over an earlier run in `out` */
+    int draws;              /* random subspaces */
+    int cards;              /* densest latents shown per arm */
+    size_t memory;          /* that trainers may take; 0: half of what is free */
+    bool scaffold_pca;      /* scaffolds begin as PCA of the first batch */
+    bool scaffold_last;     /* Matryoshka: the scaffold joins only the last prefix (M2) */
+    int64_t scaffold_steps; /* scaffolds learn alone in so many first steps */
+    bool force;             /* go on in a folder of other settings: what depends on what has changed is made anew */
 } scaffold_options;
+
+/* Every default of the budget in place of what was not given; d: width of the site's rows. RANGE for what cannot be. (budget.c) */
+sae_status budget_fill(scaffold_options *o, int64_t d, sae_error *err);
+
+/* ---- The dictionaries (roster.c) ----------------------------------------------------------------------------------------- */
+
+typedef enum roster_use {
+    USE_BASELINE, /* of an architecture and seed */
+    USE_SCAFFOLD, /* its partner: alike but for the scaffold */
+    USE_K,        /* P1 at another k */
+    USE_RANK,     /* P1 at another rank */
+    USE_DENSE,    /* baseline on rows without the span of the first baseline's dense latents */
+    USE_OTHERS,   /* baseline on rows without the span of as many other latents */
+} roster_use;
+
+typedef struct roster_entry {
+    char name[64]; /* "batchtopk-baseline-s0", "batchtopk-p1-k16-s0" */
+    roster_use use;
+    sae_dict_config config;
+    bool trained; /* it stands in OUT/dictionaries/NAME, trained on these rows by this recipe */
+} roster_entry;
+
+enum { ROSTER_MAX = 2 * (2 * SEEDS_MAX + 2 + KS_MAX) + RANKS_MAX + 2 };
+typedef struct roster {
+    int n;
+    roster_entry entries[ROSTER_MAX];
+} roster;
 
 enum { ARM_BASELINE, ARM_SCAFFOLD, ARMS };
 extern const char *const arm_names[ARMS]; /* "baseline", "scaffold" */
 
-enum { STAGES_MAX = 16, RESULTS_MAX = 16 };
+enum { COSTS_MAX = 160, RESULTS_MAX = 400 };
 typedef struct stage_cost {
-    const char *name;
+    char name[64];
     double seconds;
+    bool kept; /* finished by an earlier call */
 } stage_cost;
+
+/* A result of a part, in OUT/results/PART/FILE.json. */
+typedef struct part_result {
+    char part[64], file[32];
+    sae_result *result;
+} part_result;
 
 /* The scaffold's map without its arbitrary choice of factors (docs/method.md 7): W_down W_up = sum_i singular_i read_i^T
  * write_i with orthonormal read and write directions, in the order of how strongly they speak: singular x spread. */
@@ -62,7 +118,7 @@ typedef struct scaffold_map {
     subspace read_space;   /* row space of W_down^T: what it reads */
 } scaffold_map;
 
-/* The state of a run on its way through the steps. Everything is owned here unless it says borrowed. */
+/* The state of a run. Everything is owned here unless it says borrowed. */
 typedef struct experiment {
     scaffold_options options; /* with every default filled in; strings borrowed */
     const sae_progress *progress;
@@ -71,78 +127,145 @@ typedef struct experiment {
     sae_site site;
     char site_name[64];
     int64_t d;
-    bool overwrite; /* what training leaves: with force, or over what an unfinished run of ours left */
     json_t *inputs; /* what the rows were computed from, with hashes */
     sae_train_options recipe;
+    roster roster;
     int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
     bool store_reused;
     double *mean, *covariance, *spectrum; /* of the training rows: [d], [d, d], eigenvalues [d] */
     double *magnitude;                    /* [d] mean |x_j| of the training rows */
+    subspace components;                  /* all principal components of the training rows */
+    sample held_out;                      /* of the first part that needs it */
+
+    /* The pair that is looked at (pair.c). */
+    const roster_entry *pair[ARMS]; /* borrowed */
     sae_dict *dicts[ARMS];
-    sample held_out;
     core_arm arms[ARMS];
     scaffold_map map;
-    subspace components; /* all principal components of the training rows */
-    subspace pca;        /* the first `rank` of them; borrows from `components` */
-    subspace next;       /* those after them, as many as there are up to `rank`; borrows from `components` */
-    subspace dense;      /* span of the decoder rows of the `rank` densest latents of the baseline */
+    subspace pca;   /* as many principal components as the scaffold has directions; borrows from `components` */
+    subspace next;  /* those after them, as many as there are up to `rank`; borrows from `components` */
+    subspace dense; /* span of the decoder rows of the `rank` densest latents of the baseline */
+    subspace other; /* what another seed's scaffold writes; rank 0: there is none */
     loss_table losses;
-    struct topics *topics; /* NULL: not measured */
-    stage_cost costs[STAGES_MAX];
-    int n_costs;
-    sae_result *results[RESULTS_MAX];
-    const char *result_files[RESULTS_MAX];
+    loss_table common; /* of the edits that know no dictionary, kept from pair to pair */
+    int64_t common_rank;
+    uint64_t topics_hash, labelled_hash; /* of the documents */
+
+    char part[64]; /* that runs now */
+    part_result results[RESULTS_MAX];
     int n_results;
+    stage_cost costs[COSTS_MAX];
+    int n_costs;
 } experiment;
 
-/* Runs everything and writes the folder. *summary is the result that says in words what was found: caller frees with
- * sae_result_free. */
+/* Runs everything that is not there yet and writes the folder. *summary is the result that says in words what was found: caller
+ * frees with sae_result_free. STATE when OUT holds a run of other settings, unless forced. CANCELLED when the progress says so: the
+ * same call goes on. */
 sae_status scaffold_run(sae_result **summary, const scaffold_options *options, const sae_progress *progress,
                         sae_error *err);
 
+/* ---- Parts (part.c) ----------------------------------------------------------------------------------------------------- */
+
+/* What a part's numbers depend on beside the code: the rows, sizes of samples, and what `more` (stolen; may be NULL) names. NULL:
+ * no memory. */
+json_t *part_identity(const experiment *e, json_t *more);
+/* A dictionary's: its configuration, recipe, rows. NULL: no memory. */
+json_t *roster_identity(const experiment *e, const roster_entry *r);
+
+/* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
+ * with experiment_result, and written. */
+typedef sae_status (*part_fn)(experiment *e, sae_error *err);
+sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn run, sae_error *err);
+void experiment_cost(experiment *e, const char *part, double seconds, bool kept);
+/* The same of a part that is made of other parts' results, which takes no time: it is made at each call. */
+sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *err);
+/* A new result of the part that runs, in OUT/results/PART/FILE.json; borrowed. */
+sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
+/* The same of a result that was made elsewhere, which is taken over also when this fails; title NULL: as it is. */
+sae_status experiment_adopt(experiment *e, const char *file, const char *title, sae_result *result, sae_error *err);
+const sae_result *experiment_find(const experiment *e, const char *part, const char *file); /* NULL: there is none */
+
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
+sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
 sae_status rows_prepare(experiment *e, sae_error *err);
-/* arms.c: trains the pair, writes log.jsonl and OUT/ARM/sae; a result "training" with the curves. */
-sae_status arms_train(experiment *e, sae_error *err);
+/* rows.c: the held-out sample, when it is not there yet. */
+sae_status experiment_sample(experiment *e, sae_error *err);
+sae_status experiment_text(const experiment *e, sae_split split, sae_text **text, sae_error *err);
+
+/* roster.c */
+sae_status roster_make(experiment *e, sae_error *err);
+const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed);
+const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
+sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
+sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dict, sae_error *err);
+
+/* arms.c: trains those of the roster that are not there yet, as many together as fit, on rows without `less` (NULL: as they are);
+ * only those whose use is in [first, last]. */
+sae_status arms_train(experiment *e, roster_use first, roster_use last, const subspace *less, sae_error *err);
+/* arms.c: a part of one result "training": the curves of the first pair. */
+sae_status training_report(experiment *e, sae_error *err);
+
 /* scaffold_map.c */
 sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *mean, const double *covariance,
                                sae_error *err);
 void scaffold_map_free(scaffold_map *m);
-/* measures.c: core measures of both arms and every loss of the run on the same held-out tokens; results "density",
+
+/* pair.c: a baseline and its partner as the pair that is looked at, and the part that measures it: results "comparison",
+ * "density", "baseline", "scaffold", "removal", "structure". Named like the partner. */
+sae_status pair_open(experiment *e, const roster_entry *baseline, const roster_entry *scaffold, sae_error *err);
+void pair_close(experiment *e);
+sae_status pair_parts(experiment *e, sae_error *err);
+/* measures.c: core measures of both arms and every loss of the pair on the same held-out tokens; results "density",
  * "baseline" and "scaffold". */
 sae_status arms_measure(experiment *e, sae_error *err);
 /* removal.c: the loss after taking subspaces out; a result "removal". The table {scaffold, PCA} x {uncentred, centred,
- * norm kept} goes into the summary. */
+ * norm kept} goes into the comparison. */
 sae_status removal_report(experiment *e, sae_error *err);
 sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *err);
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
- * first position's row; tables "difference" and "first_position" and words, for the summary. */
+ * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
 /* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
 sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
-/* scaffold_topics.c: topics after the removal; a result "topics", and e->topics. Does nothing without options.topics. */
-sae_status scaffold_topics(experiment *e, sae_error *err);
-sae_status scaffold_topics_check(const experiment *e,
-                                 sae_error *err); /* whether the documents can be used, before all else */
-const struct topics_arm *scaffold_topics_arm(const experiment *e,
-                                             const char *arm); /* by its name; NULL: not measured */
 /* structure.c: what subspace the scaffold is; a result "structure". */
 sae_status structure_report(experiment *e, sae_error *err);
+
+/* scaffold_topics.c: topics after the removal; a result "topics" with numbers "SET.ARM.fixed" and ".retrained". */
+sae_status scaffold_topics(experiment *e, sae_error *err);
+sae_status scaffold_topics_check(experiment *e,
+                                 sae_error *err); /* whether the documents can be used, before all else */
 /* showcase.c: cards of the densest latents and of the scaffold's directions; a result "cards". */
 sae_status showcase_report(experiment *e, sae_error *err);
-/* summary.c: what was measured beside what the paper states; a result "summary". */
+/* census.c: L0, fit, dense latents and the loss of every dictionary but the retrained; a result "census" whose
+ * numbers are named NAME.l0, NAME.fvu, NAME.dense_0.1, NAME.ce_ratio, .. */
+sae_status census_parts(experiment *e, sae_error *err);
+/* features_parts.c: classes of dense latents, redundancy and topics of each architecture, cards of the first. */
+sae_status features_parts(experiment *e, sae_error *err);
+/* documents.c: sparse probing and TPP of the dictionaries of an architecture, on mean rows of the sets of options.labelled. */
+sae_status documents_check(experiment *e, sae_error *err); /* whether they can be used, before all else */
+sae_status documents_parts(experiment *e, sae_error *err);
+/* matching.c: a number of the census or the documents, NaN: not measured. */
+double experiment_number(const experiment *e, const roster_entry *r, const char *key);
+/* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
+sae_status matching_parts(experiment *e, sae_error *err);
+/* stability.c: how alike the scaffolds of several seeds are. */
+sae_status stability_parts(experiment *e, sae_error *err);
+/* ranks.c: everything against the scaffold's rank, and the knee. */
+sae_status ranks_parts(experiment *e, sae_error *err);
+/* retrain.c: dense latents of baselines trained anew on rows without the span of dense latents. */
+sae_status retrain_parts(experiment *e, sae_error *err);
+/* claims.c: what was measured beside what the paper states; a result "summary" of the part "summary". */
 sae_status summary_report(experiment *e, sae_error *err);
 
-/* record.c: OUT/results/NAME.json and report.html; OUT/run.json. */
+/* record.c: report.html and run.json; the settings of a run. */
+json_t *options_json(const experiment *e); /* NULL: no memory */
 sae_status results_write(const experiment *e, sae_error *err);
 sae_status record_write(const experiment *e, sae_error *err);
 
 /* ---- Helpers of the steps (scaffold.c) ----------------------------------------------------------------------------------- */
 
-/* A new result of the run, written to OUT/results/FILE.json at the end (`file`: static storage); borrowed. */
-sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
@@ -169,6 +292,8 @@ enum {
     LOSS_NEXT_R3,
     LOSS_DENSE_R2, /* the span of the decoder rows of the r densest latents of the baseline */
     LOSS_DENSE_R3,
+    LOSS_OTHER_R2, /* what another seed's scaffold writes */
+    LOSS_OTHER_R3,
     LOSS_RANDOM,
     LOSS_DRAWS_MAX = 16
 };
@@ -178,7 +303,8 @@ typedef struct loss_name {
         *operator, * key; /* key: "scaffold.R2", of the machine-readable number; NULL for random subspaces */
 } loss_name;
 loss_name loss_name_of(int which);
-int loss_count(const experiment *e); /* rows of the loss table */
+int loss_count(const experiment *e);                /* rows of the loss table */
+bool loss_measured(const experiment *e, int which); /* not so when there is no other seed's scaffold */
 loss_view experiment_losses(const experiment *e);
 
 #endif

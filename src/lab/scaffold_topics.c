@@ -1,6 +1,9 @@
 /*
  * scaffold_topics.c - whether the topics of documents are still to be told after the scaffold is taken out of their rows, or the baseline's
  * topic-aligned latents are ablated. topics.h has the measurement; here it gets the run's subspaces, mean and dictionaries.
+ *
+ * Of MMLU ten subjects that lie far apart; beyond the quick budget the four categories and all 57 subjects too, with the first
+ * architecture. Of other documents every class.
  */
 #include "lab/scaffold.h"
 #include "lab/topics.h"
@@ -9,12 +12,20 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GROUP_BYTES = 200, TEN = 10 }; /* questions that begin alike stay in one part */
+enum { GROUP_BYTES = 200, TEN = 10, LABELS_MAX = 3 }; /* questions that begin alike stay in one part */
 
-/* Documents and what is made of them, while the step runs. */
-typedef struct topic_run {
+/* One set of labels of the same documents. */
+typedef struct label_set {
+    const char *name;
     labelled docs;
     split split;
+    topics found;
+} label_set;
+
+/* Documents and what is made of them, while the part runs. */
+typedef struct topic_run {
+    label_set sets[LABELS_MAX];
+    int n;
     pooled pooled;
     subspace random[TOPICS_DRAWS];
 } topic_run;
@@ -23,29 +34,25 @@ static void topic_run_free(topic_run *t)
 {
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&t->random[i]);
     pooled_free(&t->pooled);
-    split_free(&t->split);
-    labelled_free(&t->docs);
+    for (int i = 0; i < LABELS_MAX; i++) {
+        split_free(&t->sets[i].split);
+        labelled_free(&t->sets[i].docs);
+    }
 }
 
-static bool has_ten_subjects(const labelled *l)
-{
-    int found = 0;
-
-    for (int i = 0; i < l->n_classes; i++)
-        for (int s = 0; s < TEN; s++) found += strcmp(l->names[i], topics_ten_subjects[s]) == 0;
-    return found == TEN;
-}
-
-/* `questions` in all: seven of ten to train the probe. Ten subjects far apart where MMLU is given, else every class. */
-static sae_status divide(topic_run *t, const experiment *e, const char *path, sae_error *err)
+/* `questions` in all: seven of ten to train the probe. */
+static sae_status add_set(topic_run *t, const experiment *e, const char *path, const char *name, const char *label,
+                          bool ten, sae_error *err)
 {
     sae_status status = SAE_OK;
-    labelled_options how = {0};
+    label_set *set = &t->sets[t->n];
+    labelled_options how = {.label = label};
     split_options parts = {.group_bytes = GROUP_BYTES, .seed = e->options.seed};
 
-    SAE_TRY(labelled_read(&t->docs, path, &how, err));
-    int classes = t->docs.n_classes;
-    if (has_ten_subjects(&t->docs)) {
+    set->name = name;
+    if (set->docs.n == 0) SAE_TRY(labelled_read(&set->docs, path, &how, err));
+    int classes = set->docs.n_classes;
+    if (ten) {
         parts.classes = topics_ten_subjects;
         parts.n_classes = classes = TEN;
     }
@@ -54,31 +61,46 @@ static sae_status divide(topic_run *t, const experiment *e, const char *path, sa
     if (parts.n_train < 2 || parts.n_test < 2)
         SAE_RAISE(err, SAE_RANGE, "%s: %lld documents of %d classes are too few for a probe: raise --questions", path,
                   (long long)e->options.questions, classes);
-    SAE_TRY(split_create(&t->split, &t->docs, &parts, err));
+    SAE_TRY(split_create(&set->split, &set->docs, &parts, err));
+    t->n++;
 done:
     return status;
+}
+
+/* All 57 subjects take minutes: the first architecture stands for the other. */
+static bool is_first_arch(const experiment *e)
+{
+    return !e->pair[ARM_SCAFFOLD] || e->pair[ARM_SCAFFOLD]->config.arch == e->options.archs[0];
 }
 
 static sae_status open_documents(topic_run *t, const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
+    labelled_options how = {0};
     char **paths = NULL;
     int n = 0;
 
     SAE_TRY(labelled_paths(e->options.topics, &paths, &n, err));
     if (n != 1)
         SAE_RAISE(err, SAE_RANGE, "--topics %s names %d sets of documents: give one of them", e->options.topics, n);
-    SAE_TRY(divide(t, e, paths[0], err));
+    SAE_TRY(labelled_read(&t->sets[0].docs, paths[0], &how, err));
+    bool mmlu = topics_are_mmlu(&t->sets[0].docs);
+    SAE_TRY(add_set(t, e, paths[0], mmlu ? "ten-subjects" : "classes", NULL, mmlu, err));
+    if (mmlu && e->options.budget != BUDGET_QUICK && is_first_arch(e)) {
+        SAE_TRY(add_set(t, e, paths[0], "categories", "category", false, err));
+        SAE_TRY(add_set(t, e, paths[0], "subjects", NULL, false, err));
+    }
 done:
     labelled_paths_free(paths, n);
     return status;
 }
 
-sae_status scaffold_topics_check(const experiment *e, sae_error *err)
+sae_status scaffold_topics_check(experiment *e, sae_error *err)
 {
     topic_run t = {0};
     sae_status status = e->options.topics ? open_documents(&t, e, err) : SAE_OK;
 
+    e->topics_hash = t.sets[0].docs.hash;
     topic_run_free(&t);
     return status;
 }
@@ -86,15 +108,20 @@ sae_status scaffold_topics_check(const experiment *e, sae_error *err)
 static sae_status pool(topic_run *t, experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const split_part *train = &t->split.train, *test = &t->split.test;
     const sae_dict *baseline = e->dicts[ARM_BASELINE];
     pooled_options how = {.max_norm = e->options.max_norm};
-    int64_t *docs = mem_alloc_array((size_t)(train->n + test->n), sizeof *docs, "documents", err);
+    int64_t total = 0, *docs = NULL;
 
+    for (int i = 0; i < t->n; i++) total += t->sets[i].split.train.n + t->sets[i].split.test.n;
+    docs = mem_alloc_array((size_t)total, sizeof *docs, "documents", err);
     if (!docs) return SAE_NOMEM;
-    memcpy(docs, train->doc, (size_t)train->n * sizeof *docs);
-    memcpy(docs + train->n, test->doc, (size_t)test->n * sizeof *docs);
-    SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->docs, docs, train->n + test->n, &baseline, 1, &how,
+    total = 0;
+    for (int i = 0; i < t->n; i++) {
+        const split_part *parts[] = {&t->sets[i].split.train, &t->sets[i].split.test};
+        for (int k = 0; k < 2; total += parts[k++]->n)
+            memcpy(docs + total, parts[k]->doc, (size_t)parts[k]->n * sizeof *docs);
+    }
+    SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->sets[0].docs, docs, total, &baseline, 1, &how,
                           e->progress, err));
 done:
     mem_free(docs);
@@ -117,7 +144,50 @@ static sae_status measure(topic_run *t, experiment *e, sae_error *err)
 
     for (int i = 0; i < TOPICS_DRAWS; i++)
         SAE_TRY(subspace_random(&t->random[i], e->d, compared_rank(e), &random, err));
-    SAE_TRY(topics_measure(e->topics, &t->pooled, &t->split, &what, e->progress, err));
+    for (int i = 0; i < t->n; i++)
+        SAE_TRY(topics_measure(&t->sets[i].found, &t->pooled, &t->sets[i].split, &what, e->progress, err));
+done:
+    return status;
+}
+
+/* "ten-subjects.scaffold removed, R2 uncentred.fixed" */
+static sae_status numbers(sae_result *r, const label_set *set, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char key[200];
+
+    for (int i = 0; i < set->found.n_arms; i++) {
+        const topics_arm *arm = &set->found.arms[i];
+        snprintf(key, sizeof key, "%s.%s.fixed", set->name, arm->name);
+        SAE_TRY(sae_result_silent(r, key, arm->fixed.value, arm->fixed.low, arm->fixed.high, err));
+        snprintf(key, sizeof key, "%s.%s.retrained", set->name, arm->name);
+        SAE_TRY(sae_result_silent(r, key, arm->retrained.value, arm->retrained.low, arm->retrained.high, err));
+    }
+done:
+    return status;
+}
+
+static sae_status report(const topic_run *t, experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    topics found[LABELS_MAX];
+    const char *names[LABELS_MAX];
+    char text[300];
+
+    snprintf(text, sizeof text, "Topics of documents, %s", e->pair[ARM_SCAFFOLD]->name);
+    SAE_TRY(experiment_result(e, "topics", text, &r, err));
+    snprintf(text, sizeof text,
+             "Mean rows of %lld documents; mean, principal components and subspaces are those of the training rows.",
+             (long long)t->pooled.n);
+    SAE_TRY(sae_result_note(r, text, err));
+    SAE_TRY(sae_result_input(r, "documents", t->sets[0].docs.hash, err));
+    for (int i = 0; i < t->n; i++) {
+        found[i] = t->sets[i].found;
+        names[i] = t->sets[i].name;
+        SAE_TRY(numbers(r, &t->sets[i], err));
+    }
+    SAE_TRY(topics_report(r, found, names, t->n, err));
 done:
     return status;
 }
@@ -125,32 +195,15 @@ done:
 sae_status scaffold_topics(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
-    topic_run t = {0};
-    sae_result *r = NULL;
-    char text[300];
-    const char *name = "topics";
+    topic_run *t = mem_alloc(sizeof *t, "topics", err);
 
-    if (!e->options.topics || e->map.write_space.rank == 0) return SAE_OK; /* W_up never moved: nothing to remove */
-    e->topics = mem_alloc(sizeof *e->topics, "topics", err);
-    if (!e->topics) return SAE_NOMEM;
-    SAE_TRY(open_documents(&t, e, err));
-    SAE_TRY(pool(&t, e, err));
-    SAE_TRY(measure(&t, e, err));
-    SAE_TRY(experiment_result(e, "topics", "Topics of documents", &r, err));
-    snprintf(text, sizeof text,
-             "Mean rows of %lld documents; mean, principal components and subspaces are those of the training rows.",
-             (long long)t.pooled.n);
-    SAE_TRY(sae_result_note(r, text, err));
-    SAE_TRY(sae_result_input(r, "documents", t.docs.hash, err));
-    SAE_TRY(topics_report(r, e->topics, &name, 1, err));
+    if (!t) return SAE_NOMEM;
+    SAE_TRY(open_documents(t, e, err));
+    SAE_TRY(pool(t, e, err));
+    SAE_TRY(measure(t, e, err));
+    SAE_TRY(report(t, e, err));
 done:
-    topic_run_free(&t);
+    topic_run_free(t);
+    mem_free(t);
     return status;
-}
-
-const topics_arm *scaffold_topics_arm(const experiment *e, const char *arm)
-{
-    for (int i = 0; e->topics && i < e->topics->n_arms; i++)
-        if (strcmp(e->topics->arms[i].name, arm) == 0) return &e->topics->arms[i];
-    return NULL;
 }

@@ -30,7 +30,8 @@ static sae_status show_latents(show *w, int arm, sae_error *err)
     SAE_TRY(features_scan(w->features, &e->held_out, e->dicts[arm], w->targets, n, CONTEXTS_SHOWN, e->progress, err));
     for (int i = 0; i < n; i++) {
         char group[64], id[64], title[64], facts[160];
-        snprintf(group, sizeof group, "Densest latents of the %s arm", arm_names[arm]);
+        snprintf(group, sizeof group, "Densest latents of the %s",
+                 arm == ARM_BASELINE ? "baseline" : "dictionary with the scaffold");
         snprintf(id, sizeof id, "%s-%lld", arm_names[arm], (long long)latents[i]);
         snprintf(title, sizeof title, "latent %lld", (long long)latents[i]);
         feature_facts(&w->features[i], facts, sizeof facts);

@@ -14,7 +14,7 @@ static sae_status overlaps(const experiment *e, sae_result *r, sae_error *err)
     const subspace *U = &e->map.write_space;
 
     SAE_TRY(sae_result_table(r, "overlap", "Scaffold and principal components", columns, 3, err));
-    for (int64_t q = e->options.rank; q <= e->d && q <= 8 * e->options.rank; q *= 2) {
+    for (int64_t q = compared_rank(e); q <= e->d && q <= 8 * compared_rank(e); q *= 2) {
         char label[32];
         const subspace top = experiment_components(e, q);
         double overlap = subspace_overlap(U, &top), chance = (double)q / (double)e->d;

@@ -23,6 +23,15 @@ const char *const topics_ten_subjects[10] = {
     "world_religions",
 };
 
+bool topics_are_mmlu(const labelled *l)
+{
+    int found = 0;
+
+    for (int i = 0; i < l->n_classes; i++)
+        for (int s = 0; s < 10; s++) found += strcmp(l->names[i], topics_ten_subjects[s]) == 0;
+    return found == 10;
+}
+
 /* ---- A probe with its standardisation ---------------------------------------------------------------------------------------- */
 
 typedef struct probe {

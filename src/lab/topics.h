@@ -49,5 +49,6 @@ sae_status topics_report(sae_result *result, const topics *sets, const char *con
 
 /* Ten subjects of MMLU that lie far apart and have a hundred questions or more. */
 extern const char *const topics_ten_subjects[10];
+bool topics_are_mmlu(const labelled *l); /* it has these ten classes */
 
 #endif

@@ -101,6 +101,13 @@ const char *sae_result_name(const sae_result *result)
     return json_string_value(json_object_get(result->root, "name"));
 }
 
+sae_status sae_result_rename(sae_result *result, const char *name, sae_error *err)
+{
+    sae_status status = name_check(name, "name", err);
+
+    return status == SAE_OK ? member_set(result->root, "name", json_text(name), err) : status;
+}
+
 /* ---- Places ---------------------------------------------------------------------------------------------------------- */
 
 /* Appends {kind: name} to the layout; steals `name`. */
@@ -204,6 +211,16 @@ double sae_result_get(const sae_result *result, const char *key, double otherwis
 
     if (!value) return otherwise;
     return json_double(json_is_object(value) ? json_object_get(value, "value") : value);
+}
+
+bool sae_result_get_interval(const sae_result *result, const char *key, double out[3])
+{
+    static const char *const members[3] = {"value", "low", "high"};
+    const json_t *value = json_object_get(json_object_get(result->root, "numbers"), key);
+
+    for (int i = 0; i < 3; i++)
+        out[i] = value ? json_double(json_is_object(value) ? json_object_get(value, members[i]) : value) : NAN;
+    return isfinite(out[0]);
 }
 
 const char *sae_result_get_text(const sae_result *result, const char *key, const char *otherwise)

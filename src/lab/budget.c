@@ -1,0 +1,108 @@
+/*
+ * budget.c - what a run does when it is not told: three budgets, each a column of numbers.
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+
+const char *const budget_names[] = {"quick", "standard", "full", NULL};
+
+/* full: method.md 2.8 and 2.13, which the paper's own setting (Gemma-2-2B, layer 12) is thought to be. */
+static const struct {
+    int64_t tokens, rows, held_out_tokens, ce_tokens, seeds, questions, points, k, width;
+    int draws, variants;
+    bool grids; /* k and rank grids, ablate and retrain */
+} budgets[] = {
+    [BUDGET_QUICK] = {262144, 1048576, 20480, 8192, 1, 1000, -1, 32, 0, 3, 1, false},
+    [BUDGET_STANDARD] = {524288, 1048576, 20480, 10240, 3, 4000, 8, 32, 0, 5, 3, true},
+    [BUDGET_FULL] = {500000000, 500000000, 2000000, 100000, 3, 14042, 12, 100, 16384, 10, 3, true},
+};
+static const int64_t rank_grid[] = {2, 4, 6, 8, 16, 24, 48};
+
+static int64_t or_default(int64_t value, int64_t otherwise) { return value ? value : otherwise; }
+
+static void fill_sizes(scaffold_options *o, int64_t d)
+{
+    const int b = o->budget;
+
+    if (!o->model_name) o->model_name = o->model;
+    if (o->n_archs == 0) {
+        o->archs[o->n_archs++] = SAE_BATCHTOPK;
+        if (b != BUDGET_QUICK) o->archs[o->n_archs++] = SAE_MATRYOSHKA;
+    }
+    o->ctx = or_default(o->ctx, b == BUDGET_FULL ? 1024 : 256);
+    o->tokens = or_default(o->tokens, budgets[b].tokens);
+    o->rows = or_default(o->rows, budgets[b].rows);
+    o->held_out_tokens = or_default(o->held_out_tokens, budgets[b].held_out_tokens);
+    o->ce_tokens = or_default(o->ce_tokens, budgets[b].ce_tokens);
+    o->max_norm = o->max_norm == 0 ? 10 : o->max_norm;
+    o->width = or_default(or_default(o->width, budgets[b].width), 8 * d);
+    o->k = or_default(o->k, budgets[b].k);
+    o->rank = or_default(o->rank, (int64_t)fmax(2, round((double)d / 96)));
+    o->seeds = or_default(o->seeds, budgets[b].seeds);
+    o->variants = o->variants ? o->variants : budgets[b].variants;
+    o->batch = or_default(o->batch, 2048);
+    o->draws = o->draws ? o->draws : budgets[b].draws;
+    o->cards = o->cards ? o->cards : 10;
+    o->questions = or_default(o->questions, budgets[b].questions);
+    o->points = or_default(o->points, budgets[b].points);
+}
+
+/* The grids leave out what the pairs have already, and what the site is too narrow for. */
+static void fill_grids(scaffold_options *o, int64_t d)
+{
+    const bool grids = budgets[o->budget].grids;
+    int n = 0;
+
+    if (o->n_ks == 0 && grids) {
+        const int64_t grid[] = {o->k / 2, o->k * 3 / 2};
+        for (int i = 0; i < 2; i++)
+            if (grid[i] >= 1 && grid[i] <= o->width) o->ks[o->n_ks++] = grid[i];
+    }
+    if (o->n_ranks == 0 && grids)
+        for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid; i++) o->ranks[o->n_ranks++] = rank_grid[i];
+    for (int i = 0; i < o->n_ranks; i++)
+        if (o->ranks[i] != 0 && o->ranks[i] != o->rank && o->ranks[i] < d) o->ranks[n++] = o->ranks[i];
+    if (o->n_ranks > 0) o->n_ranks = n;
+    for (int i = n = 0; i < o->n_ks; i++)
+        if (o->ks[i] != o->k) o->ks[n++] = o->ks[i];
+    if (o->n_ks > 0) o->n_ks = n;
+    if (o->n_ks < 0) o->n_ks = 0;
+    if (o->n_ranks < 0) o->n_ranks = 0;
+    if (o->retrain == 0) o->retrain = grids ? 1 : -1;
+}
+
+static sae_status check(const scaffold_options *o, int64_t d, sae_error *err)
+{
+    for (int i = 0; i < o->n_archs; i++)
+        if (o->archs[i] != SAE_BATCHTOPK && o->archs[i] != SAE_MATRYOSHKA)
+            return SAE_FAIL(err, SAE_UNSUPPORTED, "the comparison trains batchtopk or matryoshka dictionaries");
+    if (o->rank < 1 || o->rank >= d)
+        return SAE_FAIL(err, SAE_RANGE, "rank %lld: the scaffold's rank must be 1 to %lld, below the width of a row",
+                        (long long)o->rank, (long long)d - 1);
+    for (int i = -1; i < o->n_ks; i++) {
+        int64_t k = i < 0 ? o->k : o->ks[i];
+        if (k < 1 || k > o->width)
+            return SAE_FAIL(err, SAE_RANGE, "k %lld: must be 1 to the number of latents, %lld", (long long)k,
+                            (long long)o->width);
+    }
+    if (o->batch < 1 || o->rows < o->batch)
+        return SAE_FAIL(err, SAE_RANGE, "%lld training rows are not one batch of %lld", (long long)o->rows,
+                        (long long)o->batch);
+    if (o->seeds < 1 || o->seeds > SEEDS_MAX)
+        return SAE_FAIL(err, SAE_RANGE, "%lld seeds: 1 to %d", (long long)o->seeds, SEEDS_MAX);
+    if (o->draws < 1 || o->draws > LOSS_DRAWS_MAX)
+        return SAE_FAIL(err, SAE_RANGE, "%d random subspaces: 1 to %d can be drawn", o->draws, (int)LOSS_DRAWS_MAX);
+    if (o->cards < 1 || o->cards > 64 || o->cards > o->width)
+        return SAE_FAIL(err, SAE_RANGE, "%d cards per arm: 1 to 64, and no more than latents", o->cards);
+    if (o->points == 1 || o->points > 32)
+        return SAE_FAIL(err, SAE_RANGE, "%lld sizes of sets of aligned features: 2 to 32, or 0", (long long)o->points);
+    return SAE_OK;
+}
+
+sae_status budget_fill(scaffold_options *o, int64_t d, sae_error *err)
+{
+    fill_sizes(o, d);
+    fill_grids(o, d);
+    return check(o, d, err);
+}

@@ -1,0 +1,504 @@
+/*
+ * claims.c - every number that the paper states (docs/method.md, N1 to N8) beside what was measured here, with an interval and a
+ * verdict in words that follow from the numbers. The settings are not the paper's (another model, layer, width, far fewer rows), so
+ * a difference contradicts nothing by itself; it is said all the same.
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double LITTLE_HARM = 1.1;   /* a ratio below this is called little */
+static const double LITTLE_CHANGE = 0.1; /* of a count: what another seed might as well give */
+
+typedef struct claim {
+    const char *number, *name, *paper;
+    char here[240], range[64], says[240];
+} claim;
+
+static sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
+{
+    const sae_cell cells[] = {
+        {c->number, NAN}, {c->name, NAN}, {c->paper, NAN}, {c->here, NAN}, {*c->range ? c->range : "-", NAN},
+        {c->says, NAN}};
+
+    return sae_result_row(r, "claims", cells, 6, err);
+}
+
+/* ---- What other parts found --------------------------------------------------------------------------------------------- */
+
+/* False: not measured in this run. */
+static bool number_of(const experiment *e, const char *part, const char *file, const char *key, interval *out)
+{
+    const sae_result *r = experiment_find(e, part, file);
+    double v[3];
+
+    if (!r || !sae_result_get_interval(r, key, v)) return false;
+    *out = (interval){v[0], v[1], v[2]};
+    return true;
+}
+
+static const roster_entry *entry(const experiment *e, int arch, roster_use use, int64_t seed)
+{
+    return roster_find(e, e->options.archs[arch], use, SAE_P1, e->options.seed + (uint64_t)seed);
+}
+
+/* Mean over n values with its 95 % interval by Student's t; of one value the interval is undefined. */
+static interval over_seeds(const double *values, int64_t n)
+{
+    static const double t95[SEEDS_MAX] = {NAN,    12.706, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646,
+                                          2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314};
+    double mean = 0, square = 0, half;
+
+    for (int64_t i = 0; i < n; i++) mean += values[i] / (double)n;
+    for (int64_t i = 0; i < n; i++) square += (values[i] - mean) * (values[i] - mean);
+    half = n > 1 ? t95[n - 1] * sqrt(square / (double)(n - 1) / (double)n) : NAN;
+    return (interval){mean, mean - half, mean + half};
+}
+
+static void range_text(char out[64], const interval *v, const char *what)
+{
+    if (isfinite(v->low))
+        snprintf(out, 64, "[%.3g, %.3g] %s", v->low, v->high, what);
+    else
+        snprintf(out, 64, "one seed");
+}
+
+/* ---- N1: the rank ------------------------------------------------------------------------------------------------------- */
+
+static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N1", .name = "rank of the scaffold", .paper = "24 (d 2,304)"};
+    interval knee;
+
+    snprintf(c.here, sizeof c.here, "%lld used (d %lld)", (long long)e->options.rank, (long long)e->d);
+    if (!number_of(e, "ranks", "ranks", "knee", &knee)) {
+        snprintf(c.says, sizeof c.says, "chosen as d / 96; no rank sweep in this run");
+    } else {
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);
+        snprintf(c.says, sizeof c.says, "%s",
+                 knee.value > 0 ? "some directions are worth more than sparse features explain"
+                                : "no direction is worth more than sparse features explain: no scaffold is called for");
+    }
+    return claim_row(r, &c, err);
+}
+
+/* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
+
+static void dense_says(const experiment *e, double base, double with, const interval *fewer, claim *c)
+{
+    enum { TOO_FEW = 5 };
+    size_t size = sizeof c->says;
+
+    if (base < TOO_FEW)
+        snprintf(c->says, size, "says little: the baseline has too few dense latents here for the claim to be tried");
+    else if (fabs(with / base - 1) < LITTLE_CHANGE || (isfinite(fewer->low) && fewer->low <= 0 && fewer->high >= 0))
+        snprintf(c->says, size, "%s",
+                 isfinite(fewer->low) ? "cannot be told from none over these seeds: against the paper"
+                                      : "about as many: against the paper");
+    else if (with < base)
+        snprintf(c->says, size, "fewer, as the paper says%s",
+                 base - with > 2 * (double)e->options.rank
+                     ? ", and more than the 2r that re-housing alone would explain"
+                     : "; at most 2r of them, which r signed codes can re-house");
+    else
+        snprintf(c->says, size, "more, not fewer: against the paper");
+}
+
+static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N2", .paper = "up to 84 % fewer"};
+    char name[64];
+    double base[SEEDS_MAX], with[SEEDS_MAX], fewer[SEEDS_MAX];
+    int64_t n = e->options.seeds;
+
+    for (int64_t s = 0; s < n; s++) {
+        base[s] = experiment_number(e, entry(e, arch, USE_BASELINE, s), "dense_0.1");
+        with[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), "dense_0.1");
+        fewer[s] = base[s] - with[s];
+    }
+    const interval b = over_seeds(base, n), w = over_seeds(with, n), f = over_seeds(fewer, n);
+    snprintf(name, sizeof name, "dense latents (over 10 %%), %s", arch_name(e->options.archs[arch]));
+    c.name = name;
+    if (b.value > 0)
+        snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold (%+.0f %%)", b.value, w.value,
+                 100 * (w.value / b.value - 1));
+    else
+        snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold", b.value, w.value);
+    range_text(c.range, &f, "fewer, over seeds");
+    dense_says(e, b.value, w.value, &f, &c);
+    return claim_row(r, &c, err);
+}
+
+/* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
+
+/* What is gained at equal k over the seeds, and at the other rules by interpolation. */
+static sae_status documents_claim(const experiment *e, int arch, const char *key, const char *label, sae_result *r,
+                                  sae_error *err)
+{
+    static const char *const rules[] = {"l0", "l0r", "fvu"};
+    static const char *const names[] = {"L0", "L0 + r", "FVU"};
+    const char *family = arch_name(e->options.archs[arch]);
+    claim c = {.number = "N3", .paper = "better at matched sparsity"};
+    char name[96], part[96];
+    double gain[SEEDS_MAX];
+    interval base, at;
+
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        gain[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), key) -
+                  experiment_number(e, entry(e, arch, USE_BASELINE, s), key);
+    const interval g = over_seeds(gain, e->options.seeds);
+    if (!isfinite(g.value)) return SAE_OK; /* not measured in this run */
+    snprintf(name, sizeof name, "%s, %s", label, family);
+    c.name = name;
+    snprintf(c.here, sizeof c.here, "%+.4f at equal k", g.value);
+    snprintf(part, sizeof part, "%s.baseline.%s", family, key);
+    if (number_of(e, "matching", "matching", part, &base)) {
+        for (int i = 0; i < 3; i++) {
+            snprintf(part, sizeof part, "%s.%s.%s", family, rules[i], key);
+            if (!number_of(e, "matching", "matching", part, &at)) continue;
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %+.4f at equal %s",
+                     at.value - base.value, names[i]);
+        }
+    }
+    range_text(c.range, &g, "at equal k, over seeds");
+    snprintf(c.says, sizeof c.says, "%s",
+             !isfinite(g.low) ? (g.value > 0 ? "better in one seed, which tells little"
+                                             : "not better in one seed: against the paper")
+             : g.low > 0      ? "better, as the paper says"
+             : g.high < 0     ? "worse: against the paper"
+                              : "cannot be told from no gain over these seeds");
+    return claim_row(r, &c, err);
+}
+
+/* ---- What the scaffold is ----------------------------------------------------------------------------------------------- */
+
+static sae_status structure_claim(const experiment *e, sae_result *r, sae_error *err)
+{
+    claim c = {
+        .number = "i", .name = "the scaffold is the top principal components", .paper = "near-identical to PCA-24"};
+    double overlap[SEEDS_MAX];
+    interval v, chance = {0};
+
+    for (int64_t s = 0; s < e->options.seeds; s++) {
+        const char *pair = entry(e, 0, USE_SCAFFOLD, s)->name;
+        overlap[s] = number_of(e, pair, "structure", "overlap_pca_r", &v) ? v.value : NAN;
+        number_of(e, pair, "structure", "overlap_chance_r", &chance);
+    }
+    const interval mean = over_seeds(overlap, e->options.seeds);
+    snprintf(c.here, sizeof c.here, "overlap %.3f (1 identical, %.4f by chance)", mean.value, chance.value);
+    if (number_of(e, "stability", "stability", "seeds", &v))
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %.3f between seeds", v.value);
+    range_text(c.range, &mean, "over seeds");
+    snprintf(c.says, sizeof c.says, "%s",
+             mean.value > 0.95  ? "near-identical, as the paper says"
+             : mean.value > 0.5 ? "mostly the same directions, not near-identical"
+                                : "largely other directions: against the paper");
+    return claim_row(r, &c, err);
+}
+
+static sae_status outliers_claim(const experiment *e, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "i", .name = "and outlier dimensions", .paper = "stated, without a number"};
+    const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
+    interval o1, o2;
+    double chance = 1.0 / (double)e->d;
+
+    if (!number_of(e, pair, "structure", "outlier_share_O1", &o1) ||
+        !number_of(e, pair, "structure", "outlier_share_O2", &o2))
+        return SAE_OK;
+    snprintf(c.here, sizeof c.here,
+             "share of the projector on outlier dimensions: %.3f (O1), %.3f (O2); %.4f per "
+             "dimension by chance",
+             o1.value, o2.value, chance);
+    snprintf(c.says, sizeof c.says, "%s",
+             fmax(o1.value, o2.value) > 0.25   ? "a large part of it lies on them, as the paper says"
+             : fmax(o1.value, o2.value) > 0.05 ? "a part of it lies on them"
+                                               : "little of it lies on them: against the paper");
+    return claim_row(r, &c, err);
+}
+
+/* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
+
+/* By the paired ratio of the two losses on the same resampled sequences. */
+static const char *compare_pair(const interval *scaffold_over_pca)
+{
+    if (scaffold_over_pca->low > 1) return "more harm than PCA, as the paper says";
+    if (scaffold_over_pca->high < 1) return "less harm than PCA: against the paper";
+    return "cannot be told from PCA on this many tokens";
+}
+
+static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * label, sae_result *r,
+                                sae_error *err)
+{
+    claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
+    const char *pair = entry(e, arch, USE_SCAFFOLD, 0)->name;
+    char name[96], key[64];
+    double over[SEEDS_MAX];
+    interval a, b, paired, one;
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s.%s", i ? "pca" : "scaffold", operator);
+        if (!number_of(e, pair, "removal", key, i ? &b : &a)) return SAE_OK;
+    }
+    snprintf(key, sizeof key, "scaffold_over_pca.%s", operator);
+    if (!number_of(e, pair, "removal", key, &paired)) return SAE_OK;
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        over[s] = number_of(e, entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
+    const interval seeds = over_seeds(over, e->options.seeds);
+    snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x", a.value, b.value,
+             paired.value);
+    if (isfinite(seeds.low))
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
+                 seeds.low, seeds.high);
+    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; PCA [%.3f, %.3f]", a.low, a.high, b.low, b.high);
+    snprintf(c.says, sizeof c.says, "%s", compare_pair(isfinite(seeds.low) ? &seeds : &paired));
+    return claim_row(r, &c, err);
+}
+
+static sae_status necessity_claim(const experiment *e, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "ii", .name = "the scaffold is causally necessary", .paper = "stated, from N4"};
+    const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
+    interval scaffold, random = {.high = -INFINITY}, one;
+
+    if (!number_of(e, pair, "removal", "scaffold.R3", &scaffold)) return SAE_OK;
+    for (int i = 0; i < e->options.draws; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "random%d.R3", i + 1);
+        if (number_of(e, pair, "removal", key, &one) && one.high > random.high) random = one;
+    }
+    snprintf(c.here, sizeof c.here, "centred: %.3f x, the worst of %d random subspaces %.3f x", scaffold.value,
+             e->options.draws, random.value);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; random up to %.3f", scaffold.low, scaffold.high, random.high);
+    if (scaffold.low <= random.high)
+        snprintf(c.says, sizeof c.says, "not distinguishable from random directions: against the paper");
+    else
+        snprintf(c.says, sizeof c.says, "more harm than random directions%s",
+                 scaffold.value < LITTLE_HARM ? ", but little: the loss rises by less than a tenth"
+                                              : ", as the paper says");
+    return claim_row(r, &c, err);
+}
+
+/* ---- N6: redundancy ----------------------------------------------------------------------------------------------------- */
+
+static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
+    char part[64], name[96], key[64];
+    interval n, aligned, matched, random, error, scaffold;
+
+    snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
+    if (!number_of(e, part, "energy", "n_marked", &n)) return SAE_OK;
+    const struct {
+        const char *what;
+        interval *to;
+    } wanted[] = {{"aligned", &aligned}, {"matched", &matched}, {"random1", &random}, {"error", &error}};
+    for (int i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "%s.%.0f", wanted[i].what, n.value);
+        if (!number_of(e, part, "energy", key, wanted[i].to)) return SAE_OK;
+    }
+    if (!number_of(e, part, "energy", "ratio_r2", &scaffold)) return SAE_OK;
+    snprintf(name, sizeof name, "%.0f aligned features ablated, %s", n.value, arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here,
+             "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
+             "the scaffold removed (R2) %.3f x",
+             aligned.value, matched.value, random.value, error.value, scaffold.value);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; matched [%.3f, %.3f]", aligned.low, aligned.high, matched.low,
+             matched.high);
+    snprintf(c.says, sizeof c.says, "%s",
+             aligned.low > matched.high
+                 ? (aligned.value < scaffold.value
+                        ? "more than features of equal density, less than the scaffold: as the paper says"
+                        : "more than features of equal density, and no less than the scaffold")
+             : aligned.high < matched.low ? "less than features of equal density: alignment is not what counts"
+                                          : "no more than features of equal density: alignment is not what counts");
+    return claim_row(r, &c, err);
+}
+
+/* ---- N7, N8: topics ------------------------------------------------------------------------------------------------------ */
+
+static const char *label_set(const experiment *e, const char *part)
+{
+    static const char *const names[] = {"ten-subjects", "classes"};
+    interval v;
+    char key[64];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s.clean.fixed", names[i]);
+        if (number_of(e, part, "topics", key, &v)) return names[i];
+    }
+    return NULL;
+}
+
+static bool topic(const experiment *e, const char *part, const char *set, const char *arm, const char *probe,
+                  interval *out)
+{
+    char key[160];
+
+    snprintf(key, sizeof key, "%s.%s.%s", set, arm, probe);
+    return number_of(e, part, "topics", key, out);
+}
+
+static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, sae_result *r,
+                                 sae_error *err)
+{
+    int64_t width = e->options.width, counts[2] = {(width + 4) / 8, 2048};
+
+    for (int i = 0; i < 2; i++) {
+        claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
+        char name[96], arm[96];
+        interval clean, fixed, retrained, random;
+        snprintf(arm, sizeof arm, "%lld topic-aligned features ablated", (long long)counts[i]);
+        if ((i == 1 && counts[0] == 2048) || !topic(e, part, set, arm, "fixed", &fixed) ||
+            !topic(e, part, set, arm, "retrained", &retrained) || !topic(e, part, set, "clean", "fixed", &clean))
+            continue;
+        snprintf(name, sizeof name, "topics, %lld topic-aligned features ablated, %s", (long long)counts[i],
+                 arch_name(e->options.archs[arch]));
+        c.name = name;
+        snprintf(arm, sizeof arm, "%lld random features ablated", (long long)counts[i]);
+        snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f%s", clean.value, fixed.value,
+                 retrained.value, topic(e, part, set, arm, "fixed", &random) ? "" : "");
+        if (topic(e, part, set, arm, "fixed", &random))
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; as many at random %.3f", random.value);
+        snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; anew [%.3f, %.3f]", fixed.low, fixed.high, retrained.low,
+                 retrained.high);
+        snprintf(c.says, sizeof c.says, "%s",
+                 fixed.high >= clean.low ? "as it was, as the paper says"
+                 : retrained.high >= clean.low
+                     ? "the fixed probe falls; one trained anew does not: the topic is still there"
+                     : "falls: against the paper");
+        sae_status status = claim_row(r, &c, err);
+        if (status != SAE_OK) return status;
+    }
+    return SAE_OK;
+}
+
+/* A fixed probe falls when its directions are moved; whether the topic is gone, the probe trained anew tells. */
+static sae_status topics_claim(const experiment *e, int arch, const char *part, const char *set, sae_result *r,
+                               sae_error *err)
+{
+    claim c = {.number = "N8", .paper = "98.7 % to chance"};
+    char name[96], key[64];
+    interval clean, r2, r3, retrained, pca, chance;
+
+    snprintf(key, sizeof key, "%s.chance", set);
+    if (!topic(e, part, set, "clean", "fixed", &clean) ||
+        !topic(e, part, set, "scaffold removed, R2 uncentred", "fixed", &r2) ||
+        !topic(e, part, set, "scaffold removed, R3 centred", "fixed", &r3) ||
+        !topic(e, part, set, "scaffold removed, R2 uncentred", "retrained", &retrained) ||
+        !topic(e, part, set, "PCA removed, R2 uncentred", "fixed", &pca) || !number_of(e, part, "topics", key, &chance))
+        return SAE_OK;
+    snprintf(name, sizeof name, "topics, scaffold removed, %s", arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here,
+             "clean %.3f; fixed probe R2 %.3f (PCA %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f", clean.value,
+             r2.value, pca.value, r3.value, retrained.value, chance.value);
+    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f]; anew [%.3f, %.3f]", r2.low, r2.high, retrained.low,
+             retrained.high);
+    snprintf(c.says, sizeof c.says, "%s",
+             r2.low > 1.5 * chance.value ? "topics can still be told: against the paper"
+             : retrained.low > 1.5 * chance.value
+                 ? "a fixed probe falls to chance, as the paper says; one trained anew does not"
+                 : "falls to chance, as the paper says, also for a probe trained anew");
+    return claim_row(r, &c, err);
+}
+
+/* ---- The page's first part ---------------------------------------------------------------------------------------------- */
+
+static sae_status setting_note(const experiment *e, sae_result *r, sae_error *err)
+{
+    const scaffold_options *o = &e->options;
+    char text[600], archs[48];
+
+    snprintf(archs, sizeof archs, "%s%s%s", arch_name(o->archs[0]), o->n_archs > 1 ? " and " : "",
+             o->n_archs > 1 ? arch_name(o->archs[1]) : "");
+    snprintf(text, sizeof text,
+             "%s, %s: d %lld; %s, %lld latents, k %lld, rank %lld, %lld seed%s. %lld training rows per dictionary from "
+             "%lld distinct tokens; densities and fits on %lld held-out tokens, each loss on %lld. The paper: "
+             "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
+             "weights differ, else by resampling sequences or questions.",
+             o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k,
+             (long long)o->rank, (long long)o->seeds, o->seeds == 1 ? "" : "s",
+             (long long)(e->recipe.steps * e->recipe.batch), (long long)e->store_rows, (long long)o->held_out_tokens,
+             (long long)o->ce_tokens);
+    return sae_result_note(r, text, err);
+}
+
+static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char part[64];
+    const char *set;
+
+    SAE_TRY(dense_claim(e, arch, r, err));
+    SAE_TRY(documents_claim(e, arch, "probing.k5", "sparse probing, k 5", r, err));
+    SAE_TRY(documents_claim(e, arch, "tpp.n20", "TPP, n 20", r, err));
+    SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R3", "centred (R3)", r, err));
+    SAE_TRY(redundancy_claim(e, arch, r, err));
+    snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
+    set = label_set(e, part);
+    if (set) {
+        SAE_TRY(features_claim(e, arch, part, set, r, err));
+        SAE_TRY(topics_claim(e, arch, part, set, r, err));
+    }
+done:
+    return status;
+}
+
+/* What a reader may miss, and what to ask for. */
+static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
+{
+    const scaffold_options *o = &e->options;
+    char text[800] = "Not tested in this run:";
+    const struct {
+        bool missing;
+        const char *what;
+    } parts[] = {{o->seeds < 2, " other seeds (--seeds)"},
+                 {o->n_archs < 2, " the other architecture (--arch)"},
+                 {o->variants < 3, " P2 and P3 (--variants)"},
+                 {o->n_ks == 0, " equal L0 and equal FVU (--ks)"},
+                 {o->n_ranks == 0, " other ranks (--ranks)"},
+                 {o->n_labelled == 0, " sparse probing and TPP (--labelled)"},
+                 {o->points <= 0, " redundancy in sparse features (--points)"},
+                 {!o->topics, " topics (--topics)"},
+                 {o->retrain <= 0, " ablate and retrain (--retrain)"},
+                 {!o->survey, " other sites, widths and k (sae lab survey, --survey)"}};
+    bool any = false;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i].missing) continue;
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", any ? ";" : "", parts[i].what);
+        any = true;
+    }
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "%s other models and texts, the paper's own sizes, outlier dimensions by definitions O3 and O4, a "
+             "bottleneck that is tied or has a bias of its own.",
+             any ? ";" : "");
+    return sae_result_note(r, text, err);
+}
+
+sae_status summary_report(experiment *e, sae_error *err)
+{
+    static const char *const columns[] = {"claim", "what", "paper", "here", "interval, 95 %", "verdict"};
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+
+    SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
+    SAE_TRY(setting_note(e, r, err));
+    SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
+    SAE_TRY(rank_claim(e, r, err));
+    for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(per_arch(e, a, r, err));
+    SAE_TRY(structure_claim(e, r, err));
+    SAE_TRY(outliers_claim(e, r, err));
+    SAE_TRY(necessity_claim(e, r, err));
+    SAE_TRY(not_tested(e, r, err));
+done:
+    return status;
+}

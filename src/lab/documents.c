@@ -1,0 +1,243 @@
+/*
+ * documents.c - sparse probing and TPP (docs/method.md, E2 and E3) of the dictionaries of a run: one pass of the model over each
+ * labelled set, the codes of all dictionaries of an architecture from the same rows.
+ *
+ * The first baseline comes first, so gains of the others over it are paired by documents. Numbers are means over the sets, named
+ * NAME.probing.k5, NAME.tpp.n20.
+ */
+#include "eval/probing.h"
+#include "eval/tpp.h"
+#include "lab/scaffold.h"
+#include "lab/topics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { N_TRAIN = 800, N_TEST = 200, SETS_MAX = 16 };
+
+/* The dictionaries that are asked, and what was found; while the part runs. */
+typedef struct documents {
+    const roster_entry *of[ROSTER_MAX]; /* borrowed */
+    const char *names[ROSTER_MAX];
+    sae_dict *dicts[ROSTER_MAX];
+    int n;
+    char **paths;
+    int n_sets;
+    probing *probing; /* [n_sets] */
+    tpp *tpp;         /* [n, n_tpp] */
+    const char *tpp_sets[SETS_MAX];
+    int n_tpp, asked; /* sets of three classes or more; so far */
+} documents;
+
+static const probing_options probing_how = {.k = {1, 2, 5}, .n_k = 3};
+static const tpp_options tpp_how = {.n = {2, 5, 10, 20, 50, 100}, .n_n = 6};
+
+static void documents_free(documents *w)
+{
+    for (int i = 0; i < w->n; i++) sae_dict_free(w->dicts[i]);
+    for (int i = 0; w->probing && i < w->n_sets; i++) probing_free(&w->probing[i]);
+    mem_free(w->probing);
+    for (int i = 0; w->tpp && i < w->n * w->n_sets; i++) tpp_free(&w->tpp[i]);
+    mem_free(w->tpp);
+    labelled_paths_free(w->paths, w->n_sets);
+}
+
+/* Every file of every --labelled. */
+static sae_status list_sets(const experiment *e, char ***paths, int *n_sets, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **all = NULL, **more = NULL, **grown;
+    int n = 0, n_more = 0;
+
+    for (int i = 0; i < e->options.n_labelled; i++) {
+        SAE_TRY(labelled_paths(e->options.labelled[i], &more, &n_more, err));
+        grown = mem_grow(all, (size_t)n * sizeof *all, (size_t)(n + n_more) * sizeof *all, "labelled documents", err);
+        if (!grown) SAE_TRY(SAE_NOMEM);
+        all = grown;
+        memcpy(all + n, more, (size_t)n_more * sizeof *all);
+        n += n_more;
+        mem_free(more);
+        more = NULL;
+        n_more = 0;
+    }
+    if (n > SETS_MAX) SAE_RAISE(err, SAE_RANGE, "--labelled names %d sets: at most %d", n, (int)SETS_MAX);
+    *paths = all;
+    *n_sets = n;
+    all = NULL;
+    n = 0;
+done:
+    labelled_paths_free(more, n_more);
+    labelled_paths_free(all, n);
+    return status;
+}
+
+sae_status documents_check(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    labelled_options how = {0};
+    char **paths = NULL;
+    int n = 0;
+
+    SAE_TRY(list_sets(e, &paths, &n, err));
+    for (int i = 0; i < n; i++) {
+        labelled docs = {0};
+        SAE_TRY(labelled_read(&docs, paths[i], &how, err));
+        e->labelled_hash = e->labelled_hash * 31 + docs.hash;
+        labelled_free(&docs);
+    }
+done:
+    labelled_paths_free(paths, n);
+    return status;
+}
+
+static sae_status open_set(const experiment *e, const char *path, labelled *docs, split *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    labelled_options how = {0};
+    split_options parts = {.n_train = N_TRAIN, .n_test = N_TEST, .seed = e->options.seed};
+
+    SAE_TRY(labelled_read(docs, path, &how, err));
+    if (topics_are_mmlu(docs)) { /* five subjects stand for 57 */
+        parts.classes = topics_ten_subjects;
+        parts.n_classes = 5;
+        parts.group_bytes = 200; /* questions that begin alike stay in one part */
+    }
+    SAE_TRY(split_create(s, docs, &parts, err));
+done:
+    return status;
+}
+
+static sae_status pool(documents *w, experiment *e, const labelled *docs, const split *s, pooled *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t n_train = s->train.n, n_test = s->test.n;
+    int64_t *which = mem_alloc_array((size_t)(n_train + n_test), sizeof *which, "documents", err);
+    pooled_options how = {.max_norm = e->options.max_norm};
+
+    if (!which) return SAE_NOMEM;
+    memcpy(which, s->train.doc, (size_t)n_train * sizeof *which);
+    memcpy(which + n_train, s->test.doc, (size_t)n_test * sizeof *which);
+    SAE_TRY(pooled_create(out, e->model, e->tok, e->site, docs, which, n_train + n_test,
+                          (const sae_dict *const *)w->dicts, w->n, &how, e->progress, err));
+done:
+    mem_free(which);
+    return status;
+}
+
+static sae_status count_tpp_sets(documents *w, const experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < w->n_sets; i++) {
+        labelled docs = {0};
+        split s = {0};
+        status = open_set(e, w->paths[i], &docs, &s, err);
+        w->n_tpp += s.n_classes >= 3;
+        split_free(&s);
+        labelled_free(&docs);
+        SAE_TRY(status);
+    }
+done:
+    return status;
+}
+
+static sae_status ask_set(documents *w, experiment *e, int set, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    probing_options how = probing_how;
+    tpp_options ablating = tpp_how;
+    labelled docs = {0};
+    split s = {0};
+    pooled p = {0};
+
+    how.seed = ablating.seed = e->options.seed;
+    SAE_TRY(open_set(e, w->paths[set], &docs, &s, err));
+    SAE_TRY(pool(w, e, &docs, &s, &p, err));
+    SAE_TRY(probing_measure(&w->probing[set], &p, &s, &how, e->progress, err));
+    if (s.n_classes < 3) goto done; /* two tasks of two classes are mirror images */
+    for (int i = 0; i < w->n; i++)
+        SAE_TRY(tpp_measure(&w->tpp[i * w->n_tpp + w->asked], &p, i, w->dicts[i], &s, &ablating, err));
+    w->tpp_sets[w->asked++] = w->paths[set];
+done:
+    pooled_free(&p);
+    split_free(&s);
+    labelled_free(&docs);
+    return status;
+}
+
+static sae_status report(documents *w, experiment *e, const char *arch, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    char title[96];
+
+    snprintf(title, sizeof title, "Sparse probing, %s", arch);
+    SAE_TRY(experiment_result(e, "probing", title, &r, err));
+    SAE_TRY(probing_report(r, w->probing, (const char *const *)w->paths, w->n_sets, w->names, &probing_how, err));
+    if (w->n_tpp == 0) goto done;
+    snprintf(title, sizeof title, "Targeted probe perturbation (TPP), %s", arch);
+    SAE_TRY(experiment_result(e, "tpp", title, &r, err));
+    SAE_TRY(tpp_report(r, w->tpp, w->tpp_sets, w->n_tpp, w->names, w->n, &tpp_how, err));
+done:
+    return status;
+}
+
+/* The baseline of the first seed first; then the others of the architecture. */
+static sae_status open_dicts(documents *w, const experiment *e, sae_arch arch, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (r->use >= USE_DENSE || r->config.arch != arch) continue;
+        SAE_TRY(roster_load(e, r, &w->dicts[w->n], err));
+        w->of[w->n] = r;
+        w->names[w->n++] = r->name;
+    }
+done:
+    return status;
+}
+
+static sae_status ask(experiment *e, sae_arch arch, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    documents *w = mem_alloc(sizeof *w, "documents", err);
+
+    if (!w) return SAE_NOMEM;
+    SAE_TRY(open_dicts(w, e, arch, err));
+    SAE_TRY(list_sets(e, &w->paths, &w->n_sets, err));
+    w->probing = mem_alloc_array((size_t)w->n_sets, sizeof *w->probing, "probing", err);
+    w->tpp = mem_alloc_array((size_t)(w->n_sets * w->n), sizeof *w->tpp, "TPP", err);
+    if (!w->probing || !w->tpp) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(count_tpp_sets(w, e, err));
+    for (int i = 0; i < w->n_sets; i++) SAE_TRY(ask_set(w, e, i, err));
+    SAE_TRY(report(w, e, arch_name(arch), err));
+done:
+    documents_free(w);
+    mem_free(w);
+    return status;
+}
+
+static sae_status ask_first(experiment *e, sae_error *err) { return ask(e, e->options.archs[0], err); }
+static sae_status ask_second(experiment *e, sae_error *err) { return ask(e, e->options.archs[1], err); }
+
+sae_status documents_parts(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int a = 0; e->options.n_labelled > 0 && a < e->options.n_archs; a++) {
+        char name[64];
+        json_t *all = json_object();
+        snprintf(name, sizeof name, "%s-documents", arch_name(e->options.archs[a]));
+        for (int i = 0; i < e->roster.n; i++) {
+            const roster_entry *r = &e->roster.entries[i];
+            if (r->use < USE_DENSE && r->config.arch == e->options.archs[a])
+                json_put(&all, r->name, roster_identity(e, r));
+        }
+        json_put(&all, "documents", json_integer((json_int_t)(e->labelled_hash & INT64_MAX)));
+        SAE_TRY(part_run(e, name, part_identity(e, all), a == 0 ? ask_first : ask_second, err));
+    }
+done:
+    return status;
+}

@@ -1,0 +1,191 @@
+/*
+ * part.c - parts of a run: measured once, kept with all that they depend on, read again when nothing of that has changed.
+ *
+ * OUT/parts/NAME.json is written last, so a part that was stopped is not there. Its results are files of their own.
+ */
+#include "lab/scaffold.h"
+
+#include <stdio.h>
+#include <string.h>
+
+json_t *part_identity(const experiment *e, json_t *more)
+{
+    const scaffold_options *o = &e->options;
+
+    return json_pack("{ss sO sI sI sI so}", "version", sae_version(), "inputs", e->inputs, "held_out_tokens",
+                     (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens, "seed",
+                     (json_int_t)(o->seed & INT64_MAX), "of", more ? more : json_null());
+}
+
+sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err)
+{
+    part_result *p = &e->results[e->n_results];
+    sae_status status;
+
+    if (e->n_results == RESULTS_MAX) return SAE_FAIL(err, SAE_RANGE, "over %d results in a run", (int)RESULTS_MAX);
+    status = sae_result_create(&p->result, title, err);
+    if (status != SAE_OK) return status;
+    snprintf(p->part, sizeof p->part, "%s", e->part);
+    snprintf(p->file, sizeof p->file, "%s", file);
+    *result = p->result;
+    e->n_results++;
+    return SAE_OK;
+}
+
+sae_status experiment_adopt(experiment *e, const char *file, const char *title, sae_result *result, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *made = NULL;
+
+    if (title) SAE_TRY(sae_result_rename(result, title, err));
+    SAE_TRY(experiment_result(e, file, sae_result_name(result), &made, err));
+    e->results[e->n_results - 1].result = result;
+    result = made;
+done:
+    sae_result_free(result);
+    return status;
+}
+
+const sae_result *experiment_find(const experiment *e, const char *part, const char *file)
+{
+    for (int i = 0; i < e->n_results; i++)
+        if (strcmp(e->results[i].part, part) == 0 && strcmp(e->results[i].file, file) == 0) return e->results[i].result;
+    return NULL;
+}
+
+static char *result_path(const experiment *e, const char *part, const char *file, sae_error *err)
+{
+    char name[160];
+
+    snprintf(name, sizeof name, "results/%s/%s.json", part, file);
+    return experiment_path(e, name, err);
+}
+
+void experiment_cost(experiment *e, const char *name, double seconds, bool kept)
+{
+    stage_cost *c = &e->costs[e->n_costs];
+
+    if (e->n_costs == COSTS_MAX) return; /* the report then lacks a line */
+    *c = (stage_cost){.seconds = seconds, .kept = kept};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    e->n_costs++;
+}
+
+/* Results that were added before something was found wrong are taken out again. */
+static void drop_results(experiment *e, int first)
+{
+    while (e->n_results > first) sae_result_free(e->results[--e->n_results].result);
+}
+
+/* *found: the part stands on disk, is of this identity, and all of its results could be read. */
+static sae_status take_up(experiment *e, const char *name, const json_t *identity, const char *record, bool *found,
+                          sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error why = {0};
+    json_t *about = NULL;
+    const json_t *files;
+    int first = e->n_results;
+
+    *found = false;
+    if (!file_exists(record) || json_read_file(&about, record, &why) != SAE_OK) goto done;
+    files = json_object_get(about, "results");
+    if (!json_equal(json_object_get(about, "identity"), identity) || !json_is_array(files)) goto done;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *file = json_string_value(json_array_get(files, i));
+        char *path = file && strlen(file) < sizeof e->results->file ? result_path(e, name, file, err) : NULL;
+        part_result *p = &e->results[e->n_results];
+        bool read = path && e->n_results < RESULTS_MAX && sae_result_read(&p->result, path, &why) == SAE_OK;
+        mem_free(path);
+        if (!read) {
+            drop_results(e, first);
+            goto done;
+        }
+        snprintf(p->part, sizeof p->part, "%s", name);
+        snprintf(p->file, sizeof p->file, "%s", file);
+        e->n_results++;
+    }
+    *found = true;
+    experiment_cost(e, name, json_number_value(json_object_get(about, "seconds")), true);
+done:
+    json_decref(about);
+    return status;
+}
+
+static sae_status write_results(const experiment *e, const char *name, int first, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char folder[96], *path = NULL;
+
+    snprintf(folder, sizeof folder, "results/%s", name);
+    path = experiment_path(e, folder, err);
+    if (!path) return SAE_NOMEM;
+    SAE_TRY(folder_make(path, err));
+    for (int i = first; i < e->n_results; i++) {
+        mem_free(path);
+        path = result_path(e, name, e->results[i].file, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(sae_result_write(e->results[i].result, path, err));
+    }
+done:
+    mem_free(path);
+    return status;
+}
+
+static sae_status keep(experiment *e, const char *name, json_t *identity, const char *record, int first, double seconds,
+                       sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *files = json_array(), *about = NULL;
+
+    SAE_TRY(write_results(e, name, first, err));
+    for (int i = first; i < e->n_results; i++) json_add(&files, json_string(e->results[i].file));
+    about = json_pack("{sO sO sf}", "identity", identity, "results", files, "seconds", seconds);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for the record of a part");
+    SAE_TRY(json_write_file(about, record, true, err));
+    experiment_cost(e, name, seconds, false);
+done:
+    json_decref(about);
+    json_decref(files);
+    return status;
+}
+
+sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int first = e->n_results;
+
+    snprintf(e->part, sizeof e->part, "%s", name);
+    SAE_TRY(run(e, err));
+    SAE_TRY(write_results(e, name, first, err));
+done:
+    return status;
+}
+
+sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn run, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double began = clock_seconds();
+    int first = e->n_results;
+    bool found = false;
+    char file[96], *record = NULL, *folder = experiment_path(e, "parts", err);
+
+    snprintf(file, sizeof file, "parts/%s.json", name);
+    record = experiment_path(e, file, err);
+    if (!record || !folder || !identity) {
+        status = SAE_FAIL(err, SAE_NOMEM, "no memory for a part");
+        goto done;
+    }
+    SAE_TRY(take_up(e, name, identity, record, &found, err));
+    if (found) goto done;
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(file_remove(record, err));
+    snprintf(e->part, sizeof e->part, "%s", name);
+    SAE_TRY(run(e, err));
+    SAE_TRY(keep(e, name, identity, record, first, clock_seconds() - began, err));
+done:
+    json_decref(identity);
+    mem_free(record);
+    mem_free(folder);
+    return status;
+}

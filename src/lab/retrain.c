@@ -1,0 +1,167 @@
+/*
+ * retrain.c - ablate and retrain, after "Dense SAE Latents Are Features, Not Bugs" (arXiv 2506.15679): baselines trained anew on rows
+ * without the span of the first baseline's dense latents. If dense latents were what training makes of any rows, they would come
+ * back; if they were what these directions hold, they would not. The control loses the span of as many latents that are not dense.
+ *
+ * A dictionary trained on x (I - P) is measured on x with (I - P) W_enc for its encoder and b_enc - b_dec P W_enc for its bias: its
+ * codes are the same.
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The first baseline's latents and their spans, while the part runs. */
+typedef struct ablated {
+    core_arm baseline;
+    sae_dict *dict;
+    int64_t n_dense;
+    subspace dense, others;
+} ablated;
+
+static void ablated_free(ablated *w)
+{
+    core_arm_free(&w->baseline);
+    sae_dict_free(w->dict);
+    subspace_free(&w->dense);
+    subspace_free(&w->others);
+}
+
+static sae_status span_of(subspace *out, sae_dict *dict, const int64_t *latents, int64_t n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t d = sae_dict_get_config(dict)->d_in;
+    const float *W_dec = sae_dict_weights(dict).W_dec;
+    double *rows = mem_alloc_array((size_t)n + 1, (size_t)d * sizeof *rows, "decoder rows", err);
+
+    if (!rows) return SAE_NOMEM;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) rows[i * d + j] = (double)W_dec[latents[i] * d + j];
+    SAE_TRY(subspace_of_directions(out, rows, n, d, err));
+done:
+    mem_free(rows);
+    return status;
+}
+
+/* The dense ones, and as many at random of those that fire but are not dense. */
+static sae_status find_spans(ablated *w, experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const density *p = &w->baseline.density;
+    rng random = rng_seed(e->options.seed, 83);
+    int64_t n_others = 0;
+    int64_t *latents = mem_alloc_array((size_t)p->d_sae + 1, sizeof *latents, "latents", err);
+
+    if (!latents) return SAE_NOMEM;
+    w->n_dense = density_dense(p, 0.1);
+    SAE_TRY(density_top(p, w->n_dense, latents, err));
+    SAE_TRY(span_of(&w->dense, w->dict, latents, w->n_dense, err));
+    for (int64_t i = 0; i < p->d_sae; i++)
+        if (p->fired[i] > 0 && density_of(p, i) <= 0.1) latents[n_others++] = i;
+    rng_shuffle(&random, latents, n_others);
+    SAE_TRY(span_of(&w->others, w->dict, latents, n_others < w->n_dense ? n_others : w->n_dense, err));
+done:
+    mem_free(latents);
+    return status;
+}
+
+/* The encoder that gives on x the codes that `dict` gives on x (I - P). */
+static void fold(sae_dict *dict, const subspace *P)
+{
+    const sae_dict_config *c = sae_dict_get_config(dict);
+    sae_weights w = sae_dict_weights(dict);
+
+#pragma omp parallel for
+    for (int64_t i = 0; i < c->d_sae; i++) {
+        float *row = w.W_enc + i * c->d_in;
+        double moved = 0;
+        for (int64_t k = 0; k < P->rank; k++) {
+            const double *u = P->basis + k * c->d_in;
+            double along = 0, bias = 0;
+            for (int64_t j = 0; j < c->d_in; j++) {
+                along += u[j] * (double)row[j];
+                bias += u[j] * (double)w.b_dec[j];
+            }
+            moved += along * bias;
+            for (int64_t j = 0; j < c->d_in; j++) row[j] = (float)((double)row[j] - along * u[j]);
+        }
+        w.b_enc[i] = (float)((double)w.b_enc[i] - moved);
+    }
+}
+
+static sae_status count_row(const char *what, const core_arm *arm, int64_t removed, const char *key, sae_result *r,
+                            sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_cell cells[DENSITY_THRESHOLDS + 3] = {{what, NAN}, {NULL, (double)removed}, {NULL, core_l0(arm)}};
+    char name[64];
+
+    for (int i = 0; i < DENSITY_THRESHOLDS; i++)
+        cells[i + 3] = (sae_cell){NULL, (double)density_dense(&arm->density, density_thresholds[i])};
+    SAE_TRY(sae_result_row(r, "counts", cells, DENSITY_THRESHOLDS + 3, err));
+    snprintf(name, sizeof name, "%s.dense_0.1", key);
+    SAE_TRY(sae_result_silent(r, name, cells[4].number, cells[4].number, cells[4].number, err));
+done:
+    return status;
+}
+
+static sae_status count(experiment *e, roster_use use, const subspace *less, const char *what, const char *key,
+                        sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const roster_entry *entry = roster_find(e, e->options.archs[0], use, SAE_P1, e->options.seed);
+    sae_dict *dict = NULL;
+    core_arm arm = {0};
+
+    SAE_TRY(arms_train(e, use, use, less, err));
+    SAE_TRY(roster_load(e, entry, &dict, err));
+    fold(dict, less);
+    SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
+    SAE_TRY(count_row(what, &arm, less->rank, key, r, err));
+done:
+    core_arm_free(&arm);
+    sae_dict_free(dict);
+    return status;
+}
+
+static sae_status measure(experiment *e, sae_error *err)
+{
+    static const char *const columns[] = {"trained on", "directions removed", "L0", "dense 5 %", "10 %", "20 %",
+                                          "30 %"};
+    sae_status status = SAE_OK;
+    const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
+    sae_result *r = NULL;
+    ablated w = {0};
+
+    SAE_TRY(experiment_sample(e, err));
+    SAE_TRY(roster_load(e, baseline, &w.dict, err));
+    SAE_TRY(core_measure(&w.baseline, &e->held_out, w.dict, e->progress, err));
+    SAE_TRY(find_spans(&w, e, err));
+    SAE_TRY(experiment_result(e, "retrain", "Dense latents removed, and trained anew", &r, err));
+    if (w.n_dense == 0) {
+        SAE_TRY(sae_result_note(r, "The baseline has no latent over 10 %: there is nothing to remove.", err));
+        goto done;
+    }
+    SAE_TRY(sae_result_note(
+        r,
+        "The span of the decoder rows of the baseline's latents over 10 % is taken out of the rows, and a dictionary "
+        "is trained on them, like the baseline in everything else. The control loses the span of as many latents that "
+        "fire on at most 10 % of tokens, drawn at random.",
+        err));
+    SAE_TRY(sae_result_table(r, "counts", "Dense latents after training", columns, 7, err));
+    SAE_TRY(count_row("all of the rows", &w.baseline, 0, "baseline", r, err));
+    SAE_TRY(count(e, USE_DENSE, &w.dense, "rows without its dense latents", "less_dense", r, err));
+    SAE_TRY(count(e, USE_OTHERS, &w.others, "rows without as many others", "less_others", r, err));
+done:
+    ablated_free(&w);
+    return status;
+}
+
+sae_status retrain_parts(experiment *e, sae_error *err)
+{
+    const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
+
+    if (e->options.retrain <= 0) return SAE_OK;
+    return part_run(e, "retrain", part_identity(e, roster_identity(e, baseline)), measure, err);
+}

@@ -1,0 +1,188 @@
+/*
+ * roster.c - the dictionaries of a run: which there are, how they are called, where they stand.
+ */
+#include "eval/training.h"
+#include "lab/scaffold.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *arch_name(sae_arch arch) { return arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk"; }
+
+static const char *variant_name(sae_variant v) { return v == SAE_P1 ? "p1" : v == SAE_P2 ? "p2" : "p3"; }
+
+static roster_entry *add(experiment *e, roster_use use, sae_arch arch, uint64_t seed)
+{
+    const scaffold_options *o = &e->options;
+    roster_entry *r = &e->roster.entries[e->roster.n++];
+
+    *r = (roster_entry){.use = use};
+    r->config = (sae_dict_config){.arch = arch,
+                                  .variant = SAE_P1,
+                                  .d_in = e->d,
+                                  .d_sae = o->width,
+                                  .k = o->k,
+                                  .apply_b_dec_to_input = true,
+                                  .seed = seed};
+    if (arch == SAE_MATRYOSHKA) matryoshka_default_groups(&r->config);
+    snprintf(r->config.site, sizeof r->config.site, "%s", e->site_name);
+    snprintf(r->config.model, sizeof r->config.model, "%s", o->model_name);
+    return r;
+}
+
+static void add_scaffold(experiment *e, roster_use use, sae_arch arch, sae_variant variant, int64_t k, int64_t rank,
+                         uint64_t seed)
+{
+    roster_entry *r = add(e, use, arch, seed);
+
+    r->config.variant = variant;
+    r->config.k = k;
+    r->config.rank = rank;
+    r->config.scaffold_pca = e->options.scaffold_pca;
+    r->config.scaffold_steps = e->options.scaffold_steps;
+    r->config.scaffold_last = e->options.scaffold_last && arch == SAE_MATRYOSHKA;
+}
+
+/* By what sets them apart from the pairs. */
+static void name(const experiment *e, roster_entry *r)
+{
+    const sae_dict_config *c = &r->config;
+    const char *what = r->use == USE_BASELINE ? "baseline"
+                       : r->use == USE_DENSE  ? "less-dense"
+                       : r->use == USE_OTHERS ? "less-others"
+                                              : variant_name(c->variant);
+    char more[32] = "";
+
+    if (c->k != e->options.k) snprintf(more, sizeof more, "-k%lld", (long long)c->k);
+    if (r->use == USE_RANK) snprintf(more, sizeof more, "-r%lld", (long long)c->rank);
+    snprintf(r->name, sizeof r->name, "%s-%s%s-s%llu", arch_name(c->arch), what, more, (unsigned long long)c->seed);
+    snprintf(r->config.name, sizeof r->config.name, "%s", r->name);
+}
+
+/* In the order of training: what the report begins with comes first. */
+static void list(experiment *e)
+{
+    const scaffold_options *o = &e->options;
+
+    e->roster.n = 0;
+    for (int a = 0; a < o->n_archs; a++) {
+        for (int64_t s = 0; s < o->seeds; s++) {
+            uint64_t seed = o->seed + (uint64_t)s;
+            add(e, USE_BASELINE, o->archs[a], seed);
+            add_scaffold(e, USE_SCAFFOLD, o->archs[a], SAE_P1, o->k, o->rank, seed);
+        }
+    }
+    for (int a = 0; a < o->n_archs; a++) {
+        for (int v = 1; v < o->variants; v++)
+            add_scaffold(e, USE_SCAFFOLD, o->archs[a], v == 1 ? SAE_P2 : SAE_P3, o->k, o->rank, o->seed);
+        for (int i = 0; i < o->n_ks; i++) add_scaffold(e, USE_K, o->archs[a], SAE_P1, o->ks[i], o->rank, o->seed);
+    }
+    for (int i = 0; i < o->n_ranks; i++) add_scaffold(e, USE_RANK, o->archs[0], SAE_P1, o->k, o->ranks[i], o->seed);
+    if (o->retrain > 0) {
+        add(e, USE_DENSE, o->archs[0], o->seed);
+        add(e, USE_OTHERS, o->archs[0], o->seed);
+    }
+}
+
+static char *record_path(const experiment *e, const roster_entry *r, sae_error *err)
+{
+    char path[96];
+
+    snprintf(path, sizeof path, "dictionaries/%s.json", r->name);
+    return experiment_path(e, path, err);
+}
+
+/* Is OUT/dictionaries/NAME there, and its record of this very training? */
+static sae_status look(const experiment *e, roster_entry *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error ignored = {0};
+    char folder[96], *path = NULL, *record = record_path(e, r, err);
+    json_t *ours = roster_identity(e, r), *theirs = NULL;
+
+    snprintf(folder, sizeof folder, "dictionaries/%s", r->name);
+    path = experiment_path(e, folder, err);
+    if (!record || !path || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
+    r->trained = file_is_folder(path) && file_exists(record) && json_read_file(&theirs, record, &ignored) == SAE_OK &&
+                 json_equal(ours, theirs);
+done:
+    json_decref(ours);
+    json_decref(theirs);
+    mem_free(record);
+    mem_free(path);
+    return status;
+}
+
+sae_status roster_make(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    list(e);
+    for (int i = 0; i < e->roster.n; i++) {
+        name(e, &e->roster.entries[i]);
+        SAE_TRY(look(e, &e->roster.entries[i], err));
+    }
+done:
+    return status;
+}
+
+static const char *rows_name(const roster_entry *r)
+{
+    return r->use == USE_DENSE ? "without dense latents" : r->use == USE_OTHERS ? "without others" : "all";
+}
+
+json_t *roster_identity(const experiment *e, const roster_entry *r)
+{
+    const sae_dict_config *c = &r->config;
+
+    return json_pack("{ss sO so ss ss ss sI sI sI sI ss sI sb sI}", "version", sae_version(), "inputs", e->inputs,
+                     "recipe", recipe_json(&e->recipe), "rows", rows_name(r), "arch", arch_name(c->arch), "variant",
+                     c->rank ? variant_name(c->variant) : "none", "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k,
+                     "rank", (json_int_t)c->rank, "seed", (json_int_t)(c->seed & INT64_MAX), "start",
+                     c->scaffold_pca ? "pca" : "zero", "scaffold_steps", (json_int_t)c->scaffold_steps, "scaffold_last",
+                     (int)c->scaffold_last, "held_out_tokens",
+                     (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
+}
+
+const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed)
+{
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (r->use == use && r->config.arch == arch && r->config.variant == variant && r->config.seed == seed) return r;
+    }
+    return NULL;
+}
+
+sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err)
+{
+    char folder[96], *path;
+    sae_status status = SAE_NOMEM;
+
+    snprintf(folder, sizeof folder, "dictionaries/%s", r->name);
+    path = experiment_path(e, folder, err);
+    if (path) status = sae_dict_load(dict, path, err);
+    mem_free(path);
+    return status;
+}
+
+sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dict, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char folder[96], *path = NULL, *record = record_path(e, r, err), *all = experiment_path(e, "dictionaries", err);
+    json_t *about = roster_identity(e, r);
+
+    snprintf(folder, sizeof folder, "dictionaries/%s", r->name);
+    path = experiment_path(e, folder, err);
+    if (!record || !path || !all || !about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
+    SAE_TRY(folder_make(all, err));
+    SAE_TRY(file_remove(record, err)); /* while the folder changes it is of no training */
+    SAE_TRY(sae_dict_save(dict, path, SAE_SCAFFOLD_NATIVE, true, err));
+    SAE_TRY(json_write_file(about, record, true, err));
+    r->trained = true;
+done:
+    json_decref(about);
+    mem_free(record);
+    mem_free(path);
+    mem_free(all);
+    return status;
+}

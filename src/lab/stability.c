@@ -1,0 +1,124 @@
+/*
+ * stability.c - are the scaffolds of several seeds the same subspace, and that of another architecture? (docs/method.md, E8) Beside it
+ * chance, and how far each lies in the top principal components, which no seed changes.
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { SPACES_MAX = 2 * (SEEDS_MAX + 2) };
+
+typedef struct spaces {
+    const roster_entry *of[SPACES_MAX]; /* borrowed */
+    subspace at[SPACES_MAX];
+    int n;
+} spaces;
+
+/* What the scaffold of every pair writes. */
+static sae_status open_spaces(spaces *s, const experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *dict = NULL;
+
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (r->use != USE_SCAFFOLD) continue;
+        SAE_TRY(roster_load(e, r, &dict, err));
+        SAE_TRY(subspace_of_rows(&s->at[s->n], sae_dict_weights(dict).W_up, r->config.rank, e->d, err));
+        s->of[s->n++] = r;
+        sae_dict_free(dict);
+        dict = NULL;
+    }
+done:
+    sae_dict_free(dict);
+    return status;
+}
+
+typedef enum relation { OTHER_SEED, OTHER_VARIANT, OTHER_ARCH, RELATIONS } relation;
+static const char *const relations[RELATIONS] = {"same kind, another seed", "another variant, same seed",
+                                                 "another architecture, same seed"};
+static const char *const keys[RELATIONS] = {"seeds", "variants", "architectures"};
+
+static bool related(const roster_entry *a, const roster_entry *b, relation how)
+{
+    bool arch = a->config.arch == b->config.arch, seed = a->config.seed == b->config.seed;
+    bool variant = a->config.variant == b->config.variant;
+
+    switch (how) {
+    case OTHER_SEED: return arch && variant && !seed;
+    case OTHER_VARIANT: return arch && !variant && seed;
+    default: return !arch && variant && seed;
+    }
+}
+
+static sae_status overlap_row(const spaces *s, const experiment *e, relation how, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double sum = 0, low = INFINITY, high = -INFINITY;
+    int n = 0;
+
+    for (int i = 0; i < s->n; i++) {
+        for (int j = 0; j < i; j++) {
+            if (!related(s->of[i], s->of[j], how) || s->at[i].rank == 0) continue;
+            double overlap = subspace_overlap(&s->at[i], &s->at[j]);
+            sum += overlap;
+            low = fmin(low, overlap);
+            high = fmax(high, overlap);
+            n++;
+        }
+    }
+    if (n == 0) return SAE_OK;
+    const sae_cell cells[] = {{relations[how], NAN}, {NULL, n},    {NULL, sum / n},
+                              {NULL, low},           {NULL, high}, {NULL, (double)e->options.rank / (double)e->d}};
+    SAE_TRY(sae_result_row(r, "overlaps", cells, 6, err));
+    SAE_TRY(sae_result_silent(r, keys[how], sum / n, low, high, err));
+done:
+    return status;
+}
+
+static sae_status pca_table(const spaces *s, const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"scaffold", "rank", "in PCA-r", "in PCA-4r", "by chance"};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_table(r, "pca", "Share of each scaffold in the top principal components", columns, 5, err));
+    for (int i = 0; i < s->n; i++) {
+        int64_t rank = s->at[i].rank, wide = 4 * rank < e->d ? 4 * rank : e->d;
+        const subspace narrow = experiment_components(e, rank), four = experiment_components(e, wide);
+        if (rank == 0) continue;
+        const sae_cell cells[] = {{s->of[i]->name, NAN},
+                                  {NULL, (double)rank},
+                                  {NULL, subspace_overlap(&s->at[i], &narrow)},
+                                  {NULL, subspace_overlap(&s->at[i], &four)},
+                                  {NULL, (double)rank / (double)e->d}};
+        SAE_TRY(sae_result_row(r, "pca", cells, 5, err));
+    }
+done:
+    return status;
+}
+
+static sae_status stability(experiment *e, sae_error *err)
+{
+    static const char *const columns[] = {"two scaffolds", "pairs", "overlap", "least", "most", "by chance"};
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    spaces s = {0};
+
+    SAE_TRY(open_spaces(&s, e, err));
+    SAE_TRY(experiment_result(e, "stability", "Is it the same subspace each time?", &r, err));
+    SAE_TRY(sae_result_table(r, "overlaps", "Overlap of write spaces: 1 identical", columns, 6, err));
+    for (int how = 0; how < RELATIONS; how++) SAE_TRY(overlap_row(&s, e, (relation)how, r, err));
+    SAE_TRY(pca_table(&s, e, r, err));
+done:
+    for (int i = 0; i < s.n; i++) subspace_free(&s.at[i]);
+    return status;
+}
+
+sae_status stability_parts(experiment *e, sae_error *err)
+{
+    int scaffolds = 0;
+
+    for (int i = 0; i < e->roster.n; i++) scaffolds += e->roster.entries[i].use == USE_SCAFFOLD;
+    return scaffolds > 1 ? part_derive(e, "stability", stability, err) : SAE_OK;
+}
