@@ -383,6 +383,45 @@ START_TEST(test_known_classes)
 }
 END_TEST
 
+/* Where there is nothing to explain: random rows lean on no class. Over a few random dictionaries the means of their scores are those of chance: 1/2
+ * for the word, 0 for the signed position, 10/d of the null space, and no antipodes. */
+START_TEST(test_no_class_by_chance)
+{
+    enum { DICTS = 10 };
+    bed b;
+    double auc = 0, auc2 = 0, rho = 0, rho2 = 0, share = 0;
+    int antipodes = 0, pca = 0;
+
+    bed_open(&b);
+    for (int k = 0; k < DICTS; k++) {
+        latent_facts facts[WIDTH] = {{0}};
+        rng r = rng_seed(300 + (uint64_t)k, 0);
+        for (int i = 0; i < WIDTH * D; i++) b.w.W_enc[i] = (float)rng_normal(&r), b.w.W_dec[i] = (float)rng_normal(&r);
+        for (int i = 0; i < WIDTH; i++) facts[i].latent = i;
+        OK(dense_measure(facts, WIDTH, &b.frame, &b.s, b.dict, NULL, &err));
+        for (int i = 0; i < WIDTH; i++) {
+            auc += facts[i].auc, auc2 += (facts[i].auc - 0.5) * (facts[i].auc - 0.5);
+            rho += facts[i].rho[SINCE_CONTEXT], rho2 += facts[i].rho[SINCE_CONTEXT] * facts[i].rho[SINCE_CONTEXT];
+            share += facts[i].null_share;
+            pca += facts[i].passes[DENSE_PCA];
+            antipodes += facts[i].antipode.score > 0.9;
+        }
+    }
+    const double n = DICTS * WIDTH, chance = (double)b.frame.null.rank / D;
+    /* of a random direction the share in q of d dimensions has the variance 2 q (d - q) / (d^2 (d + 2)) */
+    const double q = (double)b.frame.null.rank, spread = sqrt(2 * q * (D - q) / ((double)D * D * (D + 2)) / n);
+    if (getenv("SAE_OBSERVED"))
+        printf("# word %.2f sigma, position %.2f, null space %.4f by chance %.4f: %.2f\n", (auc - n / 2) / sqrt(auc2),
+               rho / sqrt(rho2), share / n, chance, (share / n - chance) / spread);
+    ck_assert_double_lt(fabs(auc - n / 2) / sqrt(auc2), 4);
+    ck_assert_double_lt(fabs(rho) / sqrt(rho2), 4);
+    ck_assert_double_lt(fabs(share / n - chance) / spread, 4);
+    ck_assert_int_eq(antipodes, 0);
+    ck_assert_int_eq(pca, 0);
+    bed_close(&b);
+}
+END_TEST
+
 /* The command's result: counts agree with the table, the made pair is found, the same seed gives the same result. */
 START_TEST(test_run)
 {
@@ -460,6 +499,7 @@ int main(void)
     tcase_add_test(tc, test_alphabet);
     tcase_add_test(tc, test_unembed_gram);
     tcase_add_test(tc, test_known_classes);
+    tcase_add_test(tc, test_no_class_by_chance);
     tcase_add_test(tc, test_run);
     tcase_add_test(tc, test_no_memory);
     suite_add_tcase(suite, tc);
