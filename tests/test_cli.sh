@@ -585,6 +585,13 @@ for again in pair elsewhere; do
     different=$(diff -r first $again/results 2>&1)
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
+expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
+shows "probing, TPP"
+expect "scaffold --plan of a shape" 0 '' scaffold --plan --budget full --text letters.jsonl --shape 2304,26,2614341888,256000,12
+shows "28 dictionaries x 500000000 rows"
+if [ -e x ]; then not_ok "a plan makes nothing"; else ok "a plan makes nothing"; fi
+expect "scaffold --plan, half a shape" 2 'five numbers' scaffold --plan --text letters.jsonl --shape 2304,26
+expect "scaffold, a shape without a plan" 2 '--plan' scaffold --model tiny --text letters.jsonl --shape 2304,26,2614341888,256000,12 --out x
 expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"

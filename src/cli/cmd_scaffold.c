@@ -52,6 +52,9 @@ static const option_row options[] = {
     {"ctx", OPTION_COUNT, "N", "tokens per sequence (default: 256; full: 1024)", NULL},
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
+    {"plan", OPTION_FLAG, NULL, "print memory, arithmetic and hours by part, and make nothing", NULL},
+    {"shape", OPTION_LIST, "D,LAYERS,PARAMS,VOCAB,LAYER",
+     "--plan: of a model that is not at hand, and the site's layer (Gemma-2-2B: 2304,26,2614341888,256000,12)", NULL},
     OPTION_FORCE_ROW,
     OPTION_JSON_ROW,
     OPTION_END_ROW,
@@ -189,15 +192,74 @@ static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status read_shape(args *a, model_shape *shape, sae_error *err)
+{
+    const char *const *items;
+    int64_t *const members[] = {&shape->d_model, &shape->n_layer, &shape->n_params, &shape->n_vocab, &shape->layer};
+
+    if (args_list(a, "shape", &items) != 5)
+        return args_fail(a, err, "--shape: five numbers, D,LAYERS,PARAMS,VOCAB,LAYER");
+    for (int i = 0; i < 5; i++)
+        if (!count_parse(items[i], members[i]) || (i < 4 && *members[i] < 1))
+            return args_fail(a, err, "--shape %s: not a number of a model", items[i]);
+    if (shape->layer >= shape->n_layer || shape->n_params / shape->n_vocab < shape->d_model)
+        return args_fail(a, err, "--shape: the layer must be below LAYERS, and PARAMS at least VOCAB x D");
+    return SAE_OK;
+}
+
+/* The shape of --model and its --site, or --shape. */
+static sae_status find_shape(args *a, const scaffold_options *o, model_shape *shape, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_model *model = NULL;
+    sae_site site;
+
+    if (args_given(a, "shape")) return read_shape(a, shape, err);
+    SAE_TRY(sae_model_open(&model, o->model, NULL, err));
+    const sae_model_info *m = sae_model_get_info(model);
+    site = (sae_site){.layer = (int)(m->n_layer / 2), .hook = SAE_RESID_POST};
+    if (o->site) SAE_TRY(sae_site_parse(&site, o->site, model, err));
+    *shape = (model_shape){m->d_model, m->n_layer, m->n_params, m->n_vocab, site.layer};
+done:
+    sae_model_free(model);
+    return status;
+}
+
+static sae_status tell_plan(args *a, const scaffold_options *o, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    model_shape shape = {0};
+    sae_result *plan = NULL;
+
+    SAE_TRY(find_shape(a, o, &shape, err));
+    SAE_TRY(scaffold_plan(&plan, o, &shape, err));
+    if (args_flag(a, "json"))
+        SAE_TRY(print_json(result_json(plan), err));
+    else
+        SAE_TRY(report_print(stdout, plan, err));
+done:
+    sae_result_free(plan);
+    return status;
+}
+
 static sae_status read_options(args *a, scaffold_options *o, char **path, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *name;
     const char *const *sites;
 
-    SAE_TRY(args_require(a, "model", &name, err));
-    SAE_TRY(args_require(a, "out", &o->out, err));
+    if (args_given(a, "shape") && !args_flag(a, "plan")) {
+        status = args_fail(a, err, "--shape is for --plan");
+        goto done;
+    }
     SAE_TRY(read_choices(a, o, err));
+    if (args_given(a, "shape")) {
+        SAE_TRY(read_data(a, o, err));
+        SAE_TRY(read_sizes(a, o, err));
+        goto done;
+    }
+    SAE_TRY(args_require(a, "model", &name, err));
+    if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &o->out, err));
     SAE_TRY(read_data(a, o, err));
     if (args_given(a, "site")) {
         if (args_list(a, "site", &sites) != 1) {
@@ -224,6 +286,10 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     SAE_TRY(read_options(a, &o, &path, err));
+    if (args_flag(a, "plan")) {
+        SAE_TRY(tell_plan(a, &o, err));
+        goto done;
+    }
     SAE_TRY(scaffold_run(&summary, &o, &progress, err));
     progress_end(&line);
     if (args_flag(a, "json")) {

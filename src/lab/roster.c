@@ -59,8 +59,7 @@ static void name(const experiment *e, roster_entry *r)
     snprintf(r->config.name, sizeof r->config.name, "%s", r->name);
 }
 
-/* In the order of training: what the report begins with comes first. */
-static void list(experiment *e)
+void roster_list(experiment *e)
 {
     const scaffold_options *o = &e->options;
 
@@ -82,6 +81,7 @@ static void list(experiment *e)
         add(e, USE_DENSE, o->archs[0], o->seed);
         add(e, USE_OTHERS, o->archs[0], o->seed);
     }
+    for (int i = 0; i < e->roster.n; i++) name(e, &e->roster.entries[i]);
 }
 
 static char *record_path(const experiment *e, const roster_entry *r, sae_error *err)
@@ -117,11 +117,8 @@ sae_status roster_make(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    list(e);
-    for (int i = 0; i < e->roster.n; i++) {
-        name(e, &e->roster.entries[i]);
-        SAE_TRY(look(e, &e->roster.entries[i], err));
-    }
+    roster_list(e);
+    for (int i = 0; i < e->roster.n; i++) SAE_TRY(look(e, &e->roster.entries[i], err));
 done:
     return status;
 }

@@ -164,6 +164,14 @@ typedef struct experiment {
 sae_status scaffold_run(sae_result **summary, const scaffold_options *options, const sae_progress *progress,
                         sae_error *err);
 
+/* What the plan has to know of a model. */
+typedef struct model_shape {
+    int64_t d_model, n_layer, n_params, n_vocab;
+    int64_t layer; /* of the site */
+} model_shape;
+/* Dictionaries, disk, memory, arithmetic by part and hours; nothing is made. Caller frees *out with sae_result_free. (scaffold_plan.c) */
+sae_status scaffold_plan(sae_result **out, const scaffold_options *options, const model_shape *shape, sae_error *err);
+
 /* ---- Parts (part.c) ----------------------------------------------------------------------------------------------------- */
 
 /* What a part's numbers depend on beside the code: the rows, sizes of samples, and what `more` (stolen; may be NULL) names. NULL:
@@ -195,7 +203,8 @@ sae_status experiment_sample(experiment *e, sae_error *err);
 sae_status experiment_text(const experiment *e, sae_split split, sae_text **text, sae_error *err);
 
 /* roster.c */
-sae_status roster_make(experiment *e, sae_error *err);
+void roster_list(experiment *e); /* in the order of training: what the report begins with comes first */
+sae_status roster_make(experiment *e, sae_error *err); /* the list, and which of it is trained */
 const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed);
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);

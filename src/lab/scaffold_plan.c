@@ -1,0 +1,201 @@
+/*
+ * scaffold_plan.c - what a run will take, before anything of it is made: dictionaries, disk, memory, arithmetic, and hours by the
+ * speed of this machine's products.
+ *
+ * Arithmetic is that of the matrix products, which are most of the time; the rest is taken to add a quarter (docs/performance.md:
+ * 80 to 84 % of a forward pass and of a live run lie in products). Long attention is not counted.
+ */
+#include "base/threads.h"
+#include "kernels/matmul.h"
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double overhead = 1.25;
+
+typedef struct plan {
+    const scaffold_options *o;
+    const model_shape *shape;
+    const roster *roster;
+    double below, above; /* FLOP of a token up to the site; behind it, with the unembedding */
+    double encode;       /* of a row in one dictionary */
+    double rate;         /* FLOP/s of this machine */
+} plan;
+
+static double measured_rate(sae_error *err)
+{
+    enum { N = 1024, ROUNDS = 6 };
+    float *a = mem_alloc_array((size_t)N * N, 3 * sizeof *a, "a product to calibrate with", err);
+    double best = 0;
+
+    if (!a) return 0;
+    for (int i = 0; i < 2 * N * N; i++) a[i] = (float)(i % 17) * 0.1F;
+    for (int i = 0; i < ROUNDS; i++) {
+        double began = clock_seconds();
+        matmul_nt(N, N, N, a, N, a + N * N, N, 0, a + 2 * N * N, N);
+        best = fmax(best, 2.0 * N * N * N / fmax(clock_seconds() - began, 1e-9));
+    }
+    mem_free(a);
+    return best;
+}
+
+static void fill(plan *p)
+{
+    const model_shape *m = p->shape;
+    double embedding = (double)m->n_vocab * (double)m->d_model;
+    double layer = 2 * ((double)m->n_params - embedding) / (double)m->n_layer;
+
+    p->below = layer * (double)(m->layer + 1);
+    p->above = layer * (double)(m->n_layer - m->layer - 1) + 2 * embedding;
+    p->encode = 2 * (double)m->d_model * (double)p->o->width;
+}
+
+static int scaffolds(const plan *p)
+{
+    int n = 0;
+
+    for (int i = 0; i < p->roster->n; i++) n += p->roster->entries[i].use == USE_SCAFFOLD;
+    return n;
+}
+
+/* One part: FLOP, and what of. */
+static sae_status part(sae_result *r, const plan *p, const char *name, const char *key, double flop, const char *what,
+                       double *total, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char name_of[48];
+    const sae_cell cells[] = {{name, NAN}, {what, NAN}, {NULL, flop / 1e12}, {NULL, flop / p->rate * overhead / 3600}};
+
+    if (flop <= 0) return SAE_OK;
+    *total += flop;
+    SAE_TRY(sae_result_row(r, "parts", cells, 4, err));
+    snprintf(name_of, sizeof name_of, "flop.%s", key);
+    SAE_TRY(sae_result_silent(r, name_of, flop, flop, flop, err));
+done:
+    return status;
+}
+
+/* Edits of the removal parts: of all pairs, and those that know no dictionary, once. */
+static double edits(const plan *p) { return 14.0 * scaffolds(p) + 8 + 2.0 * p->o->draws; }
+
+static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *err)
+{
+    const scaffold_options *o = p->o;
+    sae_status status = SAE_OK;
+    const double documents = 1.0 * (double)o->n_labelled * 5000 * 128, ce = (double)o->ce_tokens * p->above;
+    const double reads = (double)o->held_out_tokens * p->encode, n = p->roster->n;
+    char what[5][96];
+
+    snprintf(what[0], 96, "%lld tokens through %lld layers", (long long)o->tokens, (long long)p->shape->layer + 1);
+    snprintf(what[1], 96, "%d dictionaries x %lld rows", p->roster->n, (long long)o->rows);
+    snprintf(what[2], 96, "%.0f edits of %lld tokens", edits(p), (long long)o->ce_tokens);
+    snprintf(what[3], 96, "%lld questions of about 100 tokens", (long long)o->questions);
+    snprintf(what[4], 96, "%d sets of about 5,000 documents", o->n_labelled);
+    SAE_TRY(part(r, p, "training rows", "rows", (double)o->tokens * p->below, what[0], total, err));
+    SAE_TRY(part(r, p, "training", "training", n * (double)o->rows * p->encode, what[1], total, err));
+    SAE_TRY(part(r, p, "pairs", "pairs",
+                 edits(p) * ce + 2 * scaffolds(p) * reads + (double)o->held_out_tokens * p->below, what[2], total,
+                 err));
+    SAE_TRY(part(r, p, "census", "census", n * (reads + ce), "each dictionary's fit and loss", total, err));
+    if (o->points > 0)
+        SAE_TRY(part(r, p, "redundancy", "redundancy",
+                     o->n_archs *
+                         (((double)o->points + 2) * 5 * ce + 3 * 4 * 5 * fmin(4096, (double)o->ce_tokens) * p->above),
+                     "sets of aligned features, and controls", total, err));
+    if (o->topics)
+        SAE_TRY(part(r, p, "topics", "topics", o->n_archs * (double)o->questions * 100 * (p->below + p->encode),
+                     what[3], total, err));
+    SAE_TRY(part(r, p, "probing, TPP", "documents", documents * (o->n_archs * p->below + n * p->encode), what[4], total,
+                 err));
+    SAE_TRY(part(r, p, "ranks", "ranks", 5.0 * (o->n_ranks > 0 ? o->n_ranks + 1 : 0) * ce, "removal at each rank",
+                 total, err));
+done:
+    return status;
+}
+
+static sae_status memory(sae_result *r, const plan *p, const sae_train_options *recipe, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const double mib = 1.0 / (1 << 20), d = (double)p->shape->d_model;
+    const sae_memory_plan one = sae_trainer_plan(&p->roster->entries[0].config, 1, recipe);
+    sae_dict_config two[2] = {p->roster->entries[0].config, p->roster->entries[1].config};
+    const double each = (double)sae_trainer_plan(two, 2, recipe).total - (double)one.total;
+    const struct {
+        const char *key, *label, *remark;
+        double value;
+    } numbers[] = {
+        {"dictionaries", "dictionaries", NULL, p->roster->n},
+        {"disk_store", "disk for rows, MiB", "bf16", (double)p->o->tokens * d * 2 * mib},
+        {"disk_dictionaries", "disk for dictionaries, MiB", NULL, p->roster->n * 2 * d * (double)p->o->width * 4 * mib},
+        {"memory_model", "model, MiB", "all weights as f32", (double)p->shape->n_params * 4 * mib},
+        {"memory_trainer", "a trainer of one dictionary, MiB", NULL, (double)one.total * mib},
+        {"memory_each_more", "each further one in it, MiB", "as many as --memory allows are trained together",
+         each * mib},
+        {"memory_held_out", "held-out rows, MiB", "at most; else computed again at each use",
+         fmin(512, (double)p->o->held_out_tokens * d * 4 * mib)},
+        {"gflops", "this machine, GFLOP/s", "f32 products, measured now", p->rate * 1e-9}};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        SAE_TRY(sae_result_number(r, numbers[i].key, round(numbers[i].value), err));
+        SAE_TRY(sae_result_label(r, numbers[i].key, numbers[i].label, numbers[i].remark, err));
+    }
+done:
+    return status;
+}
+
+/* One line for each number of cores that people have. */
+static sae_status hours(sae_result *r, const plan *p, double total, sae_error *err)
+{
+    static const char *const columns[] = {"cores", "hours"};
+    static const int cores[] = {2, 8, 32, 96};
+    sae_status status = SAE_OK;
+    double here = total / p->rate * overhead / 3600;
+    int threads = omp_get_max_threads();
+
+    SAE_TRY(sae_result_number(r, "hours", here, err));
+    SAE_TRY(sae_result_label(r, "hours", "hours here", "an estimate", err));
+    SAE_TRY(sae_result_table(r, "hours_by_cores", "On machines with cores as fast as these", columns, 2, err));
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++) {
+        const sae_cell cells[] = {{NULL, cores[i]}, {NULL, here * threads / cores[i]}};
+        SAE_TRY(sae_result_row(r, "hours_by_cores", cells, 2, err));
+    }
+done:
+    return status;
+}
+
+sae_status scaffold_plan(sae_result **out, const scaffold_options *options, const model_shape *shape, sae_error *err)
+{
+    static const char *const columns[] = {"part", "what", "TFLOP", "hours here"};
+    sae_status status = SAE_OK;
+    experiment *e = mem_alloc(sizeof *e, "a plan", err);
+    sae_result *r = NULL;
+    double total = 0;
+
+    if (!e) return SAE_NOMEM;
+    e->options = *options;
+    e->d = shape->d_model;
+    SAE_TRY(budget_fill(&e->options, e->d, err));
+    e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
+    sae_choose_exact_codes(&e->recipe, e->d);
+    roster_list(e);
+    plan p = {.o = &e->options, .shape = shape, .roster = &e->roster, .rate = measured_rate(err)};
+    if (p.rate <= 0) SAE_TRY(SAE_NOMEM);
+    fill(&p);
+    SAE_TRY(sae_result_create(&r, "plan", err));
+    SAE_TRY(memory(r, &p, &e->recipe, err));
+    SAE_TRY(sae_result_table(r, "parts", "Arithmetic and time", columns, 4, err));
+    SAE_TRY(parts(r, &p, &total, err));
+    SAE_TRY(hours(r, &p, total, err));
+    SAE_TRY(sae_result_note(r,
+                            "Nothing was made. Times are those of the matrix products at this machine's speed and a "
+                            "quarter more; the 8-bit screen, which trains faster, is not counted on.",
+                            err));
+    *out = r;
+    r = NULL;
+done:
+    sae_result_free(r);
+    mem_free(e);
+    return status;
+}
