@@ -139,8 +139,9 @@ static int page_order(const experiment *e, const part_result *p)
 
     if (strcmp(p->part, first) == 0 && strcmp(p->file, "comparison") == 0) return 0;
     if (strcmp(p->part, first) == 0 && strcmp(p->file, "removal") == 0) return 1;
+    if (strcmp(p->part, "figures") == 0) return 2;
     for (int i = 0; i < 6; i++)
-        if (strcmp(p->part, early[i]) == 0) return 2 + i;
+        if (strcmp(p->part, early[i]) == 0) return 3 + i;
     if (strcmp(p->part, "cards") == 0) return 22;
     if (strcmp(p->part, "training") == 0) return 21;
     for (int i = 2; i < e->roster.n; i++) /* other pairs */

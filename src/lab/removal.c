@@ -50,35 +50,39 @@ static sae_status table_row(const experiment *e, sae_result *r, int which, sae_e
     return loss_view_row(r, "removal", &view, which, what, name.operator, err);
 }
 
+static sae_status single(sae_result *r, const char *key, double value, sae_error *err)
+{
+    return sae_result_silent(r, key, value, value, value, err);
+}
+
 /* Machine-readable twins of the table's rows: the ratio under "WHAT.OPERATOR". */
 static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     interval ratio;
 
-    SAE_TRY(sae_result_section(r, "Ratios by name", err));
-    SAE_TRY(sae_result_number(r, "ce_tokens", (double)e->losses.n_scored, err));
-    SAE_TRY(sae_result_number(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
-    SAE_TRY(sae_result_number(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
+    SAE_TRY(single(r, "ce_tokens", (double)e->losses.n_scored, err));
+    SAE_TRY(single(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
+    SAE_TRY(single(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
     for (int i = LOSS_CLEAN + 1; i < LOSS_RANDOM; i++) {
         if (!loss_measured(e, i)) continue;
         SAE_TRY(ratio_of(e, i, &ratio, err));
-        SAE_TRY(sae_result_interval(r, loss_name_of(i).key, ratio.value, ratio.low, ratio.high, err));
+        SAE_TRY(sae_result_silent(r, loss_name_of(i).key, ratio.value, ratio.low, ratio.high, err));
     }
     for (int i = 0; i < 2 * e->options.draws; i++) {
         char key[32];
         snprintf(key, sizeof key, "random%d.%s", i / 2 + 1, i % 2 ? "R3" : "R2");
         SAE_TRY(ratio_of(e, LOSS_RANDOM + i, &ratio, err));
-        SAE_TRY(sae_result_interval(r, key, ratio.value, ratio.low, ratio.high, err));
+        SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
     }
     for (int i = 0; i < 3; i++) { /* paired */
         static const int pairs[3][2] = {{LOSS_R2, LOSS_PCA_R2}, {LOSS_R3, LOSS_PCA_R3}, {LOSS_R6, LOSS_PCA_R6}};
         static const char *const keys[3] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6"};
         SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
-        SAE_TRY(sae_result_interval(r, keys[i], ratio.value, ratio.low, ratio.high, err));
+        SAE_TRY(sae_result_silent(r, keys[i], ratio.value, ratio.low, ratio.high, err));
     }
     SAE_TRY(loss_ratio(&ratio, &e->losses, LOSS_R4, LOSS_SCAFFOLD, e->options.seed, err));
-    SAE_TRY(sae_result_interval(r, "scaffold.R4_over_reconstruction", ratio.value, ratio.low, ratio.high, err));
+    SAE_TRY(sae_result_silent(r, "scaffold.R4_over_reconstruction", ratio.value, ratio.low, ratio.high, err));
 done:
     return status;
 }

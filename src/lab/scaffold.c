@@ -165,6 +165,10 @@ done:
 }
 
 static sae_status survey_parts(experiment *e, sae_error *err) { return part_derive(e, "survey", survey_show, err); }
+static sae_status figures_parts(experiment *e, sae_error *err)
+{
+    return part_derive(e, "figures", figures_report, err);
+}
 static sae_status summary_parts(experiment *e, sae_error *err)
 {
     return part_derive(e, "summary", summary_report, err);
@@ -173,8 +177,8 @@ static sae_status summary_parts(experiment *e, sae_error *err)
 static sae_status run_all(experiment *e, sae_error *err)
 {
     static sae_status (*const steps[])(experiment *, sae_error *) = {
-        rows_all,       train_all,       pair_parts,  features_parts, census_parts, documents_parts,
-        matching_parts, stability_parts, ranks_parts, retrain_parts,  survey_parts, summary_parts};
+        rows_all,        train_all,   pair_parts,    features_parts, census_parts,  documents_parts, matching_parts,
+        stability_parts, ranks_parts, retrain_parts, survey_parts,   figures_parts, summary_parts};
     sae_status status = SAE_OK;
 
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) SAE_TRY(steps[i](e, err));

@@ -265,6 +265,8 @@ sae_status stability_parts(experiment *e, sae_error *err);
 sae_status ranks_parts(experiment *e, sae_error *err);
 /* retrain.c: dense latents of baselines trained anew on rows without the span of dense latents. */
 sae_status retrain_parts(experiment *e, sae_error *err);
+/* figures.c: the claims as pictures; a result "figures". */
+sae_status figures_report(experiment *e, sae_error *err);
 /* claims.c: what was measured beside what the paper states; a result "summary" of the part "summary". */
 sae_status summary_report(experiment *e, sae_error *err);
 

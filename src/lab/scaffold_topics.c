@@ -160,6 +160,8 @@ static sae_status numbers(sae_result *r, const label_set *set, sae_error *err)
         const topics_arm *arm = &set->found.arms[i];
         snprintf(key, sizeof key, "%s.%s.fixed", set->name, arm->name);
         SAE_TRY(sae_result_silent(r, key, arm->fixed.value, arm->fixed.low, arm->fixed.high, err));
+        snprintf(key, sizeof key, "%s.%s.fall", set->name, arm->name);
+        SAE_TRY(sae_result_silent(r, key, arm->fall.value, arm->fall.low, arm->fall.high, err));
         snprintf(key, sizeof key, "%s.%s.retrained", set->name, arm->name);
         SAE_TRY(sae_result_silent(r, key, arm->retrained.value, arm->retrained.low, arm->retrained.high, err));
     }
