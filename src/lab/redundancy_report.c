@@ -267,8 +267,8 @@ done:
 static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
+    interval v;
 
-    SAE_TRY(sae_result_section(out, "Ratios by name", err));
     for (int i = 0; i < r->n_points; i++) {
         const point *p = &r->points[i];
         char size[24], key[64];
@@ -278,7 +278,8 @@ static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error 
             char random[24];
             snprintf(random, sizeof random, "random%d", k - 2);
             snprintf(key, sizeof key, "%s.%s", k < 3 ? names[k] : random, p->dense ? "dense" : size);
-            SAE_TRY(keyed(r, out, key, NULL, NULL, p->first + k, err));
+            SAE_TRY(ratio_of(r, p->first + k, &v, err));
+            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
         }
     }
 done:
