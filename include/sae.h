@@ -569,12 +569,13 @@ typedef struct sae_step_stats {
     int64_t step; /* of the step just done, from 0 */
     /* Sums over d_in, means over rows; auxk_loss is divided by the residual's variance; sparsity_loss is what is added. */
     double loss, l2_loss, auxk_loss, sparsity_loss;
-    double l0, fvu, threshold, grad_norm, lr, min_active;
+    double l0, fvu, threshold, grad_norm, lr, min_active; /* fvu: NaN when the rows do not vary */
     int64_t dead, dense;   /* latents; dense: fired in more than 10 % of the rows of this batch */
     int64_t died, revived; /* so far in the run: times that a latent became dead; that a dead one fired again */
 } sae_step_stats;
 
-/* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. */
+/* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. NUMERIC when a
+ * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. */
 SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
                                     sae_step_stats *stats, sae_error *err);
 /* Gives gradients, moments and scratch back: what is left can be exported and freed, nothing else. Exporting takes memory for

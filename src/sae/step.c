@@ -74,10 +74,8 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
         SAE_TRY(l->family->forward(t, l, e, &sums, err));
     double loss = sums.l2_loss + t->options.auxk_alpha * sums.aux_loss + sums.sparsity_loss;
     if (!isfinite(loss))
-        SAE_RAISE(err, SAE_NUMERIC,
-                  "step %lld: the loss is %g (l2 %g, AuxK %g, sparsity %g): look for rows that are not "
-                  "finite, or lower the learning rate",
-                  (long long)t->step, loss, sums.l2_loss, sums.aux_loss, sums.sparsity_loss);
+        SAE_RAISE(err, SAE_NUMERIC, "the loss is %g (l2 %g, AuxK %g, sparsity %g)", loss, sums.l2_loss, sums.aux_loss,
+                  sums.sparsity_loss);
     if (!alone) grad_norm = l->family->backward(t, l, e);
     double lr = learning_rate(&t->options, t->step);
     update(t, l, grad_norm, lr);
@@ -89,7 +87,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
                                   .auxk_loss = sums.aux_loss,
                                   .sparsity_loss = sums.sparsity_loss,
                                   .l0 = (double)sums.n_kept / (double)B,
-                                  .fvu = sums.variance > 0.0 ? sums.residual / sums.variance : 0.0,
+                                  .fvu = sums.variance > 0.0 ? sums.residual / sums.variance : (double)NAN,
                                   .threshold = l->threshold,
                                   .grad_norm = grad_norm,
                                   .lr = lr,

@@ -294,7 +294,7 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
 /* Before the latents are added: the errors of group 0 begin as b_dec + x W_skip^T + s - y. With `late` s is not in them but stands
  * in the last group's block. */
 void begin_errors(sae_trainer *t, const learner *l, bool late);
-/* sum |y - mean y|^2 over the batch. */
+/* sum |y - mean y|^2 over the batch; 0 when it is no more than the rounding of the sums. */
 double target_variance(sae_trainer *t, const learner *l);
 
 /* scaffold.c */
