@@ -422,6 +422,7 @@ typedef enum sae_decoder_rule {
     SAE_DECODER_UNIT, /* gradient along a row taken out (along w / (|w| + 1e-6)), rows back to norm 1 after the update */
     SAE_DECODER_CONSTRAINED, /* the same without the 1e-6 */
     SAE_DECODER_FREE,        /* rows are left as the update makes them (SAELens) */
+    SAE_DECODER_BEFORE, /* rows to norm 1 after the backward pass, then as constrained; left as the update makes them (OpenAI) */
 } sae_decoder_rule;
 
 typedef enum sae_warmup_rule {
@@ -455,12 +456,14 @@ typedef enum sae_selection_rule {
 typedef enum sae_dead_rule {
     SAE_DEAD_AFTER_BATCH,  /* dead: at least dead_tokens rows without firing, this batch's counted */
     SAE_DEAD_BEFORE_BATCH, /* more than dead_tokens rows, this batch's not counted (SAELens, sparsify) */
+    SAE_DEAD_WITH_FIRING,  /* as after this batch, and the batch in which a latent fires counts too (OpenAI) */
 } sae_dead_rule;
 
 typedef enum sae_auxk_rule {
-    SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual (OpenAI's as well) */
+    SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual */
     SAE_AUXK_PLAIN,    /* not relu'd; not normalised; times min(dead / auxk_k, 1) (SAELens) */
     SAE_AUXK_VARIANCE, /* relu'd; over the variance of the rows; times min(dead / auxk_k, 1) (sparsify) */
+    SAE_AUXK_BIAS, /* as residual, with b_dec in e^ and, as a constant, in what it rebuilds: b_dec learns from it, dead latents or none (OpenAI) */
 } sae_auxk_rule;
 
 typedef enum sae_level_rule {

@@ -43,12 +43,13 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 {
     int64_t B = t->options.batch, limit = t->options.dead_tokens;
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
+    int64_t fresh = t->options.dead_rule == SAE_DEAD_WITH_FIRING && B < limit ? B : 0; /* of those that fire now */
 
     if (before_batch) limit++; /* more than dead_tokens */
     sums->dead = sums->dense = 0;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         int64_t n = fired[j + 1] - fired[j], before = l->since_fired[j];
-        l->since_fired[j] = n > 0 ? 0 : before + B;
+        l->since_fired[j] = n > 0 ? fresh : before + B;
         sums->dead += (before_batch ? before : l->since_fired[j]) >= limit;
         l->died += before < limit && l->since_fired[j] >= limit;
         l->revived += before >= limit && n > 0;

@@ -335,6 +335,8 @@ enum { PANEL_PAIRS = 6 };
 double backward(sae_trainer *t, learner *l);
 /* Takes the part of g along the row w out, where the options hold rows of W_dec at unit norm. */
 void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d);
+/* Row j of W_dec to norm 1, where the options say so between the backward pass and the projection. */
+void unit_rows_before(const sae_trainer *t, learner *l, int64_t j);
 /* The scaffold's and b_dec's gradients, once those of all latents (and s->d_c, s->squares) are there; returns the norm of all. */
 double finish_backward(sae_trainer *t, learner *l);
 bool latent_is_active(const scratch *s, int64_t latent);
