@@ -422,6 +422,7 @@ typedef enum sae_decoder_rule {
     SAE_DECODER_UNIT, /* gradient along a row taken out (along w / (|w| + 1e-6)), rows back to norm 1 after the update */
     SAE_DECODER_CONSTRAINED, /* the same without the 1e-6 */
     SAE_DECODER_FREE,        /* rows are left as the update makes them (SAELens) */
+    SAE_DECODER_BEFORE, /* rows to norm 1 after the backward pass, then as constrained; left as the update makes them (OpenAI) */
 } sae_decoder_rule;
 
 typedef enum sae_warmup_rule {
@@ -455,12 +456,14 @@ typedef enum sae_selection_rule {
 typedef enum sae_dead_rule {
     SAE_DEAD_AFTER_BATCH,  /* dead: at least dead_tokens rows without firing, this batch's counted */
     SAE_DEAD_BEFORE_BATCH, /* more than dead_tokens rows, this batch's not counted (SAELens, sparsify) */
+    SAE_DEAD_WITH_FIRING,  /* as after this batch, and the batch in which a latent fires counts too (OpenAI) */
 } sae_dead_rule;
 
 typedef enum sae_auxk_rule {
-    SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual (OpenAI's as well) */
+    SAE_AUXK_RESIDUAL, /* relu'd; over the variance of the residual */
     SAE_AUXK_PLAIN,    /* not relu'd; not normalised; times min(dead / auxk_k, 1) (SAELens) */
     SAE_AUXK_VARIANCE, /* relu'd; over the variance of the rows; times min(dead / auxk_k, 1) (sparsify) */
+    SAE_AUXK_BIAS, /* as residual, with b_dec in e^ and, as a constant, in what it rebuilds: b_dec learns from it, dead latents or none (OpenAI) */
 } sae_auxk_rule;
 
 typedef enum sae_level_rule {
@@ -569,12 +572,13 @@ typedef struct sae_step_stats {
     int64_t step; /* of the step just done, from 0 */
     /* Sums over d_in, means over rows; auxk_loss is divided by the residual's variance; sparsity_loss is what is added. */
     double loss, l2_loss, auxk_loss, sparsity_loss;
-    double l0, fvu, threshold, grad_norm, lr, min_active;
+    double l0, fvu, threshold, grad_norm, lr, min_active; /* fvu: NaN when the rows do not vary */
     int64_t dead, dense;   /* latents; dense: fired in more than 10 % of the rows of this batch */
     int64_t died, revived; /* so far in the run: times that a latent became dead; that a dead one fired again */
 } sae_step_stats;
 
-/* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. */
+/* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. NUMERIC when a
+ * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. */
 SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
                                     sae_step_stats *stats, sae_error *err);
 /* Gives gradients, moments and scratch back: what is left can be exported and freed, nothing else. Exporting takes memory for

@@ -93,6 +93,10 @@ expect "appended" 0 "500 rows of blocks.1.hook_resid_post" \
     acts model --site resid_post.1 $all --tokens 200 --append --out store300
 expect "in one go" 0 "500 rows" acts model --site resid_post.1 $all --tokens 500 --out store500
 check "appended rows are those of one go" cmp -s store300/shard-00000.safetensors store500/shard-00000.safetensors
+expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --dtype f32 --out f32_300
+expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
+expect "what stands there is still f32" 0 "F32" info f32_300
+expect "appended with another --dtype" 1 "F16 cannot be appended" acts model --site resid_post.1 $all --tokens 200 --append --dtype f16 --out f32_300
 cp text.jsonl other.jsonl
 expect "another text is not appended" 1 '"text"' \
     acts model --site resid_post.1 --text other.jsonl --ctx 16 --split all --append --out store300

@@ -353,9 +353,31 @@ printf "$(cat bytes)" | make_npy order.npy '(10, 16)' '<i4'
 expect "train in an order, a row that is not finite" 1 'row 100 of the array, row 5 of the batch' train \
     --array nan.npy --order order.npy --width 64 --k 4 --out nan_order --quiet
 says "it names the step" '^sae train: step 7, rows 112 to 127 '
+# Row 100 with an entry of 2^100, in place of the NaN.
+cp fine.npy far.npy
+printf '\000\000\200\161' | dd of=far.npy bs=1 seek=$((128 + 4 * (100 * 64 + 3))) conv=notrunc 2>dd.err
+expect "train, a row that is far too large" 1 'Row 5 of this batch reaches 1.27e+30' train --array far.npy --order order.npy --width 64 \
+    --k 4 --scale-input none --out far --quiet
+says "it is not the learning rate, and the step is named once" '^sae train: step 7, rows 112 to 127 of the stream: the loss is .* not the learning rate'
+[ "$(grep -o 'step 7[,:]' err | wc -l)" -eq 1 ] || not_ok "and names it once" "$(cat err)"
+# Rows that do not vary leave no variance to explain: no FVU, and not one of 0.
+awk 'BEGIN { for (i = 0; i < 1024; i++) printf "\\000\\000\\300\\077" }' >bytes
+# shellcheck disable=SC2059
+printf "$(cat bytes)" | make_npy same.npy '(64, 16)' '<f4'
+awk 'BEGIN { srand(3); for (i = 0; i < 1024; i++) printf "\\%03o\\002\\000\\000", int(rand() * 90) }' >bytes
+# shellcheck disable=SC2059
+printf "$(cat bytes)" | make_npy tiny.npy '(64, 16)' '<f4'
+for few in same tiny; do
+    run train --array $few.npy --width 16 --k 2 --batch 32 --steps 4 --out flat_$few --quiet
+    [ $code -eq 0 ] && grep -q '"fvu":null' flat_$few/log.jsonl && ! grep -q '"fvu":[0-9]' flat_$few/log.jsonl && grep -q '  *undefined  ' out ||
+        not_ok "train, $few rows: no FVU" "$(cat out flat_$few/log.jsonl)"
+done
+expect "sweep, rows that are all the same" 0 'had not begun' sweep --array same.npy --width 16 --k 2 --batch 32 --steps 4 --out same_sweep --quiet
+grep -q '"fvu": null' same_sweep/results.json && grep -q '  *undefined  ' out || not_ok "sweep, rows that are all the same: no FVU" "$(cat out)"
 train "train, a learning rate that explodes" 1 'diverged' --out exploded --lr 1e37 --warmup-steps 0 --checkpoint-every 1
 step=$(sed -n 's/^sae train: step \([0-9]*\)[,:].*/\1/p' err)
 says "it names the step that diverged" '^sae train: step [0-9]+[,:]'
+[ "$(grep -o "step $step[,:]" err | wc -l)" -eq 1 ] || not_ok "and names it once"
 if [ "$(ls exploded/checkpoints 2>/dev/null | wc -l)" -gt 0 ]; then
     says "its last checkpoint is named" "exploded/checkpoints/$(ls exploded/checkpoints)"
 else
@@ -461,7 +483,19 @@ groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3
     same "and the same too" rest/sae/sae_weights.safetensors ends/sae/sae_weights.safetensors
     expect "a scaffold that topk cannot export" 2 'would compete' train $small --arch topk --rank 2 --scaffold latents --out none
     expect "more rows than can be counted" 2 'at most 2^50 rows' train --array fine.npy --width 64 --k 4 --steps 9223372036854775807 --out none
+    expect "groups over the width" 2 '--groups 65: ends of prefixes must ascend and lie in [1, 64]' train $groups --groups 1,2,65 --out none
+    expect "a first group of one latent" 0 '' train $groups --groups 1,2,64 --out one
+    expect "an option given twice: the last counts" 0 '' train $small --lr 1 --lr 0.001 --out last
+    expect "as if it stood alone" 0 '' train $small --lr 0.001 --out alone
+    same "the same" last/sae/sae_weights.safetensors alone/sae/sae_weights.safetensors
     expect "groups that do not ascend" 2 'must ascend' train $groups --groups 32,16 --out none
+    expect "numbers given twice: the last counts" 0 '' train $small --steps 2 --lr 1 --lr 0.5 --out twice
+    grep -q '"lr": 0.5' twice/run.json && [ "$(wc -l <twice/log.jsonl)" -eq 2 ] || not_ok "numbers given twice: the last counts" "$(cat twice/log.jsonl)"
+    expect "which a resumed run knows" 0 '' train $small --steps 2 --lr 0.5 --out twice --resume
+    expect "a list given twice is one list" 0 '' train $small --k 5 --out lists
+    [ -d lists/w64-k4-r0-s0/sae ] && [ -d lists/w64-k5-r0-s0/sae ] || not_ok "a list given twice is one list" "$(ls lists)"
+    run train --help
+    grep -q 'given twice the last counts, lists take in both' out || not_ok "the help says what an option given twice means"
 }
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
@@ -479,6 +513,7 @@ expect "train --json alone" 2 '--plan' train --array fine.npy --out x --json
 # shellcheck disable=SC2086
 expect "sweep --plan" 0 '' sweep $sweep --out planned --plan
 [ -e planned ] && not_ok "sweep --plan makes nothing"
+expect "sweep --plan needs no --out" 0 '' sweep $sweep --plan
 
 # ---- plot ----
 expect "plot" 0 '16 curves of 4 runs' plot run1 run2/ shaken sweep --out curves2.html

@@ -319,6 +319,10 @@ START_TEST(test_fit)
     ck_assert_double_eq(fit_fvu(&f), 0);
     ck_assert_double_eq_tol(fit_cosine(&f), 1, 1e-12);
     fit_free(&f);
+    ck_assert_int_eq(fit_create(&f, D, NULL), SAE_OK);
+    for (int i = 0; i < 7; i++) fit_add(&f, rows, recon, 1); /* all alike */
+    ck_assert(isnan(fit_fvu(&f)));
+    fit_free(&f);
     for (int i = 0; i < N * D; i++) recon[i] = (float)mean[i % D] + 2.0F * (rows[i] - (float)mean[i % D]);
     ck_assert_int_eq(fit_create(&f, D, NULL), SAE_OK);
     fit_add(&f, rows, recon, N);

@@ -52,6 +52,9 @@ static const case_row cases[] = {
     {SAE_P1, 0, true, true, .loss_rule = SAE_LOSS_FVU, .auxk_rule = SAE_AUXK_VARIANCE},
     {SAE_P1, 0, false, true, .loss_rule = SAE_LOSS_FIRST, .topk = true},
     {SAE_P1, 0, false, true, .auxk_rule = SAE_AUXK_PLAIN},
+    {SAE_P1, 0, false, true, .auxk_rule = SAE_AUXK_BIAS},
+    {SAE_P2, R, true, true, .auxk_rule = SAE_AUXK_BIAS},
+    {SAE_P1, 0, false, true, .topk = true, .transcoder = true, .auxk_rule = SAE_AUXK_BIAS},
     {SAE_P2, R, true, true, .auxk_rule = SAE_AUXK_PLAIN},
     {SAE_P1, 0, false, false, .transcoder = true},
     {SAE_P1, 0, false, true, .transcoder = true},
@@ -70,7 +73,7 @@ typedef struct model {
     double x[B * D], y[B * D];
     bool dead[F];
     bool have_residual, have_s;
-    double residual[B][D], variance, s[B][D];
+    double residual[B][D], fixed_bias[D], variance, s[B][D];
     double alpha;
     int aux_k;
 } model;
@@ -105,6 +108,7 @@ static double aux_loss(model *m, double a[B][F])
         for (int j = 0; j < F; j++)
             if (m->dead[j]) of_dead[n++] = a[b][j];
         double edge = nth_largest(of_dead, n, k);
+        for (int i = 0; m->c->auxk_rule == SAE_AUXK_BIAS && i < m->o; i++) e[i] = m->b_dec[i] - m->fixed_bias[i];
         for (int j = 0; j < F; j++)
             if (m->dead[j] && a[b][j] >= edge)
                 for (int i = 0; i < m->o; i++) e[i] += a[b][j] * m->W_dec[j * m->o + i];
@@ -125,6 +129,7 @@ static void fix_residual(model *m, double recon[B][D])
     m->variance = 0;
     for (int b = 0; b < B; b++)
         for (int i = 0; i < m->o; i++) m->variance += pow(m->residual[b][i] - mean[i], 2);
+    memcpy(m->fixed_bias, m->b_dec, sizeof m->b_dec);
     m->have_residual = true;
 }
 

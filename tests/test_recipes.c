@@ -142,6 +142,7 @@ START_TEST(test_rows_all_alike_leave_a_dictionary)
     ck_assert_int_eq(sae_trainer_export(t, 0, &dict, &err), SAE_STATE);
     train(t, 0, STEPS, true, &last);
     ck_assert_double_eq(last.l0, 0.0);
+    ck_assert(isnan(last.fvu)); /* nothing to explain */
     ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
     ck_assert(sae_dict_get_config(dict)->last_step_threshold);
     ck_assert_float_eq(sae_dict_weights(dict).threshold[0], 0.0f);

@@ -410,10 +410,21 @@ START_TEST(test_recipes)
         ck_assert_double_lt(last.fvu, first.fvu);
         ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
         sae_weights w = sae_dict_weights(dict);
-        for (int j = 0; j < 64; j++) /* [4.8e-7] */
-            EXPECT_WITHIN(fabs(sae_ops_ref.sum_squares(w.W_dec + j * 20, 20) - 1), 1e-4, "row %d of W_dec is no unit",
-                          j);
-        sae_dict *after = NULL; /* the same without the moments */
+        /* [4.8e-7; OpenAI's as the last update left them: 2.2e-4] */
+        bool openai = _i == SAE_RECIPE_OPENAI;
+        double worst = 0;
+        int64_t least = INT64_MAX;
+        for (int j = 0; j < 64; j++) {
+            double off = fabs(sae_ops_ref.sum_squares(w.W_dec + j * 20, 20) - 1);
+            EXPECT_WITHIN(off, openai ? 2e-3 : 1e-4, "row %d of W_dec is no unit", j);
+            worst = fmax(worst, off);
+            if (t->learners[0].since_fired[j] < least) least = t->learners[0].since_fired[j];
+        }
+        ck_assert(!openai || worst > 1e-5);
+        ck_assert_int_eq(least, openai ? BATCH : 0); /* the batch of the firing counts, or not */
+        ck_assert_int_eq(first.dead, 0);
+        ck_assert(openai == (first.auxk_loss > 0.0)); /* b_dec learns from AuxK with no latent dead */
+        sae_dict *after = NULL;                       /* the same without the moments */
         sae_trainer_finish(t);
         ck_assert_msg(sae_trainer_export(t, 0, &after, &err) == SAE_OK, "%s", err.message);
         ck_assert(memcmp(w.W_enc, sae_dict_weights(after).W_enc, sizeof(float) * 64 * 20) == 0);

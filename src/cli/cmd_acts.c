@@ -202,6 +202,22 @@ static sae_status count_rows(const job *j, const char *out, int64_t *n_rows, sae
     return status;
 }
 
+/* --append without --dtype: as the rows that stand there. Says nothing when it cannot tell; sae_store_write does. */
+static void take_stored_dtype(job *j, const char *out)
+{
+    json_t *meta = NULL;
+    char *folder = j->n_sites > 1 ? path_join(out, j->parts[0], NULL) : mem_strdup(out, NULL);
+    char *path = folder ? path_join(folder, STORE_META_NAME, NULL) : NULL;
+    const char *name = NULL;
+
+    if (path && json_read_file(&meta, path, NULL) == SAE_OK) name = json_string_value(json_object_get(meta, "dtype"));
+    for (int i = 0; name && i < STORE_DTYPES; i++)
+        if (strcmp(name, dtype_table[store_dtypes[i]].name) == 0) j->dtype = i;
+    json_decref(meta);
+    mem_free(path);
+    mem_free(folder);
+}
+
 static bool is_unfinished(const char *out)
 {
     char path[4200];
@@ -271,6 +287,7 @@ static sae_status run(args *a, sae_error *err)
     if (args_flag(a, "append") && args_flag(a, "force"))
         SAE_TRY(args_fail(a, err, "--append keeps what is there, --force replaces it: give one of them"));
     SAE_TRY(open_all(&j, a, err));
+    if (args_flag(a, "append") && !args_given(a, "dtype")) take_stored_dtype(&j, out);
     say(a, "%s", sae_acts_get_info(j.acts).describe);
     SAE_TRY(write_store(&j, a, out, wanted, err));
     SAE_TRY(print_result(a, &j, out, err));
@@ -284,7 +301,8 @@ static const option_row options[] = {
     OPTION_TEXT_ROW(NULL),
     OPTION_TOKENS_ROW(NULL),
     OPTION_OUT_ROW("FOLDER"),
-    {"dtype", OPTION_TEXT, "TYPE", "of the stored rows: bf16, f16, f32, or int8 with a scale per row", "bf16"},
+    {"dtype", OPTION_TEXT, "TYPE",
+     "of the stored rows: bf16, f16, f32, or int8 with a scale per row; with --append the store's own", "bf16"},
     {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
     OPTION_CTX_ROW("256"),
     OPTION_SEPARATOR_ROW,

@@ -165,7 +165,10 @@ static sae_status run_sweep(args *a, sae_error *err)
     sweep s = {.a = a};
     int open = 0, place = 0;
 
-    SAE_TRY(args_require(a, "out", &s.folder, err));
+    if (args_flag(a, "plan"))
+        s.folder = args_text(a, "out"); /* what stands there already counts */
+    else
+        SAE_TRY(args_require(a, "out", &s.folder, err));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
     SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));

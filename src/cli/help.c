@@ -34,7 +34,7 @@ void help_command(const command *cmd)
 
     printf("usage: sae %s%s%s [OPTIONS]\n\n%s\n", cmd->name, spaced ? " " : "", cmd->arguments, cmd->summary);
     if (cmd->details) printf("\n%s\n", cmd->details);
-    printf("\nOptions (defaults in brackets):\n");
+    printf("\nOptions (defaults in brackets; of one given twice the last counts, lists take in both):\n");
     for (const option_row *row = cmd->options; row && row->name; row++) print_option(row);
     for (const option_row *row = common_options; row->name; row++) print_option(row);
     printf("\nExamples:\n");
@@ -116,7 +116,8 @@ void help_man_page(void)
     printf(".SH DESCRIPTION\n"
            "Trains sparse autoencoders (SAEs) on the activations of a language model, with or without a dense\n"
            "low\\-rank scaffold beside the dictionary, and measures what each learned.\n"
-           "Results go to standard output, everything else to standard error.\n");
+           "Results go to standard output, everything else to standard error.\n"
+           "Of an option given twice the last value counts; lists (N[,N]) and repeatable options take in both.\n");
     printf(".SH COMMON OPTIONS\n");
     for (const option_row *row = common_options; row->name; row++) man_option(row);
     printf(".SH COMMANDS\n");

@@ -13,7 +13,7 @@
 
 typedef struct sweep {
     args *a;
-    const char *folder;
+    const char *folder; /* NULL: --plan without --out */
     train_input in;
     train_dicts dicts;
     sae_train_options *recipes; /* [n_recipes] different ones; batch and steps are the same in all */

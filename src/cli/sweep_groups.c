@@ -216,8 +216,10 @@ sae_status sweep_make_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    SAE_TRY(find_finished(s, err));
-    SAE_TRY(read_groups(s, err));
+    if (s->folder) { /* --plan needs none */
+        SAE_TRY(find_finished(s, err));
+        SAE_TRY(read_groups(s, err));
+    }
     int first_new = s->n_groups + 1;
     /* Wide ones first: those of one width share their encoder product's memory, and small ones fill what is left. */
     for (int64_t width = INT64_MAX;;) {

@@ -76,7 +76,8 @@ static void print_table(const sweep *s, const json_t *results)
         printf("%-*s", widest, s->dicts.names[i]);
         for (int c = 0; c < N_COLUMNS; c++) {
             char text[32];
-            snprintf(text, sizeof text, columns[c].format, number(results, i, columns[c].part, columns[c].key));
+            double value = number(results, i, columns[c].part, columns[c].key);
+            snprintf(text, sizeof text, isnan(value) ? "undefined" : columns[c].format, value);
             printf("  %9s", text);
         }
         printf("\n");

@@ -72,15 +72,21 @@ static sae_status axis_read(args *a, axis *x, sae_error *err)
 
 /* ---- One combination ------------------------------------------------------------------------------------------------------ */
 
+static sae_status groups_refused(args *a, const sae_dict_config *c, const char *item, sae_error *err)
+{
+    return args_fail(a, err,
+                     "--groups %s: ends of prefixes must ascend and lie in [1, %lld], the width; shares of it must lie "
+                     "between 0 and 1",
+                     item, (long long)c->d_sae);
+}
+
 /* Prefixes by where they end: ascending, the last one the whole width (which may be left away). */
 static sae_status group_ends(args *a, sae_dict_config *c, const char *const *items, int n, sae_error *err)
 {
     int64_t end = 0, begin = 0;
 
     for (int i = 0; i < n; i++, begin = end) {
-        if (!count_parse(items[i], &end) || end <= begin || end > c->d_sae)
-            return args_fail(a, err, "--groups %s: ends of prefixes must ascend and lie within the width, %lld",
-                             items[i], (long long)c->d_sae);
+        if (!count_parse(items[i], &end) || end <= begin || end > c->d_sae) return groups_refused(a, c, items[i], err);
         c->groups[i] = end - begin;
     }
     if (begin < c->d_sae && n == SAE_MAX_GROUPS) return args_fail(a, err, "--groups: at most %d", SAE_MAX_GROUPS);
@@ -100,13 +106,13 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
         return SAE_OK;
     }
     if (n > SAE_MAX_GROUPS) return args_fail(a, err, "--groups: at most %d", SAE_MAX_GROUPS);
-    if (count_parse(items[0], &c->groups[0]) && c->groups[0] > 1) return group_ends(a, c, items, n, err);
+    /* A lone 1 is all of the width; the first of several can only be an end. */
+    if (count_parse(items[0], &c->groups[0]) && (c->groups[0] > 1 || n > 1)) return group_ends(a, c, items, n, err);
     double sum = 0;
     for (int i = 0; i < n; i++) {
         char *end = NULL;
         double share = strtod(items[i], &end);
-        if (end == items[i] || *end || !(share > 0.0 && share <= 1.0))
-            return args_fail(a, err, "--groups %s: not a share between 0 and 1", items[i]);
+        if (end == items[i] || *end || !(share > 0.0 && share <= 1.0)) return groups_refused(a, c, items[i], err);
         sum += share;
         c->groups[i] = i == n - 1 ? left : (int64_t)(share * (double)c->d_sae);
         left -= c->groups[i];

@@ -170,20 +170,21 @@ done:
     return status;
 }
 
-/* What the words of a command give to an option that comes once; "": nothing. */
+/* What the words of a command give to an option of one value, the last one if several do; "": nothing. */
 static const char *word_after(const json_t *words, const char *option)
 {
     size_t i, length = strlen(option);
+    const char *value = "";
     json_t *word;
 
     json_array_foreach(words, i, word)
     {
         const char *text = json_string_value(word), *next = json_string_value(json_array_get(words, i + 1));
         if (!text || strncmp(text, option, length) != 0) continue;
-        if (text[length] == '=') return text + length + 1;
-        if (!text[length] && next) return next;
+        if (text[length] == '=') value = text + length + 1;
+        if (!text[length] && next) value = next;
     }
-    return "";
+    return value;
 }
 
 sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *list, const sae_train_options *recipe,

@@ -43,12 +43,16 @@ void fit_add(fit *f, const float *rows, const float *recon, int64_t n)
     f->n += n;
 }
 
+/* Of n equal rows so much of the sum of their squares may be left: sums of doubles. */
+static const double ROUNDING = 1e-12;
+
 double fit_fvu(const fit *f)
 {
     double mean_square = 0;
 
     for (int64_t j = 0; j < f->d; j++) mean_square += f->sum[j] / (double)f->n * (f->sum[j] / (double)f->n);
-    return f->error / (f->square - (double)f->n * mean_square);
+    double variance = f->square - (double)f->n * mean_square;
+    return variance > ROUNDING * f->square ? f->error / variance : (double)NAN;
 }
 
 double fit_cosine(const fit *f) { return f->cosine / (double)f->n; }

@@ -145,17 +145,53 @@ static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_e
                     last_checkpoint(l, last, sizeof last));
 }
 
+/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the others; -1:
+ * none is. No learning rate makes up for such a row; without it the same rate may do. */
+static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *largest, double *usual)
+{
+    static const double ABSURD = 1e6;
+    double sum = 0, of_row = 0;
+    int64_t found = -1;
+
+    *largest = *usual = 0;
+    for (int64_t b = 0; b < n; b++) {
+        double most = 0, total = 0;
+        for (int64_t j = 0; j < d; j++) {
+            double size = fabs((double)rows[b * d + j]);
+            if (size > most) most = size;
+            total += size;
+        }
+        sum += total;
+        if (most <= *largest) continue;
+        *largest = most;
+        of_row = total;
+        found = b;
+    }
+    if (n > 1) *usual = (sum - of_row) / (double)((n - 1) * d);
+    return n > 1 && *largest > ABSURD * *usual ? found : -1;
+}
+
 /* The step gave numbers that are not finite: the dictionaries are not to be saved any more. */
 static sae_status step_failed(loop *l, int64_t step, const char *cause, sae_error *err)
 {
     int64_t batch = l->recipe->batch;
-    char last[400];
+    double largest, usual;
+    char last[400], why[400];
+    int64_t bad = absurd_row(l->rows, batch, l->d - l->options->d_target, &largest, &usual);
 
-    return SAE_FAIL(err, SAE_NUMERIC,
-                    "step %lld, rows %lld to %lld of the stream: %.300s. All of these rows are finite, so it is the "
-                    "training that diverged: a lower --lr (now %g) may help; %s",
-                    (long long)step, (long long)(step * batch), (long long)((step + 1) * batch - 1), cause,
-                    l->recipe->lr, last_checkpoint(l, last, sizeof last));
+    if (bad < 0 && l->targets) bad = absurd_row(l->targets, batch, l->options->d_target, &largest, &usual);
+    if (bad >= 0)
+        snprintf(why, sizeof why,
+                 "Row %lld of this batch reaches %.3g, where the others are %.3g on average: it is the row, not the "
+                 "learning rate; take it out (--max-norm does, of rows from a model)",
+                 (long long)bad, largest, usual);
+    else
+        snprintf(why, sizeof why,
+                 "All of these rows are finite, so it is the training that diverged: a lower --lr (now %g) may help",
+                 l->recipe->lr);
+    return SAE_FAIL(err, SAE_NUMERIC, "step %lld, rows %lld to %lld of the stream: %.300s. %s; %s", (long long)step,
+                    (long long)(step * batch), (long long)((step + 1) * batch - 1), cause, why,
+                    last_checkpoint(l, last, sizeof last));
 }
 
 /* Takes the targets out of the rows, in place: a row moves only to the front. */

@@ -11,6 +11,7 @@
 #include "sae/train.h"
 
 #include <math.h>
+#include <string.h>
 
 int64_t auxk_mark(sae_trainer *t, const learner *l)
 {
@@ -18,6 +19,7 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
     int64_t n = 0, wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
+    s->aux_k = 0;
     if (t->options.auxk_alpha <= 0.0 || wanted < 1) return 0;
     s->aux_k = wanted < l->config.d_sae ? wanted : l->config.d_sae;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
@@ -36,7 +38,7 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
 static bool list_dead(sae_trainer *t, int64_t k)
 {
     scratch *s = &t->s;
-    bool fired_are_out = t->options.dead_rule == SAE_DEAD_AFTER_BATCH;
+    bool fired_are_out = t->options.dead_rule != SAE_DEAD_BEFORE_BATCH;
 
     return best_list(&s->best_dead, t->options.batch, k, fired_are_out ? s->kept.latent_start : NULL, &s->aux);
 }
@@ -68,7 +70,7 @@ static double aux_weight(sae_trainer *t, const learner *l, const step_sums *sums
     double share = fmin((double)sums->dead / (double)s->aux_k, 1.0), mean_square = 0, V = sums->variance;
 
     if (t->options.auxk_rule == SAE_AUXK_PLAIN) return share / (double)B;
-    if (t->options.auxk_rule == SAE_AUXK_RESIDUAL) {
+    if (t->options.auxk_rule == SAE_AUXK_RESIDUAL || t->options.auxk_rule == SAE_AUXK_BIAS) {
         share = 1.0;
         column_sums(s->grad + (int64_t)(l->n_groups - 1) * B * d, B, d, -1.0 / (s->grad_per_error * (double)B),
                     s->partial, s->column);
@@ -113,10 +115,16 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
     sae_status status = SAE_OK;
     scratch *s = &t->s;
     int64_t B = t->options.batch, F = l->config.d_sae, k = sums->dead < s->aux_k ? sums->dead : s->aux_k;
-    bool again;
+    bool again, some = with_aux && sums->dead > 0;
 
-    s->aux_used = with_aux && sums->dead > 0;
+    s->aux_used = some || (t->options.auxk_rule == SAE_AUXK_BIAS && s->aux_k > 0);
     if (!s->aux_used) goto done;
+    if (!some) { /* b_dec alone has something to learn */
+        memset(s->aux.row_start, 0, (size_t)(B + 1) * sizeof *s->aux.row_start);
+        memset(s->aux.latent_start, 0, (size_t)(F + 1) * sizeof *s->aux.latent_start);
+        rebuild_residual(t, l, sums);
+        goto done;
+    }
     again = !list_dead(t, k);
     if (again) {
         bool marked = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH; /* exactly those that are dead, from the start */

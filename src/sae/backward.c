@@ -108,6 +108,11 @@ static double sum_slopes(const pair_lists *k, int64_t j)
     return sum;
 }
 
+void unit_rows_before(const sae_trainer *t, learner *l, int64_t j)
+{
+    if (t->options.decoder_rule == SAE_DECODER_BEFORE) unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, 0.0);
+}
+
 /* Rows of W_dec are held at unit norm, so a gradient along the row would only be undone: it is taken out before clipping. */
 void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d)
 {
@@ -129,6 +134,7 @@ static void latent_block(sae_trainer *t, learner *l, int block)
     memset(d_c, 0, (size_t)d_in * sizeof *d_c);
     for (int64_t j = F * block / N_BLOCKS; j < F * (block + 1) / N_BLOCKS; j++) {
         l->p[P_B_ENC].g[j] = 0.0f;
+        unit_rows_before(t, l, j);
         if (!latent_is_active(s, j)) continue;
         float *g_enc = l->p[P_W_ENC].g + j * d_in, *g_dec = l->p[P_W_DEC].g + j * d;
         double sum = sum_slopes(&s->kept, j) + (s->aux_used ? sum_slopes(&s->aux, j) : 0.0);
@@ -138,6 +144,16 @@ static void latent_block(sae_trainer *t, learner *l, int block)
         squares += t->ops->sum_squares(g_enc, d_in) + t->ops->sum_squares(g_dec, d) + sum * sum;
     }
     s->squares[block] = squares;
+}
+
+/* Before the scaffold takes aux_grad. */
+static void auxk_gradient_of_b_dec(sae_trainer *t, learner *l)
+{
+    scratch *s = &t->s;
+
+    if (!s->aux_used || t->options.auxk_rule != SAE_AUXK_BIAS) return;
+    column_sums(s->aux_grad, t->options.batch, l->d_out, 1.0, s->partial, s->column);
+    for (int64_t i = 0; i < l->d_out; i++) l->p[P_B_DEC].g[i] = (float)s->column[i];
 }
 
 static void gradient_of_b_dec(sae_trainer *t, learner *l)
@@ -156,7 +172,9 @@ static void gradient_of_b_dec(sae_trainer *t, learner *l)
         for (int64_t b = 0; b < B; b++) sum += (double)s->d_h[b * r + n];
         for (int64_t i = 0; i < d; i++) column[i] -= sum * (double)l->p[P_W_DOWN].w[n * d + i];
     }
-    for (int64_t i = 0; i < d; i++) l->p[P_B_DEC].g[i] = (float)column[i];
+    bool from_auxk = s->aux_used && t->options.auxk_rule == SAE_AUXK_BIAS;
+    for (int64_t i = 0; i < d; i++)
+        l->p[P_B_DEC].g[i] = (float)(column[i] + (from_auxk ? (double)l->p[P_B_DEC].g[i] : 0.0));
 }
 
 double finish_backward(sae_trainer *t, learner *l)
@@ -167,6 +185,7 @@ double finish_backward(sae_trainer *t, learner *l)
     const int small[] = {P_B_DEC, P_W_SKIP, P_THRESHOLD, P_B_MAG, P_R_MAG};
     double squares = 0;
 
+    auxk_gradient_of_b_dec(t, l);
     if (l->config.rank > 0) scaffold_backward(t, l);
     if (skip->rows > 0) matmul_tn(d_out, d_in, B, s->grad, d_out, s->x, d_in, 0.0f, skip->g, d_in);
     gradient_of_b_dec(t, l);

@@ -281,8 +281,9 @@ static void finish_latent(sae_trainer *t, learner *l, int64_t j, int block)
     double g_bias = (double)l->p[P_B_ENC].g[j];
 
     s->squares[block] += g_bias * g_bias;
+    if (latent_is_active(s, j) && pull.along != 0.0) t->ops->axpy(g_dec, (float)pull.along, w, d_out);
+    unit_rows_before(t, l, j);
     if (!latent_is_active(s, j)) return;
-    if (pull.along != 0.0) t->ops->axpy(g_dec, (float)pull.along, w, d_out);
     remove_parallel(t, g_dec, w, d_out);
     t->ops->axpy(s->d_c + block * d, (float)pull.slopes, l->p[P_W_ENC].w + j * d, d);
     s->squares[block] += t->ops->sum_squares(g_enc, d) + t->ops->sum_squares(g_dec, d_out);

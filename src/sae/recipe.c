@@ -112,8 +112,10 @@ static sae_train_options openai(int64_t batch, int64_t steps)
     o.lr = 1e-4;
     o.warmup_steps = 0;
     o.dead_tokens = (10000000 / (batch > 0 ? batch : 1) + 1) * batch;
+    o.dead_rule = SAE_DEAD_WITH_FIRING;
     o.auxk_k = 256;
-    o.decoder_rule = SAE_DECODER_CONSTRAINED;
+    o.auxk_rule = SAE_AUXK_BIAS;
+    o.decoder_rule = SAE_DECODER_BEFORE;
     o.loss_rule = SAE_LOSS_FIRST;
     o.adam_eps = 6.25e-10;
     o.grad_clip = 0.0;

@@ -25,14 +25,14 @@
     X(threshold_start_step, COUNT, "threshold-start-step", "N", "the threshold is averaged in steps after this one")                           \
     X(threshold_rule, CHOICE, "threshold-from", "first|zero", "the average starts with its first value, or from 0 in step 0")                  \
     X(dead_tokens, COUNT, "dead-tokens", "N", "rows without firing after which a latent is dead")                                              \
-    X(dead_rule, CHOICE, "dead-counted", "after|before", "whether the batch at hand counts in --dead-tokens")                                  \
+    X(dead_rule, CHOICE, "dead-counted", "after|before|firing", "whether the batch at hand counts in --dead-tokens; firing: that of the firing too") \
     X(auxk_alpha, REAL, "auxk-alpha", "X", "weight of AuxK; 0 switches it off")                                                                \
     X(auxk_k, COUNT, "auxk-k", "N", "dead latents that AuxK uses per row; 0: d_in / 2")                                                        \
-    X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance", "AuxK over the variance of the residual, plain, or over that of the rows")    \
+    X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance|bias", "AuxK over the variance of the residual, plain, over that of the rows; or the first, for b_dec too") \
     X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                              \
     X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                                  \
     X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's")                                             \
-    X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free", "rows of W_dec held at norm 1 (with or without an eps), or free")         \
+    X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free|before", "rows of W_dec held at norm 1 (with or without an eps), free, or at 1 before each update") \
     X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")      \
     X(l1_rule, CHOICE, "l1", "codes|norms", "standard, gated: the penalty sums codes, or codes times the norms of their rows of W_dec")        \
     X(l0_rule, CHOICE, "l0", "controlled|quadratic|linear", "jumprelu: penalty that is moved until L0 is k, c (L0 / k - 1)^2, or c L0")        \

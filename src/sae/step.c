@@ -43,12 +43,13 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 {
     int64_t B = t->options.batch, limit = t->options.dead_tokens;
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
+    int64_t fresh = t->options.dead_rule == SAE_DEAD_WITH_FIRING && B < limit ? B : 0; /* of those that fire now */
 
     if (before_batch) limit++; /* more than dead_tokens */
     sums->dead = sums->dense = 0;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         int64_t n = fired[j + 1] - fired[j], before = l->since_fired[j];
-        l->since_fired[j] = n > 0 ? 0 : before + B;
+        l->since_fired[j] = n > 0 ? fresh : before + B;
         sums->dead += (before_batch ? before : l->since_fired[j]) >= limit;
         l->died += before < limit && l->since_fired[j] >= limit;
         l->revived += before >= limit && n > 0;
@@ -74,10 +75,8 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
         SAE_TRY(l->family->forward(t, l, e, &sums, err));
     double loss = sums.l2_loss + t->options.auxk_alpha * sums.aux_loss + sums.sparsity_loss;
     if (!isfinite(loss))
-        SAE_RAISE(err, SAE_NUMERIC,
-                  "step %lld: the loss is %g (l2 %g, AuxK %g, sparsity %g): look for rows that are not "
-                  "finite, or lower the learning rate",
-                  (long long)t->step, loss, sums.l2_loss, sums.aux_loss, sums.sparsity_loss);
+        SAE_RAISE(err, SAE_NUMERIC, "the loss is %g (l2 %g, AuxK %g, sparsity %g)", loss, sums.l2_loss, sums.aux_loss,
+                  sums.sparsity_loss);
     if (!alone) grad_norm = l->family->backward(t, l, e);
     double lr = learning_rate(&t->options, t->step);
     update(t, l, grad_norm, lr);
@@ -89,7 +88,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
                                   .auxk_loss = sums.aux_loss,
                                   .sparsity_loss = sums.sparsity_loss,
                                   .l0 = (double)sums.n_kept / (double)B,
-                                  .fvu = sums.variance > 0.0 ? sums.residual / sums.variance : 0.0,
+                                  .fvu = sums.variance > 0.0 ? sums.residual / sums.variance : (double)NAN,
                                   .threshold = l->threshold,
                                   .grad_norm = grad_norm,
                                   .lr = lr,

@@ -294,7 +294,7 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
 /* Before the latents are added: the errors of group 0 begin as b_dec + x W_skip^T + s - y. With `late` s is not in them but stands
  * in the last group's block. */
 void begin_errors(sae_trainer *t, const learner *l, bool late);
-/* sum |y - mean y|^2 over the batch. */
+/* sum |y - mean y|^2 over the batch; 0 when it is no more than the rounding of the sums. */
 double target_variance(sae_trainer *t, const learner *l);
 
 /* scaffold.c */
@@ -335,6 +335,8 @@ enum { PANEL_PAIRS = 6 };
 double backward(sae_trainer *t, learner *l);
 /* Takes the part of g along the row w out, where the options hold rows of W_dec at unit norm. */
 void remove_parallel(const sae_trainer *t, float *g, const float *w, int64_t d);
+/* Row j of W_dec to norm 1, where the options say so between the backward pass and the projection. */
+void unit_rows_before(const sae_trainer *t, learner *l, int64_t j);
 /* The scaffold's and b_dec's gradients, once those of all latents (and s->d_c, s->squares) are there; returns the norm of all. */
 double finish_backward(sae_trainer *t, learner *l);
 bool latent_is_active(const scratch *s, int64_t latent);

@@ -108,7 +108,7 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
         bool active = latent_is_active(&t->s, j);
         move_rows(t, &l->p[P_W_ENC], j, 1, active, &c, &s);
         move_rows(t, &l->p[P_W_DEC], j, 1, active, &c, &s);
-        if (rule != SAE_DECODER_FREE)
+        if (rule == SAE_DECODER_UNIT || rule == SAE_DECODER_CONSTRAINED)
             unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
