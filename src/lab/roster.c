@@ -56,7 +56,8 @@ static void name(const experiment *e, roster_entry *r)
     if (c->k != e->options.k) snprintf(more, sizeof more, "-k%lld", (long long)c->k);
     if (r->use == USE_RANK) snprintf(more, sizeof more, "-r%lld", (long long)c->rank);
     snprintf(r->name, sizeof r->name, "%s-%s%s-s%llu", arch_name(c->arch), what, more, (unsigned long long)c->seed);
-    snprintf(r->config.name, sizeof r->config.name, "%s", r->name);
+    memcpy(r->config.name, r->name, sizeof r->name); /* both char[64] */
+    _Static_assert(sizeof r->config.name == sizeof r->name, "names of one size");
 }
 
 void roster_list(experiment *e)
