@@ -99,6 +99,36 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, questions of nothing" 2 '--topics' scaffold --model tiny --text letters.jsonl --out none --questions 9
     expect "topics, an array" 1 'a basis must be [' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
 
+    # ---- Every part at once ----
+    everything="--model tiny --text letters.jsonl --site resid_post.0 --budget full --rank 2 --width 64 --k 4 --ks 2,8 --ranks 1,3 --seeds 2 --batch 64 --ctx 32
+        --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --points 2 --topics data/three.csv --questions 120
+        --labelled data/three.csv --quiet"
+    expect "scaffold, everything" 0 '' scaffold $everything --out all
+    for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, k 5, matryoshka" "TPP, n 20, batchtopk" \
+        "CE after removal, centred (R3), matryoshka" "aligned features ablated, batchtopk" "topics, 8 topic-aligned features ablated" \
+        "the scaffold is causally necessary" "Not tested in this run: other sites"; do
+        shows "$claim"
+    done
+    for part in stability matching ranks retrain census figures batchtopk-documents/tpp matryoshka-redundancy/union batchtopk-p3-s0/removal; do
+        file=all/results/$part.json
+        [ -s "$file" ] || file=all/results/$part/$part.json
+        if [ -s "$file" ]; then ok "it leaves $part"; else not_ok "it leaves $part"; fi
+    done
+    cp -r all/results all_before
+    expect "scaffold, everything again" 0 '' scaffold $everything --out all
+    if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
+    if diff -r all/results all_before; then ok "the results are the same"; else not_ok "the results are the same"; fi
+    browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+    if [ -n "$browser" ] && timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --user-data-dir="$PWD/profile" \
+        --dump-dom "file://$PWD/all/report.html" >dom 2>console && grep -q '</html>' dom; then
+        drawn=$(grep -o '<svg class="plot' dom | wc -l)
+        written=$(grep -o '<svg class="plot' all/report.html | wc -l)
+        if [ "$drawn" -eq "$written" ] && [ "$drawn" -ge 30 ]; then ok "a browser draws every plot"; else not_ok "a browser draws every plot" "$drawn of $written"; fi
+        if grep CONSOLE console; then not_ok "no message on its console"; else ok "no message on its console"; fi
+    else
+        echo "SKIP: the whole report in a browser: there is no chromium"
+    fi
+
     # ---- What is refused ----
     expect "probing, no data" 2 '--data' lab probing pair/baseline/sae $given
     expect "probing, data that is not there" 1 'nowhere' lab probing pair/baseline/sae $given --data nowhere
