@@ -613,10 +613,24 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
     cp -r pair/results first
     expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
+    for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
+        rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json
+        expect "scaffold, a dictionary that cannot be saved" 1 "$blocks" \
+            scaffold --model tiny --text letters.jsonl --site resid_post.0 --out blocked $sizes $small
+        rm blocked/dictionaries/$blocks
+        expect "scaffold goes on" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out blocked $sizes $small
+        if [ -e blocked/training/batchtopk-p1-s0 ]; then not_ok "and trains nothing again"; else ok "and trains nothing again"; fi
+    done
+    sed 's/"vocab": {/"vocab": { /' tiny/tokenizer.json >changed && cp tiny/tokenizer.json kept.json && cp changed tiny/tokenizer.json
+    expect "scaffold with another tokenizer file" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    cp kept.json tiny/tokenizer.json
+    if grep -q '"rows_reused": false' pair/run.json; then ok "its rows are computed anew"; else not_ok "its rows are computed anew"; fi
+    expect "scaffold, a survey that is not there" 1 'nowhere' scaffold --model tiny --text letters.jsonl --out x --survey nowhere
+    expect "scaffold, a rank over the width" 1 'below the width' scaffold --model tiny --text letters.jsonl --out x --ranks 500
     expect "scaffold, a k twice" 2 'twice' scaffold --model tiny --text letters.jsonl --out x --ks 4,4
     expect "scaffold, an unknown budget" 2 'quick' scaffold --model tiny --text letters.jsonl --out x --budget small
 }
-for again in pair elsewhere; do
+for again in blocked elsewhere; do
     different=$(diff -r first $again/results 2>&1)
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done

@@ -1,5 +1,6 @@
 /* test_lab.c - the comparison: the scaffold's map, and the whole command on a tiny model. */
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 #include "report/report.h"
 #include "text_fixture.h"
 
@@ -139,6 +140,82 @@ START_TEST(test_map_projector_and_zero)
     scaffold_map_free(&m);
     subspace_free(&space);
     sae_dict_free(b.dict);
+}
+END_TEST
+
+/* ---- What is said of a number ------------------------------------------------------------------------------------------- */
+
+/* Nothing open is told as found, nothing unharmed as harmed. */
+START_TEST(test_verdicts)
+{
+    static const struct {
+        double base, with;
+        interval fewer;
+        const char *says;
+    } dense[] = {{4, 2, {2, NAN, NAN}, "too few"},      {100, 95, {5, 4.9, 5.1}, "within a tenth"},
+                 {100, 40, {60, -5, 125}, "cannot"},    {100, 40, {60, 50, 70}, "more than the 2r"},
+                 {20, 12, {8, 6, 10}, "at most 2r"},    {20, 30, {-10, -12, -8}, "more, not fewer"},
+                 {20, 12, {8, NAN, NAN}, "in one seed"}};
+    static const struct {
+        interval text, seeds;
+        char says;
+    } both[] = {{{1.1, 1.05, 1.2}, {1.1, NAN, NAN}, '+'},
+                {{1.1, 0.9, 1.2}, {1.003, 1.002, 1.004}, '?'},
+                {{1.1, 1.05, 1.2}, {1.1, 0.9, 1.3}, '?'},
+                {{0.8, 0.7, 0.9}, {0.8, 0.75, 0.85}, '-'}};
+    static const struct {
+        topic_numbers n;
+        interval pca;
+        const char *features, *topics;
+    } topics[] = {
+        /* two classes, nothing harmed */
+        {{{.85, .75, .93}, {.85, .75, .93}, {0, -.02, .02}, {.85, .75, .93}, {0, -.02, .02}, {.85, .75, .93}, .5},
+         {.8, .7, .9},
+         "falls by less than 0.05",
+         "cannot be told from before"},
+        /* a probe that knows nothing */
+        {{{.5, .4, .6}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, .5},
+         {.5, .4, .6},
+         "says nothing",
+         "says nothing"},
+        /* few questions */
+        {{{.85, .75, .93}, {.8, .7, .9}, {.05, -.1, .2}, {.85, .75, .93}, {0, -.1, .1}, {.85, .75, .93}, .1},
+         {.8, .7, .9},
+         "too few questions",
+         "cannot be told from before"},
+        /* to chance, and with random directions too */
+        {{{.95, .9, .98}, {.12, .08, .16}, {.83, .8, .86}, {.94, .9, .98}, {.01, -.01, .03}, {.11, .07, .15}, .1},
+         {.1, .06, .14},
+         "as with random features",
+         "also with random directions; one trained anew does not"},
+        {{{.95, .9, .98}, {.12, .08, .16}, {.83, .8, .86}, {.11, .08, .14}, {.84, .8, .88}, {.9, .87, .93}, .1},
+         {.8, .76, .84},
+         "one trained anew falls too",
+         "as the paper says; one trained anew does too"},
+        {{{.95, .9, .98}, {.7, .65, .75}, {.25, .2, .3}, {.94, .9, .98}, {.01, -.01, .03}, {.9, .87, .93}, .1},
+         {.8, .76, .84},
+         "cannot be told from before",
+         "topics can still be told"}};
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
+        verdict_dense(text, dense[i].base, dense[i].with, &dense[i].fewer, 6);
+        ck_assert_msg(strstr(text, dense[i].says), "%zu: %s", i, text);
+    }
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++)
+        ck_assert_int_eq(*verdict_both(&both[i].text, &both[i].seeds, 1, "+", "-", "?"), both[i].says);
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
+        verdict_features(text, &topics[i].n);
+        ck_assert_msg(strstr(text, topics[i].features), "features %zu: %s", i, text);
+        verdict_topics(text, &topics[i].n, &topics[i].pca);
+        ck_assert_msg(strstr(text, topics[i].topics), "topics %zu: %s", i, text);
+    }
+    ck_assert(strstr(verdict_overlap(0, 0), "no scaffold"));
+    ck_assert(strstr(verdict_overlap(NAN, 6), "no scaffold"));
+    ck_assert(strstr(verdict_overlap(0.97, 6), "near-identical"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1, .9, 1.1}), "cannot"));
+    ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &(interval){.9, .8, .95}), "less harm"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1, 1.1}, &(interval){1.04, 1.02, 1.06}), "but little"));
 }
 END_TEST
 
@@ -666,6 +743,7 @@ int main(void)
     tcase_add_test(map, test_map_gauge);
     tcase_add_test(map, test_map_projector_and_zero);
     tcase_add_test(map, test_outliers);
+    tcase_add_test(map, test_verdicts);
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
     tcase_add_test(whole, test_same_command_same_bytes);

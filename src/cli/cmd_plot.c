@@ -91,28 +91,22 @@ done:
     return status;
 }
 
-/* Whole lines only: the last one of a run that goes on may be half written. */
+/* json_lines_read's callback. */
+typedef struct reading_of {
+    curves *all;
+    const char *run;
+} reading_of;
+
+static sae_status take_line(void *user, const json_t *line, const char *name, sae_error *err)
+{
+    const reading_of *r = user;
+
+    return add_line(r->all, r->run, line, name, err);
+}
+
 static sae_status read_log(curves *all, const char *run, const char *path, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    char *text = NULL;
-    json_t *line = NULL;
-    size_t bytes = 0;
-    long long number = 1;
-
-    SAE_TRY(file_read_all(path, (size_t)1 << 32, &text, &bytes, err));
-    for (char *at = text, *end; (end = memchr(at, '\n', bytes - (size_t)(at - text))); at = end + 1, number++) {
-        char name[600];
-        snprintf(name, sizeof name, "%.500s, line %lld", path, number);
-        SAE_TRY(json_parse(&line, at, (size_t)(end - at), name, err));
-        SAE_TRY(add_line(all, run, line, name, err));
-        json_decref(line);
-        line = NULL;
-    }
-done:
-    json_decref(line);
-    mem_free(text);
-    return status;
+    return json_lines_read(path, take_line, &(reading_of){all, run}, err);
 }
 
 /* The logs of a sweep: one of each group. */

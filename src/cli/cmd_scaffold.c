@@ -176,7 +176,7 @@ static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
         o->texts = default_text;
         o->n_texts = 1;
     }
-    if (o->n_texts == 0)
+    if (o->n_texts == 0 && !args_given(a, "shape"))
         return args_fail(a, err, "--text is needed: .txt or .jsonl files, of which a part is held out");
     o->topics = args_given(a, "topics") ? args_text(a, "topics") : file_exists(default_topics) ? default_topics : NULL;
     if (o->topics && is_none(o->topics)) o->topics = NULL;

@@ -37,6 +37,11 @@ sae_status folder_sync_parent(char *path, sae_error *err);
 sae_status leftovers_remove(const char *path, sae_error *err);
 /* Is the name that of something half written, BASE.tmp.PID (base NULL: whatever base)? */
 bool is_leftover(const char *name, const char *base);
+/* Every whole line of a file of JSON lines (the last one of a run that goes on may be half written), each with "PATH, line N" for
+ * messages. */
+sae_status json_lines_read(const char *path,
+                           sae_status (*line)(void *user, const json_t *value, const char *name, sae_error *err),
+                           void *user, sae_error *err);
 /* Names in a folder, sorted; caller frees each and the list with folder_list_free. */
 sae_status folder_list(const char *path, char ***names, int *n, sae_error *err);
 void folder_list_free(char **names, int n);

@@ -120,13 +120,14 @@ done:
 
 /* ---- Training ------------------------------------------------------------------------------------------------------------- */
 
-/* Saved, then read back wherever it is used: what is measured is what stands on disk. */
+/* Saved, then read back wherever it is used: what is measured is what stands on disk. The first member, by whose name a stopped group is
+ * found again, comes last. */
 static sae_status export_all(experiment *e, const group *g, sae_trainer *trainer, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict *trained = NULL;
 
-    for (int i = 0; i < g->n; i++) {
+    for (int i = g->n; i-- > 0;) {
         SAE_TRY(sae_trainer_export(trainer, i, &trained, err));
         SAE_TRY(roster_save(e, g->members[i], trained, err));
         sae_dict_free(trained);

@@ -25,7 +25,7 @@ static void fill_sizes(scaffold_options *o, int64_t d)
 {
     const int b = o->budget;
 
-    if (!o->model_name) o->model_name = o->model;
+    if (!o->model_name) o->model_name = o->model ? o->model : ""; /* a plan may be of a shape alone */
     if (o->n_archs == 0) {
         o->archs[o->n_archs++] = SAE_BATCHTOPK;
         if (b != BUDGET_QUICK) o->archs[o->n_archs++] = SAE_MATRYOSHKA;
@@ -48,7 +48,7 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     o->points = or_default(o->points, budgets[b].points);
 }
 
-/* The grids leave out what the pairs have already, and what the site is too narrow for. */
+/* The grids leave out what the pairs have already. */
 static void fill_grids(scaffold_options *o, int64_t d)
 {
     const bool grids = budgets[o->budget].grids;
@@ -60,9 +60,10 @@ static void fill_grids(scaffold_options *o, int64_t d)
             if (grid[i] >= 1 && grid[i] <= o->width) o->ks[o->n_ks++] = grid[i];
     }
     if (o->n_ranks == 0 && grids)
-        for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid; i++) o->ranks[o->n_ranks++] = rank_grid[i];
+        for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid && rank_grid[i] < d; i++)
+            o->ranks[o->n_ranks++] = rank_grid[i];
     for (int i = 0; i < o->n_ranks; i++)
-        if (o->ranks[i] != 0 && o->ranks[i] != o->rank && o->ranks[i] < d) o->ranks[n++] = o->ranks[i];
+        if (o->ranks[i] != o->rank) o->ranks[n++] = o->ranks[i];
     if (o->n_ranks > 0) o->n_ranks = n;
     for (int i = n = 0; i < o->n_ks; i++)
         if (o->ks[i] != o->k) o->ks[n++] = o->ks[i];
@@ -89,6 +90,11 @@ static sae_status check(const scaffold_options *o, int64_t d, sae_error *err)
     if (o->batch < 1 || o->rows < o->batch)
         return SAE_FAIL(err, SAE_RANGE, "%lld training rows are not one batch of %lld", (long long)o->rows,
                         (long long)o->batch);
+    for (int i = 0; i < o->n_ranks; i++)
+        if (o->ranks[i] < 1 || o->ranks[i] >= d)
+            return SAE_FAIL(err, SAE_RANGE,
+                            "rank %lld: the ranks of a sweep must be 1 to %lld, below the width of a row",
+                            (long long)o->ranks[i], (long long)d - 1);
     if (o->seeds < 1 || o->seeds > SEEDS_MAX)
         return SAE_FAIL(err, SAE_RANGE, "%lld seeds: 1 to %d", (long long)o->seeds, SEEDS_MAX);
     if (o->draws < 1 || o->draws > LOSS_DRAWS_MAX)

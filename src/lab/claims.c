@@ -4,17 +4,15 @@
  * a difference contradicts nothing by itself; it is said all the same.
  */
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const double LITTLE_HARM = 1.1;   /* a ratio below this is called little */
-static const double LITTLE_CHANGE = 0.1; /* of a count: what another seed might as well give */
-
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[240], range[64], says[240];
+    char here[240], range[96], says[VERDICT_TEXT];
 } claim;
 
 static sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
@@ -57,12 +55,12 @@ static interval over_seeds(const double *values, int64_t n)
     return (interval){mean, mean - half, mean + half};
 }
 
-static void range_text(char out[64], const interval *v, const char *what)
+static void range_text(char out[96], const interval *v, const char *what)
 {
     if (isfinite(v->low))
-        snprintf(out, 64, "[%.3g, %.3g] %s", v->low, v->high, what);
+        snprintf(out, 96, "[%.3g, %.3g] %s", v->low, v->high, what);
     else
-        snprintf(out, 64, "one seed");
+        snprintf(out, 96, "one seed");
 }
 
 /* ---- N1: the rank ------------------------------------------------------------------------------------------------------- */
@@ -74,7 +72,7 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 
     snprintf(c.here, sizeof c.here, "%lld used (d %lld)", (long long)e->options.rank, (long long)e->d);
     if (!number_of(e, "ranks", "ranks", "knee", &knee)) {
-        snprintf(c.says, sizeof c.says, "chosen as d / 96; no rank sweep in this run");
+        snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);
         snprintf(c.says, sizeof c.says, "%s",
@@ -85,26 +83,6 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 }
 
 /* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
-
-static void dense_says(const experiment *e, double base, double with, const interval *fewer, claim *c)
-{
-    enum { TOO_FEW = 5 };
-    size_t size = sizeof c->says;
-
-    if (base < TOO_FEW)
-        snprintf(c->says, size, "says little: the baseline has too few dense latents here for the claim to be tried");
-    else if (fabs(with / base - 1) < LITTLE_CHANGE || (isfinite(fewer->low) && fewer->low <= 0 && fewer->high >= 0))
-        snprintf(c->says, size, "%s",
-                 isfinite(fewer->low) ? "cannot be told from none over these seeds: against the paper"
-                                      : "about as many: against the paper");
-    else if (with < base)
-        snprintf(c->says, size, "fewer, as the paper says%s",
-                 base - with > 2 * (double)e->options.rank
-                     ? ", and more than the 2r that re-housing alone would explain"
-                     : "; at most 2r of them, which r signed codes can re-house");
-    else
-        snprintf(c->says, size, "more, not fewer: against the paper");
-}
 
 static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
@@ -127,29 +105,33 @@ static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_
     else
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold", b.value, w.value);
     range_text(c.range, &f, "fewer, over seeds");
-    dense_says(e, b.value, w.value, &f, &c);
+    verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     return claim_row(r, &c, err);
 }
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
 /* What is gained at equal k over the seeds, and at the other rules by interpolation. */
-static sae_status documents_claim(const experiment *e, int arch, const char *key, const char *label, sae_result *r,
-                                  sae_error *err)
+static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
+                                  const char *label, sae_result *r, sae_error *err)
 {
     static const char *const rules[] = {"l0", "l0r", "fvu"};
     static const char *const names[] = {"L0", "L0 + r", "FVU"};
     const char *family = arch_name(e->options.archs[arch]);
     claim c = {.number = "N3", .paper = "better at matched sparsity"};
-    char name[96], part[96];
+    char name[128], part[96], key[32];
     double gain[SEEDS_MAX];
-    interval base, at;
+    interval base, at, paired; /* paired: of the first seed, over documents */
 
+    snprintf(key, sizeof key, "%s.%s", file, at_size);
     for (int64_t s = 0; s < e->options.seeds; s++)
         gain[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), key) -
                   experiment_number(e, entry(e, arch, USE_BASELINE, s), key);
     const interval g = over_seeds(gain, e->options.seeds);
     if (!isfinite(g.value)) return SAE_OK; /* not measured in this run */
+    snprintf(part, sizeof part, "%s-documents", family);
+    snprintf(name, sizeof name, "%s.%s.gain.%s", entry(e, arch, USE_SCAFFOLD, 0)->name, file, at_size);
+    if (!number_of(e, part, file, name, &paired)) return SAE_OK;
     snprintf(name, sizeof name, "%s, %s", label, family);
     c.name = name;
     snprintf(c.here, sizeof c.here, "%+.4f at equal k", g.value);
@@ -162,13 +144,13 @@ static sae_status documents_claim(const experiment *e, int arch, const char *key
                      at.value - base.value, names[i]);
         }
     }
-    range_text(c.range, &g, "at equal k, over seeds");
-    snprintf(c.says, sizeof c.says, "%s",
-             !isfinite(g.low) ? (g.value > 0 ? "better in one seed, which tells little"
-                                             : "not better in one seed: against the paper")
-             : g.low > 0      ? "better, as the paper says"
-             : g.high < 0     ? "worse: against the paper"
-                              : "cannot be told from no gain over these seeds");
+    snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
+    if (isfinite(g.low))
+        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);
+    snprintf(c.says, sizeof c.says, "%s%s",
+             verdict_both(&paired, &g, 0, "better, as the paper says", "worse: against the paper",
+                          "cannot be told from no gain"),
+             isfinite(g.low) ? "" : " (one seed)");
     return claim_row(r, &c, err);
 }
 
@@ -180,9 +162,11 @@ static sae_status structure_claim(const experiment *e, sae_result *r, sae_error 
         .number = "i", .name = "the scaffold is the top principal components", .paper = "near-identical to PCA-24"};
     double overlap[SEEDS_MAX];
     interval v, chance = {0};
+    double rank = INFINITY;
 
     for (int64_t s = 0; s < e->options.seeds; s++) {
         const char *pair = entry(e, 0, USE_SCAFFOLD, s)->name;
+        rank = fmin(rank, number_of(e, pair, "structure", "rank", &v) ? v.value : 0);
         overlap[s] = number_of(e, pair, "structure", "overlap_pca_r", &v) ? v.value : NAN;
         number_of(e, pair, "structure", "overlap_chance_r", &chance);
     }
@@ -191,10 +175,7 @@ static sae_status structure_claim(const experiment *e, sae_result *r, sae_error 
     if (number_of(e, "stability", "stability", "seeds", &v))
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %.3f between seeds", v.value);
     range_text(c.range, &mean, "over seeds");
-    snprintf(c.says, sizeof c.says, "%s",
-             mean.value > 0.95  ? "near-identical, as the paper says"
-             : mean.value > 0.5 ? "mostly the same directions, not near-identical"
-                                : "largely other directions: against the paper");
+    snprintf(c.says, sizeof c.says, "%s", verdict_overlap(mean.value, rank));
     return claim_row(r, &c, err);
 }
 
@@ -220,14 +201,6 @@ static sae_status outliers_claim(const experiment *e, sae_result *r, sae_error *
 }
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
-
-/* By the paired ratio of the two losses on the same resampled sequences. */
-static const char *compare_pair(const interval *scaffold_over_pca)
-{
-    if (scaffold_over_pca->low > 1) return "more harm than PCA, as the paper says";
-    if (scaffold_over_pca->high < 1) return "less harm than PCA: against the paper";
-    return "cannot be told from PCA on this many tokens";
-}
 
 static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * label, sae_result *r,
                                 sae_error *err)
@@ -256,7 +229,10 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
                  seeds.low, seeds.high);
     snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
     snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; PCA [%.3f, %.3f]", a.low, a.high, b.low, b.high);
-    snprintf(c.says, sizeof c.says, "%s", compare_pair(isfinite(seeds.low) ? &seeds : &paired));
+    snprintf(c.says, sizeof c.says, "%s",
+             verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
+                          "less harm than PCA: against the paper",
+                          "cannot be told from PCA on these tokens and seeds"));
     return claim_row(r, &c, err);
 }
 
@@ -264,23 +240,16 @@ static sae_status necessity_claim(const experiment *e, sae_result *r, sae_error 
 {
     claim c = {.number = "ii", .name = "the scaffold is causally necessary", .paper = "stated, from N4"};
     const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
-    interval scaffold, random = {.high = -INFINITY}, one;
+    interval ratio, over_random;
 
-    if (!number_of(e, pair, "removal", "scaffold.R3", &scaffold)) return SAE_OK;
-    for (int i = 0; i < e->options.draws; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "random%d.R3", i + 1);
-        if (number_of(e, pair, "removal", key, &one) && one.high > random.high) random = one;
-    }
-    snprintf(c.here, sizeof c.here, "centred: %.3f x, the worst of %d random subspaces %.3f x", scaffold.value,
-             e->options.draws, random.value);
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; random up to %.3f", scaffold.low, scaffold.high, random.high);
-    if (scaffold.low <= random.high)
-        snprintf(c.says, sizeof c.says, "not distinguishable from random directions: against the paper");
-    else
-        snprintf(c.says, sizeof c.says, "more harm than random directions%s",
-                 scaffold.value < LITTLE_HARM ? ", but little: the loss rises by less than a tenth"
-                                              : ", as the paper says");
+    if (!number_of(e, pair, "removal", "scaffold.R3", &ratio) ||
+        !number_of(e, pair, "removal", "scaffold_over_random.R3", &over_random))
+        return SAE_OK;
+    snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
+             over_random.value, e->options.draws);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; [%.3f, %.3f]", ratio.low, ratio.high, over_random.low,
+             over_random.high);
+    snprintf(c.says, sizeof c.says, "%s", verdict_necessity(&ratio, &over_random));
     return claim_row(r, &c, err);
 }
 
@@ -345,39 +314,40 @@ static bool topic(const experiment *e, const char *part, const char *set, const 
     return number_of(e, part, "topics", key, out);
 }
 
-static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, sae_result *r,
-                                 sae_error *err)
+/* Of one change; false: not measured. `random`: the change that it is compared with. */
+static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm,
+                             const char *random, topic_numbers *n)
 {
-    int64_t width = e->options.width, counts[2] = {(width + 4) / 8, 2048};
+    interval chance;
+    char key[96];
 
-    for (int i = 0; i < 2; i++) {
-        claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
-        char name[96], arm[96];
-        interval clean, fixed, retrained, random, fall;
-        snprintf(arm, sizeof arm, "%lld topic-aligned features ablated", (long long)counts[i]);
-        if ((i == 1 && counts[0] == 2048) || !topic(e, part, set, arm, "fixed", &fixed) ||
-            !topic(e, part, set, arm, "retrained", &retrained) || !topic(e, part, set, "clean", "fixed", &clean) ||
-            !topic(e, part, set, arm, "fall", &fall))
-            continue;
-        snprintf(name, sizeof name, "topics, %lld topic-aligned features ablated, %s", (long long)counts[i],
-                 arch_name(e->options.archs[arch]));
-        c.name = name;
-        snprintf(arm, sizeof arm, "%lld random features ablated", (long long)counts[i]);
-        snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f", clean.value, fixed.value,
-                 retrained.value);
-        if (topic(e, part, set, arm, "fixed", &random))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; as many at random %.3f", random.value);
-        snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; anew [%.3f, %.3f]", fixed.low, fixed.high, retrained.low,
-                 retrained.high);
-        snprintf(c.says, sizeof c.says, "%s",
-                 fall.low <= 0 ? "cannot be told from before, as the paper says"
-                 : retrained.high >= clean.low
-                     ? "the fixed probe falls; one trained anew does not: the topic is still there"
-                     : "falls: against the paper");
-        sae_status status = claim_row(r, &c, err);
-        if (status != SAE_OK) return status;
-    }
-    return SAE_OK;
+    snprintf(key, sizeof key, "%s.chance", set);
+    if (!number_of(e, part, "topics", key, &chance)) return false;
+    n->chance = chance.value;
+    return topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
+           topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
+           topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
+           topic(e, part, set, random, "fixed", &n->random);
+}
+
+static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,
+                                 sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
+    char name[96], arm[96], random[96];
+    topic_numbers n;
+
+    snprintf(arm, sizeof arm, "%lld topic-aligned features ablated", (long long)count);
+    snprintf(random, sizeof random, "%lld random features ablated", (long long)count);
+    if (!topic_numbers_of(e, part, set, arm, random, &n)) return SAE_OK;
+    snprintf(name, sizeof name, "topics, %s, %s", arm, arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f; as many at random %.3f",
+             n.clean.value, n.fixed.value, n.retrained.value, n.random.value);
+    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f]; anew [%.3f, %.3f]", n.fall.low, n.fall.high,
+             n.retrained_fall.low, n.retrained_fall.high);
+    verdict_features(c.says, &n);
+    return claim_row(r, &c, err);
 }
 
 /* A fixed probe falls when its directions are moved; whether the topic is gone, the probe trained anew tells. */
@@ -385,28 +355,23 @@ static sae_status topics_claim(const experiment *e, int arch, const char *part, 
                                sae_error *err)
 {
     claim c = {.number = "N8", .paper = "98.7 % to chance"};
-    char name[96], key[64];
-    interval clean, r2, r3, retrained, pca, chance;
+    char name[96];
+    topic_numbers n;
+    interval r3, pca;
 
-    snprintf(key, sizeof key, "%s.chance", set);
-    if (!topic(e, part, set, "clean", "fixed", &clean) ||
-        !topic(e, part, set, "scaffold removed, R2 uncentred", "fixed", &r2) ||
+    if (!topic_numbers_of(e, part, set, "scaffold removed, R2 uncentred", "random subspace removed, R2 uncentred",
+                          &n) ||
         !topic(e, part, set, "scaffold removed, R3 centred", "fixed", &r3) ||
-        !topic(e, part, set, "scaffold removed, R2 uncentred", "retrained", &retrained) ||
-        !topic(e, part, set, "PCA removed, R2 uncentred", "fixed", &pca) || !number_of(e, part, "topics", key, &chance))
+        !topic(e, part, set, "PCA removed, R2 uncentred", "fixed", &pca))
         return SAE_OK;
     snprintf(name, sizeof name, "topics, scaffold removed, %s", arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here,
-             "clean %.3f; fixed probe R2 %.3f (PCA %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f", clean.value,
-             r2.value, pca.value, r3.value, retrained.value, chance.value);
-    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f]; anew [%.3f, %.3f]", r2.low, r2.high, retrained.low,
-             retrained.high);
-    snprintf(c.says, sizeof c.says, "%s",
-             r2.low > 1.5 * chance.value ? "topics can still be told: against the paper"
-             : retrained.low > 1.5 * chance.value
-                 ? "a fixed probe falls to chance, as the paper says; one trained anew does not"
-                 : "falls to chance, as the paper says, also for a probe trained anew");
+             "clean %.3f; fixed probe R2 %.3f (PCA %.3f, random %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f",
+             n.clean.value, n.fixed.value, pca.value, n.random.value, r3.value, n.retrained.value, n.chance);
+    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f]; anew [%.3f, %.3f]", n.fixed.low, n.fixed.high, n.retrained.low,
+             n.retrained.high);
+    verdict_topics(c.says, &n, &pca);
     return claim_row(r, &c, err);
 }
 
@@ -415,38 +380,43 @@ static sae_status topics_claim(const experiment *e, int arch, const char *part, 
 static sae_status setting_note(const experiment *e, sae_result *r, sae_error *err)
 {
     const scaffold_options *o = &e->options;
+    const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
+    interval counted = {0}, scored = {0};
     char text[600], archs[48];
 
+    number_of(e, pair, "baseline", "tokens", &counted);
+    number_of(e, pair, "removal", "ce_tokens", &scored);
     snprintf(archs, sizeof archs, "%s%s%s", arch_name(o->archs[0]), o->n_archs > 1 ? " and " : "",
              o->n_archs > 1 ? arch_name(o->archs[1]) : "");
     snprintf(text, sizeof text,
              "%s, %s: d %lld; %s, %lld latents, k %lld, rank %lld, %lld seed%s. %lld training rows per dictionary from "
-             "%lld distinct tokens; densities and fits on %lld held-out tokens, each loss on %lld. The paper: "
+             "%lld distinct tokens; densities and fits on %.0f held-out tokens, each loss on %.0f. The paper: "
              "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
-             "weights differ, else by resampling sequences or questions.",
+             "weights differ, and by resampling sequences, documents or questions; a verdict needs both.",
              o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k,
              (long long)o->rank, (long long)o->seeds, o->seeds == 1 ? "" : "s",
-             (long long)(e->recipe.steps * e->recipe.batch), (long long)e->store_rows, (long long)o->held_out_tokens,
-             (long long)o->ce_tokens);
+             (long long)(e->recipe.steps * e->recipe.batch), (long long)e->store_rows, counted.value, scored.value);
     return sae_result_note(r, text, err);
 }
 
 static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
+    const int64_t eighth = (e->options.width + 4) / 8;
     char part[64];
     const char *set;
 
     SAE_TRY(dense_claim(e, arch, r, err));
-    SAE_TRY(documents_claim(e, arch, "probing.k5", "sparse probing, k 5", r, err));
-    SAE_TRY(documents_claim(e, arch, "tpp.n20", "TPP, n 20", r, err));
+    SAE_TRY(documents_claim(e, arch, "probing", "k5", "sparse probing, k 5", r, err));
+    SAE_TRY(documents_claim(e, arch, "tpp", "n20", "TPP, n 20", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));
     SAE_TRY(removal_claim(e, arch, "R3", "centred (R3)", r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));
     snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
     set = label_set(e, part);
     if (set) {
-        SAE_TRY(features_claim(e, arch, part, set, r, err));
+        SAE_TRY(features_claim(e, arch, part, set, eighth, r, err));
+        if (eighth != 2048) SAE_TRY(features_claim(e, arch, part, set, 2048, r, err));
         SAE_TRY(topics_claim(e, arch, part, set, r, err));
     }
 done:

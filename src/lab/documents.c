@@ -72,25 +72,6 @@ done:
     return status;
 }
 
-sae_status documents_check(experiment *e, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    labelled_options how = {0};
-    char **paths = NULL;
-    int n = 0;
-
-    SAE_TRY(list_sets(e, &paths, &n, err));
-    for (int i = 0; i < n; i++) {
-        labelled docs = {0};
-        SAE_TRY(labelled_read(&docs, paths[i], &how, err));
-        e->labelled_hash = e->labelled_hash * 31 + docs.hash;
-        labelled_free(&docs);
-    }
-done:
-    labelled_paths_free(paths, n);
-    return status;
-}
-
 static sae_status open_set(const experiment *e, const char *path, labelled *docs, split *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -105,6 +86,27 @@ static sae_status open_set(const experiment *e, const char *path, labelled *docs
     }
     SAE_TRY(split_create(s, docs, &parts, err));
 done:
+    return status;
+}
+
+sae_status documents_check(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **paths = NULL;
+    int n = 0;
+
+    SAE_TRY(list_sets(e, &paths, &n, err));
+    for (int i = 0; i < n; i++) {
+        labelled docs = {0};
+        split s = {0};
+        status = open_set(e, paths[i], &docs, &s, err);
+        e->labelled_hash = e->labelled_hash * 31 + docs.hash;
+        split_free(&s);
+        labelled_free(&docs);
+        SAE_TRY(status);
+    }
+done:
+    labelled_paths_free(paths, n);
     return status;
 }
 

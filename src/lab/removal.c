@@ -50,6 +50,23 @@ static sae_status table_row(const experiment *e, sae_result *r, int which, sae_e
     return loss_view_row(r, "removal", &view, which, what, name.operator, err);
 }
 
+/* The scaffold's loss, centred, over the mean of the random subspaces' on the same resampled sequences. */
+static sae_status over_random(const experiment *e, interval *ratio, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const loss_table *t = &e->losses;
+    double *mean = mem_alloc_array((size_t)t->n_seq, sizeof *mean, "mean losses", err);
+
+    if (!mean) return SAE_NOMEM;
+    for (int i = 0; i < e->options.draws; i++)
+        for (int64_t s = 0; s < t->n_seq; s++)
+            mean[s] += t->nll[(LOSS_RANDOM + 2 * i + 1) * t->n_seq + s] / e->options.draws;
+    SAE_TRY(bootstrap_ratio(ratio, t->nll + LOSS_R3 * t->n_seq, mean, t->n_seq, e->options.seed, err));
+done:
+    mem_free(mean);
+    return status;
+}
+
 static sae_status single(sae_result *r, const char *key, double value, sae_error *err)
 {
     return sae_result_silent(r, key, value, value, value, err);
@@ -81,6 +98,8 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
         SAE_TRY(sae_result_silent(r, keys[i], ratio.value, ratio.low, ratio.high, err));
     }
+    SAE_TRY(over_random(e, &ratio, err));
+    SAE_TRY(sae_result_silent(r, "scaffold_over_random.R3", ratio.value, ratio.low, ratio.high, err));
     SAE_TRY(loss_ratio(&ratio, &e->losses, LOSS_R4, LOSS_SCAFFOLD, e->options.seed, err));
     SAE_TRY(sae_result_silent(r, "scaffold.R4_over_reconstruction", ratio.value, ratio.low, ratio.high, err));
 done:

@@ -17,13 +17,37 @@ static json_t *hash_json(uint64_t hash)
     return json_string(text);
 }
 
+/* Hashes of what stands beside the weights in a model's folder and decides ids and rows too; a GGUF file has all in it. */
+static sae_status beside_weights(const experiment *e, json_t *beside, sae_error *err)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
+                                        "merges.txt"};
+    sae_status status = SAE_OK;
+    char *path = NULL;
+
+    for (size_t i = 0; file_is_folder(e->options.model) && i < sizeof names / sizeof *names; i++) {
+        uint64_t hash;
+        mem_free(path);
+        path = path_join(e->options.model, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (!file_exists(path)) continue;
+        SAE_TRY(file_hash(path, &hash, err));
+        if (json_object_set_new(beside, names[i], hash_json(hash)) != 0)
+            SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
+    }
+done:
+    mem_free(path);
+    return status;
+}
+
 /* Everything that decides the rows. The texts are known by their contents, so a renamed file is the same text. */
 sae_status rows_describe(experiment *e, sae_error *err)
 {
     const scaffold_options *o = &e->options;
     sae_status status = SAE_OK;
-    json_t *texts = json_array();
+    json_t *texts = json_array(), *beside = json_object();
 
+    SAE_TRY(beside_weights(e, beside, err));
     for (int i = 0; i < o->n_texts; i++) {
         uint64_t hash;
         if (strcmp(o->texts[i], "-") == 0)
@@ -32,12 +56,14 @@ sae_status rows_describe(experiment *e, sae_error *err)
         SAE_TRY(file_hash(o->texts[i], &hash, err));
         json_add(&texts, hash_json(hash));
     }
-    e->inputs = json_pack("{so so ss sI sI sI sf}", "model", hash_json(sae_model_hash(e->model)), "texts",
-                          json_incref(texts), "site", e->site_name, "ctx", (json_int_t)o->ctx, "separator",
-                          (json_int_t)o->separator, "tokens", (json_int_t)o->tokens, "max_norm", o->max_norm);
+    e->inputs =
+        json_pack("{so sO so ss sI sI sI sf}", "model", hash_json(sae_model_hash(e->model)), "model_files", beside,
+                  "texts", json_incref(texts), "site", e->site_name, "ctx", (json_int_t)o->ctx, "separator",
+                  (json_int_t)o->separator, "tokens", (json_int_t)o->tokens, "max_norm", o->max_norm);
     if (!e->inputs) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
 done:
     json_decref(texts);
+    json_decref(beside);
     return status;
 }
 

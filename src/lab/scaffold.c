@@ -101,6 +101,25 @@ done:
     return status;
 }
 
+static sae_status survey_read(const experiment *e, sae_result **found, sae_error *err)
+{
+    char *path = path_join(e->options.survey, "results/survey.json", err);
+    sae_status status = path ? sae_result_read(found, path, err) : SAE_NOMEM;
+
+    mem_free(path);
+    return status;
+}
+
+/* Whether the survey can be shown, before all else. */
+static sae_status survey_check(const experiment *e, sae_error *err)
+{
+    sae_result *found = NULL;
+    sae_status status = e->options.survey ? survey_read(e, &found, err) : SAE_OK;
+
+    sae_result_free(found);
+    return status;
+}
+
 static sae_status open_inputs(experiment *e, const scaffold_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -117,6 +136,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(texts_exist(e, err));
     SAE_TRY(scaffold_topics_check(e, err));
     SAE_TRY(documents_check(e, err));
+    SAE_TRY(survey_check(e, err));
     SAE_TRY(rows_describe(e, err));
     SAE_TRY(folder_begin(e, err));
 done:
@@ -134,7 +154,7 @@ static sae_status train_all(experiment *e, sae_error *err)
     SAE_TRY(roster_make(e, err));
     SAE_TRY(arms_train(e, USE_BASELINE, USE_RANK, NULL, err));
     experiment_cost(e, "training", clock_seconds() - began, false);
-    SAE_TRY(part_run(e, "training", part_identity(e, roster_identity(e, &e->roster.entries[1])), training_report, err));
+    SAE_TRY(part_derive(e, "training", training_report, err));
 done:
     return status;
 }
@@ -152,15 +172,11 @@ static sae_status survey_show(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *found = NULL;
-    char *path;
 
     if (!e->options.survey) return SAE_OK;
-    path = path_join(e->options.survey, "results/survey.json", err);
-    if (!path) return SAE_NOMEM;
-    SAE_TRY(sae_result_read(&found, path, err));
+    SAE_TRY(survey_read(e, &found, err));
     SAE_TRY(experiment_adopt(e, "survey", NULL, found, err));
 done:
-    mem_free(path);
     return status;
 }
 

@@ -162,6 +162,9 @@ static sae_status numbers(sae_result *r, const label_set *set, sae_error *err)
         SAE_TRY(sae_result_silent(r, key, arm->fixed.value, arm->fixed.low, arm->fixed.high, err));
         snprintf(key, sizeof key, "%s.%s.fall", set->name, arm->name);
         SAE_TRY(sae_result_silent(r, key, arm->fall.value, arm->fall.low, arm->fall.high, err));
+        snprintf(key, sizeof key, "%s.%s.retrained_fall", set->name, arm->name);
+        SAE_TRY(sae_result_silent(r, key, arm->retrained_fall.value, arm->retrained_fall.low, arm->retrained_fall.high,
+                                  err));
         snprintf(key, sizeof key, "%s.%s.retrained", set->name, arm->name);
         SAE_TRY(sae_result_silent(r, key, arm->retrained.value, arm->retrained.low, arm->retrained.high, err));
     }

@@ -255,23 +255,34 @@ done:
     return status;
 }
 
+/* How much less often right than the clean probe, on the same questions. */
+static sae_status fall_of(const bench *b, const score *changed, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *fall = mem_alloc_array((size_t)b->n_test, sizeof *fall, "falls", err);
+
+    if (!fall) return SAE_NOMEM;
+    for (int64_t i = 0; i < b->n_test; i++) fall[i] = b->right.right[i] * changed->asked[i] - changed->right[i];
+    SAE_TRY(bootstrap_ratio(out, fall, changed->asked, b->n_test, b->what->seed, err));
+done:
+    mem_free(fall);
+    return status;
+}
+
 static sae_status finish_arm(const bench *b, topics *m, const char *name, const score *fixed, const score *retrained,
                              sae_error *err)
 {
     sae_status status = SAE_OK;
     topics_arm *arm = &m->arms[m->n_arms];
     uint64_t seed = b->what->seed;
-    double *fall = mem_alloc_array((size_t)b->n_test, sizeof *fall, "falls", err);
 
-    if (!fall) return SAE_NOMEM;
     snprintf(arm->name, sizeof arm->name, "%s", name);
-    for (int64_t i = 0; i < b->n_test; i++) fall[i] = b->right.right[i] * fixed->asked[i] - fixed->right[i];
     SAE_TRY(score_accuracy(fixed, seed, &arm->fixed, err));
     SAE_TRY(score_accuracy(retrained, seed, &arm->retrained, err));
-    SAE_TRY(bootstrap_ratio(&arm->fall, fall, fixed->asked, b->n_test, seed, err));
+    SAE_TRY(fall_of(b, fixed, &arm->fall, err));
+    SAE_TRY(fall_of(b, retrained, &arm->retrained_fall, err));
     m->n_arms++;
 done:
-    mem_free(fall);
     return status;
 }
 

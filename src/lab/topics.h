@@ -30,6 +30,7 @@ typedef struct topics_arm {
     char name[80];
     interval fixed, retrained; /* accuracy, 95 % over test documents */
     interval fall;             /* of the fixed probe, paired */
+    interval retrained_fall;   /* of the re-trained one */
 } topics_arm;
 
 typedef struct topics {

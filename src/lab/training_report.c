@@ -15,43 +15,51 @@ typedef struct curves {
     int n[ARMS];
 } curves;
 
-static sae_status add_line(curves *c, const roster_entry *const pair[ARMS], const json_t *line, const char *path,
-                           sae_error *err)
+/* The curves of one arm, for json_lines_read. */
+typedef struct arm_curves {
+    curves *c;
+    int arm;
+    const char *name;
+} arm_curves;
+
+static sae_status add_line(void *user, const json_t *line, const char *path, sae_error *err)
 {
+    const arm_curves *to = user;
+    curves *c = to->c;
+    const int a = to->arm, n = c->n[a];
     sae_status status = SAE_OK;
     const char *dict = NULL;
 
     SAE_TRY(json_get_string(line, "dict", "", &dict, path, err));
-    for (int a = 0; a < ARMS; a++) {
-        int n = c->n[a];
-        if (strcmp(dict, pair[a]->name) != 0 || n == POINTS) continue;
-        SAE_TRY(json_get_double(line, "rows", NAN, &c->rows[a][n], path, err));
-        SAE_TRY(json_get_double(line, "fvu", NAN, &c->fvu[a][n], path, err));
-        SAE_TRY(json_get_double(line, "dense", NAN, &c->dense[a][n], path, err));
-        SAE_TRY(json_get_double(line, "dead", NAN, &c->dead[a][n], path, err));
-        c->n[a]++;
-    }
+    if (strcmp(dict, to->name) != 0 || n == POINTS) goto done;
+    SAE_TRY(json_get_double(line, "rows", NAN, &c->rows[a][n], path, err));
+    SAE_TRY(json_get_double(line, "fvu", NAN, &c->fvu[a][n], path, err));
+    SAE_TRY(json_get_double(line, "dense", NAN, &c->dense[a][n], path, err));
+    SAE_TRY(json_get_double(line, "dead", NAN, &c->dead[a][n], path, err));
+    c->n[a]++;
 done:
     return status;
 }
 
-static sae_status read_log(curves *c, const roster_entry *const pair[ARMS], const char *path, sae_error *err)
+/* Of the log of those trained together, called after the first: the partner has one of its own where it was trained apart. */
+static sae_status read_curves(const experiment *e, int arm, curves *c, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *text = NULL;
-    json_t *line = NULL;
-    size_t bytes = 0;
+    arm_curves to = {c, arm, e->roster.entries[arm].name};
+    char *path = NULL;
 
-    SAE_TRY(file_read_all(path, (size_t)1 << 30, &text, &bytes, err));
-    for (char *at = text, *end; (end = memchr(at, '\n', bytes - (size_t)(at - text))); at = end + 1) {
-        SAE_TRY(json_parse(&line, at, (size_t)(end - at), path, err));
-        SAE_TRY(add_line(c, pair, line, path, err));
-        json_decref(line);
-        line = NULL;
+    for (int a = arm; a >= ARM_BASELINE; a--) {
+        char name[128];
+        snprintf(name, sizeof name, "training/%s/log.jsonl", e->roster.entries[a].name);
+        mem_free(path);
+        path = experiment_path(e, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (!file_exists(path)) continue;
+        SAE_TRY(json_lines_read(path, add_line, &to, err));
+        break;
     }
 done:
-    json_decref(line);
-    mem_free(text);
+    mem_free(path);
     return status;
 }
 
@@ -89,27 +97,18 @@ done:
 
 sae_status training_report(experiment *e, sae_error *err)
 {
-    const roster_entry *pair[ARMS] = {&e->roster.entries[0], &e->roster.entries[1]};
     sae_status status = SAE_OK;
     sae_result *r = NULL;
     curves *c = mem_alloc(sizeof *c, "training curves", err);
-    char name[128], *path = NULL;
 
     if (!c) return SAE_NOMEM;
-    for (int a = 0; a < ARMS; a++) { /* the partner has a log of its own where memory was too small for both */
-        snprintf(name, sizeof name, "training/%s/log.jsonl", pair[a]->name);
-        mem_free(path);
-        path = experiment_path(e, name, err);
-        if (!path) SAE_TRY(SAE_NOMEM);
-        if (file_exists(path)) SAE_TRY(read_log(c, pair, path, err));
-    }
+    for (int a = 0; a < ARMS; a++) SAE_TRY(read_curves(e, a, c, err));
     SAE_TRY(experiment_result(e, "training", "Training", &r, err));
     SAE_TRY(numbers(e, r, err));
     SAE_TRY(curve(r, "fvu", "Unexplained variance of the batch", "FVU", c, c->fvu, err));
     SAE_TRY(curve(r, "dense", "Latents in over 10 % of the batch", "latents", c, c->dense, err));
     SAE_TRY(curve(r, "dead", "Dead latents", "latents", c, c->dead, err));
 done:
-    mem_free(path);
     mem_free(c);
     return status;
 }

@@ -1,0 +1,93 @@
+/*
+ * verdict.c - from intervals to words. The constants are chosen here, once, and printed with what they decide.
+ */
+#include "lab/verdict.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const double LITTLE_HARM = 1.1;   /* a ratio of losses below this is called little */
+static const double LITTLE_CHANGE = 0.1; /* of a count */
+static const double LITTLE_FALL = 0.05;  /* of an accuracy: "virtually unchanged" */
+static const double TOO_FEW = 5;         /* dense latents, for a claim about them to be tried */
+
+void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
+{
+    const bool seeds = isfinite(fewer->low);
+
+    if (!(base >= TOO_FEW))
+        snprintf(out, VERDICT_TEXT,
+                 "says little: the baseline has too few dense latents here for the claim to be tried");
+    else if (seeds && fewer->low <= 0 && fewer->high >= 0)
+        snprintf(out, VERDICT_TEXT, "cannot be told from none over these seeds");
+    else if (fabs(with / base - 1) < LITTLE_CHANGE)
+        snprintf(out, VERDICT_TEXT, "about as many (within a tenth): against the paper");
+    else if (with > base)
+        snprintf(out, VERDICT_TEXT, "more, not fewer: against the paper");
+    else
+        snprintf(out, VERDICT_TEXT, "fewer%s, as the paper says%s", seeds ? "" : " in one seed",
+                 base - with > 2 * (double)rank ? ", and more than the 2r that re-housing alone would explain"
+                                                : "; at most 2r of them, which r signed codes can re-house");
+}
+
+const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
+                         const char *open)
+{
+    const bool one = !isfinite(seeds->low);
+
+    if (text->low > none && (one || seeds->low > none)) return more;
+    if (text->high < none && (one || seeds->high < none)) return less;
+    return open;
+}
+
+const char *verdict_overlap(double overlap, double rank)
+{
+    if (!(rank > 0) || !isfinite(overlap)) return "no scaffold was learned: there is nothing to compare";
+    if (overlap > 0.95) return "near-identical (over 0.95), as the paper says";
+    if (overlap > 0.5) return "mostly the same directions, not near-identical";
+    return "largely other directions: against the paper";
+}
+
+const char *verdict_necessity(const interval *ratio, const interval *over_random)
+{
+    if (over_random->high < 1) return "less harm than random directions: against the paper";
+    if (over_random->low <= 1) return "cannot be told from random directions: against the paper";
+    if (ratio->value < LITTLE_HARM)
+        return "more harm than random directions, but little: the loss rises by less than a tenth";
+    return "more harm than random directions, as the paper says";
+}
+
+static bool clean_says_nothing(char out[VERDICT_TEXT], const topic_numbers *n)
+{
+    if (n->clean.low > n->chance) return false;
+    snprintf(out, VERDICT_TEXT, "says nothing: the clean probe itself is not above chance");
+    return true;
+}
+
+void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
+{
+    if (clean_says_nothing(out, n)) return;
+    if (n->fall.high < LITTLE_FALL)
+        snprintf(out, VERDICT_TEXT, "falls by less than %g, as the paper says", LITTLE_FALL);
+    else if (n->fall.low <= 0)
+        snprintf(out, VERDICT_TEXT, "too few questions to tell");
+    else
+        snprintf(out, VERDICT_TEXT, "the fixed probe falls%s: against the paper; one trained anew %s",
+                 n->random.low <= n->fixed.high ? ", as with random features" : "",
+                 n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
+}
+
+void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca)
+{
+    if (clean_says_nothing(out, n)) return;
+    if (n->fall.low <= 0)
+        snprintf(out, VERDICT_TEXT, "the fixed probe cannot be told from before: against the paper");
+    else if (n->fixed.low > n->chance)
+        snprintf(out, VERDICT_TEXT, "falls, but topics can still be told: against the paper");
+    else
+        snprintf(out, VERDICT_TEXT, "a fixed probe falls to chance, as the paper says%s; one trained anew %s",
+                 n->random.low <= n->chance ? ", but also with random directions"
+                 : pca->low <= n->chance    ? ", and so it does without PCA's directions"
+                                            : "",
+                 n->retrained.low > n->chance ? "does not" : "does too");
+}
