@@ -78,7 +78,7 @@ void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *
 
 const float *targets_of(const sae_trainer *t, const learner *l) { return l->config.d_out > 0 ? t->s.y : t->s.x; }
 
-/* Squares are summed in float32: of rows that are all alike, up to 2.2e-7 of their sum (rows of 16 to 4,096) is left. */
+/* Squares are summed in float32: rows that are all alike leave a few roundings, each 1.2e-7 of the sum. That much counts as none. */
 static const double ROUNDING = 1e-6;
 
 double target_variance(sae_trainer *t, const learner *l)
