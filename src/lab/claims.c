@@ -327,7 +327,7 @@ static bool topic_numbers_of(const experiment *e, const char *part, const char *
     return topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
            topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
            topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
-           topic(e, part, set, random, "fixed", &n->random);
+           topic(e, part, set, random, "fixed", &n->random) && topic(e, part, set, random, "fall", &n->random_fall);
 }
 
 static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,

@@ -73,7 +73,7 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
         snprintf(out, VERDICT_TEXT, "too few questions to tell");
     else
         snprintf(out, VERDICT_TEXT, "the fixed probe falls%s: against the paper; one trained anew %s",
-                 n->random.low <= n->fixed.high ? ", as with random features" : "",
+                 n->random_fall.high >= n->fall.low ? ", not told from random features" : "",
                  n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
 }
 

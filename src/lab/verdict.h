@@ -12,7 +12,7 @@ enum { VERDICT_TEXT = 240 };
 /* N2: means over seeds of dense latents; fewer: of their difference, low NaN with one seed; rank of the scaffold. */
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank);
 /* N3, N4: `text` is the paired interval of one seed over documents or sequences, `seeds` that over seeds (low NaN: one seed). Both must
- * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The four texts are for more, less, open, and what is added for one seed. */
+ * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The texts are for more, less, and open. */
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
                          const char *open);
 /* The share of a scaffold's write space in the top principal components; rank 0: nothing was learned. */
@@ -20,10 +20,10 @@ const char *verdict_overlap(double overlap, double rank);
 /* Removing the scaffold against removing random subspaces: ratio to clean, and paired to the mean over them. */
 const char *verdict_necessity(const interval *ratio, const interval *over_random);
 
-/* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance. */
+/* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
+ * after as many random features or directions, and its paired fall. */
 typedef struct topic_numbers {
-    interval clean, fixed, fall, retrained, retrained_fall,
-        random; /* random: fixed, after as many random features or directions */
+    interval clean, fixed, fall, retrained, retrained_fall, random, random_fall;
     double chance;
 } topic_numbers;
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n);                    /* N7 */
