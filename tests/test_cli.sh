@@ -440,6 +440,19 @@ sweep="--array fine.npy --width 64,96 --k 4 --rank 0,2 --seed 1,2 --batch 32 --s
     expect "a sweep that grows" 0 '' sweep $sweep --seed 3 --out sweep
     [ "$(wc -l <out)" -eq 13 ] && [ -d sweep/groups/002 ] || not_ok "a sweep that grows" "$(cat out)"
 }
+# One of three diverges: it is set aside, and the others end as they do without it.
+uneven="--array fine.npy --arch standard --width 64 --batch 32 --steps 100 --checkpoint-every 10 --quiet"
+# shellcheck disable=SC2086
+{
+    run sweep $uneven --l1-coefficient 0.1,1e38,0.2 --out uneven
+    [ "$code" -eq 1 ] && grep -q '^sae sweep: 1 of 3 dictionaries diverged (standard-w64-l1e+38-r0-s0)' err && grep -q '^standard-w64-l1e+38-r0-s0  diverged$' out &&
+        ok "sweep, one that diverges" || not_ok "sweep, one that diverges"
+    grep -q '"diverged": "step [0-9]*,' uneven/standard-w64-l1e+38-r0-s0/result.json || not_ok "its result says why"
+    expect "sweep, those that do not" 0 '' sweep $uneven --l1-coefficient 0.1,0.2 --out even
+    same "have the same weights" uneven/standard-w64-l0.2-r0-s0/sae/sae_weights.safetensors even/standard-w64-l0.2-r0-s0/sae/sae_weights.safetensors
+    run sweep $uneven --l1-coefficient 0.1,1e38,0.2 --out uneven
+    [ "$code" -eq 1 ] && ! grep -q 'set aside' err && ok "nor is it begun again" || not_ok "nor is it begun again"
+}
 long_sweep="--array fine.npy --width 256 --k 4 --rank 0,2 --batch 64 --steps 1500 --log-every 7 --quiet"
 # shellcheck disable=SC2086
 {

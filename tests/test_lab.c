@@ -165,7 +165,7 @@ START_TEST(test_verdicts)
                 {{0.8, 0.7, 0.9}, {0.8, 0.75, 0.85}, '-'}};
     static const struct {
         topic_numbers n;
-        interval pca;
+        interval pca, centred;
         const char *features, *topics;
     } topics[] = {
         /* two classes, nothing harmed */
@@ -178,10 +178,12 @@ START_TEST(test_verdicts)
           {0, -.02, .02},
           .5},
          {.8, .7, .9},
+         {.8, .7, .9},
          "falls by less than 0.05",
          "cannot be told from before"},
         /* a probe that knows nothing */
         {{{.5, .4, .6}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, .5},
+         {.5, .4, .6},
          {.5, .4, .6},
          "says nothing",
          "says nothing"},
@@ -195,6 +197,7 @@ START_TEST(test_verdicts)
           {0, -.1, .1},
           .1},
          {.8, .7, .9},
+         {.8, .7, .9},
          "too few questions",
          "cannot be told from before"},
         /* to chance, and with random directions too */
@@ -207,6 +210,7 @@ START_TEST(test_verdicts)
           {.84, .8, .88},
           .1},
          {.1, .06, .14},
+         {.1, .06, .14},
          "not told from random features",
          "also with random directions; one trained anew does not"},
         {{{.95, .9, .98},
@@ -218,8 +222,22 @@ START_TEST(test_verdicts)
           {.05, .02, .08},
           .1},
          {.8, .76, .84},
+         {.8, .76, .84},
          "the fixed probe falls: against the paper; one trained anew falls too",
-         "as the paper says; one trained anew does too"},
+         "as the paper says, not when the mean is kept; one trained anew does too"},
+        /* at chance, but so may be something far above it */
+        {{{.95, .9, .98},
+          {.2, .05, .35},
+          {.75, .6, .9},
+          {.94, .9, .98},
+          {.01, -.01, .03},
+          {.9, .87, .93},
+          {.05, .02, .08},
+          .1},
+         {.8, .76, .84},
+         {.8, .76, .84},
+         "cannot be told from before",
+         "too few questions to tell whether to chance"},
         {{{.95, .9, .98},
           {.7, .65, .75},
           {.25, .2, .3},
@@ -228,6 +246,7 @@ START_TEST(test_verdicts)
           {.9, .87, .93},
           {.05, .02, .08},
           .1},
+         {.8, .76, .84},
          {.8, .76, .84},
          "cannot be told from before",
          "topics can still be told"}};
@@ -242,15 +261,36 @@ START_TEST(test_verdicts)
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
         verdict_features(text, &topics[i].n);
         ck_assert_msg(strstr(text, topics[i].features), "features %zu: %s", i, text);
-        verdict_topics(text, &topics[i].n, &topics[i].pca);
+        verdict_topics(text, &topics[i].n, &topics[i].pca, &topics[i].centred);
         ck_assert_msg(strstr(text, topics[i].topics), "topics %zu: %s", i, text);
     }
     ck_assert(strstr(verdict_overlap(0, 0), "no scaffold"));
     ck_assert(strstr(verdict_overlap(NAN, 6), "no scaffold"));
     ck_assert(strstr(verdict_overlap(0.97, 6), "near-identical"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1, .9, 1.1}), "cannot"));
-    ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &(interval){.9, .8, .95}), "less harm"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1, 1.1}, &(interval){1.04, 1.02, 1.06}), "but little"));
+    const interval one_seed = {1, NAN, NAN}, seeds = {1.04, 1.01, 1.07}, wide = {1.04, .9, 1.2};
+    const interval more = {1.04, 1.02, 1.06}, open = {1, .9, 1.1}, less = {.9, .8, .95};
+    static const struct {
+        interval over_matched, aligned, scaffold;
+        const char *says;
+    } redundant[] = {{{.1, -.1, .3}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, "cannot be told from features"},
+                     {{-.1, -.2, -.05}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, "less than features"},
+                     {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, "less than the scaffold: as the paper"},
+                     {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.05, 1.04, 1.06}, "more than the scaffold: against"},
+                     {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.25, 1.2, 1.3}, "not told from the scaffold"}};
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &open, &one_seed), "cannot"));
+    ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &less, &one_seed), "less harm"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1, 1.1}, &more, &seeds), "but little"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &seeds), "as the paper says"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &wide), "cannot"));
+    for (size_t i = 0; i < sizeof redundant / sizeof *redundant; i++) {
+        const char *said =
+            verdict_redundancy(&redundant[i].over_matched, &redundant[i].aligned, &redundant[i].scaffold);
+        ck_assert_msg(strstr(said, redundant[i].says), "redundancy %zu: %s", i, said);
+    }
+    ck_assert(strstr(verdict_outliers(0, 0.01, 0), "nothing to compare"));
+    ck_assert(strstr(verdict_outliers(0.9, 0.01, 1), "as the paper says"));
+    ck_assert(strstr(verdict_outliers(0.1, 0.01, 8), "than by chance, not most"));
+    ck_assert(strstr(verdict_outliers(0.02, 0.01, 8), "against the paper"));
 }
 END_TEST
 
@@ -633,21 +673,26 @@ START_TEST(test_removals_of_a_run)
     OK(subspace_of_rows(&U, sae_dict_weights(dicts[1]).W_up, 2, 32, &err));
     edit_space of_dense = {&dense, NULL}, of_U = {&U, NULL};
     edit_resampling resampling = {&U, o.seed};
+    edit_resampling of_dense_from = {&dense, o.seed};
     edit edits[] = {{"clean", NULL, NULL},
                     {"dense", edit_remove, &of_dense},
                     {"R6", edit_remove_keep_norm, &of_U},
-                    {"R5", edit_resample, &resampling}};
-    OK(splice_measure(&t, &s, splice_sequences(&s, 512), edits, 4, NULL, &err));
+                    {"R5", edit_resample, &resampling},
+                    {"dense R5", edit_resample, &of_dense_from},
+                    {"dense R6", edit_remove_keep_norm, &of_dense}};
+    OK(splice_measure(&t, &s, splice_sequences(&s, 512), edits, 6, NULL, &err));
     double clean = loss_mean(&t, 0);
     ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R2", NAN), loss_mean(&t, 1) / clean, 1e-9);
     ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R6", NAN), loss_mean(&t, 2) / clean, 1e-9);
     ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R5", NAN), loss_mean(&t, 3) / clean, 1e-9);
+    ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R5", NAN), loss_mean(&t, 4) / clean, 1e-9);
+    ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R6", NAN), loss_mean(&t, 5) / clean, 1e-9);
     ck_assert_double_gt(fabs(loss_mean(&t, 1) / clean - 1), 1e-4); /* and they are not the clean loss */
     json_t *file = read_json(o.out, "results/batchtopk-p1-s0/comparison.json");
     json_t *table = json_object_get(json_object_get(file, "tables"), "difference");
-    for (int i = 0; i < 3; i++) {
-        static const char *const scaffold[] = {"scaffold.R2", "scaffold.R3", "scaffold.R6"};
-        static const char *const pca[] = {"pca.R2", "pca.R3", "pca.R6"};
+    for (int i = 0; i < OPERATORS; i++) {
+        static const char *const scaffold[] = {"scaffold.R2", "scaffold.R3", "scaffold.R5", "scaffold.R6"};
+        static const char *const pca[] = {"pca.R2", "pca.R3", "pca.R5", "pca.R6"};
         json_t *cell = json_array_get(json_array_get(json_object_get(table, "rows"), (size_t)i), 3);
         ck_assert_double_eq_tol(
             json_real_value(json_object_get(cell, "value")),

@@ -115,6 +115,8 @@ done:
 
 /* ---- A group ------------------------------------------------------------------------------------------------------------- */
 
+/* To its end, or until one of its dictionaries diverges: that one is set aside, and the group is to be run again, from its last
+ * checkpoint. */
 static sae_status run_group(sweep *s, int group, int place, int of, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -123,6 +125,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     train_watch watch = {0};
     char *folder = sweep_group_folder(s, group, err), what[48];
     int64_t every = (s->recipes->steps + CHECKPOINTS - 1) / CHECKPOINTS;
+    int diverged = -1;
 
     if (!folder) SAE_TRY(SAE_NOMEM);
     SAE_TRY(sweep_part_make(&p, s, s->group, group, err));
@@ -135,6 +138,8 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .log_every = args_int(s->a, "log-every", 0),
                           .checkpoint_every = args_int(s->a, "checkpoint-every", every),
                           .resume = train_folder_has_checkpoint(folder),
+                          .fewer = true,
+                          .diverged = &diverged,
                           .order = s->in.order.pool ? &s->in.order : NULL,
                           .d_target = s->in.d_target,
                           .rows_follow = true, /* that it is measured on */
@@ -146,6 +151,12 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     if (of > 1) watch.what = what;
     status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &progress, err);
     progress_end(&watch.line);
+    if (status == SAE_NUMERIC && diverged >= 0) {
+        const sae_error why = *err;
+        *err = (sae_error){0};
+        status = sweep_set_aside(s, &p, diverged, why.message, err);
+        goto done;
+    }
     if (status != SAE_OK && status != SAE_NUMERIC)
         args_advise_again(s->a, "The same command goes on from there:", NULL);
     SAE_TRY(status);
@@ -174,8 +185,9 @@ static sae_status run_sweep(args *a, sae_error *err)
     SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));
     SAE_TRY(sweep_make_recipes(&s, err));
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
+    s.diverged = mem_alloc_array((size_t)s.dicts.n, sizeof *s.diverged, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
-    if (!s.finished || !s.group) SAE_TRY(SAE_NOMEM);
+    if (!s.finished || !s.diverged || !s.group) SAE_TRY(SAE_NOMEM);
     size_t available = memory_available(), buffers = s.in.acts ? sae_acts_get_info(s.in.acts).buffer_bytes : 0;
     if (args_flag(a, "plan")) available = available > buffers ? available - buffers : 1; /* not taken yet */
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
@@ -187,13 +199,16 @@ static sae_status run_sweep(args *a, sae_error *err)
         goto done;
     }
     for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
-    for (int g = 1; g <= s.n_groups; g++)
-        if (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, ++place, open, err));
+    for (int g = 1; g <= s.n_groups; g++) {
+        place += sweep_group_is_open(&s, g);
+        while (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, place, open, err));
+    }
     SAE_TRY(sweep_report(&s, err));
 done:
     mem_free(s.recipes);
     mem_free(s.recipe_of);
     mem_free(s.finished);
+    mem_free(s.diverged);
     mem_free(s.group);
     train_dicts_free(&s.dicts);
     train_input_close(&s.in);

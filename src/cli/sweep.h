@@ -3,7 +3,8 @@
  *   sweep.json             recipes, data, dictionaries of the newest command; another one goes on only with the same data
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
- *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished
+ *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
+ *                          diverged "diverged", a message, in place of measurements and of NAME/sae
  *   results.json, report.html   all of them
  */
 #ifndef SAE_CLI_SWEEP_H
@@ -21,7 +22,8 @@ typedef struct sweep {
     int n_recipes;
     sae_scaffold_export how;
     size_t budget;  /* bytes that a group may take */
-    bool *finished; /* [dicts.n] */
+    bool *finished; /* [dicts.n] nothing is left to do: measured, or diverged */
+    bool *diverged; /* [dicts.n] its numbers became infinite or undefined: it was set aside */
     int *group;     /* [dicts.n] number of its group, from 1; 0: none, it was finished before */
     int n_groups;   /* the highest number */
 } sweep;
@@ -62,8 +64,11 @@ int64_t sweep_measure_rows(const sweep *s);                              /* fewe
 size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *dict); /* that measuring takes beside the trainer */
 /* Exports each dictionary of a trained group that is not finished and measures it on the rows behind the trained ones. */
 sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sae_trainer *t, sae_error *err);
+/* Member i of the part diverged, as `why` says: its result tells so, and its group goes on without it. */
+sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why, sae_error *err);
 
-/* sweep_report.c: results.json, report.html and, on standard output, the table (or, with --json, the same as JSON). */
+/* sweep_report.c: results.json, report.html and, on standard output, the table (or, with --json, the same as JSON). NUMERIC, when
+ * all of that is written and some dictionary diverged. */
 sae_status sweep_report(const sweep *s, sae_error *err);
 
 #endif

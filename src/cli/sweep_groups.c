@@ -39,6 +39,7 @@ static sae_status find_finished(sweep *s, sae_error *err)
         result = NULL;
         SAE_TRY(json_read_file(&result, path, err));
         SAE_TRY(sweep_same_recipe(s, i, result, path, err));
+        s->diverged[i] = json_object_get(result, "diverged") != NULL;
     }
 done:
     json_decref(result);
@@ -90,7 +91,7 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
                             path, json_string_value(name));
         sae_status status = sweep_same_recipe(s, at, group, path, err);
         if (status != SAE_OK) return status;
-        s->group[at] = number;
+        if (!s->diverged[at]) s->group[at] = number;
     }
     return SAE_OK;
 }

@@ -187,3 +187,26 @@ done:
     mem_free(rows);
     return status;
 }
+
+sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *name = p->dicts.names[i];
+    char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
+    json_t *result = train_dict_json(&p->dicts.configs[i], name);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    json_put(&result, "recipe", recipe_json(p->recipe));
+    json_put(&result, "diverged", json_string(why));
+    if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(json_write_file(result, path, true, err));
+    s->finished[p->index[i]] = s->diverged[p->index[i]] = true;
+    s->group[p->index[i]] = 0;
+    warn("%s is set aside: %s%s", name, why, p->dicts.n > 1 ? "; the others of its group go on" : "");
+done:
+    json_decref(result);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}

@@ -74,6 +74,10 @@ static void print_table(const sweep *s, const json_t *results)
     printf("\n");
     for (int i = 0; i < s->dicts.n; i++) {
         printf("%-*s", widest, s->dicts.names[i]);
+        if (s->diverged[i]) {
+            printf("  diverged\n");
+            continue;
+        }
         for (int c = 0; c < N_COLUMNS; c++) {
             char text[32];
             double value = number(results, i, columns[c].part, columns[c].key);
@@ -99,6 +103,7 @@ static sae_status put_table(const sweep *s, sae_result *r, const json_t *results
             snprintf(texts[c], sizeof texts[c], columns[c].format, value);
             cells[c + 1] = (sae_cell){isnan(value) ? NULL : texts[c], value};
         }
+        if (s->diverged[i]) cells[1].text = "diverged";
         SAE_TRY(sae_result_row(r, "dictionaries", cells, N_COLUMNS + 1, err));
     }
 done:
@@ -243,6 +248,21 @@ done:
     return status;
 }
 
+static sae_status tell_diverged(const sweep *s, sae_error *err)
+{
+    const char *first = NULL;
+    int n = 0;
+
+    for (int i = 0; i < s->dicts.n; i++) {
+        if (s->diverged[i] && !first) first = s->dicts.names[i];
+        n += s->diverged[i];
+    }
+    if (n == 0) return SAE_OK;
+    return SAE_FAIL(err, SAE_NUMERIC,
+                    "%d of %d dictionaries diverged (%s%s): why stands in NAME/result.json; the others are finished", n,
+                    s->dicts.n, first, n > 1 ? ", ..." : "");
+}
+
 sae_status sweep_report(const sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -258,6 +278,7 @@ sae_status sweep_report(const sweep *s, sae_error *err)
     else
         print_table(s, results);
     say(s->a, "written   %s and %s", path, page);
+    SAE_TRY(tell_diverged(s, err));
 done:
     json_decref(results);
     mem_free(page);

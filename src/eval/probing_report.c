@@ -85,42 +85,48 @@ done:
     return status;
 }
 
-/* A row for each set: every dictionary's latents at each k, and all of the residual stream. */
+/* A row for each set and dictionary, its latents at each k; and one for all of the residual stream. */
+static sae_status set_rows(sae_result *r, const probing *set, const char *name, const char *const *dict_names,
+                           const probing_options *o, sae_error *err)
+{
+    enum { FIRST = 5 };
+    sae_status status = SAE_OK;
+    char texts[PROBING_MOST_K][TEXT];
+    sae_cell cells[PROBING_MOST_K + FIRST];
+
+    for (int a = 0; a < set->n_arms; a++) {
+        const probing_arm *arm = &set->arms[a];
+        if (arm->what != PROBING_LATENTS && arm->what != PROBING_RESIDUAL) continue;
+        cells[0] = (sae_cell){name, NAN};
+        cells[1] = (sae_cell){NULL, set->n_classes};
+        cells[2] = (sae_cell){NULL, (double)set->train};
+        cells[3] = (sae_cell){NULL, (double)set->test};
+        cells[4] =
+            (sae_cell){arm->what == PROBING_RESIDUAL ? "residual stream, all of it" : dict_names[arm->dict], NAN};
+        for (int i = 0; i < o->n_k; i++) {
+            interval v = i < arm->n_k ? arm->accuracy[i] : (interval){NAN, NAN, NAN};
+            interval_text(texts[i], TEXT, &v);
+            cells[FIRST + i] = (sae_cell){texts[i], v.value};
+        }
+        SAE_TRY(sae_result_row(r, "sets", cells, FIRST + o->n_k, err));
+    }
+done:
+    return status;
+}
+
 static sae_status set_table(sae_result *r, const probing *sets, const char *const *set_names, int n_sets,
                             const char *const *dict_names, const probing_options *o, sae_error *err)
 {
-    enum { MOST = 40 };
     sae_status status = SAE_OK;
-    char heads[MOST][160], texts[MOST][TEXT];
-    const char *titles[MOST] = {"set", "classes", "train", "test"};
-    sae_cell cells[MOST];
-    int n = 4;
+    char heads[PROBING_MOST_K][16];
+    const char *titles[PROBING_MOST_K + 5] = {"set", "classes", "train", "test", "latents of"};
 
-    for (int s = -1; s < n_sets; s++) { /* first the heads, then the rows */
-        n = 4;
-        for (int a = 0; a < sets[0].n_arms; a++) {
-            const probing_arm *arm = &sets[s < 0 ? 0 : s].arms[a];
-            if (arm->what != PROBING_LATENTS && arm->what != PROBING_RESIDUAL) continue;
-            for (int i = 0; i < arm->n_k && n < MOST; i++, n++) {
-                if (arm->what == PROBING_RESIDUAL)
-                    snprintf(heads[n], sizeof heads[n], "residual stream");
-                else
-                    snprintf(heads[n], sizeof heads[n], "%.120s, k = %d", dict_names[arm->dict], o->k[i]);
-                titles[n] = heads[n];
-                interval_text(texts[n], TEXT, &arm->accuracy[i]);
-                cells[n] = (sae_cell){texts[n], arm->accuracy[i].value};
-            }
-        }
-        if (s < 0) {
-            SAE_TRY(sae_result_table(r, "sets", "Test accuracy, each set", titles, n, err));
-            continue;
-        }
-        cells[0] = (sae_cell){set_names[s], NAN};
-        cells[1] = (sae_cell){NULL, sets[s].n_classes};
-        cells[2] = (sae_cell){NULL, (double)sets[s].train};
-        cells[3] = (sae_cell){NULL, (double)sets[s].test};
-        SAE_TRY(sae_result_row(r, "sets", cells, n, err));
+    for (int i = 0; i < o->n_k; i++) {
+        snprintf(heads[i], sizeof heads[i], "k = %d", o->k[i]);
+        titles[i + 5] = heads[i];
     }
+    SAE_TRY(sae_result_table(r, "sets", "Test accuracy, each set", titles, 5 + o->n_k, err));
+    for (int s = 0; s < n_sets; s++) SAE_TRY(set_rows(r, &sets[s], set_names[s], dict_names, o, err));
 done:
     return status;
 }

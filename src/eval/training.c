@@ -65,6 +65,11 @@ static const char *last_checkpoint(const loop *l, char *buffer, size_t size)
     return buffer;
 }
 
+static void blame(const loop *l, int dict)
+{
+    if (l->options->diverged) *l->options->diverged = dict;
+}
+
 static sae_status save(loop *l, sae_error *err)
 {
     int64_t step = sae_trainer_steps_done(l->t);
@@ -74,11 +79,13 @@ static sae_status save(loop *l, sae_error *err)
     int i = 0;
 
     if (l->saved != step) {
-        if (!trainer_is_finite(l->t, &i, &what))
+        if (!trainer_is_finite(l->t, &i, &what)) {
+            blame(l, i);
             SAE_RAISE(err, SAE_NUMERIC,
                       "step %lld: %s%s%s became infinite or undefined: training diverged; a lower --lr may help; %s",
                       (long long)step - 1, what, l->options->names ? " of " : "",
                       l->options->names ? l->options->names[i] : "", last_checkpoint(l, last, sizeof last));
+        }
         SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
         SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
         l->saved = step;
@@ -171,8 +178,8 @@ static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *large
     return n > 1 && *largest > ABSURD * *usual ? found : -1;
 }
 
-/* The step gave numbers that are not finite: the dictionaries are not to be saved any more. */
-static sae_status step_failed(loop *l, int64_t step, const char *cause, sae_error *err)
+/* The step gave numbers that are not finite, first of all in `dict`: the dictionaries are not to be saved any more. */
+static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause, sae_error *err)
 {
     int64_t batch = l->recipe->batch;
     double largest, usual;
@@ -185,10 +192,12 @@ static sae_status step_failed(loop *l, int64_t step, const char *cause, sae_erro
                  "Row %lld of this batch reaches %.3g, where the others are %.3g on average: it is the row, not the "
                  "learning rate; take it out (--max-norm does, of rows from a model)",
                  (long long)bad, largest, usual);
-    else
+    else {
+        blame(l, dict);
         snprintf(why, sizeof why,
                  "All of these rows are finite, so it is the training that diverged: a lower --lr (now %g) may help",
                  l->recipe->lr);
+    }
     return SAE_FAIL(err, SAE_NUMERIC, "step %lld, rows %lld to %lld of the stream: %.300s. %s; %s", (long long)step,
                     (long long)(step * batch), (long long)((step + 1) * batch - 1), cause, why,
                     last_checkpoint(l, last, sizeof last));
@@ -213,14 +222,14 @@ static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
     if (l->targets) split_targets(l);
     if (l->options->less) status = subspace_remove(l->options->less, NULL, l->rows, l->recipe->batch, l->rows, &cause);
     if (status == SAE_OK) status = sae_trainer_step(l->t, l->rows, l->targets, l->stats, &cause);
-    if (status == SAE_NUMERIC) return step_failed(l, step, cause.message, err);
+    if (status == SAE_NUMERIC) return step_failed(l, step, l->t->failed, cause.message, err);
     if (status != SAE_OK) return SAE_FAIL(err, status, "%s", cause.message);
     for (int i = 0; i < sae_trainer_n_dicts(l->t); i++)
         if (!isfinite(l->stats[i].grad_norm)) {
             char text[128];
             snprintf(text, sizeof text, "%s%sthe norm of the gradient is not finite",
                      l->options->names ? l->options->names[i] : "", l->options->names ? ": " : "");
-            return step_failed(l, step, text, err);
+            return step_failed(l, step, i, text, err);
         }
     return SAE_OK;
 }
@@ -275,7 +284,7 @@ static sae_status start(loop *l, const sae_progress *progress, sae_error *err)
                   (long long)o->n_steps, (long long)o->batch, (long long)o->d, (long long)l->recipe->steps,
                   (long long)l->recipe->batch, (long long)l->d);
     if (!l->options->resume) goto done;
-    SAE_TRY(sae_trainer_resume(l->t, l->options->folder, &rows_given, err));
+    SAE_TRY(trainer_resume(l->t, l->options->folder, l->options->fewer, &rows_given, err));
     l->saved = sae_trainer_steps_done(l->t);
     if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
     if (l->acts && (l->saved < l->recipe->steps || l->options->rows_follow))
@@ -292,6 +301,7 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
     loop l = {.t = t, .recipe = recipe, .options = options, .acts = acts, .d = d, .saved = -1};
     int64_t step = 0;
 
+    blame(&l, -1);
     l.log_every = options->log_every > 0 ? options->log_every : (recipe->steps + LOG_LINES - 1) / LOG_LINES;
     l.rows = mem_alloc_array((size_t)recipe->batch, (size_t)d * sizeof *l.rows, "a batch of rows", err);
     if (options->d_target > 0)

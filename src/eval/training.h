@@ -25,8 +25,11 @@ typedef struct training_options {
     int64_t checkpoint_every; /* steps; 0: only at the end */
     int64_t keep_checkpoints; /* newest ones kept; 0: 1 */
     bool resume;              /* continue from the newest checkpoint that verifies; none yet: from the beginning */
-    const row_order *order;   /* instead of a stream; NULL */
-    int64_t d_target;         /* the last columns of a row are a transcoder's targets; 0: there are none */
+    bool fewer;               /* which may hold dictionaries that are no longer trained */
+    int *diverged;          /* NULL, or set to the dictionary whose training gave numbers that are not finite; -1: none,
+                                 or an absurd row is to blame */
+    const row_order *order; /* instead of a stream; NULL */
+    int64_t d_target;       /* the last columns of a row are a transcoder's targets; 0: there are none */
     bool
         rows_follow; /* the caller reads on in the stream where training ends, also when a resumed run is complete already */
     /* Called after each step; may be NULL. stats [n_dicts]; `logged`: the step stands in log.jsonl. */

@@ -97,7 +97,7 @@ static void gather(experiment *e, group *g, int first, roster_use last_use)
 static sae_status group_begin(experiment *e, group *g, int first, roster_use last_use, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char name[96], *record = NULL;
+    char name[96], *record = NULL, *old = NULL;
     json_t *about = NULL;
 
     snprintf(name, sizeof name, "training/%s", e->roster.entries[first].name);
@@ -107,7 +107,13 @@ static sae_status group_begin(experiment *e, group *g, int first, roster_use las
     SAE_TRY(begun(e, g, record, err));
     if (g->n > 0) goto done;
     gather(e, g, first, last_use);
-    SAE_TRY(folder_remove(g->folder, err));
+    for (int i = 0; i < g->n; i++) { /* what they were trained in before tells nothing of them any more */
+        snprintf(name, sizeof name, "training/%s", g->names[i]);
+        mem_free(old);
+        old = experiment_path(e, name, err);
+        if (!old) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(folder_remove(old, err));
+    }
     SAE_TRY(folder_make(g->folder, err));
     about = group_identity(e, g);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group of dictionaries");
@@ -115,6 +121,7 @@ static sae_status group_begin(experiment *e, group *g, int first, roster_use las
 done:
     json_decref(about);
     mem_free(record);
+    mem_free(old);
     return status;
 }
 
@@ -155,7 +162,10 @@ static sae_status train(experiment *e, const group *g, const subspace *less, sae
     run.resume = file_is_folder(checkpoints);
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
     SAE_TRY(sae_trainer_create(&trainer, g->configs, g->n, &e->recipe, err));
-    SAE_TRY(training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err));
+    status = training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err);
+    if (status == SAE_FORMAT && run.resume)
+        sae_error_prefix(err, "remove %s to train its dictionaries anew", g->folder);
+    SAE_TRY(status);
     sae_trainer_finish(trainer);
     SAE_TRY(export_all(e, g, trainer, err));
     SAE_TRY(folder_discard(checkpoints, err)); /* the log stays */

@@ -7,13 +7,13 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { OPERATORS = 3 };
 static const struct {
     const char *name;
     int scaffold, pca;
-} operators[OPERATORS] = {{"R2 uncentred", LOSS_R2, LOSS_PCA_R2},
-                          {"R3 centred", LOSS_R3, LOSS_PCA_R3},
-                          {"R6 norm kept", LOSS_R6, LOSS_PCA_R6}};
+} operators[OPERATORS] = {{"R2 uncentred", LOSS_R2, LOSS_PCA + OP_R2},
+                          {"R3 centred", LOSS_R3, LOSS_PCA + OP_R3},
+                          {"R5 from another row", LOSS_R5, LOSS_PCA + OP_R5},
+                          {"R6 norm kept", LOSS_R6, LOSS_PCA + OP_R6}};
 
 static sae_status table(const experiment *e, sae_result *r, sae_error *err)
 {
@@ -40,7 +40,7 @@ done:
 
 static bool holds_zero(const interval *i) { return i->low <= 0 && i->high >= 0; }
 
-/* By how much another operator than R2 changes the difference, in words. */
+/* By how much another operator than R2 changes the difference, in words; whole NaN: not as a share of it. */
 static void part_text(char *text, size_t size, const char *what, const interval *part, double whole)
 {
     char numbers[INTERVAL_TEXT];
@@ -48,24 +48,27 @@ static void part_text(char *text, size_t size, const char *what, const interval 
     interval_text(numbers, part);
     if (holds_zero(part))
         snprintf(text, size, "%s: %s nats of it, not told from none.", what, numbers);
+    else if (isnan(whole))
+        snprintf(text, size, "%s: %s nats.", what, numbers);
     else
         snprintf(text, size, "%s: %s nats of it (%+.0f %%).", what, numbers, 100 * part->value / whole);
 }
 
 static sae_status words(const experiment *e, sae_result *r, sae_error *err)
 {
-    static const int mean_of[4] = {LOSS_R2, LOSS_PCA_R2, LOSS_R3, LOSS_PCA_R3};
-    static const int norm_of[4] = {LOSS_R2, LOSS_PCA_R2, LOSS_R6, LOSS_PCA_R6};
+    static const int mean_of[4] = {LOSS_R2, LOSS_PCA + OP_R2, LOSS_R3, LOSS_PCA + OP_R3};
+    static const int norm_of[4] = {LOSS_R2, LOSS_PCA + OP_R2, LOSS_R6, LOSS_PCA + OP_R6};
     sae_status status = SAE_OK;
     interval whole, mean, norm;
     char text[600], numbers[INTERVAL_TEXT], mean_text[160], norm_text[160];
 
-    SAE_TRY(loss_difference(&whole, &e->losses, LOSS_R2, LOSS_PCA_R2, e->options.seed, err));
+    SAE_TRY(loss_difference(&whole, &e->losses, LOSS_R2, LOSS_PCA + OP_R2, e->options.seed, err));
     SAE_TRY(loss_contrast(&mean, &e->losses, mean_of, e->options.seed, err));
     SAE_TRY(loss_contrast(&norm, &e->losses, norm_of, e->options.seed, err));
     interval_text(numbers, &whole);
-    part_text(mean_text, sizeof mean_text, "The mean, which R3 keeps", &mean, whole.value);
-    part_text(norm_text, sizeof norm_text, "The norm, which R6 restores", &norm, whole.value);
+    const double of = holds_zero(&whole) ? (double)NAN : whole.value;
+    part_text(mean_text, sizeof mean_text, "The mean, which R3 keeps", &mean, of);
+    part_text(norm_text, sizeof norm_text, "The norm, which R6 restores", &norm, of);
     if (holds_zero(&whole))
         snprintf(
             text, sizeof text,

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_TRAIN = 800, N_TEST = 200, SETS_MAX = 16 };
+enum { N_TRAIN = 800, N_TEST = 200, SETS_MAX = 256 };
 
 /* The dictionaries that are asked, and what was found; while the part runs. */
 typedef struct documents {

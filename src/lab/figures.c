@@ -148,6 +148,7 @@ static sae_status topics_plot(const experiment *e, sae_arch arch, sae_result *r,
     snprintf(random, sizeof random, "%lld random features ablated", features);
     const char *const arms[][2] = {{"clean", "clean"},
                                    {"scaffold removed", "scaffold removed, R2 uncentred"},
+                                   {"about the mean", "scaffold removed, R3 centred"},
                                    {"PCA removed", "PCA removed, R2 uncentred"},
                                    {"random removed", "random subspace removed, R2 uncentred"},
                                    {"aligned features", aligned},

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const loss_name fixed_losses[LOSS_RANDOM] = {
+static const loss_name fixed_losses[LOSS_PCA] = {
     [LOSS_CLEAN] = {"nothing", "clean", "clean"},
     [LOSS_ZERO] = {"the site", "zero ablation", "zero"},
     [LOSS_MEAN] = {"the site", "mean ablation", "mean"},
@@ -16,25 +16,29 @@ static const loss_name fixed_losses[LOSS_RANDOM] = {
     [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction", "scaffold.reconstruction"},
     [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction", "scaffold.R4"},
     [LOSS_R1] = {"scaffold", "R1 map subtracted", "scaffold.R1"},
-    [LOSS_R2] = {"scaffold", "R2 uncentred", "scaffold.R2"},
-    [LOSS_R3] = {"scaffold", "R3 centred", "scaffold.R3"},
-    [LOSS_R5] = {"scaffold", "R5 from another row", "scaffold.R5"},
-    [LOSS_R6] = {"scaffold", "R6 norm kept", "scaffold.R6"},
-    [LOSS_PCA_R2] = {"PCA", "R2 uncentred", "pca.R2"},
-    [LOSS_PCA_R3] = {"PCA", "R3 centred", "pca.R3"},
-    [LOSS_PCA_R6] = {"PCA", "R6 norm kept", "pca.R6"},
-    [LOSS_NEXT_R2] = {"PCA, the next r", "R2 uncentred", "pca_next.R2"},
-    [LOSS_NEXT_R3] = {"PCA, the next r", "R3 centred", "pca_next.R3"},
-    [LOSS_DENSE_R2] = {"r densest of the baseline", "R2 uncentred", "dense_latents.R2"},
-    [LOSS_DENSE_R3] = {"r densest of the baseline", "R3 centred", "dense_latents.R3"},
-    [LOSS_OTHER_R2] = {"another seed's scaffold", "R2 uncentred", "other_scaffold.R2"},
-    [LOSS_OTHER_R3] = {"another seed's scaffold", "R3 centred", "other_scaffold.R3"},
 };
+static const char *const operator_names[OPERATORS] = {"R2 uncentred", "R3 centred", "R5 from another row",
+                                                      "R6 norm kept"};
+/* Subspaces, as they follow each other from LOSS_R2 on. */
+static const struct {
+    const char *what, *keys[OPERATORS];
+} spaces[] = {
+    {"scaffold", {"scaffold.R2", "scaffold.R3", "scaffold.R5", "scaffold.R6"}},
+    {"PCA", {"pca.R2", "pca.R3", "pca.R5", "pca.R6"}},
+    {"PCA, the next r", {"pca_next.R2", "pca_next.R3", "pca_next.R5", "pca_next.R6"}},
+    {"r densest of the baseline", {"dense_latents.R2", "dense_latents.R3", "dense_latents.R5", "dense_latents.R6"}},
+    {"another seed's scaffold", {"other_scaffold.R2", "other_scaffold.R3", "other_scaffold.R5", "other_scaffold.R6"}},
+};
+enum { SPACES = sizeof spaces / sizeof *spaces };
+_Static_assert(LOSS_R2 + SPACES * OPERATORS == LOSS_RANDOM, "a name for each subspace");
 
 loss_name loss_name_of(int which)
 {
-    if (which < LOSS_RANDOM) return fixed_losses[which];
-    return (loss_name){"random subspace", (which - LOSS_RANDOM) % 2 ? "R3 centred" : "R2 uncentred", NULL};
+    if (which < LOSS_R2) return fixed_losses[which];
+    const int space = (which - LOSS_R2) / OPERATORS, op = (which - LOSS_R2) % OPERATORS;
+
+    if (space < SPACES) return (loss_name){spaces[space].what, operator_names[op], spaces[space].keys[op]};
+    return (loss_name){"random subspace", operator_names[op], NULL};
 }
 
 loss_view experiment_losses(const experiment *e)
@@ -42,21 +46,35 @@ loss_view experiment_losses(const experiment *e)
     return (loss_view){&e->losses, LOSS_CLEAN, sae_model_get_info(e->model)->n_vocab, e->options.seed};
 }
 
-int loss_count(const experiment *e) { return LOSS_RANDOM + 2 * e->options.draws; }
+int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->options.draws; }
 
 bool loss_measured(const experiment *e, int which)
 {
-    return (which != LOSS_OTHER_R2 && which != LOSS_OTHER_R3) || e->other.rank > 0;
+    return which < LOSS_OTHER || which >= LOSS_RANDOM || e->other.rank > 0;
 }
 
 /* The operands of all edits; they live as long as the measurement. */
 typedef struct operands {
     edit_recon baseline, scaffold, dropped;
-    edit_space spaces[LOSS_RANDOM], random[2 * LOSS_DRAWS_MAX]; /* spaces: by the edit that removes them */
-    edit_resampling r5;
+    edit_space plain[SPACES + LOSS_DRAWS_MAX], centred[SPACES + LOSS_DRAWS_MAX];
+    edit_resampling resampled[SPACES + LOSS_DRAWS_MAX];
     subspace draws[LOSS_DRAWS_MAX];
-    edit edits[LOSS_RANDOM + 2 * LOSS_DRAWS_MAX];
+    edit edits[LOSS_MOST];
 } operands;
+
+/* The four removals of a subspace; `at`: its number from the scaffold's on. */
+static void fill_removals(operands *o, const experiment *e, int at, const subspace *space)
+{
+    edit *edits = &o->edits[LOSS_R2 + OPERATORS * at];
+
+    o->plain[at] = (edit_space){space, NULL};
+    o->centred[at] = (edit_space){space, e->mean};
+    o->resampled[at] = (edit_resampling){space, e->options.seed};
+    edits[OP_R2] = (edit){"R2", edit_remove, &o->plain[at]};
+    edits[OP_R3] = (edit){"R3", edit_remove, &o->centred[at]};
+    edits[OP_R5] = (edit){"R5", edit_resample, &o->resampled[at]};
+    edits[OP_R6] = (edit){"R6", edit_remove_keep_norm, &o->plain[at]};
+}
 
 static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
 {
@@ -65,39 +83,10 @@ static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
 
     for (int i = 0; i < e->options.draws; i++) {
         SAE_TRY(subspace_random(&o->draws[i], e->d, compared_rank(e), &random, err));
-        o->random[2 * i] = (edit_space){&o->draws[i], NULL};
-        o->random[2 * i + 1] = (edit_space){&o->draws[i], e->mean};
-        o->edits[LOSS_RANDOM + 2 * i] = (edit){"random", edit_remove, &o->random[2 * i]};
-        o->edits[LOSS_RANDOM + 2 * i + 1] = (edit){"random", edit_remove, &o->random[2 * i + 1]};
+        fill_removals(o, e, SPACES + i, &o->draws[i]);
     }
 done:
     return status;
-}
-
-static void fill_removal(operands *o, int which, const subspace *space, const double *mean, edit_fn how)
-{
-    o->spaces[which] = (edit_space){space, mean};
-    o->edits[which] = (edit){loss_name_of(which).key, how, &o->spaces[which]};
-}
-
-static void fill_removals(operands *o, const experiment *e)
-{
-    const subspace *U = &e->map.write_space;
-
-    fill_removal(o, LOSS_R2, U, NULL, edit_remove);
-    fill_removal(o, LOSS_R3, U, e->mean, edit_remove);
-    fill_removal(o, LOSS_R6, U, NULL, edit_remove_keep_norm);
-    fill_removal(o, LOSS_PCA_R2, &e->pca, NULL, edit_remove);
-    fill_removal(o, LOSS_PCA_R3, &e->pca, e->mean, edit_remove);
-    fill_removal(o, LOSS_PCA_R6, &e->pca, NULL, edit_remove_keep_norm);
-    fill_removal(o, LOSS_NEXT_R2, &e->next, NULL, edit_remove);
-    fill_removal(o, LOSS_NEXT_R3, &e->next, e->mean, edit_remove);
-    fill_removal(o, LOSS_DENSE_R2, &e->dense, NULL, edit_remove);
-    fill_removal(o, LOSS_DENSE_R3, &e->dense, e->mean, edit_remove);
-    fill_removal(o, LOSS_OTHER_R2, &e->other, NULL, edit_remove);
-    fill_removal(o, LOSS_OTHER_R3, &e->other, e->mean, edit_remove);
-    o->r5 = (edit_resampling){U, e->options.seed};
-    o->edits[LOSS_R5] = (edit){"R5", edit_resample, &o->r5};
 }
 
 static void fill_edits(operands *o, const experiment *e)
@@ -112,7 +101,8 @@ static void fill_edits(operands *o, const experiment *e)
     o->edits[LOSS_SCAFFOLD] = (edit){"scaffold", edit_reconstruct, &o->scaffold};
     o->edits[LOSS_R4] = (edit){"R4", edit_reconstruct, &o->dropped};
     o->edits[LOSS_R1] = (edit){"R1", edit_map, e->dicts[ARM_SCAFFOLD]};
-    fill_removals(o, e);
+    const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->dense, &e->other};
+    for (int i = 0; i < SPACES; i++) fill_removals(o, e, i, all[i]);
 }
 
 /* The span of the decoder rows of the baseline's densest latents, as many as the scaffold has directions; of them only those
@@ -145,7 +135,7 @@ done:
 static bool is_common(int which)
 {
     return which == LOSS_CLEAN || which == LOSS_ZERO || which == LOSS_MEAN || which >= LOSS_RANDOM ||
-           (which >= LOSS_PCA_R2 && which <= LOSS_NEXT_R3);
+           (which >= LOSS_PCA && which < LOSS_DENSE);
 }
 
 static bool is_own(const experiment *e, int which) { return !is_common(which) && loss_measured(e, which); }
@@ -153,7 +143,7 @@ static bool is_own(const experiment *e, int which) { return !is_common(which) &&
 /* The losses of the common edits, or of the pair's own, one after the other. */
 static sae_status measure_some(experiment *e, const operands *o, bool common, loss_table *out, sae_error *err)
 {
-    edit some[LOSS_RANDOM + 2 * LOSS_DRAWS_MAX];
+    edit some[LOSS_MOST];
     int n = 0;
 
     for (int i = 0; i < loss_count(e); i++)

@@ -114,18 +114,22 @@ done:
     return status;
 }
 
-/* What all of them hold together of each projector: sum of P_jj over r. */
+/* What all of them hold together of each projector: sum of P_jj over r, at most their number over r; and how much of an outlier's
+ * axis lies inside, the mean P_jj, at most 1. */
 static sae_status shares(const experiment *e, const outliers *o, sae_result *r, sae_error *err)
 {
-    static const char *const columns[] = {"outlier dimensions", "how many", "share of the scaffold", "share of PCA",
-                                          "by chance"};
+    enum { COLUMNS = 8 };
+    static const char *const columns[COLUMNS] = {"outlier dimensions", "how many",  "share of the scaffold",
+                                                 "share of PCA",       "by chance", "each inside the scaffold",
+                                                 "each inside PCA",    "by chance"};
     static const char *const names[] = {"O1: mean |x| over the 99.9th percentile", "O2: mean |x| over 3 deviations"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(sae_result_table(r, "outlier_shares", "Share of the projectors on outlier dimensions", columns, 5, err));
+    SAE_TRY(
+        sae_result_table(r, "outlier_shares", "Share of the projectors on outlier dimensions", columns, COLUMNS, err));
     for (int definition = 1; definition <= 2; definition++) {
         double scaffold = 0, pca = 0, n = 0;
-        char key[32];
+        char key[48];
         for (int64_t j = 0; j < e->d; j++) {
             if (!is_outlier(o, e->magnitude[j], definition)) continue;
             n++;
@@ -136,8 +140,15 @@ static sae_status shares(const experiment *e, const outliers *o, sae_result *r, 
                                   {NULL, n},
                                   {NULL, per_rank(scaffold, &e->map.write_space)},
                                   {NULL, per_rank(pca, &e->pca)},
-                                  {NULL, n / (double)e->d}};
-        SAE_TRY(sae_result_row(r, "outlier_shares", cells, 5, err));
+                                  {NULL, n / (double)e->d},
+                                  {NULL, n > 0 ? scaffold / n : 0},
+                                  {NULL, n > 0 ? pca / n : 0},
+                                  {NULL, (double)e->map.write_space.rank / (double)e->d}};
+        SAE_TRY(sae_result_row(r, "outlier_shares", cells, COLUMNS, err));
+        snprintf(key, sizeof key, "outlier_count_O%d", definition);
+        SAE_TRY(sae_result_silent(r, key, n, n, n, err));
+        snprintf(key, sizeof key, "outlier_inside_O%d", definition);
+        SAE_TRY(sae_result_silent(r, key, cells[5].number, cells[5].number, cells[5].number, err));
         snprintf(key, sizeof key, "outlier_share_O%d", definition);
         SAE_TRY(sae_result_number(r, key, cells[2].number, err));
         SAE_TRY(

@@ -9,14 +9,14 @@
 #include <string.h>
 
 /* Raised when parts are measured otherwise than before, so that what an older program left is not taken for what this one would find. */
-enum { REVISION = 2 };
+enum { REVISION = 3 };
 
 json_t *part_identity(const experiment *e, json_t *more)
 {
     const scaffold_options *o = &e->options;
 
-    return json_pack("{ss si sO sI sI sI so}", "version", sae_version(), "revision", REVISION, "inputs", e->inputs,
-                     "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens, "seed",
+    return json_pack("{si sO sI sI sI so}", "revision", REVISION, "inputs", e->inputs, "held_out_tokens",
+                     (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens, "seed",
                      (json_int_t)(o->seed & INT64_MAX), "of", more ? more : json_null());
 }
 
@@ -72,6 +72,30 @@ void experiment_cost(experiment *e, const char *name, double seconds, bool kept)
     *c = (stage_cost){.seconds = seconds, .kept = kept};
     snprintf(c->name, sizeof c->name, "%s", name);
     e->n_costs++;
+}
+
+sae_status experiment_spent(experiment *e, const char *what, double seconds, bool kept, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error ignored = {0};
+    char *path = experiment_path(e, "cost.json", err);
+    json_t *all = NULL;
+
+    if (!path) return SAE_NOMEM;
+    if (!file_exists(path) || json_read_file(&all, path, &ignored) != SAE_OK || !json_is_object(all)) {
+        json_decref(all);
+        all = json_object();
+    }
+    double before = json_number_value(json_object_get(all, what));
+    if (!kept) json_put(&all, what, json_real(before + seconds));
+    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the cost of a run");
+    if (!kept) SAE_TRY(json_write_file(all, path, true, err));
+    experiment_cost(e, what, kept ? before : before + seconds, kept);
+    if (e->n_costs > 0) e->costs[e->n_costs - 1].all_calls = true;
+done:
+    json_decref(all);
+    mem_free(path);
+    return status;
 }
 
 /* Results that were added before something was found wrong are taken out again. */

@@ -144,6 +144,7 @@ static sae_status plots(const experiment *e, const roster_entry *const *of, int 
                  err));
     SAE_TRY(plot(e, of, n, r, "documents", "Sparse probing and TPP", "accuracy, TPP", documents, documents_labels, 2,
                  false, err));
+    if (e->options.n_labelled > 0) SAE_TRY(sae_result_line(r, "documents", "probing by chance", false, 0.5, err));
 done:
     return status;
 }

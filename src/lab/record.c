@@ -109,7 +109,10 @@ static sae_status cost_result(const experiment *e, sae_result **out, sae_error *
     for (int i = 0; i < e->n_costs; i++) {
         const sae_cell cells[] = {{e->costs[i].name, NAN},
                                   {NULL, round(e->costs[i].seconds * 10) / 10},
-                                  {e->costs[i].kept ? "kept from an earlier call" : "in this call", NAN}};
+                                  {e->costs[i].all_calls ? "in all calls"
+                                   : e->costs[i].kept    ? "kept from an earlier call"
+                                                         : "in this call",
+                                   NAN}};
         SAE_TRY(sae_result_row(*out, "parts", cells, 3, err));
         total += e->costs[i].seconds;
     }
@@ -119,15 +122,18 @@ done:
     return status;
 }
 
-/* Of pairs but the first only the comparison is shown; their other results are files. */
+/* Of pairs but the first only the comparison is shown, of the other architecture's first what the scaffold is and does too; their other
+ * results are files. */
 static bool on_page(const experiment *e, const part_result *p)
 {
-    const roster_entry *first = &e->roster.entries[1];
-
     if (strcmp(p->part, "ranks-removal") == 0 || strcmp(p->part, "summary") == 0) return false;
-    for (int i = 0; i < e->roster.n; i++)
-        if (strcmp(p->part, e->roster.entries[i].name) == 0)
-            return strcmp(p->part, first->name) == 0 || strcmp(p->file, "comparison") == 0;
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (strcmp(p->part, r->name) != 0) continue;
+        bool first = r->config.variant == SAE_P1 && r->config.seed == e->options.seed;
+        if (strcmp(p->file, "comparison") == 0 || (first && r->config.arch == e->options.archs[0])) return true;
+        return first && (strcmp(p->file, "removal") == 0 || strcmp(p->file, "structure") == 0);
+    }
     return true;
 }
 

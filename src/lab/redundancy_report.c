@@ -263,7 +263,8 @@ done:
     return status;
 }
 
-/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N"; N is "dense" for p > 0.1. */
+/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N", ratios to the clean loss, and what
+ * the aligned ones cost over their controls, "over_matched.N", "over_random.N", nats per token; N is "dense" for p > 0.1. */
 static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -279,6 +280,11 @@ static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error 
             snprintf(random, sizeof random, "random%d", k - 2);
             snprintf(key, sizeof key, "%s.%s", k < 3 ? names[k] : random, p->dense ? "dense" : size);
             SAE_TRY(ratio_of(r, p->first + k, &v, err));
+            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
+        }
+        for (int k = 0; k < 2 && p->n_sets > 1; k++) {
+            snprintf(key, sizeof key, "%s.%s", k ? "over_random" : "over_matched", p->dense ? "dense" : size);
+            SAE_TRY(cost_over(r, p, k ? 2 : 1, k ? p->n_sets : 2, &v, err));
             SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
         }
     }

@@ -16,9 +16,9 @@ static sae_status ratio_of(const experiment *e, int which, interval *ratio, sae_
  * (docs/method.md 7). */
 sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *err)
 {
-    enum { OPERATORS = 3 };
-    static const char *const columns[] = {"CE after / CE clean", "R2 uncentred", "R3 centred", "R6 norm kept"};
-    static const int cells_of[2][OPERATORS] = {{LOSS_R2, LOSS_R3, LOSS_R6}, {LOSS_PCA_R2, LOSS_PCA_R3, LOSS_PCA_R6}};
+    static const char *const columns[] = {"CE after / CE clean", "R2 uncentred", "R3 centred", "R5 from another row",
+                                          "R6 norm kept"};
+    static const int first[2] = {LOSS_R2, LOSS_PCA};
     sae_status status = SAE_OK;
     char label[2][32], text[OPERATORS][INTERVAL_TEXT];
 
@@ -30,7 +30,7 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
         sae_cell cells[OPERATORS + 1] = {{label[row], NAN}};
         for (int c = 0; c < OPERATORS; c++) {
             interval ratio;
-            SAE_TRY(ratio_of(e, cells_of[row][c], &ratio, err));
+            SAE_TRY(ratio_of(e, first[row] + c, &ratio, err));
             interval_text(text[c], &ratio);
             cells[c + 1] = (sae_cell){text[c], ratio.value};
         }
@@ -46,7 +46,7 @@ static sae_status table_row(const experiment *e, sae_result *r, int which, sae_e
     loss_name name = loss_name_of(which);
     char what[48];
 
-    snprintf(what, sizeof what, which < LOSS_RANDOM ? "%s" : "%s %d", name.what, (which - LOSS_RANDOM) / 2 + 1);
+    snprintf(what, sizeof what, which < LOSS_RANDOM ? "%s" : "%s %d", name.what, (which - LOSS_RANDOM) / OPERATORS + 1);
     return loss_view_row(r, "removal", &view, which, what, name.operator, err);
 }
 
@@ -60,7 +60,7 @@ static sae_status over_random(const experiment *e, interval *ratio, sae_error *e
     if (!mean) return SAE_NOMEM;
     for (int i = 0; i < e->options.draws; i++)
         for (int64_t s = 0; s < t->n_seq; s++)
-            mean[s] += t->nll[(LOSS_RANDOM + 2 * i + 1) * t->n_seq + s] / e->options.draws;
+            mean[s] += t->nll[(LOSS_RANDOM + OPERATORS * i + OP_R3) * t->n_seq + s] / e->options.draws;
     SAE_TRY(bootstrap_ratio(ratio, t->nll + LOSS_R3 * t->n_seq, mean, t->n_seq, e->options.seed, err));
 done:
     mem_free(mean);
@@ -86,14 +86,16 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         SAE_TRY(ratio_of(e, i, &ratio, err));
         SAE_TRY(sae_result_silent(r, loss_name_of(i).key, ratio.value, ratio.low, ratio.high, err));
     }
-    for (int i = 0; i < 2 * e->options.draws; i++) {
+    for (int i = 0; i < OPERATORS * e->options.draws; i++) {
+        static const char *const names[OPERATORS] = {"R2", "R3", "R5", "R6"};
         char key[32];
-        snprintf(key, sizeof key, "random%d.%s", i / 2 + 1, i % 2 ? "R3" : "R2");
+        snprintf(key, sizeof key, "random%d.%s", i / OPERATORS + 1, names[i % OPERATORS]);
         SAE_TRY(ratio_of(e, LOSS_RANDOM + i, &ratio, err));
         SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
     }
     for (int i = 0; i < 3; i++) { /* paired */
-        static const int pairs[3][2] = {{LOSS_R2, LOSS_PCA_R2}, {LOSS_R3, LOSS_PCA_R3}, {LOSS_R6, LOSS_PCA_R6}};
+        static const int pairs[3][2] = {
+            {LOSS_R2, LOSS_PCA + OP_R2}, {LOSS_R3, LOSS_PCA + OP_R3}, {LOSS_R6, LOSS_PCA + OP_R6}};
         static const char *const keys[3] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6"};
         SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
         SAE_TRY(sae_result_silent(r, keys[i], ratio.value, ratio.low, ratio.high, err));
@@ -106,41 +108,60 @@ done:
     return status;
 }
 
-/* A group of bars for each subspace, a bar for each operator; one random subspace stands for the others, which the table
- * has. */
-static sae_status bars(const experiment *e, sae_result *r, const char *label, const int *which, sae_error *err)
+/* Of the random subspaces the mean ratio, and as its interval the range of the draws. */
+static sae_status random_ratio(const experiment *e, int op, interval *out, sae_error *err)
 {
-    enum { GROUPS = 5 };
-    static const char *const groups[GROUPS] = {"scaffold", "PCA", "PCA, next r", "densest r", "random"};
     sae_status status = SAE_OK;
+
+    *out = (interval){0, INFINITY, -INFINITY};
+    for (int i = 0; i < e->options.draws; i++) {
+        interval one;
+        SAE_TRY(ratio_of(e, LOSS_RANDOM + OPERATORS * i + op, &one, err));
+        out->value += one.value / e->options.draws;
+        out->low = fmin(out->low, one.value);
+        out->high = fmax(out->high, one.value);
+    }
+done:
+    return status;
+}
+
+/* A group of bars for each subspace, a bar for each operator. */
+static sae_status bars(const experiment *e, sae_result *r, const char *label, int op, sae_error *err)
+{
+    static const struct {
+        const char *label;
+        int first;
+    } groups[] = {{"scaffold", LOSS_R2},      {"another seed's", LOSS_OTHER}, {"PCA", LOSS_PCA},
+                  {"PCA, next r", LOSS_NEXT}, {"densest r", LOSS_DENSE},      {"random", LOSS_RANDOM}};
+    enum { GROUPS = sizeof groups / sizeof *groups };
+    sae_status status = SAE_OK;
+    const char *labels[GROUPS];
     double y[GROUPS], low[GROUPS], high[GROUPS];
+    int n = 0;
 
     for (int i = 0; i < GROUPS; i++) {
         interval ratio;
-        SAE_TRY(ratio_of(e, which[i], &ratio, err));
-        y[i] = ratio.value;
-        low[i] = ratio.low;
-        high[i] = ratio.high;
+        if (!loss_measured(e, groups[i].first)) continue;
+        SAE_TRY(groups[i].first == LOSS_RANDOM ? random_ratio(e, op, &ratio, err)
+                                               : ratio_of(e, groups[i].first + op, &ratio, err));
+        labels[n] = groups[i].label;
+        y[n] = ratio.value;
+        low[n] = ratio.low;
+        high[n++] = ratio.high;
     }
-    SAE_TRY(sae_result_bars(r, "ratios", label, groups, y, low, high, GROUPS, err));
+    SAE_TRY(sae_result_bars(r, "ratios", label, labels, y, low, high, n, err));
 done:
     return status;
 }
 
 static sae_status plot(const experiment *e, sae_result *r, sae_error *err)
 {
-    static const struct {
-        const char *label;
-        int which[5];
-    } operators[] = {
-        {"R2 uncentred", {LOSS_R2, LOSS_PCA_R2, LOSS_NEXT_R2, LOSS_DENSE_R2, LOSS_RANDOM}},
-        {"R3 centred", {LOSS_R3, LOSS_PCA_R3, LOSS_NEXT_R3, LOSS_DENSE_R3, LOSS_RANDOM + 1}},
-    };
     sae_status status = SAE_OK;
 
     SAE_TRY(sae_result_plot(r, "ratios", "Loss after removal", NULL, "CE after / CE clean", SAE_PLOT_BAR, 0, err));
-    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
-        SAE_TRY(bars(e, r, operators[i].label, operators[i].which, err));
+    SAE_TRY(bars(e, r, "R2 uncentred", OP_R2, err));
+    SAE_TRY(bars(e, r, "R3 centred", OP_R3, err));
+    SAE_TRY(bars(e, r, "R6 norm kept", OP_R6, err));
     SAE_TRY(sae_result_line(r, "ratios", "clean", false, 1, err));
     SAE_TRY(sae_result_line(r, "ratios", "mean ablation", false,
                             loss_mean(&e->losses, LOSS_MEAN) / loss_mean(&e->losses, LOSS_CLEAN), err));
@@ -162,7 +183,7 @@ sae_status removal_report(experiment *e, sae_error *err)
         "as many principal components, as many after those, the decoder rows of as many densest "
         "latents of the baseline, what the scaffold of another seed writes (where there is one), random "
         "directions. Every row of the table sees the same tokens; "
-        "intervals resample sequences.",
+        "intervals resample sequences, in the plot those of the random subspaces are the range of the draws.",
         err));
     SAE_TRY(plot(e, r, err));
     SAE_TRY(loss_view_table(r, "removal", "Every intervention", err));

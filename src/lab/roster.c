@@ -133,12 +133,12 @@ json_t *roster_identity(const experiment *e, const roster_entry *r)
 {
     const sae_dict_config *c = &r->config;
 
-    return json_pack("{ss sO so ss ss ss sI sI sI sI ss sI sb sI}", "version", sae_version(), "inputs", e->inputs,
-                     "recipe", recipe_json(&e->recipe), "rows", rows_name(r), "arch", arch_name(c->arch), "variant",
-                     c->rank ? variant_name(c->variant) : "none", "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k,
-                     "rank", (json_int_t)c->rank, "seed", (json_int_t)(c->seed & INT64_MAX), "start",
-                     c->scaffold_pca ? "pca" : "zero", "scaffold_steps", (json_int_t)c->scaffold_steps, "scaffold_last",
-                     (int)c->scaffold_last, "held_out_tokens",
+    return json_pack("{sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "inputs", e->inputs, "recipe",
+                     recipe_json(&e->recipe), "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX),
+                     "arch", arch_name(c->arch), "variant", c->rank ? variant_name(c->variant) : "none", "d_sae",
+                     (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed",
+                     (json_int_t)(c->seed & INT64_MAX), "start", c->scaffold_pca ? "pca" : "zero", "scaffold_steps",
+                     (json_int_t)c->scaffold_steps, "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
                      (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
 }
 

@@ -2,69 +2,26 @@
  * rows.c - the training rows: computed once into OUT/acts, kept for the next run when everything that they were computed
  * from is the same.
  */
+#include "lab/inputs.h"
 #include "lab/scaffold.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static json_t *hash_json(uint64_t hash)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
-    return json_string(text);
-}
-
-/* Hashes of what stands beside the weights in a model's folder and decides ids and rows too; a GGUF file has all in it. */
-static sae_status beside_weights(const experiment *e, json_t *beside, sae_error *err)
-{
-    static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
-                                        "merges.txt"};
-    sae_status status = SAE_OK;
-    char *path = NULL;
-
-    for (size_t i = 0; file_is_folder(e->options.model) && i < sizeof names / sizeof *names; i++) {
-        uint64_t hash;
-        mem_free(path);
-        path = path_join(e->options.model, names[i], err);
-        if (!path) SAE_TRY(SAE_NOMEM);
-        if (!file_exists(path)) continue;
-        SAE_TRY(file_hash(path, &hash, err));
-        if (json_object_set_new(beside, names[i], hash_json(hash)) != 0)
-            SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
-    }
-done:
-    mem_free(path);
-    return status;
-}
-
-/* Everything that decides the rows. The texts are known by their contents, so a renamed file is the same text. */
+/* Everything that decides the rows. */
 sae_status rows_describe(experiment *e, sae_error *err)
 {
     const scaffold_options *o = &e->options;
-    sae_status status = SAE_OK;
-    json_t *texts = json_array(), *beside = json_object();
+    sae_status status = lab_inputs(&e->inputs, o->model, e->model, o->texts, o->n_texts, err);
 
-    SAE_TRY(beside_weights(e, beside, err));
-    for (int i = 0; i < o->n_texts; i++) {
-        uint64_t hash;
-        if (strcmp(o->texts[i], "-") == 0)
-            SAE_RAISE(err, SAE_UNSUPPORTED,
-                      "standard input cannot be read twice (for training and held-out text): give a file");
-        SAE_TRY(file_hash(o->texts[i], &hash, err));
-        json_add(&texts, hash_json(hash));
-    }
-    e->inputs =
-        json_pack("{so sO so ss sI sI sI sf}", "model", hash_json(sae_model_hash(e->model)), "model_files", beside,
-                  "texts", json_incref(texts), "site", e->site_name, "ctx", (json_int_t)o->ctx, "separator",
-                  (json_int_t)o->separator, "tokens", (json_int_t)o->tokens, "max_norm", o->max_norm);
-    if (!e->inputs) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the inputs");
-done:
-    json_decref(texts);
-    json_decref(beside);
-    return status;
+    if (status != SAE_OK) return status;
+    json_put(&e->inputs, "site", json_string(e->site_name));
+    json_put(&e->inputs, "ctx", json_integer((json_int_t)o->ctx));
+    json_put(&e->inputs, "separator", json_integer((json_int_t)o->separator));
+    json_put(&e->inputs, "tokens", json_integer((json_int_t)o->tokens));
+    json_put(&e->inputs, "max_norm", json_real(o->max_norm));
+    return e->inputs ? SAE_OK : SAE_FAIL(err, SAE_NOMEM, "no memory to describe the inputs");
 }
 
 /* Does OUT/acts hold these very rows? Anything unreadable there counts as no. */
@@ -99,8 +56,11 @@ static sae_status store_create(experiment *e, const char *store, const char *inp
     sae_acts *acts = NULL;
     json_t *about = NULL;
     sae_acts_options live = {.max_norm = e->options.max_norm, .in_order = true};
-    sae_store_options options = {.force = true}; /* folder_begin has asked already */
+    char *described = json_to_text(e->inputs, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), err);
+    sae_store_options options = {
+        .about = described, .resumable = true, .force = true}; /* folder_begin has asked already */
 
+    if (!described) SAE_TRY(SAE_NOMEM);
     SAE_TRY(experiment_text(e, SAE_SPLIT_TRAIN, &text, err));
     SAE_TRY(sae_acts_open_live(&acts, e->model, text, &e->site, 1, &live, err));
     SAE_TRY(file_remove(inputs_path, err)); /* from here on no old description stands beside the rows */
@@ -112,6 +72,7 @@ done:
     json_decref(about);
     sae_acts_free(acts);
     sae_text_free(text);
+    mem_free(described);
     return status;
 }
 

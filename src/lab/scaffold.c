@@ -145,15 +145,20 @@ done:
 
 /* ---- The steps --------------------------------------------------------------------------------------------------------------- */
 
-/* Rows and dictionaries keep themselves. */
+/* Rows and dictionaries keep themselves. What a stopped call spent on them counts too. */
 static sae_status train_all(experiment *e, sae_error *err)
 {
-    sae_status status = SAE_OK;
+    sae_status status = SAE_OK, counted;
     double began = clock_seconds();
+    bool kept = true;
 
     SAE_TRY(roster_make(e, err));
-    SAE_TRY(arms_train(e, USE_BASELINE, USE_RANK, NULL, err));
-    experiment_cost(e, "training", clock_seconds() - began, false);
+    for (int i = 0; i < e->roster.n; i++)
+        kept = kept && (e->roster.entries[i].trained || e->roster.entries[i].use > USE_RANK);
+    status = arms_train(e, USE_BASELINE, USE_RANK, NULL, err);
+    counted = experiment_spent(e, "training", clock_seconds() - began, kept, status == SAE_OK ? err : NULL);
+    if (status == SAE_OK) status = counted;
+    SAE_TRY(status);
     SAE_TRY(part_derive(e, "training", training_report, err));
 done:
     return status;
@@ -163,9 +168,10 @@ static sae_status rows_all(experiment *e, sae_error *err)
 {
     double began = clock_seconds();
     sae_status status = rows_prepare(e, err);
+    sae_status counted =
+        experiment_spent(e, "rows", clock_seconds() - began, e->store_reused, status == SAE_OK ? err : NULL);
 
-    if (status == SAE_OK) experiment_cost(e, "rows", clock_seconds() - began, e->store_reused);
-    return status;
+    return status == SAE_OK ? counted : status;
 }
 
 static sae_status survey_show(experiment *e, sae_error *err)

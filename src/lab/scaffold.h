@@ -97,7 +97,8 @@ enum { COSTS_MAX = 160, RESULTS_MAX = 400 };
 typedef struct stage_cost {
     char name[64];
     double seconds;
-    bool kept; /* finished by an earlier call */
+    bool kept;      /* finished by an earlier call */
+    bool all_calls; /* seconds are those of all calls on this folder together */
 } stage_cost;
 
 /* A result of a part, in OUT/results/PART/FILE.json. */
@@ -185,6 +186,8 @@ json_t *roster_identity(const experiment *e, const roster_entry *r);
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
 sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn run, sae_error *err);
 void experiment_cost(experiment *e, const char *part, double seconds, bool kept);
+/* The same of what keeps itself, rows and dictionaries, also when it was stopped: OUT/cost.json adds up all calls. */
+sae_status experiment_spent(experiment *e, const char *what, double seconds, bool kept, sae_error *err);
 /* The same of a part that is made of other parts' results, which takes no time: it is made at each call. */
 sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *err);
 /* A new result of the part that runs, in OUT/results/PART/FILE.json; borrowed. */
@@ -283,7 +286,8 @@ char *experiment_path(const experiment *e, const char *name, sae_error *err); /*
 /* The first n principal components; borrows. */
 subspace experiment_components(const experiment *e, int64_t n);
 
-/* Edits whose losses a run has, in this order; RANDOM + 2 i and + 2 i + 1 are R2 and R3 of random subspace i. */
+/* Edits whose losses a run has, in this order. A subspace is removed in four ways, one after the other: R2, R3, R5, R6. */
+enum { OP_R2, OP_R3, OP_R5, OP_R6, OPERATORS };
 enum {
     LOSS_CLEAN,
     LOSS_ZERO,
@@ -292,21 +296,17 @@ enum {
     LOSS_SCAFFOLD, /* the scaffold arm's whole reconstruction */
     LOSS_R4,       /* without the scaffold's part */
     LOSS_R1,
-    LOSS_R2,
+    LOSS_R2, /* the scaffold, in four ways */
     LOSS_R3,
     LOSS_R5,
     LOSS_R6,
-    LOSS_PCA_R2,
-    LOSS_PCA_R3,
-    LOSS_PCA_R6,
-    LOSS_NEXT_R2, /* principal components r + 1 to 2r */
-    LOSS_NEXT_R3,
-    LOSS_DENSE_R2, /* the span of the decoder rows of the r densest latents of the baseline */
-    LOSS_DENSE_R3,
-    LOSS_OTHER_R2, /* what another seed's scaffold writes */
-    LOSS_OTHER_R3,
-    LOSS_RANDOM,
-    LOSS_DRAWS_MAX = 16
+    LOSS_PCA,                             /* the top r principal components */
+    LOSS_NEXT = LOSS_PCA + OPERATORS,     /* principal components r + 1 to 2r */
+    LOSS_DENSE = LOSS_NEXT + OPERATORS,   /* the span of the decoder rows of the r densest latents of the baseline */
+    LOSS_OTHER = LOSS_DENSE + OPERATORS,  /* what another seed's scaffold writes */
+    LOSS_RANDOM = LOSS_OTHER + OPERATORS, /* random subspace i: + OPERATORS x i */
+    LOSS_DRAWS_MAX = 16,
+    LOSS_MOST = LOSS_RANDOM + OPERATORS * LOSS_DRAWS_MAX
 };
 /* What the loss table's rows above are called: "scaffold", "R2". */
 typedef struct loss_name {

@@ -100,7 +100,7 @@ sae_status scaffold_topics_check(experiment *e, sae_error *err)
     topic_run t = {0};
     sae_status status = e->options.topics ? open_documents(&t, e, err) : SAE_OK;
 
-    e->topics_hash = t.sets[0].docs.hash;
+    for (int i = 0; i < t.n; i++) e->topics_hash = e->topics_hash * 31 + t.sets[i].docs.hash;
     topic_run_free(&t);
     return status;
 }

@@ -52,27 +52,34 @@ static bool related(const roster_entry *a, const roster_entry *b, relation how)
     }
 }
 
-static sae_status overlap_row(const spaces *s, const experiment *e, relation how, sae_result *r, sae_error *err)
+/* Of one architecture, or (-1) of all. */
+static sae_status overlap_row(const spaces *s, const experiment *e, relation how, int arch, sae_result *r,
+                              sae_error *err)
 {
     sae_status status = SAE_OK;
-    double sum = 0, low = INFINITY, high = -INFINITY;
+    double sum = 0, low = INFINITY, high = -INFINITY, chance = 0;
+    char name[96], key[64];
     int n = 0;
 
     for (int i = 0; i < s->n; i++) {
         for (int j = 0; j < i; j++) {
-            if (!related(s->of[i], s->of[j], how) || s->at[i].rank == 0) continue;
+            if (!related(s->of[i], s->of[j], how) || s->at[i].rank == 0 || s->at[j].rank == 0) continue;
+            if (arch >= 0 && (int)s->of[i]->config.arch != arch) continue;
             double overlap = subspace_overlap(&s->at[i], &s->at[j]);
             sum += overlap;
             low = fmin(low, overlap);
             high = fmax(high, overlap);
+            chance += (double)s->at[j].rank / (double)e->d;
             n++;
         }
     }
     if (n == 0) return SAE_OK;
-    const sae_cell cells[] = {{relations[how], NAN}, {NULL, n},    {NULL, sum / n},
-                              {NULL, low},           {NULL, high}, {NULL, (double)e->options.rank / (double)e->d}};
+    snprintf(name, sizeof name, "%s%s%s", relations[how], arch < 0 ? "" : ", ",
+             arch < 0 ? "" : arch_name((sae_arch)arch));
+    snprintf(key, sizeof key, "%s%s%s", keys[how], arch < 0 ? "" : ".", arch < 0 ? "" : arch_name((sae_arch)arch));
+    const sae_cell cells[] = {{name, NAN}, {NULL, n}, {NULL, sum / n}, {NULL, low}, {NULL, high}, {NULL, chance / n}};
     SAE_TRY(sae_result_row(r, "overlaps", cells, 6, err));
-    SAE_TRY(sae_result_silent(r, keys[how], sum / n, low, high, err));
+    SAE_TRY(sae_result_silent(r, key, sum / n, low, high, err));
 done:
     return status;
 }
@@ -108,7 +115,10 @@ static sae_status stability(experiment *e, sae_error *err)
     SAE_TRY(open_spaces(&s, e, err));
     SAE_TRY(experiment_result(e, "stability", "Is it the same subspace each time?", &r, err));
     SAE_TRY(sae_result_table(r, "overlaps", "Overlap of write spaces: 1 identical", columns, 6, err));
-    for (int how = 0; how < RELATIONS; how++) SAE_TRY(overlap_row(&s, e, (relation)how, r, err));
+    for (int a = 0; a < e->options.n_archs; a++)
+        SAE_TRY(overlap_row(&s, e, OTHER_SEED, (int)e->options.archs[a], r, err));
+    SAE_TRY(overlap_row(&s, e, OTHER_VARIANT, -1, r, err));
+    SAE_TRY(overlap_row(&s, e, OTHER_ARCH, -1, r, err));
     SAE_TRY(pca_table(&s, e, r, err));
 done:
     for (int i = 0; i < s.n; i++) subspace_free(&s.at[i]);

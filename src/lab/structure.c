@@ -26,10 +26,10 @@ done:
     return status;
 }
 
-static sae_status angles(const experiment *e, sae_result *r, sae_error *err)
+static sae_status angles_of(const subspace *s, const subspace *pca, const char *label, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n = e->map.write_space.rank < e->pca.rank ? e->map.write_space.rank : e->pca.rank;
+    int64_t n = s->rank < pca->rank ? s->rank : pca->rank;
     double *cosines = mem_alloc_array((size_t)n + 1, sizeof *cosines, "principal angles", err);
     double *number = mem_alloc_array((size_t)n + 1, sizeof *number, "principal angles", err);
 
@@ -37,17 +37,32 @@ static sae_status angles(const experiment *e, sae_result *r, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(subspace_cosines(&e->map.write_space, &e->pca, cosines, err));
+    SAE_TRY(subspace_cosines(s, pca, cosines, err));
     for (int64_t i = 0; i < n; i++) {
         number[i] = (double)i + 1;
         cosines[i] = acos(fmin(1, cosines[i])) * 180 / acos(-1.0);
     }
-    SAE_TRY(sae_result_plot(r, "angles", "Principal angles with the top PCA subspace", "angle", "degrees",
-                            SAE_PLOT_LINE, 0, err));
-    SAE_TRY(sae_result_series(r, "angles", "scaffold", number, cosines, n, err));
+    SAE_TRY(sae_result_series(r, "angles", label, number, cosines, n, err));
 done:
     mem_free(cosines);
     mem_free(number);
+    return status;
+}
+
+/* Beside them those of one random subspace of the same rank. */
+static sae_status angles(const experiment *e, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    rng random = rng_seed(e->options.seed, 78);
+    subspace chance = {0};
+
+    SAE_TRY(sae_result_plot(r, "angles", "Principal angles with the top PCA subspace", "angle", "degrees",
+                            SAE_PLOT_LINE, 0, err));
+    SAE_TRY(angles_of(&e->map.write_space, &e->pca, "scaffold", r, err));
+    SAE_TRY(subspace_random(&chance, e->d, compared_rank(e), &random, err));
+    SAE_TRY(angles_of(&chance, &e->pca, "a random subspace", r, err));
+done:
+    subspace_free(&chance);
     return status;
 }
 

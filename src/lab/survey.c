@@ -7,9 +7,9 @@
 #include "eval/core.h"
 #include "eval/training.h"
 #include "io/io.h"
+#include "lab/inputs.h"
 #include "lab/survey_report.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,34 +79,23 @@ static json_t *counts_json(const int64_t *values, int n)
     return list;
 }
 
-/* Texts are known by their contents, so a renamed file is the same text. */
 static sae_status describe(survey *s, sae_error *err)
 {
     const survey_options *o = &s->options;
     sae_status status = SAE_OK;
-    json_t *texts = json_array(), *sites = json_array();
-    char text[32];
+    json_t *sites = json_array(), *sizes = NULL;
 
-    for (int i = 0; i < o->n_texts; i++) {
-        uint64_t hash;
-        if (strcmp(o->texts[i], "-") == 0)
-            SAE_RAISE(err, SAE_UNSUPPORTED,
-                      "standard input cannot be read twice (for training and held-out text): give a file");
-        SAE_TRY(file_hash(o->texts[i], &hash, err));
-        snprintf(text, sizeof text, "%016" PRIx64, hash);
-        json_add(&texts, json_string(text));
-    }
+    SAE_TRY(lab_inputs(&s->inputs, o->model, s->model, o->texts, o->n_texts, err));
     for (int i = 0; i < o->n_sites; i++) json_add(&sites, json_string(s->names[i]));
-    snprintf(text, sizeof text, "%016" PRIx64, sae_model_hash(s->model));
-    s->inputs =
-        json_pack("{ss sO sO so so si sI sI sI sI sI sI sf sI}", "model", text, "texts", texts, "sites", sites,
-                  "widths", counts_json(o->widths, o->n_widths), "k", counts_json(o->ks, o->n_ks), "stages", o->stages,
-                  "rows", (json_int_t)o->rows, "batch", (json_int_t)o->batch, "tokens", (json_int_t)o->tokens,
-                  "held_out_tokens", (json_int_t)o->held_out_tokens, "ctx", (json_int_t)o->ctx, "separator",
-                  (json_int_t)o->separator, "max_norm", o->max_norm, "seed", (json_int_t)(o->seed & INT64_MAX));
-    if (!s->inputs) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the survey");
+    sizes = json_pack("{sO so so si sI sI sI sI sI sI sf sI}", "sites", sites, "widths",
+                      counts_json(o->widths, o->n_widths), "k", counts_json(o->ks, o->n_ks), "stages", o->stages,
+                      "rows", (json_int_t)o->rows, "batch", (json_int_t)o->batch, "tokens", (json_int_t)o->tokens,
+                      "held_out_tokens", (json_int_t)o->held_out_tokens, "ctx", (json_int_t)o->ctx, "separator",
+                      (json_int_t)o->separator, "max_norm", o->max_norm, "seed", (json_int_t)(o->seed & INT64_MAX));
+    if (!sizes || json_object_update(s->inputs, sizes) != 0)
+        SAE_RAISE(err, SAE_NOMEM, "no memory to describe the survey");
 done:
-    json_decref(texts);
+    json_decref(sizes);
     json_decref(sites);
     return status;
 }

@@ -9,6 +9,7 @@
 static const double LITTLE_HARM = 1.1;   /* a ratio of losses below this is called little */
 static const double LITTLE_CHANGE = 0.1; /* of a count */
 static const double LITTLE_FALL = 0.05;  /* of an accuracy: "virtually unchanged" */
+static const double NEAR_CHANCE = 0.1;   /* an accuracy this close above it may be called chance */
 static const double TOO_FEW = 5;         /* dense latents, for a claim about them to be tried */
 
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
@@ -48,13 +49,33 @@ const char *verdict_overlap(double overlap, double rank)
     return "largely other directions: against the paper";
 }
 
-const char *verdict_necessity(const interval *ratio, const interval *over_random)
+const char *verdict_outliers(double inside, double chance, double count)
 {
-    if (over_random->high < 1) return "less harm than random directions: against the paper";
-    if (over_random->low <= 1) return "cannot be told from random directions: against the paper";
-    if (ratio->value < LITTLE_HARM)
-        return "more harm than random directions, but little: the loss rises by less than a tenth";
-    return "more harm than random directions, as the paper says";
+    if (!(count > 0)) return "no dimension stands out here: nothing to compare";
+    if (inside > 0.5) return "most of their axes lie inside it, as the paper says";
+    if (inside > 3 * chance) return "more of their axes lies inside it than by chance, not most";
+    return "hardly more of their axes lies inside it than by chance: against the paper";
+}
+
+const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds)
+{
+    const char *more = ratio->value < LITTLE_HARM
+                           ? "more harm than random directions, but little: the loss rises by less than a tenth"
+                           : "more harm than random directions, as the paper says";
+
+    return verdict_both(over_random, seeds, 1, more, "less harm than random directions: against the paper",
+                        "cannot be told from random directions: against the paper");
+}
+
+const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *scaffold)
+{
+    if (over_matched->high < 0) return "less than features of equal density: alignment is not what counts";
+    if (over_matched->low <= 0) return "cannot be told from features of equal density";
+    if (aligned->high < scaffold->low)
+        return "more than features of equal density, less than the scaffold: as the paper says";
+    if (aligned->low > scaffold->high)
+        return "more than features of equal density, and more than the scaffold: against the paper";
+    return "more than features of equal density; not told from the scaffold";
 }
 
 static bool clean_says_nothing(char out[VERDICT_TEXT], const topic_numbers *n)
@@ -77,17 +98,20 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
                  n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
 }
 
-void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca)
+void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca, const interval *centred)
 {
     if (clean_says_nothing(out, n)) return;
     if (n->fall.low <= 0)
         snprintf(out, VERDICT_TEXT, "the fixed probe cannot be told from before: against the paper");
     else if (n->fixed.low > n->chance)
         snprintf(out, VERDICT_TEXT, "falls, but topics can still be told: against the paper");
+    else if (n->fixed.high > n->chance + NEAR_CHANCE)
+        snprintf(out, VERDICT_TEXT, "falls; too few questions to tell whether to chance");
     else
-        snprintf(out, VERDICT_TEXT, "a fixed probe falls to chance, as the paper says%s; one trained anew %s",
+        snprintf(out, VERDICT_TEXT, "a fixed probe falls to chance, as the paper says%s%s; one trained anew %s",
                  n->random.low <= n->chance ? ", but also with random directions"
                  : pca->low <= n->chance    ? ", and so it does without PCA's directions"
                                             : "",
+                 centred->low > n->chance ? ", not when the mean is kept" : "",
                  n->retrained.low > n->chance ? "does not" : "does too");
 }

@@ -17,8 +17,13 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
                          const char *open);
 /* The share of a scaffold's write space in the top principal components; rank 0: nothing was learned. */
 const char *verdict_overlap(double overlap, double rank);
-/* Removing the scaffold against removing random subspaces: ratio to clean, and paired to the mean over them. */
-const char *verdict_necessity(const interval *ratio, const interval *over_random);
+/* Mean P_jj over outlier dimensions, of which there are `count`: 1 when all of them lie inside, rank / d by chance. */
+const char *verdict_outliers(double inside, double chance, double count);
+/* Removing the scaffold against removing random subspaces: ratio to clean; paired to the mean over them, of one seed over sequences and
+ * over seeds (low NaN: one seed). */
+const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
+/* N6: what aligned features cost over those of equal density, nats, paired; loss ratios of ablating them and of removing the scaffold. */
+const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *scaffold);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many random features or directions, and its paired fall. */
@@ -26,7 +31,8 @@ typedef struct topic_numbers {
     interval clean, fixed, fall, retrained, retrained_fall, random, random_fall;
     double chance;
 } topic_numbers;
-void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n);                    /* N7 */
-void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca); /* N8 */
+void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n); /* N7 */
+/* N8; pca: the fixed probe without PCA's directions; centred: with the scaffold removed about the mean (R3). */
+void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca, const interval *centred);
 
 #endif

@@ -268,7 +268,8 @@ done:
     return status;
 }
 
-static sae_status load_learner(sae_trainer *t, int i, const char *folder, const json_t *entry, sae_error *err)
+/* Dictionary i of the trainer from entry `from` of the checkpoint. */
+static sae_status load_learner(sae_trainer *t, int i, int from, const char *folder, const json_t *entry, sae_error *err)
 {
     sae_status status = SAE_OK;
     learner *l = &t->learners[i];
@@ -283,7 +284,7 @@ static sae_status load_learner(sae_trainer *t, int i, const char *folder, const 
                   "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
                   "run.json)",
                   folder, difference);
-    file_name(file, i);
+    file_name(file, from);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(load_tensors(l, path, err));
@@ -315,7 +316,39 @@ done:
     return status;
 }
 
-static sae_status load_state(sae_trainer *t, const char *folder, const json_t *state, int64_t *rows_given,
+/* The first entry from `from` on that is of dictionary i; n: none is. */
+static int find_entry(const sae_trainer *t, int i, const json_t *dicts, int from)
+{
+    json_t *ours = describe(&t->learners[i]);
+    int n = (int)json_array_size(dicts);
+
+    while (from < n && json_first_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
+        from++;
+    json_decref(ours);
+    return from;
+}
+
+/* With `fewer` those that the trainer does not hold are passed over; all stand in the trainer's order. */
+static sae_status load_learners(sae_trainer *t, const char *folder, const json_t *dicts, bool fewer, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    size_t n = json_array_size(dicts);
+
+    if (fewer ? n < (size_t)t->n_dicts : n != (size_t)t->n_dicts)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: holds %zu dictionar%s, this run has %d: resume with the options it was started with", folder, n,
+                  n == 1 ? "y" : "ies", t->n_dicts);
+    for (int i = 0, from = 0; i < t->n_dicts; i++, from++) {
+        if (n > (size_t)t->n_dicts) from = find_entry(t, i, dicts, from);
+        if (from == (int)n)
+            SAE_RAISE(err, SAE_STATE, "%s: does not hold dictionary %d of this run: give another --out", folder, i);
+        SAE_TRY(load_learner(t, i, from, folder, json_array_get(dicts, (size_t)from), err));
+    }
+done:
+    return status;
+}
+
+static sae_status load_state(sae_trainer *t, const char *folder, const json_t *state, bool fewer, int64_t *rows_given,
                              sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -323,10 +356,6 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     int64_t step, rows;
     json_t *ours = describe_options(&t->options);
 
-    if (json_array_size(dicts) != (size_t)t->n_dicts)
-        SAE_RAISE(err, SAE_STATE,
-                  "%s: holds %zu dictionar%s, this run has %d: resume with the options it was started with", folder,
-                  json_array_size(dicts), json_array_size(dicts) == 1 ? "y" : "ies", t->n_dicts);
     const char *difference = json_first_difference(ours, json_object_get(state, "options"));
     if (difference)
         SAE_RAISE(
@@ -334,7 +363,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
             "%s: the run was begun with another \"%s\"%s: resume with the options it was started with (they are in "
             "run.json)",
             folder, difference, recipe_difference_hint(difference));
-    for (int i = 0; i < t->n_dicts; i++) SAE_TRY(load_learner(t, i, folder, json_array_get(dicts, (size_t)i), err));
+    SAE_TRY(load_learners(t, folder, dicts, fewer, err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
     SAE_TRY(json_get_int(state, "rows_given", 0, &rows, folder, err));
     if (step < 0 || step > t->options.steps || rows < 0 || rows > most)
@@ -410,7 +439,7 @@ static void note_machine(sae_trainer *t, const json_t *state)
     json_decref(ours);
 }
 
-sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows_given, sae_error *err)
+sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64_t *rows_given, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *parent = path_join(run_dir, "checkpoints", err), *folder = NULL;
@@ -422,7 +451,7 @@ sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows
     if (!parent) SAE_TRY(SAE_NOMEM);
     if (file_exists(parent)) SAE_TRY(find_newest(t, parent, &state, &folder, err));
     if (state) {
-        SAE_TRY(load_state(t, folder, state, rows_given, err));
+        SAE_TRY(load_state(t, folder, state, fewer, rows_given, err));
         note_machine(t, state);
     } else
         note(t, "%s holds no checkpoint yet: the run begins at its first step", run_dir);
@@ -431,6 +460,11 @@ done:
     mem_free(folder);
     mem_free(parent);
     return status;
+}
+
+sae_status sae_trainer_resume(sae_trainer *t, const char *run_dir, int64_t *rows_given, sae_error *err)
+{
+    return trainer_resume(t, run_dir, false, rows_given, err);
 }
 
 const char *sae_trainer_notice(const sae_trainer *t) { return t->notice; }

@@ -107,6 +107,7 @@ sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targ
     sae_status status = SAE_OK;
 
     if (t->finished) return SAE_FAIL(err, SAE_STATE, "this trainer is finished: it can only be exported");
+    t->failed = -1;
     mem_guard_begin("a training step");
     if (t->s.y && !targets)
         SAE_RAISE(err, SAE_STATE, "a transcoder learns from targets: give the rows of the site that it writes");
@@ -114,6 +115,7 @@ sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targ
     for (int i = 0; i < t->n_dicts; i++) {
         status = step_one(t, i, stats ? &stats[i] : NULL, err);
         if (status == SAE_OK) continue;
+        t->failed = i;
         dict_name_error(&t->learners[i].config, i, t->n_dicts, err);
         goto done;
     }

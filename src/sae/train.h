@@ -178,6 +178,7 @@ struct sae_trainer {
     const screen_ops *dots; /* fixed_dot */
     void *memory[4];        /* weights, gradients, moments, scratch */
     bool finished;          /* only the weights are left */
+    int failed;             /* the dictionary at which the last step failed; -1: at none */
     char notice[1000];      /* of the last resume */
 };
 
@@ -363,6 +364,8 @@ void trainer_layout(sae_trainer *t, arena arenas[4]);
 /* Of the encoder product of dictionary i, which it shares with those of the same width. */
 encoder_shape encoder_shape_of(const sae_trainer *t, int i);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
+/* checkpoint.c: sae_trainer_resume; with `fewer` the checkpoint may hold more dictionaries than the trainer, which are left out. */
+sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64_t *rows_given, sae_error *err);
 /* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
 /* resample.c */

@@ -1,0 +1,13 @@
+/* inputs.h - what an experiment's numbers come from, by contents, so that a renamed file is the same one. */
+#ifndef SAE_LAB_INPUTS_H
+#define SAE_LAB_INPUTS_H
+
+#include "base/base.h"
+
+/* {"version", "model", "model_files", "texts"}: this program's version and hashes of the weights, of what stands beside them in a
+ * model's folder and decides ids and rows too, and of the texts. UNSUPPORTED: a text is standard input, which cannot be read
+ * twice. Caller json_decref's. */
+sae_status lab_inputs(json_t **out, const char *path, const sae_model *model, const char *const *texts, int n_texts,
+                      sae_error *err);
+
+#endif
