@@ -73,4 +73,18 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "measured" eval alone/sae --model tiny --text letters.jsonl --ctx 32 --tokens 400 --json
     fvu=$(sed -n 's/^ *"fvu": *{\{0,1\} *\([0-9.e-]*\).*/\1/p' out | head -n 1)
     check "has the survey's FVU, to six digits" "$([ -n "$fvu" ] && grep -q "\"fvu\": *${fvu%???}[0-9]" first/results/blocks.1.hook_resid_post.json; echo $?)" "fvu '$fvu'" "$(cat out | head -c 1500)"
+
+    # A scaffold run takes site, width and k that are not given from the survey, and says so.
+    small="--tokens 3000 --rows 4096 --batch 64 --ctx 32 --held-out-tokens 400 --ce-tokens 400 --rank 2 --cards 2 --topics none --quiet"
+    run 0 "a scaffold run by the survey" scaffold --model tiny --text letters.jsonl --survey first $small --out chosen
+    headline=$(sed -n 's/.*"headline": *"\([^"]*\)".*/\1/p' first/results/survey.json | head -n 1)
+    wanted=$(sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' chosen/scaffold.json | sort | tr '\n' ' ')
+    check "has its headline's site, width and k" "$(case "$headline" in "$(echo "$wanted" | sed 's/k \([0-9]*\) site \([^ ]*\) width \([0-9]*\) /\2, width \3, k \1/'):"*) echo 0 ;; *) echo 1 ;; esac)" "$headline" "$wanted"
+    check "and says so" "$(grep -q "the survey's choice at this site" chosen/results/survey/survey.json; echo $?)"
+    run 0 "with a width of its own" scaffold --model tiny --text letters.jsonl --survey first --width 32 --k 8 $small --out other
+    run 1 "a site that it lacks" scaffold --model tiny --text letters.jsonl --survey first --site blocks.0.hook_mlp_out $small --out x
+    check "is named" "$(grep -q 'nothing of blocks.0.hook_mlp_out' err; echo $?)"
+    cp -r first foreign && sed 's/"model": "[0-9a-f]*"/"model": "0123"/' first/survey.json >foreign/survey.json
+    run 1 "a survey of another model" scaffold --model tiny --text letters.jsonl --survey foreign $small --out x
+    check "is refused" "$(grep -q 'of another model' err && [ ! -e x ]; echo $?)"
 }

@@ -101,34 +101,16 @@ done:
     return status;
 }
 
-static sae_status survey_read(const experiment *e, sae_result **found, sae_error *err)
-{
-    char *path = path_join(e->options.survey, "results/survey.json", err);
-    sae_status status = path ? sae_result_read(found, path, err) : SAE_NOMEM;
-
-    mem_free(path);
-    return status;
-}
-
-/* Whether the survey can be shown, before all else. */
-static sae_status survey_check(const experiment *e, sae_error *err)
-{
-    sae_result *found = NULL;
-    sae_status status = e->options.survey ? survey_read(e, &found, err) : SAE_OK;
-
-    sae_result_free(found);
-    return status;
-}
-
 static sae_status open_inputs(experiment *e, const scaffold_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     SAE_TRY(sae_model_open(&e->model, options->model, NULL, err));
     SAE_TRY(sae_tokenizer_open(&e->tok, options->model, err));
-    SAE_TRY(site_open(e, options->site, err));
-    e->d = sae_model_get_info(e->model)->d_model;
     e->options = *options;
+    SAE_TRY(survey_choose(e, err));
+    SAE_TRY(site_open(e, e->options.site, err));
+    e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(budget_fill(&e->options, e->d, err));
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     if (e->options.lr > 0) e->recipe.lr = e->options.lr;
@@ -136,7 +118,6 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(texts_exist(e, err));
     SAE_TRY(scaffold_topics_check(e, err));
     SAE_TRY(documents_check(e, err));
-    SAE_TRY(survey_check(e, err));
     SAE_TRY(rows_describe(e, err));
     SAE_TRY(folder_begin(e, err));
 done:
@@ -174,19 +155,6 @@ static sae_status rows_all(experiment *e, sae_error *err)
     return status == SAE_OK ? counted : status;
 }
 
-static sae_status survey_show(experiment *e, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    sae_result *found = NULL;
-
-    if (!e->options.survey) return SAE_OK;
-    SAE_TRY(survey_read(e, &found, err));
-    SAE_TRY(experiment_adopt(e, "survey", NULL, found, err));
-done:
-    return status;
-}
-
-static sae_status survey_parts(experiment *e, sae_error *err) { return part_derive(e, "survey", survey_show, err); }
 static sae_status figures_parts(experiment *e, sae_error *err)
 {
     return part_derive(e, "figures", figures_report, err);

@@ -51,8 +51,9 @@ typedef struct scaffold_options {
     int64_t questions;           /* of them */
     const char *const *labelled; /* sets for sparse probing and TPP; n_labelled 0: not measured */
     int n_labelled;
-    const char *survey; /* folder of a finished `sae lab survey`, shown in the report; NULL: none */
-    int64_t points;     /* sizes of the sets of aligned features that are ablated; -1: redundancy is not measured */
+    const char
+        *survey;    /* folder of a finished `sae lab survey`: decides site, width and k where they are 0; NULL: none */
+    int64_t points; /* sizes of the sets of aligned features that are ablated; -1: redundancy is not measured */
     uint64_t seed;
     int draws;              /* random subspaces */
     int cards;              /* densest latents shown per arm */
@@ -127,6 +128,8 @@ typedef struct experiment {
     sae_tokenizer *tok;
     sae_site site;
     char site_name[64];
+    char survey_site[64],
+        survey_note[500]; /* of options.survey: its site, when none was given, and what it says of this run */
     int64_t d;
     json_t *inputs; /* what the rows were computed from, with hashes */
     sae_train_options recipe;
@@ -198,6 +201,8 @@ const sae_result *experiment_find(const experiment *e, const char *part, const c
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
+sae_status survey_choose(experiment *e, sae_error *err); /* survey_choice.c: before other defaults are filled in */
+sae_status survey_parts(experiment *e, sae_error *err);
 sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
 sae_status rows_prepare(experiment *e, sae_error *err);

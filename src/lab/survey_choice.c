@@ -1,0 +1,154 @@
+/*
+ * survey_choice.c - a finished `sae lab survey` before a run: site, width and k that were not given are those at which plain
+ * dictionaries have most dense latents (ties: the larger sum of their densities), so they are chosen before any scaffold is trained.
+ */
+#include "lab/inputs.h"
+#include "lab/scaffold.h"
+#include "report/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A row of the survey's table; strings borrowed from it. */
+typedef struct counted {
+    const char *site;
+    int64_t width, k;
+    double rows, dense, mass;
+} counted;
+
+static double number_at(const json_t *row, int column)
+{
+    const json_t *cell = column < 0 ? NULL : json_array_get(row, (size_t)column);
+
+    return json_number_value(json_is_object(cell) ? json_object_get(cell, "value") : cell);
+}
+
+static int column_named(const json_t *columns, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(columns); i++) {
+        const char *title = json_string_value(json_array_get(columns, i));
+        if (title && strcmp(title, name) == 0) return (int)i;
+    }
+    return -1;
+}
+
+static counted row_at(const json_t *table, size_t i)
+{
+    const json_t *columns = json_object_get(table, "columns"), *row = json_array_get(json_object_get(table, "rows"), i);
+    int site = column_named(columns, "site");
+
+    return (counted){.site = site < 0 ? NULL : json_string_value(json_array_get(row, (size_t)site)),
+                     .width = (int64_t)number_at(row, column_named(columns, "width")),
+                     .k = (int64_t)number_at(row, column_named(columns, "k")),
+                     .rows = number_at(row, column_named(columns, "rows seen")),
+                     .dense = number_at(row, column_named(columns, "10 %")),
+                     .mass = number_at(row, column_named(columns, "mass"))};
+}
+
+/* Of those at `site` (NULL: any), of `width` and `k` (0: any), that saw most rows; no site: there is none. */
+static counted best_of(const json_t *table, const char *site, int64_t width, int64_t k)
+{
+    counted best = {0};
+
+    for (size_t i = 0; i < json_array_size(json_object_get(table, "rows")); i++) {
+        const counted c = row_at(table, i);
+        if (!c.site || (site && strcmp(c.site, site) != 0)) continue;
+        if ((width && c.width != width) || (k && c.k != k) || c.rows < best.rows) continue;
+        if (best.site && c.rows == best.rows &&
+            (c.dense < best.dense || (c.dense == best.dense && c.mass <= best.mass)))
+            continue;
+        best = c;
+    }
+    return best;
+}
+
+static sae_status survey_read(const experiment *e, sae_result **found, sae_error *err)
+{
+    char *path = path_join(e->options.survey, "results/survey.json", err);
+    sae_status status = path ? sae_result_read(found, path, err) : SAE_NOMEM;
+
+    mem_free(path);
+    return status;
+}
+
+/* It counts for nothing on another model. Its text may be another one, as long as it is text. */
+static sae_status same_model(const experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *theirs = NULL, *ours = NULL;
+    char *path = path_join(e->options.survey, "survey.json", err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&theirs, path, err));
+    SAE_TRY(lab_inputs(&ours, e->options.model, e->model, NULL, 0, err));
+    if (!json_equal(json_object_get(theirs, "model"), json_object_get(ours, "model")))
+        SAE_RAISE(err, SAE_STATE, "%s is a survey of another model: make one of %s (sae lab survey)", e->options.survey,
+                  e->options.model_name ? e->options.model_name : e->options.model);
+done:
+    json_decref(theirs);
+    json_decref(ours);
+    mem_free(path);
+    return status;
+}
+
+static const json_t *counts_of(const sae_result *survey)
+{
+    return json_object_get(json_object_get(result_json(survey), "tables"), "counts");
+}
+
+sae_status survey_choose(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    scaffold_options *o = &e->options;
+    sae_result *found = NULL;
+    sae_site site = {0};
+
+    if (!o->survey) return SAE_OK;
+    SAE_TRY(survey_read(e, &found, err));
+    SAE_TRY(same_model(e, err));
+    const json_t *table = counts_of(found);
+    const counted all = best_of(table, NULL, 0, 0);
+    if (!all.site) SAE_RAISE(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
+    if (o->site) SAE_TRY(sae_site_parse(&site, o->site, e->model, err));
+    if (o->site)
+        sae_site_name(site, e->survey_site, sizeof e->survey_site);
+    else
+        snprintf(e->survey_site, sizeof e->survey_site, "%s", all.site);
+    o->site = e->survey_site;
+    const counted chosen = best_of(table, o->site, o->width, o->k);
+    if (!best_of(table, o->site, 0, 0).site)
+        SAE_RAISE(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out", o->survey,
+                  o->site);
+    if (chosen.site) {
+        o->width = chosen.width;
+        o->k = chosen.k;
+    }
+done:
+    sae_result_free(found);
+    return status;
+}
+
+static sae_status show(experiment *e, sae_error *err)
+{
+    const scaffold_options *o = &e->options;
+    sae_status status = SAE_OK;
+    sae_result *found = NULL;
+    char text[600];
+
+    if (!o->survey) return SAE_OK;
+    SAE_TRY(survey_read(e, &found, err));
+    const counted here = best_of(counts_of(found), e->site_name, 0, 0), all = best_of(counts_of(found), NULL, 0, 0);
+    snprintf(text, sizeof text,
+             "Plain dictionaries, before any scaffold was trained. At %s most latents over 10 %%, %.0f, with %lld "
+             "latents and k %lld; of all sites %.0f, at %s with %lld and %lld. This run: %lld latents, k %lld%s.",
+             e->site_name, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
+             (long long)all.width, (long long)all.k, (long long)o->width, (long long)o->k,
+             o->width == here.width && o->k == here.k ? ", the survey's choice at this site" : ", another setting");
+    status = sae_result_note(found, text, err);
+    if (status == SAE_OK) return experiment_adopt(e, "survey", NULL, found, err);
+done:
+    sae_result_free(found);
+    return status;
+}
+
+sae_status survey_parts(experiment *e, sae_error *err) { return part_derive(e, "survey", show, err); }
