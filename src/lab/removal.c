@@ -173,8 +173,10 @@ sae_status removal_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
+    char title[128];
 
-    SAE_TRY(experiment_result(e, "removal", "Taking the scaffold out of the model", &r, err));
+    snprintf(title, sizeof title, "Taking the scaffold of %s out of the model", e->pair[ARM_SCAFFOLD]->name);
+    SAE_TRY(experiment_result(e, "removal", title, &r, err));
     SAE_TRY(sae_result_note(
         r,
         "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "

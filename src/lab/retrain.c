@@ -95,11 +95,18 @@ static sae_status count_row(const char *what, const core_arm *arm, int64_t remov
 {
     sae_status status = SAE_OK;
     sae_cell cells[DENSITY_THRESHOLDS + 3] = {{what, NAN}, {NULL, (double)removed}, {NULL, core_l0(arm)}};
-    char name[64];
+    char name[64], shares[DENSITY_THRESHOLDS][24];
+    const char *categories[DENSITY_THRESHOLDS];
+    double dense[DENSITY_THRESHOLDS];
 
-    for (int i = 0; i < DENSITY_THRESHOLDS; i++)
-        cells[i + 3] = (sae_cell){NULL, (double)density_dense(&arm->density, density_thresholds[i])};
+    for (int i = 0; i < DENSITY_THRESHOLDS; i++) {
+        dense[i] = (double)density_dense(&arm->density, density_thresholds[i]);
+        cells[i + 3] = (sae_cell){NULL, dense[i]};
+        snprintf(shares[i], sizeof shares[i], "%g %%", 100 * density_thresholds[i]);
+        categories[i] = shares[i];
+    }
     SAE_TRY(sae_result_row(r, "counts", cells, DENSITY_THRESHOLDS + 3, err));
+    SAE_TRY(sae_result_bars(r, "counts", what, categories, dense, NULL, NULL, DENSITY_THRESHOLDS, err));
     snprintf(name, sizeof name, "%s.dense_0.1", key);
     SAE_TRY(sae_result_silent(r, name, cells[4].number, cells[4].number, cells[4].number, err));
 done:
@@ -149,6 +156,8 @@ static sae_status measure(experiment *e, sae_error *err)
         "is trained on them, like the baseline in everything else. The control loses the span of as many latents that "
         "fire on at most 10 % of tokens, drawn at random.",
         err));
+    SAE_TRY(sae_result_plot(r, "counts", "Dense latents after training", "firing on more than this share of tokens",
+                            "latents", SAE_PLOT_BAR, 0, err));
     SAE_TRY(sae_result_table(r, "counts", "Dense latents after training", columns, 7, err));
     SAE_TRY(count_row("all of the rows", &w.baseline, 0, "baseline", r, err));
     SAE_TRY(count(e, USE_DENSE, &w.dense, "rows without its dense latents", "less_dense", r, err));

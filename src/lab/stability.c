@@ -52,9 +52,16 @@ static bool related(const roster_entry *a, const roster_entry *b, relation how)
     }
 }
 
+enum { ROWS_MAX = ARCHS_MAX + RELATIONS };
+typedef struct overlap_bars {
+    char names[ROWS_MAX][96];
+    double mean[ROWS_MAX], low[ROWS_MAX], high[ROWS_MAX], chance[ROWS_MAX];
+    int n;
+} overlap_bars;
+
 /* Of one architecture, or (-1) of all. */
-static sae_status overlap_row(const spaces *s, const experiment *e, relation how, int arch, sae_result *r,
-                              sae_error *err)
+static sae_status overlap_row(const spaces *s, const experiment *e, relation how, int arch, overlap_bars *b,
+                              sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     double sum = 0, low = INFINITY, high = -INFINITY, chance = 0;
@@ -79,7 +86,26 @@ static sae_status overlap_row(const spaces *s, const experiment *e, relation how
     snprintf(key, sizeof key, "%s%s%s", keys[how], arch < 0 ? "" : ".", arch < 0 ? "" : arch_name((sae_arch)arch));
     const sae_cell cells[] = {{name, NAN}, {NULL, n}, {NULL, sum / n}, {NULL, low}, {NULL, high}, {NULL, chance / n}};
     SAE_TRY(sae_result_row(r, "overlaps", cells, 6, err));
+    snprintf(b->names[b->n], sizeof b->names[b->n], "%s", name);
+    b->mean[b->n] = sum / n;
+    b->low[b->n] = low;
+    b->high[b->n] = high;
+    b->chance[b->n++] = chance / n;
     SAE_TRY(sae_result_silent(r, key, sum / n, low, high, err));
+done:
+    return status;
+}
+
+static sae_status overlap_plot(const overlap_bars *b, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *names[ROWS_MAX];
+
+    if (b->n == 0) return SAE_OK;
+    for (int i = 0; i < b->n; i++) names[i] = b->names[i];
+    SAE_TRY(sae_result_plot(r, "overlaps", "Overlap of write spaces", NULL, "1 identical", SAE_PLOT_BAR, 0, err));
+    SAE_TRY(sae_result_bars(r, "overlaps", "mean (whiskers: least, most)", names, b->mean, b->low, b->high, b->n, err));
+    SAE_TRY(sae_result_bars(r, "overlaps", "by chance", names, b->chance, NULL, NULL, b->n, err));
 done:
     return status;
 }
@@ -111,14 +137,16 @@ static sae_status stability(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     sae_result *r = NULL;
     spaces s = {0};
+    overlap_bars b = {0};
 
     SAE_TRY(open_spaces(&s, e, err));
     SAE_TRY(experiment_result(e, "stability", "Is it the same subspace each time?", &r, err));
     SAE_TRY(sae_result_table(r, "overlaps", "Overlap of write spaces: 1 identical", columns, 6, err));
     for (int a = 0; a < e->options.n_archs; a++)
-        SAE_TRY(overlap_row(&s, e, OTHER_SEED, (int)e->options.archs[a], r, err));
-    SAE_TRY(overlap_row(&s, e, OTHER_VARIANT, -1, r, err));
-    SAE_TRY(overlap_row(&s, e, OTHER_ARCH, -1, r, err));
+        SAE_TRY(overlap_row(&s, e, OTHER_SEED, (int)e->options.archs[a], &b, r, err));
+    SAE_TRY(overlap_row(&s, e, OTHER_VARIANT, -1, &b, r, err));
+    SAE_TRY(overlap_row(&s, e, OTHER_ARCH, -1, &b, r, err));
+    SAE_TRY(overlap_plot(&b, r, err));
     SAE_TRY(pca_table(&s, e, r, err));
 done:
     for (int i = 0; i < s.n; i++) subspace_free(&s.at[i]);

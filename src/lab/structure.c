@@ -152,8 +152,10 @@ sae_status structure_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
+    char title[128];
 
-    SAE_TRY(experiment_result(e, "structure", "What the scaffold is", &r, err));
+    snprintf(title, sizeof title, "What the scaffold of %s is", e->pair[ARM_SCAFFOLD]->name);
+    SAE_TRY(experiment_result(e, "structure", title, &r, err));
     SAE_TRY(facts(e, r, err));
     SAE_TRY(overlaps(e, r, err));
     SAE_TRY(angles(e, r, err));
