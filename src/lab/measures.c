@@ -50,7 +50,9 @@ int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->option
 
 bool loss_measured(const experiment *e, int which)
 {
-    return which < LOSS_OTHER || which >= LOSS_RANDOM || e->other.rank > 0;
+    if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
+    if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
+    return which < LOSS_OTHER || e->other.rank > 0;
 }
 
 /* The operands of all edits; they live as long as the measurement. */

@@ -13,6 +13,13 @@ int64_t compared_rank(const experiment *e)
     return e->map.rank > 0 ? e->map.rank : e->pair[ARM_SCAFFOLD]->config.rank;
 }
 
+bool pair_is_first(const experiment *e)
+{
+    const sae_dict_config *c = &e->pair[ARM_SCAFFOLD]->config;
+
+    return c->variant == SAE_P1 && c->seed == e->options.seed;
+}
+
 subspace experiment_components(const experiment *e, int64_t n)
 {
     return (subspace){.d = e->d, .rank = n, .basis = e->components.basis};

@@ -182,9 +182,9 @@ sae_status removal_report(experiment *e, sae_error *err)
         "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
         "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
-        "as many principal components, as many after those, the decoder rows of as many densest "
-        "latents of the baseline, what the scaffold of another seed writes (where there is one), random "
-        "directions. Every row of the table sees the same tokens; "
+        "as many principal components, as many after those, random directions, and, for the first seed, the decoder "
+        "rows of as many densest latents of the baseline and what the scaffold of another seed writes. Every row of "
+        "the table sees the same tokens; "
         "intervals resample sequences, in the plot those of the random subspaces are the range of the draws.",
         err));
     SAE_TRY(plot(e, r, err));

@@ -285,6 +285,7 @@ sae_status record_write(const experiment *e, sae_error *err);
 
 /* ---- Helpers of the steps (scaffold.c) ----------------------------------------------------------------------------------- */
 
+bool pair_is_first(const experiment *e);    /* P1 of the first seed, of either architecture */
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
@@ -319,8 +320,9 @@ typedef struct loss_name {
         *operator, * key; /* key: "scaffold.R2", of the machine-readable number; NULL for random subspaces */
 } loss_name;
 loss_name loss_name_of(int which);
-int loss_count(const experiment *e);                /* rows of the loss table */
-bool loss_measured(const experiment *e, int which); /* not so when there is no other seed's scaffold */
+int loss_count(const experiment *e); /* rows of the loss table */
+/* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. */
+bool loss_measured(const experiment *e, int which);
 loss_view experiment_losses(const experiment *e);
 
 #endif

@@ -78,7 +78,10 @@ done:
 }
 
 /* Edits of the removal parts: of all pairs, and those that know no dictionary, once. */
-static double edits(const plan *p) { return 16.0 * scaffolds(p) + 11 + (double)OPERATORS * p->o->draws; }
+static double edits(const plan *p)
+{
+    return 8.0 * scaffolds(p) + 8.0 * p->o->n_archs + 11 + (double)OPERATORS * p->o->draws;
+}
 
 static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *err)
 {
