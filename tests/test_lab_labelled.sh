@@ -106,7 +106,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, everything" 0 '' scaffold $everything --out all
     for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, k 5, matryoshka" "TPP, n 20, batchtopk" \
         "CE after removal, centred (R3), matryoshka" "aligned features ablated, batchtopk" "topics, 8 topic-aligned features ablated" \
-        "the scaffold is causally necessary" "Not tested in this run: other sites"; do
+        "the scaffold is causally necessary, matryoshka" "matryoshka, P3" "Not tested in this run: other sites"; do
         shows "$claim"
     done
     for part in stability matching ranks retrain census figures batchtopk-documents/tpp matryoshka-redundancy/union batchtopk-p3-s0/removal; do
