@@ -102,11 +102,12 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
                  edits(p) * ce + 2 * scaffolds(p) * reads + (double)o->held_out_tokens * p->below, what[2], total,
                  err));
     SAE_TRY(part(r, p, "census", "census", n * (reads + ce), "each dictionary's fit and loss", total, err));
-    if (o->points > 0)
-        SAE_TRY(part(r, p, "redundancy", "redundancy",
-                     o->n_archs *
-                         (((double)o->points + 2) * 5 * ce + 3 * 4 * 5 * fmin(4096, (double)o->ce_tokens) * p->above),
-                     "sets of aligned features, and controls", total, err));
+    if (o->points > 0) {
+        const double whole = ((double)o->points + 2) * 5 * ce + 3 * 4 * 5 * fmin(4096, (double)o->ce_tokens) * p->above;
+        const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : 4 * 5 * ce;
+        SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
+                     err));
+    }
     if (o->topics)
         SAE_TRY(part(r, p, "topics", "topics", o->n_archs * (double)o->questions * 100 * (p->below + p->encode),
                      what[3], total, err));
