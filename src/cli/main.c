@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -173,11 +174,22 @@ static void set_signals(void)
     signal(SIGBUS, on_unreadable);
 }
 
+/* OpenBLAS chooses its kernels before main, and for a processor younger than itself chooses those of 2004, which take eight times as
+ * long in double precision. Only the environment that the program begins with can tell it better: so it begins once more. */
+extern char *openblas_get_corename(void) __attribute__((weak)); /* another BLAS has none */
+static void begin_again_with_newer_kernels(char **argv)
+{
+    if (!openblas_get_corename || strcmp(openblas_get_corename(), "Prescott") != 0 || cpu_isa_get() < ISA_AVX2) return;
+    if (getenv("OPENBLAS_CORETYPE") || setenv("OPENBLAS_CORETYPE", "Haswell", 0) != 0) return;
+    execv("/proc/self/exe", argv); /* where it cannot, it goes on with what it has */
+}
+
 int main(int argc, char **argv)
 {
     const command *cmd = NULL;
     int used = 0;
 
+    begin_again_with_newer_kernels(argv);
     set_signals();
     if (argc < 2) {
         fprintf(stderr, "usage: sae COMMAND [OPTIONS]\nTry 'sae --help'.\n");

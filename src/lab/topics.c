@@ -70,6 +70,9 @@ static void find_scale(probe *q, const float *rows, int64_t n, int64_t d)
     }
 }
 
+/* Answers are all that is asked of it: on 2,793 made-up rows of 57 classes 1e-8 takes 1.5 times as long and gives another answer to one. */
+static const logistic_options to_answer = {.tolerance = 1e-6};
+
 static sae_status probe_fit(probe *q, const float *rows, const int32_t *y, int64_t n, int64_t d, int classes,
                             sae_error *err)
 {
@@ -81,7 +84,7 @@ static sae_status probe_fit(probe *q, const float *rows, const int32_t *y, int64
     if (!scaled || !q->mean || !q->spread) SAE_TRY(SAE_NOMEM);
     find_scale(q, rows, n, d);
     standardise(q, rows, n, d, scaled);
-    SAE_TRY(logistic_fit(&q->m, scaled, y, n, d, classes, NULL, err));
+    SAE_TRY(logistic_fit(&q->m, scaled, y, n, d, classes, &to_answer, err));
 done:
     mem_free(scaled);
     return status;
