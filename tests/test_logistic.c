@@ -55,6 +55,19 @@ START_TEST(test_scikit_learn)
         EXPECT_WITHIN(fabs(m.W[k * (p + 1) + p] - want_b[k]), 1e-9, /* observed 2e-11 */
                       "%s: intercept %lld is %.12g, not %.12g", name, (long long)k, m.W[k * (p + 1) + p], want_b[k]);
     }
+    /* Where it begins changes nothing. */
+    const int32_t *y = (const int32_t *)part(st, name, "y")->data;
+    logistic other, again;
+    logistic_options weak = o, from = o;
+    weak.C /= 10;
+    OK(logistic_fit(&other, (const float *)x->data, y, n, p, m.n_classes, &weak, &err));
+    from.start = other.W;
+    OK(logistic_fit(&again, (const float *)x->data, y, n, p, m.n_classes, &from, &err));
+    for (int64_t j = 0; j < outputs * (p + 1); j++)
+        EXPECT_WITHIN(fabs(again.W[j] - m.W[j]), 1e-9 * (1 + fabs(m.W[j])), /* observed 1e-11 */
+                      "%s: number %lld is %.12g from another start, not %.12g", name, (long long)j, again.W[j], m.W[j]);
+    logistic_free(&again);
+    logistic_free(&other);
     logistic_free(&m);
     safetensors_close(st);
 }

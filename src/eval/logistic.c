@@ -152,6 +152,7 @@ sae_status logistic_fit(logistic *out, const float *x, const int32_t *y, int64_t
     q.residual = mem_alloc_array(rows, (size_t)k * sizeof *q.residual, "residuals", err);
     q.curvature = mem_alloc_array(rows, sizeof *q.curvature, "curvatures", err);
     if (!m.W || !copy || !size || !q.margin || !q.residual || !q.curvature) SAE_TRY(SAE_NOMEM);
+    if (o->start) memcpy(m.W, o->start, (size_t)k * p1 * sizeof *m.W);
     SAE_TRY(fill_rows(&q, x, copy, size, err));
     q.x = copy;
     q.size = size;

@@ -18,6 +18,8 @@ typedef struct logistic_options {
     double C;           /* 0: 1 */
     double tolerance;   /* 0: 1e-8; see below */
     int max_iterations; /* 0: 2,000 */
+    const double
+        *start; /* [n_outputs, p + 1] the W of another fit of as many classes and columns, to begin at; NULL: zeros */
 } logistic_options;
 
 typedef struct logistic {
