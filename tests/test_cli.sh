@@ -625,6 +625,14 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
         scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --seed 5
     cp -r pair/results first
     expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+    if command -v flock >/dev/null; then
+        flock -o pair sleep 5 &
+        holder=$!
+        sleep 0.3
+        expect "scaffold beside another one" 1 'another process' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+        kill $holder
+        wait $holder 2>/dev/null
+    fi
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
     for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
         rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json

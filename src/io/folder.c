@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -163,4 +164,22 @@ done:
     mem_free(file);
     folder_list_free(names, n);
     return status;
+}
+
+sae_status folder_lock(const char *path, int *lock, sae_error *err)
+{
+    int fd = sys_open(path, O_RDONLY | O_DIRECTORY);
+
+    if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        sys_close(fd);
+        return SAE_FAIL(err, SAE_STATE, "%s: another process is writing there", path);
+    }
+    *lock = fd;
+    return SAE_OK;
+}
+
+void folder_unlock(int lock)
+{
+    if (lock >= 0) sys_close(lock);
 }

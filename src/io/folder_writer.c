@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 static sae_status check_contents(const char *path, bool force, bool (*ours)(const char *name), sae_error *err)
@@ -53,20 +52,6 @@ static sae_status make_parent(char *path, sae_error *err)
     return status;
 }
 
-/* One process at a time works in a folder that is kept. The lock goes with the process. */
-static sae_status lock_folder(folder_writer *w, sae_error *err)
-{
-    int fd = sys_open(w->temporary, O_RDONLY | O_DIRECTORY);
-
-    if (fd < 0) return SAE_FAIL(err, SAE_IO, "%s: cannot be opened: %s", w->temporary, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        sys_close(fd);
-        return SAE_FAIL(err, SAE_STATE, "%s: another process is writing there", w->temporary);
-    }
-    w->lock = fd;
-    return SAE_OK;
-}
-
 static sae_status open_writer(folder_writer *out, const char *path, bool force, bool (*ours)(const char *name),
                               bool kept, sae_error *err)
 {
@@ -92,7 +77,7 @@ static sae_status open_writer(folder_writer *out, const char *path, bool force, 
     SAE_TRY(leftovers_remove(w.path, err));
     if (sys_make_folder(w.temporary) != 0 && !(kept && errno == EEXIST))
         SAE_RAISE(err, SAE_IO, "%s: cannot be written: %s", w.path, strerror(errno));
-    if (kept) SAE_TRY(lock_folder(&w, err));
+    if (kept) SAE_TRY(folder_lock(w.temporary, &w.lock, err));
     *out = w;
     w = (folder_writer){0};
 done:
@@ -182,7 +167,7 @@ done:
 void folder_writer_abort(folder_writer *w)
 {
     if (w->temporary && !w->kept) folder_remove(w->temporary, NULL);
-    if (w->kept && w->lock >= 0) sys_close(w->lock);
+    if (w->kept) folder_unlock(w->lock);
     mem_free(w->temporary);
     mem_free(w->path);
     *w = (folder_writer){0};

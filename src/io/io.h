@@ -29,6 +29,9 @@ sae_status folder_remove(const char *path, sae_error *err);  /* with all in it; 
 sae_status folder_discard(const char *path, sae_error *err); /* the same, but its name is gone at once */
 /* The files in it that `ours` accepts, and the folder when nothing else is left; absent, or a link to one, is left as it is. */
 sae_status folder_remove_ours(const char *path, bool (*ours)(const char *name), sae_error *err);
+/* STATE when another process has it locked. It goes with the process, or with folder_unlock (-1: nothing is locked). */
+sae_status folder_lock(const char *path, int *lock, sae_error *err);
+void folder_unlock(int lock);
 sae_status folder_sync(const char *path, sae_error *err); /* fsync of a folder: a rename in it is durable */
 /* Of the folder that `path` lies in; the text is changed meanwhile, and put back. */
 sae_status folder_sync_parent(char *path, sae_error *err);

@@ -26,6 +26,7 @@ static void experiment_free(experiment *e)
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);
+    folder_unlock(e->lock);
     mem_free(e);
 }
 
@@ -71,6 +72,7 @@ static sae_status folder_begin(experiment *e, sae_error *err)
                       e->options.out, key);
     }
     SAE_TRY(folder_make(e->options.out, err));
+    SAE_TRY(folder_lock(e->options.out, &e->lock, err));
     SAE_TRY(json_write_file(ours, record, true, err));
 done:
     json_decref(ours);
@@ -184,6 +186,7 @@ sae_status scaffold_run(sae_result **summary, const scaffold_options *options, c
 
     if (!e) return SAE_NOMEM;
     e->progress = progress;
+    e->lock = -1;
     SAE_TRY(open_inputs(e, options, err));
     SAE_TRY(run_all(e, err));
     SAE_TRY(results_write(e, err));

@@ -124,6 +124,7 @@ typedef struct scaffold_map {
 typedef struct experiment {
     scaffold_options options; /* with every default filled in; strings borrowed */
     const sae_progress *progress;
+    int lock; /* on options.out; -1: not yet */
     sae_model *model;
     sae_tokenizer *tok;
     sae_site site;

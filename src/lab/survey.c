@@ -22,6 +22,7 @@ typedef struct survey {
     sae_site sites[SURVEY_SITES];
     char names[SURVEY_SITES][64];
     int64_t d, steps;
+    int lock;           /* on OUT; -1: not yet */
     json_t *inputs;     /* all that decides the numbers */
     survey_cell *cells; /* [n_sites x dictionaries x stages], those of finished sites first */
     int n_cells;
@@ -33,6 +34,7 @@ static void survey_free(survey *s)
 {
     mem_free(s->cells);
     json_decref(s->inputs);
+    folder_unlock(s->lock);
     sae_tokenizer_free(s->tok);
     sae_model_free(s->model);
 }
@@ -345,12 +347,13 @@ done:
 sae_status survey_run(sae_result **result, const survey_options *options, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
-    survey s = {.options = *options, .progress = progress};
+    survey s = {.options = *options, .progress = progress, .lock = -1};
     sae_result *r = NULL;
     char *path = NULL, *page = NULL;
 
     SAE_TRY(open_inputs(&s, err));
     SAE_TRY(folder_begin(&s, err));
+    SAE_TRY(folder_lock(s.options.out, &s.lock, err));
     SAE_TRY(rows_prepare(&s, err));
     for (int site = 0; site < s.options.n_sites; site++) SAE_TRY(site_finish(&s, site, err));
     SAE_TRY(survey_report(&r, &s.options, s.names, s.cells, s.n_cells, s.steps * s.options.batch, err));
