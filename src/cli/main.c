@@ -179,9 +179,13 @@ static void set_signals(void)
 extern char *openblas_get_corename(void) __attribute__((weak)); /* another BLAS has none */
 static void begin_again_with_newer_kernels(char **argv)
 {
+    char self[4096]; /* by its own name, which ps shows */
     if (!openblas_get_corename || strcmp(openblas_get_corename(), "Prescott") != 0 || cpu_isa_get() < ISA_AVX2) return;
     if (getenv("OPENBLAS_CORETYPE") || setenv("OPENBLAS_CORETYPE", "Haswell", 0) != 0) return;
-    execv("/proc/self/exe", argv); /* where it cannot, it goes on with what it has */
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0) return;
+    self[length] = '\0';
+    execv(self, argv); /* where it cannot, it goes on with what it has */
 }
 
 int main(int argc, char **argv)
