@@ -14,7 +14,7 @@ rm -rf "$out/results" && cp -r "$run/results" "$out/results"
 sed -n '/<style>/,/<\/style>/p' "$run/report.html" >"$scratch/style"
 awk -v dir="$scratch" '
     /^<h2/ { section = $0; gsub(/<[^>]*>/, "", section) }
-    /^<figure>/ { n++; file = sprintf("%s/%02d.html", dir, n); inside = 1; lines = 0; wide = 0
+    /^<figure>/ { n++; file = sprintf("%s/%02d.html", dir, n); inside = 1; lines = 0
         print "<!doctype html><meta charset=utf-8>" >file
         while ((getline line < (dir "/style")) > 0) print line >file
         close(dir "/style")
@@ -23,12 +23,13 @@ awk -v dir="$scratch" '
     inside { print >file }
     inside && /<figcaption/ { caption = $0; gsub(/<[^>]*>/, "", caption) }
     inside && /<li/ { lines += gsub(/<li/, "<li") }
-    inside && /class="plot wide"/ { wide = 1 }
+    inside && /viewBox=/ { split($0, part, "viewBox=\""); split(part[2], box, /[ "]/); width = box[3]; tall = box[4] }
     /^<\/figure>/ { inside = 0; close(file); slug = tolower(section "-" caption); gsub(/&[#a-z0-9]*;/, "", slug); gsub(/[^a-z0-9]+/, "-", slug)
-        sub(/-$/, "", slug); printf "%02d %d %d %s\n", n, wide ? 800 : 600, wide ? 430 : 370, substr(slug, 1, 90) }
+        sub(/-$/, "", slug); shown = width > 440 ? 760 : 560
+        printf "%02d %d %d %s\n", n, shown + 40, 70 + 22 * int(lines / 4 + 1) + tall * shown / width, substr(slug, 1, 90) }
 ' "$run/report.html" >"$scratch/list"
 while read -r n width height slug; do
-    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=1.5 --window-size="$width,$((height + 50))" \
+    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=1.5 --window-size="$width,$height" \
         --screenshot="$out/plots/$n-$slug.png" "file://$scratch/$n.html" >/dev/null 2>&1
     echo "$out/plots/$n-$slug.png"
 done <"$scratch/list"

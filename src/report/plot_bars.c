@@ -238,12 +238,9 @@ void plot_bars(page *p, const json_t *plot, const int *colours, bool wide)
 
     names_collect(plot, &b);
     any = values_scale(plot, &b, lines, n_lines);
-    b.lying =
-        b.n_names > 0 && b.n_names <= VALUES_UP_TO && LETTER * widest_name(&b) > (b.f.width - 60) / (int)b.n_names;
-    if (b.lying)
-        layout_lying(&b, plot, n_lines);
-    else
-        layout_upright(&b, plot, lines, n_lines);
+    layout_upright(&b, plot, lines, n_lines);
+    b.lying = b.n_names > 0 && b.n_names <= VALUES_UP_TO && LETTER * widest_name(&b) > b.slot;
+    if (b.lying) layout_lying(&b, plot, n_lines);
     if (!any) b.f.height = PLOT_EMPTY_HEIGHT;
     plot_open(p, &b.f);
     if (!any) {
