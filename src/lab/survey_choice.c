@@ -4,7 +4,6 @@
  */
 #include "lab/inputs.h"
 #include "lab/scaffold.h"
-#include "report/report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,14 +31,22 @@ static int column_named(const json_t *columns, const char *name)
     return -1;
 }
 
+/* A count that can be one, else 0. */
+static int64_t count_at(const json_t *row, int column)
+{
+    double value = number_at(row, column);
+
+    return value >= 1 && value < 1e12 ? (int64_t)value : 0;
+}
+
 static counted row_at(const json_t *table, size_t i)
 {
     const json_t *columns = json_object_get(table, "columns"), *row = json_array_get(json_object_get(table, "rows"), i);
     int site = column_named(columns, "site");
 
     return (counted){.site = site < 0 ? NULL : json_string_value(json_array_get(row, (size_t)site)),
-                     .width = (int64_t)number_at(row, column_named(columns, "width")),
-                     .k = (int64_t)number_at(row, column_named(columns, "k")),
+                     .width = count_at(row, column_named(columns, "width")),
+                     .k = count_at(row, column_named(columns, "k")),
                      .rows = number_at(row, column_named(columns, "rows seen")),
                      .dense = number_at(row, column_named(columns, "10 %")),
                      .mass = number_at(row, column_named(columns, "mass"))};
@@ -62,11 +69,16 @@ static counted best_of(const json_t *table, const char *site, int64_t width, int
     return best;
 }
 
-static sae_status survey_read(const experiment *e, sae_result **found, sae_error *err)
+/* The survey's result, which is checked so, and its file as it stands, whose table of counts is read. */
+static sae_status survey_read(const experiment *e, sae_result **found, json_t **file, sae_error *err)
 {
+    sae_status status = SAE_OK;
     char *path = path_join(e->options.survey, "results/survey.json", err);
-    sae_status status = path ? sae_result_read(found, path, err) : SAE_NOMEM;
 
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(sae_result_read(found, path, err));
+    SAE_TRY(json_read_file(file, path, err));
+done:
     mem_free(path);
     return status;
 }
@@ -91,9 +103,9 @@ done:
     return status;
 }
 
-static const json_t *counts_of(const sae_result *survey)
+static const json_t *counts_of(const json_t *file)
 {
-    return json_object_get(json_object_get(result_json(survey), "tables"), "counts");
+    return json_object_get(json_object_get(file, "tables"), "counts");
 }
 
 sae_status survey_choose(experiment *e, sae_error *err)
@@ -101,12 +113,13 @@ sae_status survey_choose(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     scaffold_options *o = &e->options;
     sae_result *found = NULL;
+    json_t *file = NULL;
     sae_site site = {0};
 
     if (!o->survey) return SAE_OK;
-    SAE_TRY(survey_read(e, &found, err));
+    SAE_TRY(survey_read(e, &found, &file, err));
     SAE_TRY(same_model(e, err));
-    const json_t *table = counts_of(found);
+    const json_t *table = counts_of(file);
     const counted all = best_of(table, NULL, 0, 0);
     if (!all.site) SAE_RAISE(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
     if (o->site) SAE_TRY(sae_site_parse(&site, o->site, e->model, err));
@@ -125,6 +138,7 @@ sae_status survey_choose(experiment *e, sae_error *err)
     }
 done:
     sae_result_free(found);
+    json_decref(file);
     return status;
 }
 
@@ -133,20 +147,23 @@ static sae_status show(experiment *e, sae_error *err)
     const scaffold_options *o = &e->options;
     sae_status status = SAE_OK;
     sae_result *found = NULL;
+    json_t *file = NULL;
     char text[600];
 
     if (!o->survey) return SAE_OK;
-    SAE_TRY(survey_read(e, &found, err));
-    const counted here = best_of(counts_of(found), e->site_name, 0, 0), all = best_of(counts_of(found), NULL, 0, 0);
+    SAE_TRY(survey_read(e, &found, &file, err));
+    const counted here = best_of(counts_of(file), e->site_name, 0, 0), all = best_of(counts_of(file), NULL, 0, 0);
     snprintf(text, sizeof text,
              "Plain dictionaries, before any scaffold was trained. At %s most latents over 10 %%, %.0f, with %lld "
              "latents and k %lld; of all sites %.0f, at %s with %lld and %lld. This run: %lld latents, k %lld%s.",
              e->site_name, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
              (long long)all.width, (long long)all.k, (long long)o->width, (long long)o->k,
              o->width == here.width && o->k == here.k ? ", the survey's choice at this site" : ", another setting");
-    status = sae_result_note(found, text, err);
-    if (status == SAE_OK) return experiment_adopt(e, "survey", NULL, found, err);
+    SAE_TRY(sae_result_note(found, text, err));
+    status = experiment_adopt(e, "survey", NULL, found, err); /* which owns it from here on */
+    found = NULL;
 done:
+    json_decref(file);
     sae_result_free(found);
     return status;
 }
