@@ -6,9 +6,10 @@ set -eu
 run=$1 out=$2
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+rm -rf "$out/plots" "$out/results"
 mkdir -p "$out/plots"
 cp "$run/report.html" "$run/run.json" "$out/"
-rm -rf "$out/results" && cp -r "$run/results" "$out/results"
+cp -r "$run/results" "$out/results"
 
 # One page for each figure: the report's style, the figure, nothing else.
 sed -n '/<style>/,/<\/style>/p' "$run/report.html" >"$scratch/style"

@@ -174,8 +174,8 @@ static void set_signals(void)
     signal(SIGBUS, on_unreadable);
 }
 
-/* OpenBLAS chooses its kernels before main, and for a processor younger than itself chooses those of 2004, which take eight times as
- * long in double precision. Only the environment that the program begins with can tell it better: so it begins once more. */
+/* OpenBLAS chooses its kernels before main, and for a processor younger than itself chooses those of 2004 (docs/performance.md has what
+ * that costs). Only the environment that the program begins with can tell it better: so it begins once more. */
 extern char *openblas_get_corename(void) __attribute__((weak)); /* another BLAS has none */
 static void begin_again_with_newer_kernels(char **argv)
 {
