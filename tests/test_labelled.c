@@ -255,6 +255,7 @@ START_TEST(test_split)
 {
     labelled l;
     split s, again;
+    uint8_t only[300];
     split_options o = {.n_train = 60, .n_test = 20, .group_bytes = 12, .seed = 3};
 
     toy_set(&l);
@@ -276,6 +277,14 @@ START_TEST(test_split)
     ck_assert_int_le(s.train.per_class, 72);
     ck_assert_int_ge(s.train.per_class, 68); /* groups leave a little less */
     ck_assert_int_eq(s.test.per_class, 18);
+    split_free(&s);
+    for (int64_t i = 0; i < l.n; i++) only[i] = i < 200; /* 60 of class a */
+    o.only = only;
+    OK(split_create(&s, &l, &o, &err));
+    check_split(&l, &s, 12);
+    ck_assert_int_eq(s.test.per_class, 12);
+    for (int64_t i = 0; i < s.train.n; i++) ck_assert_int_lt(s.train.doc[i], 200);
+    for (int64_t i = 0; i < s.test.n; i++) ck_assert_int_lt(s.test.doc[i], 200);
     split_free(&s);
     labelled_free(&l);
     scratch_remove();

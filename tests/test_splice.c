@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SEQS = 12, CTX = 24, SPECIAL = 5 };
 static const char model_folder[] = "data/golden/models/llama_gqa_tied"; /* d 32, 3 layers, 128 tokens */
@@ -255,6 +256,62 @@ START_TEST(test_site_inside_a_block)
 }
 END_TEST
 
+/* Losses that were measured before are found by the rows: the same sums bit for bit, without the model (of which there is none then);
+ * in another call, after the log was damaged, and for another edit that comes to the same rows. Other positions that count, other ids or
+ * another model are other losses. */
+START_TEST(test_known_losses)
+{
+    bed b;
+    subspace none;
+    loss_table plain, t;
+    loss_log *log = NULL;
+    char path[] = "/tmp/sae-losses-XXXXXX";
+    const int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    bed_open(&b);
+    sample s = bed_sample(&b, site, &(sample_options){.batch_seqs = 5});
+    none = (subspace){.d = b.d};
+    const edit_space nothing = {&none, NULL};
+    const edit edits[] = {{"clean", NULL, NULL}, {"zero", edit_zero, NULL}, {"none", edit_remove, &nothing}};
+    ck_assert_int_eq(splice_measure(&plain, &s, SEQS, edits, 3, NULL, NULL), SAE_OK);
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(loss_log_open(&log, path, "a model", NULL), SAE_OK);
+        s.known = log;
+        s.model = round == 1 ? NULL : b.model; /* nothing is left to measure */
+        ck_assert_int_eq(splice_measure(&t, &s, SEQS, edits, 3, NULL, NULL), SAE_OK);
+        ck_assert_mem_eq(t.nll, plain.nll, 3 * SEQS * sizeof *t.nll);
+        loss_table_free(&t);
+        loss_log_close(log);
+        if (round == 1) ck_assert_int_eq(truncate(path, 150), 0); /* in the middle of a line */
+    }
+    s.model = b.model;
+
+    ck_assert_int_eq(loss_log_open(&log, path, "a model", NULL), SAE_OK);
+    const loss_key key = loss_log_key(log, s.cache, 5 * CTX, b.d, s.ids, s.mask, s.counted);
+    const double *sums = loss_log_find(log, key, 5);
+    ck_assert_ptr_nonnull(sums);
+    ck_assert_mem_eq(sums, plain.nll, 5 * sizeof *sums);
+    ck_assert_ptr_null(loss_log_find(log, key, 4));
+    s.counted[3] ^= 1;
+    ck_assert_ptr_null(loss_log_find(log, loss_log_key(log, s.cache, 5 * CTX, b.d, s.ids, s.mask, s.counted), 5));
+    s.counted[3] ^= 1;
+    s.ids[CTX - 1] ^= 1;
+    ck_assert_ptr_null(loss_log_find(log, loss_log_key(log, s.cache, 5 * CTX, b.d, s.ids, s.mask, s.counted), 5));
+    s.ids[CTX - 1] ^= 1;
+    loss_log_close(log);
+    ck_assert_int_eq(loss_log_open(&log, path, "another model", NULL), SAE_OK);
+    ck_assert_ptr_null(loss_log_find(log, loss_log_key(log, s.cache, 5 * CTX, b.d, s.ids, s.mask, s.counted), 5));
+    loss_log_close(log);
+    loss_table_free(&plain);
+    sample_free(&s);
+    sae_model_free(b.model);
+    unlink(path);
+}
+END_TEST
+
 /* ---- Core measures ----------------------------------------------------------------------------------------------------------- */
 
 /* T9: masked padding behind each sequence changes no density. */
@@ -451,6 +508,7 @@ int main(void)
     tcase_add_test(tcase, test_what_is_counted);
     tcase_add_test(tcase, test_cache);
     tcase_add_test(tcase, test_site_inside_a_block);
+    tcase_add_test(tcase, test_known_losses);
     tcase_add_test(tcase, test_padding_changes_no_density);
     tcase_add_test(tcase, test_core_result);
     tcase_add_test(tcase, test_wrong_width);

@@ -11,7 +11,8 @@ static const option_row options[] = {
      NULL},
     {"basis", OPTION_TEXT, "FILE", "or the columns of an array [d_in, r]: X.npy or X.safetensors[:name]", NULL},
     {"select", OPTION_TEXT, "RULE", "which latents are most aligned: energy, union, best or match", "energy"},
-    {"points", OPTION_COUNT, "N", "sizes of A on a log grid from 1 to the width, beside the marked one", "8"},
+    {"points", OPTION_COUNT, "N",
+     "sizes of A on a log grid from 1 to the width, beside the marked one; 1: that one alone", "8"},
     {"draws", OPTION_COUNT, "N", "random sets beside each", "2"},
     {"ce-tokens", OPTION_COUNT, "N", "how many of the tokens each loss is measured on", "4096"},
     OPTION_SEED_ROW("0"),
@@ -75,8 +76,8 @@ static sae_status read_options(args *a, redundancy_options *o, sae_error *err)
     if (status != SAE_OK) return status;
     if (args_given(a, "basis") == args_given(a, "scaffold-of"))
         return args_fail(a, err, "one of --scaffold-of and --basis is needed: what latents shall be aligned with");
-    if (args_int(a, "points", 0) < 2 || args_int(a, "points", 0) > 32)
-        return args_fail(a, err, "--points must lie between 2 and 32");
+    if (args_int(a, "points", 0) < 1 || args_int(a, "points", 0) > 32)
+        return args_fail(a, err, "--points must lie between 1 and 32");
     if (args_int(a, "draws", 0) < 1 || args_int(a, "draws", 0) > 8)
         return args_fail(a, err, "--draws must lie between 1 and 8");
     if (args_int(a, "ce-tokens", 0) < 1) return args_fail(a, err, "--ce-tokens must be at least 1");

@@ -40,6 +40,13 @@ typedef struct piece {
     int64_t n;
 } piece;
 
+static void piece_free(piece *p)
+{
+    mem_free(p->latent);
+    mem_free(p->value);
+    *p = (piece){0};
+}
+
 typedef struct pass {
     pooled *p;
     sae_model *model;
@@ -319,7 +326,7 @@ done:
     return status;
 }
 
-/* The pieces one after the other, in the order of the documents. */
+/* The pieces one after the other, in the order of the documents; each is freed when it is copied. */
 static sae_status join_pieces(pass *w, int k, sae_error *err)
 {
     pooled_codes *c = &w->p->codes[k];
@@ -331,11 +338,12 @@ static sae_status join_pieces(pass *w, int k, sae_error *err)
     c->value = mem_alloc_array((size_t)total + 1, sizeof *c->value, "mean codes", err);
     if (!c->row_start || !c->latent || !c->value) return SAE_NOMEM;
     for (int64_t i = 0; i < n; i++) {
-        const piece *from = &w->pieces[k * n + i];
+        piece *from = &w->pieces[k * n + i];
         int64_t at = c->row_start[i];
         if (from->n) memcpy(c->latent + at, from->latent, (size_t)from->n * sizeof *c->latent);
         if (from->n) memcpy(c->value + at, from->value, (size_t)from->n * sizeof *c->value);
         c->row_start[i + 1] = at + from->n;
+        piece_free(from);
     }
     return SAE_OK;
 }
@@ -346,10 +354,7 @@ static void pass_free(pass *w)
 {
     int64_t n = w->pieces ? w->p->n * w->p->n_dicts : 0;
 
-    for (int64_t i = 0; i < n; i++) {
-        mem_free(w->pieces[i].latent);
-        mem_free(w->pieces[i].value);
-    }
+    for (int64_t i = 0; i < n; i++) piece_free(&w->pieces[i]);
     mem_free(w->pieces);
     mem_free(w->ids);
     mem_free(w->length);

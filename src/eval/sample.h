@@ -8,6 +8,7 @@
 #define SAE_EVAL_SAMPLE_H
 
 #include "base/base.h"
+#include "eval/loss_log.h"
 
 typedef struct sample_options {
     int64_t tokens;     /* unmasked tokens wanted; whole sequences are taken */
@@ -28,6 +29,7 @@ typedef struct sample {
     float *batch;       /* [batch_seqs * ctx, d], when there is no cache */
     double median_norm; /* of the unmasked rows, or as the options gave it */
     int64_t n_counted, n_masked, n_over_norm;
+    loss_log *known; /* borrowed: losses on this sample that need not be measured again; NULL: none are kept */
 } sample;
 
 /* Reads sequences from the text until enough tokens are unmasked or the text ends,

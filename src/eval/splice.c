@@ -85,11 +85,35 @@ done:
     return status;
 }
 
+/* Sums [n] over the scored positions of the sequences from `first` on. */
 static void sum_losses(const sample *s, int64_t first, int64_t n, const float *nll, double *sums)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t t = 0; t + 1 < s->ctx; t++)
-            if (sample_scored(s, first + i, t)) sums[first + i] += (double)nll[i * (s->ctx - 1) + t];
+            if (sample_scored(s, first + i, t)) sums[i] += (double)nll[i * (s->ctx - 1) + t];
+}
+
+/* The same from w->rows, measured or known. */
+static sae_status losses_of(const sample *s, int64_t first, int64_t n, const splice *w, double *sums, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t at = first * s->ctx;
+    const double *known = NULL;
+    loss_key key;
+
+    if (s->known) {
+        key = loss_log_key(s->known, w->rows, n * s->ctx, s->d, s->ids + at, s->mask + at, s->counted + at);
+        known = loss_log_find(s->known, key, n);
+    }
+    if (known) {
+        memcpy(sums, known, (size_t)n * sizeof *sums);
+        return SAE_OK;
+    }
+    SAE_TRY(run_on(s, first, n, w, err));
+    sum_losses(s, first, n, w->nll, sums);
+    if (s->known) SAE_TRY(loss_log_add(s->known, key, sums, n, err));
+done:
+    return status;
 }
 
 static sae_status splice_batch(loss_table *table, sample *s, int64_t first, int64_t n, const edit *edits, splice *w,
@@ -103,8 +127,7 @@ static sae_status splice_batch(loss_table *table, sample *s, int64_t first, int6
     n_kept = sample_gather(s, first, n, rows, w->kept, w->index);
     for (int e = 0; e < table->n_edits; e++) {
         SAE_TRY(apply_edit(s, &edits[e], rows, n * s->ctx, n_kept, w, err));
-        SAE_TRY(run_on(s, first, n, w, err));
-        sum_losses(s, first, n, w->nll, table->nll + e * table->n_seq);
+        SAE_TRY(losses_of(s, first, n, w, table->nll + e * table->n_seq + first, err));
         if (progress &&
             progress->report(progress->user, "tokens scored", (double)(s->ctx * (first * table->n_edits + (e + 1) * n)),
                              (double)(s->ctx * table->n_seq * table->n_edits)))

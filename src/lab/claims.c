@@ -129,9 +129,9 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
                   experiment_number(e, entry(e, arch, USE_BASELINE, s), key);
     const interval g = over_seeds(gain, e->options.seeds);
     if (!isfinite(g.value)) return SAE_OK; /* not measured in this run */
-    snprintf(part, sizeof part, "%s-documents", family);
+    snprintf(part, sizeof part, "%s-%s", family, file);
     snprintf(name, sizeof name, "%s.%s.gain.%s", entry(e, arch, USE_SCAFFOLD, 0)->name, file, at_size);
-    if (!number_of(e, part, file, name, &paired)) return SAE_OK;
+    if (!number_of(e, "documents", part, name, &paired)) return SAE_OK;
     snprintf(name, sizeof name, "%s, %s", label, family);
     c.name = name;
     snprintf(c.here, sizeof c.here, "%+.4f at equal k", g.value);

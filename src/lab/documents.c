@@ -1,9 +1,9 @@
 /*
  * documents.c - sparse probing and TPP (docs/method.md, E2 and E3) of the dictionaries of a run: one pass of the model over each
- * labelled set, the codes of all dictionaries of an architecture from the same rows.
+ * labelled set, the codes of all dictionaries from the same rows.
  *
- * The first baseline comes first, so gains of the others over it are paired by documents. Numbers are means over the sets, named
- * NAME.probing.k5, NAME.tpp.n20.
+ * The first baseline of an architecture comes first, so gains of the others over it are paired by documents. Numbers are means over the
+ * sets, named NAME.probing.k5, NAME.tpp.n20.
  */
 #include "eval/probing.h"
 #include "eval/tpp.h"
@@ -16,15 +16,15 @@
 
 enum { N_TRAIN = 800, N_TEST = 200, SETS_MAX = 256 };
 
-/* The dictionaries that are asked, and what was found; while the part runs. */
+/* The dictionaries that are asked, architecture by architecture, and what was found; while the part runs. */
 typedef struct documents {
-    const roster_entry *of[ROSTER_MAX]; /* borrowed */
     const char *names[ROSTER_MAX];
     sae_dict *dicts[ROSTER_MAX];
-    int n;
+    int first[ARCHS_MAX + 1]; /* dictionaries first[a] to first[a + 1] - 1 are of architecture a */
+    int n, n_archs;
     char **paths;
     int n_sets;
-    probing *probing; /* [n_sets] */
+    probing *probing; /* [n_archs, n_sets] */
     tpp *tpp;         /* [n, n_tpp] */
     const char *tpp_sets[SETS_MAX];
     int n_tpp, asked; /* sets of three classes or more; so far */
@@ -36,7 +36,7 @@ static const tpp_options tpp_how = {.n = {2, 5, 10, 20, 50, 100}, .n_n = 6};
 static void documents_free(documents *w)
 {
     for (int i = 0; i < w->n; i++) sae_dict_free(w->dicts[i]);
-    for (int i = 0; w->probing && i < w->n_sets; i++) probing_free(&w->probing[i]);
+    for (int i = 0; w->probing && i < w->n_archs * w->n_sets; i++) probing_free(&w->probing[i]);
     mem_free(w->probing);
     for (int i = 0; w->tpp && i < w->n * w->n_sets; i++) tpp_free(&w->tpp[i]);
     mem_free(w->tpp);
@@ -144,6 +144,16 @@ done:
     return status;
 }
 
+/* What was pooled for the dictionaries of one architecture alone; borrows. */
+static pooled of_arch(const documents *w, const pooled *all, int arch)
+{
+    pooled part = *all;
+
+    part.codes += w->first[arch];
+    part.n_dicts = w->first[arch + 1] - w->first[arch];
+    return part;
+}
+
 static sae_status ask_set(documents *w, experiment *e, int set, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -156,7 +166,10 @@ static sae_status ask_set(documents *w, experiment *e, int set, sae_error *err)
     how.seed = ablating.seed = e->options.seed;
     SAE_TRY(open_set(e, w->paths[set], &docs, &s, err));
     SAE_TRY(pool(w, e, &docs, &s, &p, err));
-    SAE_TRY(probing_measure(&w->probing[set], &p, &s, &how, e->progress, err));
+    for (int a = 0; a < w->n_archs; a++) {
+        const pooled part = of_arch(w, &p, a);
+        SAE_TRY(probing_measure(&w->probing[a * w->n_sets + set], &part, &s, &how, e->progress, err));
+    }
     if (s.n_classes < 3) goto done; /* two tasks of two classes are mirror images */
     for (int i = 0; i < w->n; i++)
         SAE_TRY(tpp_measure(&w->tpp[i * w->n_tpp + w->asked], &p, i, w->dicts[i], &s, &ablating, err));
@@ -168,78 +181,79 @@ done:
     return status;
 }
 
-static sae_status report(documents *w, experiment *e, const char *arch, sae_error *err)
+static sae_status report(documents *w, experiment *e, int a, sae_error *err)
 {
     sae_status status = SAE_OK;
+    const char *arch = arch_name(e->options.archs[a]), *const *names = w->names + w->first[a];
+    const int n = w->first[a + 1] - w->first[a];
     sae_result *r = NULL;
-    char title[96];
+    char title[96], file[32];
 
     snprintf(title, sizeof title, "Sparse probing, %s", arch);
-    SAE_TRY(experiment_result(e, "probing", title, &r, err));
-    SAE_TRY(probing_report(r, w->probing, (const char *const *)w->paths, w->n_sets, w->names, &probing_how, err));
+    snprintf(file, sizeof file, "%s-probing", arch);
+    SAE_TRY(experiment_result(e, file, title, &r, err));
+    SAE_TRY(probing_report(r, w->probing + a * w->n_sets, (const char *const *)w->paths, w->n_sets, names, &probing_how,
+                           err));
     if (w->n_tpp == 0) goto done;
     snprintf(title, sizeof title, "Targeted probe perturbation (TPP), %s", arch);
-    SAE_TRY(experiment_result(e, "tpp", title, &r, err));
-    SAE_TRY(tpp_report(r, w->tpp, w->tpp_sets, w->n_tpp, w->names, w->n, &tpp_how, err));
+    snprintf(file, sizeof file, "%s-tpp", arch);
+    SAE_TRY(experiment_result(e, file, title, &r, err));
+    SAE_TRY(tpp_report(r, w->tpp + w->first[a] * w->n_tpp, w->tpp_sets, w->n_tpp, names, n, &tpp_how, err));
 done:
     return status;
 }
 
-/* The baseline of the first seed first; then the others of the architecture. */
-static sae_status open_dicts(documents *w, const experiment *e, sae_arch arch, sae_error *err)
+static bool is_asked(const experiment *e, const roster_entry *r, int arch)
+{
+    return r->use < USE_DENSE && r->config.arch == e->options.archs[arch];
+}
+
+/* Of each architecture the baseline of the first seed first; then the others. */
+static sae_status open_dicts(documents *w, const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    for (int i = 0; i < e->roster.n; i++) {
-        const roster_entry *r = &e->roster.entries[i];
-        if (r->use >= USE_DENSE || r->config.arch != arch) continue;
-        SAE_TRY(roster_load(e, r, &w->dicts[w->n], err));
-        w->of[w->n] = r;
-        w->names[w->n++] = r->name;
-    }
+    for (w->n_archs = 0; w->n_archs < e->options.n_archs; w->first[++w->n_archs] = w->n)
+        for (int i = 0; i < e->roster.n; i++) {
+            const roster_entry *r = &e->roster.entries[i];
+            if (!is_asked(e, r, w->n_archs)) continue;
+            SAE_TRY(roster_load(e, r, &w->dicts[w->n], err));
+            w->names[w->n++] = r->name;
+        }
 done:
     return status;
 }
 
-static sae_status ask(experiment *e, sae_arch arch, sae_error *err)
+static sae_status ask(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     documents *w = mem_alloc(sizeof *w, "documents", err);
 
     if (!w) return SAE_NOMEM;
-    SAE_TRY(open_dicts(w, e, arch, err));
+    SAE_TRY(open_dicts(w, e, err));
     SAE_TRY(list_sets(e, &w->paths, &w->n_sets, err));
-    w->probing = mem_alloc_array((size_t)w->n_sets, sizeof *w->probing, "probing", err);
+    w->probing = mem_alloc_array((size_t)(w->n_archs * w->n_sets), sizeof *w->probing, "probing", err);
     w->tpp = mem_alloc_array((size_t)(w->n_sets * w->n), sizeof *w->tpp, "TPP", err);
     if (!w->probing || !w->tpp) SAE_TRY(SAE_NOMEM);
     SAE_TRY(count_tpp_sets(w, e, err));
     for (int i = 0; i < w->n_sets; i++) SAE_TRY(ask_set(w, e, i, err));
-    SAE_TRY(report(w, e, arch_name(arch), err));
+    for (int a = 0; a < w->n_archs; a++) SAE_TRY(report(w, e, a, err));
 done:
     documents_free(w);
     mem_free(w);
     return status;
 }
 
-static sae_status ask_first(experiment *e, sae_error *err) { return ask(e, e->options.archs[0], err); }
-static sae_status ask_second(experiment *e, sae_error *err) { return ask(e, e->options.archs[1], err); }
-
 sae_status documents_parts(experiment *e, sae_error *err)
 {
-    sae_status status = SAE_OK;
+    json_t *all;
 
-    for (int a = 0; e->options.n_labelled > 0 && a < e->options.n_archs; a++) {
-        char name[64];
-        json_t *all = json_object();
-        snprintf(name, sizeof name, "%s-documents", arch_name(e->options.archs[a]));
-        for (int i = 0; i < e->roster.n; i++) {
-            const roster_entry *r = &e->roster.entries[i];
-            if (r->use < USE_DENSE && r->config.arch == e->options.archs[a])
-                json_put(&all, r->name, roster_identity(e, r));
-        }
-        json_put(&all, "documents", json_integer((json_int_t)(e->labelled_hash & INT64_MAX)));
-        SAE_TRY(part_run(e, name, part_identity(e, all), a == 0 ? ask_first : ask_second, err));
-    }
-done:
-    return status;
+    if (e->options.n_labelled == 0) return SAE_OK;
+    all = json_object();
+    for (int a = 0; a < e->options.n_archs; a++)
+        for (int i = 0; i < e->roster.n; i++)
+            if (is_asked(e, &e->roster.entries[i], a))
+                json_put(&all, e->roster.entries[i].name, roster_identity(e, &e->roster.entries[i]));
+    json_put(&all, "documents", json_integer((json_int_t)(e->labelled_hash & INT64_MAX)));
+    return part_run(e, "documents", part_identity(e, all), ask, err);
 }

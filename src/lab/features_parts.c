@@ -33,7 +33,7 @@ static bool in_brief(const experiment *e)
     return e->options.budget != BUDGET_FULL && e->pair[ARM_SCAFFOLD]->config.arch != e->options.archs[0];
 }
 
-/* The first rule on the whole grid of sizes; the others at the paper's share, between the ends of the grid, on fewer tokens. */
+/* The first rule on the whole grid of sizes; the others at the paper's share, on fewer tokens. */
 static sae_status redundancy(experiment *e, sae_error *err)
 {
     const bool brief = in_brief(e);
@@ -45,7 +45,7 @@ static sae_status redundancy(experiment *e, sae_error *err)
     for (int rule = 0; rule < ALIGN_RULES; rule++) {
         if (brief && rule != ALIGN_ENERGY) continue;
         redundancy_options how = {.rule = (alignment_rule)rule,
-                                  .points = rule == ALIGN_ENERGY && !brief ? e->options.points : 2,
+                                  .points = rule == ALIGN_ENERGY && !brief ? e->options.points : 1,
                                   .ce_tokens = rule == ALIGN_ENERGY || e->options.ce_tokens < OTHER_RULES_TOKENS
                                                    ? e->options.ce_tokens
                                                    : OTHER_RULES_TOKENS,
@@ -93,7 +93,7 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     SAE_TRY(part_run(e, name, identity_of(e, "classes", json_null()), dense_classes, err));
     if (o->points > 0 && e->map.rank > 0) {
         snprintf(name, sizeof name, "%s-redundancy", arch);
-        SAE_TRY(part_run(e, name, identity_of(e, "points", json_integer(in_brief(e) ? 2 : (json_int_t)o->points)),
+        SAE_TRY(part_run(e, name, identity_of(e, "points", json_integer(in_brief(e) ? 1 : (json_int_t)o->points)),
                          redundancy, err));
     }
     if (o->topics && e->map.write_space.rank > 0) { /* else W_up never moved: there is nothing to remove */

@@ -96,7 +96,7 @@ static sae_status document_plot(const experiment *e, sae_arch arch, const char *
     bool begun = false;
 
     snprintf(plot, sizeof plot, "%s_%s", file, arch_name(arch));
-    snprintf(part, sizeof part, "%s-documents", arch_name(arch));
+    snprintf(part, sizeof part, "%s-%s", arch_name(arch), file);
     snprintf(full, sizeof full, "%s, %s", title, arch_name(arch));
     for (int a = 0; a < ARMS; a++) {
         const roster_entry *of = roster_find(e, arch, uses[a], SAE_P1, e->options.seed);
@@ -104,7 +104,7 @@ static sae_status document_plot(const experiment *e, sae_arch arch, const char *
         for (int i = 0; i < n; i++) {
             interval v = {NAN, NAN, NAN};
             snprintf(key, sizeof key, "%s.%s", of->name, wanted[i].key);
-            if (number_of(e, part, file, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
+            if (number_of(e, "documents", part, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
         }
         if (!begun && !(b.n && isfinite(b.y[0]))) return SAE_OK; /* not measured in this run */
         if (!begun) SAE_TRY(sae_result_plot(r, plot, full, NULL, title, SAE_PLOT_BAR, 0, err));

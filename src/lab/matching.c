@@ -33,11 +33,13 @@ typedef struct place {
 
 double experiment_number(const experiment *e, const roster_entry *r, const char *key)
 {
-    char name[128], part[64];
+    char name[128], probing[32], tpp[32];
+
     snprintf(name, sizeof name, "%s.%s", r->name, key);
-    snprintf(part, sizeof part, "%s-documents", arch_name(r->config.arch));
-    const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, part, "probing"),
-                              experiment_find(e, part, "tpp")};
+    snprintf(probing, sizeof probing, "%s-probing", arch_name(r->config.arch));
+    snprintf(tpp, sizeof tpp, "%s-tpp", arch_name(r->config.arch));
+    const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, "documents", probing),
+                              experiment_find(e, "documents", tpp)};
     for (int i = 0; i < 3; i++)
         if (in[i] && isfinite(sae_result_get(in[i], name, NAN))) return sae_result_get(in[i], name, NAN);
     return NAN;

@@ -133,69 +133,21 @@ done:
     return status;
 }
 
-/* Edits that know no dictionary, but for the rank of the comparators: the same for every pair. */
-static bool is_common(int which)
-{
-    return which == LOSS_CLEAN || which == LOSS_ZERO || which == LOSS_MEAN || which >= LOSS_RANDOM ||
-           (which >= LOSS_PCA && which < LOSS_DENSE);
-}
-
-static bool is_own(const experiment *e, int which) { return !is_common(which) && loss_measured(e, which); }
-
-/* The losses of the common edits, or of the pair's own, one after the other. */
-static sae_status measure_some(experiment *e, const operands *o, bool common, loss_table *out, sae_error *err)
-{
-    edit some[LOSS_MOST];
-    int n = 0;
-
-    for (int i = 0; i < loss_count(e); i++)
-        if (common ? is_common(i) : is_own(e, i)) some[n++] = o->edits[i];
-    return splice_measure(out, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), some, n, e->progress,
-                          err);
-}
-
-/* Both tables as one, in the order of the edits; what was not measured is as the clean model. */
-static sae_status merge(experiment *e, const loss_table *own, sae_error *err)
-{
-    const loss_table *common = &e->common;
-    size_t n_seq = (size_t)common->n_seq, row = n_seq * sizeof(double);
-    int at_common = 0, at_own = 0;
-
-    loss_table_free(&e->losses);
-    e->losses = (loss_table){loss_count(e), common->n_seq, common->n_scored, NULL, NULL};
-    e->losses.nll = mem_alloc_array((size_t)loss_count(e), row, "losses", err);
-    e->losses.count = mem_alloc(row, "losses", err);
-    if (!e->losses.nll || !e->losses.count) return SAE_NOMEM;
-    memcpy(e->losses.count, common->count, row);
-    for (int i = 0; i < loss_count(e); i++) {
-        const double *from = common->nll;
-        if (is_common(i))
-            from = common->nll + (size_t)at_common++ * n_seq;
-        else if (is_own(e, i))
-            from = own->nll + (size_t)at_own++ * n_seq;
-        memcpy(e->losses.nll + (size_t)i * n_seq, from, row);
-    }
-    return SAE_OK;
-}
-
+/* What is not measured for this pair is as the clean model, whose loss is known. */
 static sae_status measure_losses(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     operands *o = mem_alloc(sizeof *o, "edits", err);
-    loss_table own = {0};
 
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
     SAE_TRY(draw_subspaces(o, e, err));
-    if (!e->common.nll || e->common_rank != compared_rank(e)) {
-        loss_table_free(&e->common);
-        SAE_TRY(measure_some(e, o, true, &e->common, err));
-        e->common_rank = compared_rank(e);
-    }
-    SAE_TRY(measure_some(e, o, false, &own, err));
-    SAE_TRY(merge(e, &own, err));
+    for (int i = 0; i < loss_count(e); i++)
+        if (!loss_measured(e, i)) o->edits[i] = o->edits[LOSS_CLEAN];
+    loss_table_free(&e->losses);
+    SAE_TRY(splice_measure(&e->losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), o->edits,
+                           loss_count(e), e->progress, err));
 done:
-    loss_table_free(&own);
     for (int i = 0; i < LOSS_DRAWS_MAX; i++) subspace_free(&o->draws[i]);
     mem_free(o);
     return status;

@@ -127,9 +127,9 @@ static void choose_sizes(redundancy *r)
 {
     int64_t n = r->options.points;
 
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; n > 1 && i < n; i++)
         add_size(r, (int64_t)llround(pow((double)r->d_sae, (double)i / (double)(n - 1))), NULL);
-    add_size(r, r->d_sae, "every latent");
+    if (n > 1) add_size(r, r->d_sae, "every latent");
     if (r->options.rule == ALIGN_MATCH) add_size(r, r->n_match, "energy of s");
     add_size(r, redundancy_marked(r->d_sae), "787 of 16,384"); /* last: its name stands */
 }
@@ -163,7 +163,8 @@ static sae_status choose_points(redundancy *r, sae_error *err)
     int64_t n_dense = density_dense(&r->moments.density, dense_threshold);
 
     choose_sizes(r);
-    if (n_dense > 0) r->points[r->n_points++] = (point){.n = n_dense, .what = "all with p > 0.1", .dense = true};
+    if (n_dense > 0 && r->options.points > 1)
+        r->points[r->n_points++] = (point){.n = n_dense, .what = "all with p > 0.1", .dense = true};
     for (int i = 0; i < r->n_points; i++) SAE_TRY(choose_sets(r, &r->points[i], &random, err));
 done:
     return status;
@@ -248,8 +249,8 @@ static sae_status check(const redundancy *r, int64_t n_directions, sae_error *er
     if (n_directions < 1)
         return SAE_FAIL(err, SAE_RANGE,
                         "no direction is given to be aligned with: a basis needs a row, a scaffold a rank");
-    if (o->points < 2 || o->points > POINTS_MAX - 4)
-        return SAE_FAIL(err, SAE_RANGE, "%lld sizes of A: 2 to %d are possible", (long long)o->points, POINTS_MAX - 4);
+    if (o->points < 1 || o->points > POINTS_MAX - 4)
+        return SAE_FAIL(err, SAE_RANGE, "%lld sizes of A: 1 to %d are possible", (long long)o->points, POINTS_MAX - 4);
     if (o->draws < 1 || o->draws > DRAWS_MAX)
         return SAE_FAIL(err, SAE_RANGE, "%d random sets beside each: 1 to %d are possible", o->draws, DRAWS_MAX);
     return SAE_OK;

@@ -60,8 +60,8 @@ sae_status control_matched(const uint8_t *taken, const density *p, rng *random, 
 
 typedef struct redundancy_options {
     alignment_rule rule;
-    int64_t points;    /* sizes of A on a log grid from 1 to d_sae, beside the marked one; at least 2; 0: 8 */
-    int draws;         /* random sets beside each; 0: 2 */
+    int64_t points; /* sizes of A on a log grid from 1 to d_sae, beside the marked one; 1: the marked one alone; 0: 8 */
+    int draws;      /* random sets beside each; 0: 2 */
     int64_t ce_tokens; /* 0: 4,096 */
     uint64_t seed;
     /* The scaffold that the directions are W_up of; NULL: a basis. s is what it writes; of a basis, (x - b_dec) P. */

@@ -324,7 +324,7 @@ sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *e
     SAE_TRY(sae_result_create(&result, "redundancy", err));
     SAE_TRY(describe(r, result, err));
     SAE_TRY(fixed_numbers(r, result, err));
-    SAE_TRY(plot(r, result, err));
+    if (r->options.points > 1) SAE_TRY(plot(r, result, err));
     SAE_TRY(curve(r, result, err));
     SAE_TRY(sets(r, result, err));
     SAE_TRY(point_numbers(r, result, err));

@@ -131,12 +131,20 @@ sae_status experiment_sample(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     sae_text *text = NULL;
     sample_options want = {.tokens = e->options.held_out_tokens, .max_norm = e->options.max_norm};
+    char *path = NULL, *of = NULL;
 
     if (e->held_out.ids) return SAE_OK;
+    path = experiment_path(e, "losses.jsonl", err);
+    of = json_to_text(e->inputs, JSON_SORT_KEYS, err);
+    if (!path || !of) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(loss_log_open(&e->known, path, of, err));
     SAE_TRY(experiment_text(e, SAE_SPLIT_HELD_OUT, &text, err));
     SAE_TRY(sample_create(&e->held_out, e->model, text, e->site, &want, e->progress, err));
+    e->held_out.known = e->known;
 done:
     sae_text_free(text);
+    mem_free(path);
+    mem_free(of);
     return status;
 }
 

@@ -16,9 +16,9 @@ static void experiment_free(experiment *e)
 {
     for (int i = 0; i < e->n_results; i++) sae_result_free(e->results[i].result);
     pair_close(e);
-    loss_table_free(&e->common);
     subspace_free(&e->components);
     sample_free(&e->held_out);
+    loss_log_close(e->known);
     mem_free(e->mean);
     mem_free(e->covariance);
     mem_free(e->spectrum);

@@ -141,6 +141,7 @@ typedef struct experiment {
     double *magnitude;                    /* [d] mean |x_j| of the training rows */
     subspace components;                  /* all principal components of the training rows */
     sample held_out;                      /* of the first part that needs it */
+    loss_log *known;                      /* OUT/losses.jsonl: every loss on it, whichever part asked first */
 
     /* The pair that is looked at (pair.c). */
     const roster_entry *pair[ARMS]; /* borrowed */
@@ -152,8 +153,6 @@ typedef struct experiment {
     subspace dense; /* span of the decoder rows of the `rank` densest latents of the baseline */
     subspace other; /* what another seed's scaffold writes; rank 0: there is none */
     loss_table losses;
-    loss_table common; /* of the edits that know no dictionary, kept from pair to pair */
-    int64_t common_rank;
     uint64_t topics_hash, labelled_hash; /* of the documents */
 
     char part[64]; /* that runs now */
@@ -261,7 +260,8 @@ sae_status showcase_report(experiment *e, sae_error *err);
 sae_status census_parts(experiment *e, sae_error *err);
 /* features_parts.c: classes of dense latents, redundancy and topics of each architecture, cards of the first. */
 sae_status features_parts(experiment *e, sae_error *err);
-/* documents.c: sparse probing and TPP of the dictionaries of an architecture, on mean rows of the sets of options.labelled. */
+/* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
+ * "ARCH-probing" and "ARCH-tpp". */
 sae_status documents_check(experiment *e, sae_error *err); /* whether they can be used, before all else */
 sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, NaN: not measured. */

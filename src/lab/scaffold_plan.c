@@ -52,11 +52,11 @@ static void fill(plan *p)
     p->encode = 2 * (double)m->d_model * (double)p->o->width;
 }
 
-static int scaffolds(const plan *p)
+static int used_as(const plan *p, roster_use use)
 {
     int n = 0;
 
-    for (int i = 0; i < p->roster->n; i++) n += p->roster->entries[i].use == USE_SCAFFOLD;
+    for (int i = 0; i < p->roster->n; i++) n += p->roster->entries[i].use == use;
     return n;
 }
 
@@ -77,10 +77,12 @@ done:
     return status;
 }
 
-/* Edits of the removal parts: of all pairs, and those that know no dictionary, once. */
+/* Edits of the pairs, each once: reconstructions, R1 to R6 of each scaffold, the densest latents of each architecture, and those that know no
+ * dictionary. */
 static double edits(const plan *p)
 {
-    return 8.0 * scaffolds(p) + 8.0 * p->o->n_archs + 11 + (double)OPERATORS * p->o->draws;
+    return 7.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) + (double)OPERATORS * p->o->n_archs + 3 +
+           (double)OPERATORS * (2 + p->o->draws);
 }
 
 static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *err)
@@ -99,22 +101,21 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     SAE_TRY(part(r, p, "training rows", "rows", (double)o->tokens * p->below, what[0], total, err));
     SAE_TRY(part(r, p, "training", "training", n * (double)o->rows * p->encode, what[1], total, err));
     SAE_TRY(part(r, p, "pairs", "pairs",
-                 edits(p) * ce + 2 * scaffolds(p) * reads + (double)o->held_out_tokens * p->below, what[2], total,
-                 err));
-    SAE_TRY(part(r, p, "census", "census", n * (reads + ce), "each dictionary's fit and loss", total, err));
-    if (o->points > 0) {
-        const double whole = ((double)o->points + 2) * 5 * ce + 3 * 4 * 5 * fmin(4096, (double)o->ce_tokens) * p->above;
-        const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : 4 * 5 * ce;
+                 edits(p) * ce + 2 * used_as(p, USE_SCAFFOLD) * reads + (double)o->held_out_tokens * p->below, what[2],
+                 total, err));
+    SAE_TRY(part(r, p, "census", "census", n * reads + (used_as(p, USE_K) + used_as(p, USE_RANK)) * ce,
+                 "each dictionary's fit and loss", total, err));
+    if (o->points > 0) { /* five losses for each set; of the other rules two sets at most */
+        const double whole = ((double)o->points + 2) * 5 * ce + 3 * 5 * fmin(4096, (double)o->ce_tokens) * p->above;
+        const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : 2 * 5 * ce;
         SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
                      err));
     }
     if (o->topics)
         SAE_TRY(part(r, p, "topics", "topics", o->n_archs * (double)o->questions * 100 * (p->below + p->encode),
                      what[3], total, err));
-    SAE_TRY(part(r, p, "probing, TPP", "documents", documents * (o->n_archs * p->below + n * p->encode), what[4], total,
-                 err));
-    SAE_TRY(part(r, p, "ranks", "ranks", 5.0 * (o->n_ranks > 0 ? o->n_ranks + 1 : 0) * ce, "removal at each rank",
-                 total, err));
+    SAE_TRY(part(r, p, "probing, TPP", "documents", documents * (p->below + n * p->encode), what[4], total, err));
+    SAE_TRY(part(r, p, "ranks", "ranks", 4.0 * used_as(p, USE_RANK) * ce, "removal at each rank", total, err));
 done:
     return status;
 }

@@ -42,12 +42,12 @@ static void topic_run_free(topic_run *t)
 
 /* `questions` in all: seven of ten to train the probe. */
 static sae_status add_set(topic_run *t, const experiment *e, const char *path, const char *name, const char *label,
-                          bool ten, sae_error *err)
+                          bool ten, const uint8_t *only, sae_error *err)
 {
     sae_status status = SAE_OK;
     label_set *set = &t->sets[t->n];
     labelled_options how = {.label = label};
-    split_options parts = {.group_bytes = GROUP_BYTES, .seed = e->options.seed};
+    split_options parts = {.group_bytes = GROUP_BYTES, .only = only, .seed = e->options.seed};
 
     set->name = name;
     if (set->docs.n == 0) SAE_TRY(labelled_read(&set->docs, path, &how, err));
@@ -73,10 +73,22 @@ static bool is_first_arch(const experiment *e)
     return !e->pair[ARM_SCAFFOLD] || e->pair[ARM_SCAFFOLD]->config.arch == e->options.archs[0];
 }
 
+/* Marks those in either part of a set: [documents], mem_free. */
+static sae_status documents_of(const label_set *set, uint8_t **marks, sae_error *err)
+{
+    *marks = mem_alloc_array((size_t)set->docs.n, 1, "documents of a set", err);
+    if (!*marks) return SAE_NOMEM;
+    for (int64_t i = 0; i < set->split.train.n; i++) (*marks)[set->split.train.doc[i]] = 1;
+    for (int64_t i = 0; i < set->split.test.n; i++) (*marks)[set->split.test.doc[i]] = 1;
+    return SAE_OK;
+}
+
+/* Categories are told of the questions that the subjects have, so that the model reads these alone. */
 static sae_status open_documents(topic_run *t, const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     labelled_options how = {0};
+    uint8_t *only = NULL;
     char **paths = NULL;
     int n = 0;
 
@@ -85,13 +97,15 @@ static sae_status open_documents(topic_run *t, const experiment *e, sae_error *e
         SAE_RAISE(err, SAE_RANGE, "--topics %s names %d sets of documents: give one of them", e->options.topics, n);
     SAE_TRY(labelled_read(&t->sets[0].docs, paths[0], &how, err));
     bool mmlu = topics_are_mmlu(&t->sets[0].docs);
-    SAE_TRY(add_set(t, e, paths[0], mmlu ? "ten-subjects" : "classes", NULL, mmlu, err));
+    SAE_TRY(add_set(t, e, paths[0], mmlu ? "ten-subjects" : "classes", NULL, mmlu, NULL, err));
     if (mmlu && e->options.budget != BUDGET_QUICK && is_first_arch(e)) {
-        SAE_TRY(add_set(t, e, paths[0], "categories", "category", false, err));
-        SAE_TRY(add_set(t, e, paths[0], "subjects", NULL, false, err));
+        SAE_TRY(add_set(t, e, paths[0], "subjects", NULL, false, NULL, err));
+        SAE_TRY(documents_of(&t->sets[1], &only, err));
+        SAE_TRY(add_set(t, e, paths[0], "categories", "category", false, only, err));
     }
 done:
     labelled_paths_free(paths, n);
+    mem_free(only);
     return status;
 }
 

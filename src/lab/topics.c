@@ -236,25 +236,29 @@ done:
 
 /* ---- Arms -------------------------------------------------------------------------------------------------------------- */
 
-/* Both probes on b->changed, added to the sums of an arm. */
-static sae_status add_answers(bench *b, score *fixed, score *retrained, sae_error *err)
+/* A probe's answers on b->changed, added to the sums of an arm. */
+static sae_status add_answers(const bench *b, const probe *q, score *to, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const float *test = b->changed + b->n_train * b->d;
-    probe anew = {0};
-    score one = {0}, two = {0};
+    score one = {0};
 
-    SAE_TRY(ask(b, &b->clean, test, b->y + b->n_train, &one, err));
+    SAE_TRY(ask(b, q, b->changed + b->n_train * b->d, b->y + b->n_train, &one, err));
+    for (int64_t i = 0; i < b->n_test; i++) to->right[i] += one.right[i], to->asked[i] += 1;
+done:
+    score_free(&one);
+    return status;
+}
+
+/* The same of a probe that is trained on b->changed. */
+static sae_status add_retrained(const bench *b, score *to, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    probe anew = {0};
+
     SAE_TRY(probe_fit(&anew, b->changed, b->y, b->n_train, b->d, b->s->n_classes, &b->clean, err));
-    SAE_TRY(ask(b, &anew, test, b->y + b->n_train, &two, err));
-    for (int64_t i = 0; i < b->n_test; i++) {
-        fixed->right[i] += one.right[i], fixed->asked[i] += 1;
-        retrained->right[i] += two.right[i], retrained->asked[i] += 1;
-    }
+    SAE_TRY(add_answers(b, &anew, to, err));
 done:
     probe_free(&anew);
-    score_free(&one);
-    score_free(&two);
     return status;
 }
 
@@ -289,24 +293,30 @@ done:
     return status;
 }
 
-/* R2 (mean NULL) or R3 of each of n subspaces; answers are averaged over them. */
-static sae_status removal_arm(bench *b, topics *m, const char *what, const subspace *spaces, int n, const double *mean,
-                              sae_error *err)
+/* R2 and R3 of each of n subspaces; answers are averaged over them. What they leave differs by mean P, the same for every row, which
+ * standardising takes out: one probe is trained for both. */
+static sae_status removal_arms(bench *b, topics *m, const char *what, const subspace *spaces, int n, sae_error *err)
 {
+    static const char *const operators[2] = {"R2 uncentred", "R3 centred"};
     sae_status status = SAE_OK;
-    score fixed = {0}, retrained = {0};
+    score fixed[2] = {{0}}, retrained = {0};
     char name[80];
 
-    SAE_TRY(score_create(&fixed, b->n_test, err));
+    for (int op = 0; op < 2; op++) SAE_TRY(score_create(&fixed[op], b->n_test, err));
     SAE_TRY(score_create(&retrained, b->n_test, err));
-    for (int i = 0; i < n; i++) {
-        SAE_TRY(subspace_remove(&spaces[i], mean, b->rows, b->n_train + b->n_test, b->changed, err));
-        SAE_TRY(add_answers(b, &fixed, &retrained, err));
+    for (int i = 0; i < n; i++)
+        for (int op = 0; op < 2; op++) {
+            SAE_TRY(subspace_remove(&spaces[i], op ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed,
+                                    err));
+            SAE_TRY(add_answers(b, &b->clean, &fixed[op], err));
+            if (op == 0) SAE_TRY(add_retrained(b, &retrained, err));
+        }
+    for (int op = 0; op < 2; op++) {
+        snprintf(name, sizeof name, "%.40s removed, %s", what, operators[op]);
+        SAE_TRY(finish_arm(b, m, name, &fixed[op], &retrained, err));
     }
-    snprintf(name, sizeof name, "%.40s removed, %s", what, mean ? "R3 centred" : "R2 uncentred");
-    SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
 done:
-    score_free(&fixed);
+    for (int op = 0; op < 2; op++) score_free(&fixed[op]);
     score_free(&retrained);
     return status;
 }
@@ -322,7 +332,8 @@ static sae_status ablation_arm(bench *b, topics *m, const char *what, const int6
     SAE_TRY(score_create(&retrained, b->n_test, err));
     memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
     SAE_TRY(tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err));
-    SAE_TRY(add_answers(b, &fixed, &retrained, err));
+    SAE_TRY(add_answers(b, &b->clean, &fixed, err));
+    SAE_TRY(add_retrained(b, &retrained, err));
     snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
     SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
 done:
@@ -342,11 +353,9 @@ static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sa
     } removals[] = {{w->space_name, w->space, 1}, {"PCA", w->pca, 1}, {"random subspace", w->random, TOPICS_DRAWS}};
 
     SAE_TRY(finish_arm(b, m, "clean", &b->right, &b->right, err));
-    for (int i = 0; i < 6; i++) {
-        if (removals[i / 2].spaces)
-            SAE_TRY(removal_arm(b, m, removals[i / 2].name, removals[i / 2].spaces, removals[i / 2].n,
-                                i % 2 ? w->mean : NULL, err));
-        if (progress && progress->report(progress->user, "changes", i + 1, 6 + 2 * TOPICS_COUNTS))
+    for (int i = 0; i < 3; i++) {
+        if (removals[i].spaces) SAE_TRY(removal_arms(b, m, removals[i].name, removals[i].spaces, removals[i].n, err));
+        if (progress && progress->report(progress->user, "changes", 2 * i + 2, 6 + 2 * TOPICS_COUNTS))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }
     for (int i = 0; w->dict && i < TOPICS_COUNTS; i++) {

@@ -84,7 +84,7 @@ static sae_status find_caps(const split *s, const labelled *l, const split_optio
     int64_t train = o->n_train ? o->n_train : 2000, test = o->n_test ? o->n_test : 500;
 
     if (!count) return SAE_NOMEM;
-    for (int64_t i = 0; i < l->n; i++) count[l->label[i]]++;
+    for (int64_t i = 0; i < l->n; i++) count[l->label[i]] += !o->only || o->only[i];
     for (int c = 1; c < s->n_classes; c++)
         if (count[s->class_of[c]] < count[smallest]) smallest = s->class_of[c];
     if ((double)count[smallest] < (double)train + (double)test) {
@@ -114,13 +114,14 @@ typedef struct division {
 
 /* Puts the documents of class c, shuffled, into its stretch of both parts; *train, *test of them. First those whose group already
  * has a side, then new groups: to the test part until it is full. */
-static void divide_class(split *s, const labelled *l, division *d, int c, uint64_t seed, int64_t *train, int64_t *test)
+static void divide_class(split *s, const labelled *l, const split_options *o, division *d, int c, int64_t *train,
+                         int64_t *test)
 {
     int64_t n = 0;
-    rng random = rng_seed(seed, 1000 + (uint64_t)c);
+    rng random = rng_seed(o->seed, 1000 + (uint64_t)c);
 
     for (int64_t i = 0; i < l->n; i++)
-        if (l->label[i] == s->class_of[c]) d->docs[n++] = i;
+        if (l->label[i] == s->class_of[c] && (!o->only || o->only[i])) d->docs[n++] = i;
     rng_shuffle(&random, d->docs, n);
     *train = *test = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -145,12 +146,12 @@ static void level(split_part *p, int n_classes, int64_t room, int64_t fewest)
     p->n = fewest * n_classes;
 }
 
-static sae_status divide(split *s, const labelled *l, division *d, uint64_t seed, sae_error *err)
+static sae_status divide(split *s, const labelled *l, const split_options *o, division *d, sae_error *err)
 {
     int64_t fewest_train = d->n_train, fewest_test = d->n_test, train, test;
 
     for (int c = 0; c < s->n_classes; c++) {
-        divide_class(s, l, d, c, seed, &train, &test);
+        divide_class(s, l, o, d, c, &train, &test);
         if (train < fewest_train) fewest_train = train;
         if (test < fewest_test) fewest_test = test;
         if (train < 2 || test < 2)
@@ -180,7 +181,7 @@ sae_status split_create(split *out, const labelled *l, const split_options *opti
     s.test.doc = mem_alloc_array((size_t)(d.n_test * s.n_classes), sizeof(int64_t), "documents to test on", err);
     if (!d.group || !d.docs || !d.where || !s.train.doc || !s.test.doc) SAE_TRY(SAE_NOMEM);
     SAE_TRY(find_groups(l, options->group_bytes, d.group, &n_groups, err));
-    SAE_TRY(divide(&s, l, &d, options->seed, err));
+    SAE_TRY(divide(&s, l, options, &d, err));
     *out = s;
     s = (split){0};
 done:
