@@ -2,6 +2,7 @@
  * test_dict.c - a dictionary against a plain double reference on awkward sizes, and the laws that encode and decode obey.
  */
 #include "expect.h"
+#include "kernels/screen.h"
 #include "sae/dict.h"
 
 #include <check.h>
@@ -286,6 +287,113 @@ START_TEST(tiles_do_not_show)
 }
 END_TEST
 
+/* Where one threshold serves all latents the screen finds them: exactly those whose dot product, summed in the fixed order, is over it, on
+ * every instruction set and wherever a tile ends (4,096 rows). */
+static const shape sifted[] = {{17, 1024, 0, 256, SAE_BATCHTOPK, SAE_P1, true, 8},
+                               {64, 1100, 3, 300, SAE_MATRYOSHKA, SAE_P1, true, 8},
+                               {33, 1027, 2, 4103, SAE_BATCHTOPK, SAE_P2, true, 8},
+                               {96, 1056, 0, 511, SAE_JUMPRELU, SAE_P1, false, 0}};
+
+static void set_threshold(sae_dict *dict, float to)
+{
+    for (int64_t j = 0; j < sae_dict_get_config(dict)->d_sae; j++) sae_dict_weights(dict).threshold[j] = to;
+}
+
+START_TEST(one_threshold_is_sifted)
+{
+    const shape *s = &sifted[_i];
+    sae_dict *dict = make_dict(s, 31);
+    const sae_weights w = sae_dict_weights(dict);
+    rng r = rng_seed(41, (uint64_t)_i);
+    float *rows = random_floats(&r, s->n * s->d_in, 1), *u = calloc((size_t)s->d_in, sizeof *u);
+    const bool used = screen_ops_get() != &screen_ops_ref;
+    sift *made = NULL;
+
+    set_threshold(dict, 2);
+    OK(sift_create(&made, dict, s->n, &err));
+    ck_assert_int_eq(made != NULL, used);
+    sift_free(made);
+    coded z = encode(dict, rows, s->n);
+    ck_assert_int_gt(z.row_start[s->n], s->n);
+    for (int64_t i = 0; i < s->n; i += i + 1 < s->n && i > 40 ? (s->n - i) / 2 + 1 : 1) {
+        if (s->variant != SAE_P1) {
+            reference q = reference_row(dict, rows + i * s->d_in);
+            compare_row(dict, &z, &q, i);
+            reference_free(&q);
+            continue;
+        }
+        int64_t at = z.row_start[i];
+        for (int64_t k = 0; k < s->d_in; k++) u[k] = rows[i * s->d_in + k] - (s->centre ? w.b_dec[k] : 0);
+        for (int64_t j = 0; used && j < s->d_sae; j++) {
+            const float a = screen_ops_ref.fixed_dot(u, w.W_enc + j * s->d_in, s->d_in) + w.b_enc[j];
+            if (!(a > 2)) continue;
+            EXPECT(at < z.row_start[i + 1] && z.latent[at] == j && z.value[at] == a, "row %lld, latent %lld",
+                   (long long)i, (long long)j);
+            at++;
+        }
+        if (used) ck_assert_int_eq(at, z.row_start[i + 1]);
+    }
+    coded_free(&z);
+    free(u);
+    free(rows);
+    sae_dict_free(dict);
+}
+END_TEST
+
+/* Not where thresholds differ, are 0 or infinite, nor for few rows or latents, nor a family with other rules. */
+START_TEST(what_is_not_sifted)
+{
+    const shape s = {17, 1024, 0, 256, SAE_BATCHTOPK, SAE_P1, true, 8};
+    const shape few = {17, 512, 0, 256, SAE_BATCHTOPK, SAE_P1, true, 8};
+    const shape other = {17, 1024, 0, 256, SAE_TOPK, SAE_P1, true, 8};
+    const float thresholds[] = {2, 0, -1, INFINITY};
+    const shape *shapes_of[] = {&s, &few, &other};
+    sift *used;
+
+    for (int k = 0; k < 3; k++)
+        for (int t = 0; t < 4; t++)
+            for (int64_t n = 255; n <= 256; n++) {
+                sae_dict *dict = make_dict(shapes_of[k], 3);
+                set_threshold(dict, thresholds[t]);
+                OK(sift_create(&used, dict, n, &err));
+                ck_assert_int_eq(used != NULL, k == 0 && t == 0 && n == 256 && screen_ops_get() != &screen_ops_ref);
+                sift_free(used);
+                sae_dict_weights(dict).threshold[500] = 3;
+                OK(sift_create(&used, dict, n, &err));
+                ck_assert_ptr_null(used);
+                sae_dict_free(dict);
+            }
+}
+END_TEST
+
+START_TEST(sifting_without_memory)
+{
+    const shape s = {17, 1024, 0, 300, SAE_BATCHTOPK, SAE_P1, true, 8};
+    sae_dict *dict = make_dict(&s, 3);
+    rng r = rng_seed(43, 0);
+    float *rows = random_floats(&r, s.n * s.d_in, 1), *value;
+    int64_t *start = calloc((size_t)s.n + 1, sizeof *start), nth = 1;
+    int32_t *latent;
+    sae_status status = SAE_NOMEM;
+
+    set_threshold(dict, 2);
+    size_t before = mem_in_use();
+    for (; status != SAE_OK; nth++) {
+        mem_fail_nth(nth);
+        status = sae_dict_encode(dict, rows, s.n, start, &latent, &value, NULL, &err);
+        mem_fail_nth(0);
+        ck_assert_uint_eq(mem_in_use(), before);
+        if (status != SAE_OK) ck_assert_int_eq(status, SAE_NOMEM);
+    }
+    ck_assert_int_gt(nth, screen_ops_get() != &screen_ops_ref ? 6 : 1);
+    free(latent);
+    free(value);
+    free(start);
+    free(rows);
+    sae_dict_free(dict);
+}
+END_TEST
+
 START_TEST(permuting_latents_permutes_codes)
 {
     shape s = {24, 50, 2, 17, _i ? SAE_TOPK : SAE_JUMPRELU, SAE_P1, true, 6};
@@ -521,6 +629,9 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, encode_and_decode_agree_with_double, 0, (int)(sizeof shapes / sizeof *shapes));
     tcase_add_loop_test(c, tiles_do_not_show, 0, 4);
+    tcase_add_loop_test(c, one_threshold_is_sifted, 0, (int)(sizeof sifted / sizeof *sifted));
+    tcase_add_test(c, what_is_not_sifted);
+    tcase_add_test(c, sifting_without_memory);
     tcase_add_loop_test(c, permuting_latents_permutes_codes, 0, 2);
     tcase_add_test(c, decode_is_linear);
     tcase_add_test(c, threshold_zero_is_relu);

@@ -2,7 +2,7 @@
  * dict.c - a dictionary with its optional scaffold: memory, encode, decode.
  *
  * Invariant: no matrix of rows x d_sae is ever whole. Rows are encoded in tiles whose pre-activations fit in
- * TILE_BYTES; a tile leaves only its active latents behind.
+ * TILE_BYTES (where a screen spares most of them, in tiles of SIFTED_ROWS rows); a tile leaves only its active latents behind.
  */
 #include "sae/dict.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_BYTES = 16 << 20 };
+enum { TILE_BYTES = 16 << 20, SIFTED_ROWS = 4096 };
 enum { MAX_D_IN = 1 << 24 }; /* with d_sae in an int32 no product of sizes can overflow */
 
 /* ---- Shape and memory ---------------------------------------------------------------------------------------------- */
@@ -134,7 +134,8 @@ typedef struct tile {
     float *u;     /* [rows, d_in] what the encoder sees */
     float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec (x in a transcoder); is u when those are the same */
     float *h;     /* [rows, rank] */
-    float *a;     /* [rows, d_sae] pre-activations */
+    sift *sift;   /* NULL: every pre-activation is computed */
+    float *a;     /* [rows, d_sae] pre-activations; without a sift */
     float *limit; /* [d_sae] a latent is active when its pre-activation (gated: its magnitude) is greater */
     float *scale; /* [d_sae] exp(r_mag), gated only */
     active *top;  /* [rows, k] per-token top-k only */
@@ -150,7 +151,7 @@ static void lay_out_tile(tile *t, const sae_dict_config *c, arena *a)
     t->u = arena_take(a, rows * d_in * sizeof *t->u);
     t->c = own_c ? arena_take(a, rows * d_in * sizeof *t->c) : t->u;
     t->h = rank ? arena_take(a, rows * rank * sizeof *t->h) : NULL;
-    t->a = arena_take(a, rows * d_sae * sizeof *t->a);
+    t->a = t->sift ? NULL : arena_take(a, rows * d_sae * sizeof *t->a);
     t->limit = arena_take(a, d_sae * sizeof *t->limit);
     t->scale = c->arch == SAE_GATED ? arena_take(a, d_sae * sizeof *t->scale) : NULL;
     t->top = c->arch == SAE_TOPK ? arena_take(a, rows * (size_t)c->k * sizeof *t->top) : NULL;
@@ -162,8 +163,11 @@ static sae_status tile_create(tile *t, const sae_dict *dict, int64_t n, sae_erro
     const sae_dict_config *c = &dict->config;
     int64_t rows = TILE_BYTES / ((int64_t)sizeof(float) * (c->d_sae > c->d_in ? c->d_sae : c->d_in));
     arena a = {0};
+    sae_status status = sift_create(&t->sift, dict, n < SIFTED_ROWS ? n : SIFTED_ROWS, err);
 
-    *t = (tile){.rows = rows < 1 ? 1 : rows < n ? rows : n};
+    if (status != SAE_OK) return status;
+    if (t->sift) rows = SIFTED_ROWS;
+    t->rows = rows < 1 ? 1 : rows < n ? rows : n;
     lay_out_tile(t, c, &a);
     t->block = mem_alloc(a.used, "encoding a tile of rows", err);
     if (!t->block) return SAE_NOMEM;
@@ -371,11 +375,21 @@ static sae_status encode_tile(const sae_dict *dict, tile *t, const float *rows, 
     SAE_TRY(prepare_inputs(dict, t, rows, n, first, err));
     if (h && c->rank) memcpy(h, t->h, (size_t)(n * c->rank) * sizeof *h);
     if (dict_sees_residual(c)) subtract_scaffold(dict, t, n);
-    matmul_nt(n, c->d_sae, c->d_in, t->u, c->d_in, dict->weights.W_enc, c->d_in, 0, t->a, c->d_sae);
-    select_active(dict, t, n);
+    if (t->sift) {
+        memset(t->u + n * c->d_in, 0, (size_t)((t->rows - n) * c->d_in) * sizeof *t->u); /* of a last tile, half full */
+        SAE_TRY(sift_rows(t->sift, t->u, n, t->n, err));
+    } else {
+        matmul_nt(n, c->d_sae, c->d_in, t->u, c->d_in, dict->weights.W_enc, c->d_in, 0, t->a, c->d_sae);
+        select_active(dict, t, n);
+    }
     for (int64_t i = 0; i < n; i++) row_start[i + 1] = row_start[i] + t->n[i];
     SAE_TRY(codes_reserve(out, (size_t)row_start[n], err));
-    write_codes(t, c->d_sae, c->k, n, row_start, out);
+    if (t->sift) {
+        memcpy(t->n, row_start, (size_t)n * sizeof *t->n);
+        sift_write(t->sift, n, t->n, out->latent, out->value);
+    } else {
+        write_codes(t, c->d_sae, c->k, n, row_start, out);
+    }
 done:
     return status;
 }
@@ -402,6 +416,7 @@ sae_status sae_dict_encode(const sae_dict *dict, const float *rows, int64_t n, i
 done:
     free(out.latent);
     free(out.value);
+    sift_free(t.sift);
     mem_free(t.block);
     return status;
 }
