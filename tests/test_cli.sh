@@ -347,15 +347,16 @@ grep -q 'To go on' err && not_ok "a row that is not finite would be so again"
 [ -d "nan/checkpoints/$(printf %012d "$step")" ] || not_ok "the checkpoint is there"
 head -n "$(wc -l <nan/log.jsonl)" fine/log.jsonl >cut.jsonl
 same "the steps before it are those of a run without it" nan/log.jsonl cut.jsonl
-awk 'BEGIN { for (i = 0; i < 10; i++) for (j = 0; j < 16; j++) printf "\\%03o\\000\\000\\000", i == 7 && j == 5 ? 100 : (i * 16 + j) % 90 }' >bytes
+awk 'BEGIN { for (i = 0; i < 10; i++) for (j = 0; j < 16; j++) printf "\\%03o\\000\\000\\000", i == 7 && j == 5 ? 100 : i == 7 && j == 9 ? 101 : (i * 16 + j) % 90 }' >bytes
 # shellcheck disable=SC2059
 printf "$(cat bytes)" | make_npy order.npy '(10, 16)' '<i4'
 expect "train in an order, a row that is not finite" 1 'row 100 of the array, row 5 of the batch' train \
     --array nan.npy --order order.npy --width 64 --k 4 --out nan_order --quiet
 says "it names the step" '^sae train: step 7, rows 112 to 127 '
-# Row 100 with an entry of 2^100, in place of the NaN.
+# Row 100 with an entry of 2^100, in place of the NaN, and row 101, of the same batch, with one of 2^90.
 cp fine.npy far.npy
 printf '\000\000\200\161' | dd of=far.npy bs=1 seek=$((128 + 4 * (100 * 64 + 3))) conv=notrunc 2>dd.err
+printf '\000\000\200\154' | dd of=far.npy bs=1 seek=$((128 + 4 * (101 * 64 + 3))) conv=notrunc 2>>dd.err
 expect "train, a row that is far too large" 1 'Row 5 of this batch reaches 1.27e+30' train --array far.npy --order order.npy --width 64 \
     --k 4 --scale-input none --out far --quiet
 says "it is not the learning rate, and the step is named once" '^sae train: step 7, rows 112 to 127 of the stream: the loss is .* not the learning rate'

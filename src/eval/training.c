@@ -152,30 +152,30 @@ static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_e
                     last_checkpoint(l, last, sizeof last));
 }
 
-/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the others; -1:
+/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the median row; -1:
  * none is. No learning rate makes up for such a row; without it the same rate may do. */
 static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *largest, double *usual)
 {
     static const double ABSURD = 1e6;
-    double sum = 0, of_row = 0;
+    double *means = mem_alloc_array((size_t)n, sizeof *means, "sizes of rows", NULL);
     int64_t found = -1;
 
     *largest = *usual = 0;
+    if (!means) return -1;
     for (int64_t b = 0; b < n; b++) {
-        double most = 0, total = 0;
+        double most = 0;
         for (int64_t j = 0; j < d; j++) {
             double size = fabs((double)rows[b * d + j]);
             if (size > most) most = size;
-            total += size;
+            means[b] += size / (double)d;
         }
-        sum += total;
         if (most <= *largest) continue;
         *largest = most;
-        of_row = total;
         found = b;
     }
-    if (n > 1) *usual = (sum - of_row) / (double)((n - 1) * d);
-    return n > 1 && *largest > ABSURD * *usual ? found : -1;
+    *usual = sort_quantile(means, n, 0.5);
+    mem_free(means);
+    return *largest > ABSURD * *usual ? found : -1;
 }
 
 /* The step gave numbers that are not finite, first of all in `dict`: the dictionaries are not to be saved any more. */
@@ -189,7 +189,7 @@ static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause
     if (bad < 0 && l->targets) bad = absurd_row(l->targets, batch, l->options->d_target, &largest, &usual);
     if (bad >= 0)
         snprintf(why, sizeof why,
-                 "Row %lld of this batch reaches %.3g, where the others are %.3g on average: it is the row, not the "
+                 "Row %lld of this batch reaches %.3g, where the median row is %.3g on average: it is the row, not the "
                  "learning rate; take it out (--max-norm does, of rows from a model)",
                  (long long)bad, largest, usual);
     else {
