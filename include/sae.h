@@ -72,8 +72,8 @@ SAE_API const char *sae_status_name(sae_status code);     /* "SHAPE"; static sto
 SAE_API const char *sae_status_sentence(sae_status code); /* static storage */
 SAE_API const char *sae_version(void);                    /* static storage */
 
-/* Long calls report through this. `total` is 0 when unknown; units are named by `what` ("tokens", "rows"). A nonzero
- * return asks the call to stop: it returns SAE_CANCELLED. */
+/* Long calls report through this. `total` is 0 when unknown; units are named by `what` ("tokens", "rows"; NULL: there is nothing new to
+ * show). A nonzero return asks the call to stop: it returns SAE_CANCELLED. */
 typedef struct sae_progress {
     int (*report)(void *user, const char *what, double done, double total);
     void *user;
@@ -261,6 +261,8 @@ typedef struct sae_acts_options {
     /* Store and array: a thread reads, checks and decodes blocks of so many rows while the caller computes; a batch is a good
      * size. The rows are the same. 0: none. */
     int64_t read_ahead;
+    /* Live only, which takes minutes to fill its buffer or to go on from a row; borrowed until free; NULL, or one without `report`: none. */
+    const sae_progress *progress;
     /* Only sae_acts_get_info is wanted: no buffers are taken, and no rows can be asked for (STATE). */
     bool plan_only;
 } sae_acts_options;

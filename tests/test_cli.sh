@@ -511,6 +511,11 @@ groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3
     run train --help
     grep -q 'given twice the last counts, lists take in both' out || not_ok "the help says what an option given twice means"
 }
+expect "resumed and replaced at once" 2 'give one of them' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out complete --resume --force
+mkdir own && : >own/results-of-mine.csv
+expect "a folder with another file whose name begins like ours" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out own --quiet
+expect "an infinite scale" 2 'a number above 0' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input inf --out never
+expect "dead after too many tokens" 2 '2^60' train --array fine.npy --width 64 --k 4 --steps 3 --dead-tokens 9223372036854775807 --out never
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
 expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.npy --width 64 --k 4 --batch 1e15 --steps 3 --out x
@@ -600,6 +605,37 @@ small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
 # $small is a list of options
 # shellcheck disable=SC2086
 expect "train, live" 0 '' train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --out live $small
+# Filling a large buffer takes its time: it is shown, and can be stopped.
+# shellcheck disable=SC2086
+"$sae" train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 4M --out filling --width 64 --k 4 --batch 64 --ctx 32 >out 2>err </dev/null &
+pid=$!
+tries=0
+while [ ! -s filling/run.json ] && [ $tries -lt 400 ]; do
+    sleep 0.05
+    tries=$((tries + 1))
+done
+sleep 0.5
+kill -INT $pid
+began=$(date +%s)
+wait $pid
+code=$?
+if [ $code -eq 1 ] && [ $(($(date +%s) - began)) -le 5 ] && grep -q 'stopped on request' err && [ ! -s filling/log.jsonl ]; then
+    ok "a buffer that is filled can be stopped"
+else
+    not_ok "a buffer that is filled can be stopped" "exit code $code after $(($(date +%s) - began)) s"
+fi
+# One tensor of a file is not another.
+tensors='{"a":{"dtype":"F32","shape":[64,16],"data_offsets":[0,4096]},"b":{"dtype":"F32","shape":[64,16],"data_offsets":[4096,8192]}}   '
+awk 'BEGIN { srand(9); for (i = 0; i < 2048; i++) printf "\\000\\000\\%03o\\077", int(rand() * 256) }' >bytes
+# shellcheck disable=SC2059
+{ printf "\\$(printf %03o ${#tensors})\\000\\000\\000\\000\\000\\000\\000%s" "$tensors" && printf "$(cat bytes)"; } >two.safetensors
+of_two="--width 16 --k 2 --batch 32 --steps 4 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "train, a tensor of a file" 0 '' train --array two.safetensors:a $of_two --out of_a
+    expect "resumed with another tensor of it" 1 'begun on other rows (array differs)' train --array two.safetensors:b $of_two --out of_a --resume
+    expect "resumed with its own" 0 '' train --array two.safetensors:a $of_two --out of_a --resume
+}
 held="--model tiny --text letters.jsonl --split all --tokens 600 --ctx 32 --quiet"
 # shellcheck disable=SC2086
 {

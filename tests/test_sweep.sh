@@ -58,6 +58,59 @@ make_rows y.npy 256 20 2
 rows="--array x.npy --batch 32 --quiet"
 archs=batchtopk,jumprelu,standard,gated,topk,matryoshka
 
+# ---- What a folder holds ------------------------------------------------------------------------------------------------------
+# What was trained otherwise is not taken for what is asked now; a refused command leaves the folder as it was.
+small="$rows --width 32 --k 3 --rank 2 --steps 6"
+refused() { # NAME TEXT ARGUMENTS
+    name=$1 text=$2
+    shift 2
+    cp kept/sweep.json before.json
+    run 1 "$name" sweep "$@" --out kept
+    grep -q "$text" err && cmp -s kept/sweep.json before.json
+    check "it says why, and sweep.json stays" $?
+}
+# shellcheck disable=SC2086
+{
+    run 0 "a sweep to go on with" sweep $small --arch matryoshka,batchtopk --groups 8,32 --out kept
+    refused "another start of the scaffold" 'another "scaffold_start"' $small --arch batchtopk --scaffold-start pca
+    refused "another number of its steps" 'another "scaffold_steps"' $small --arch batchtopk --scaffold-steps 2
+    refused "one in the last prefix" 'another "scaffold_last"' $small --arch matryoshka --groups 8,32 --scaffold-last
+    refused "other prefixes" 'another "groups"' $small --arch matryoshka --groups 16,32
+    refused "another form of export" 'another "export"' $small --arch batchtopk --scaffold latents
+    refused "another rate" 'another "lr"' $small --arch batchtopk --lr 0.5
+    run 0 "the same again" sweep $small --arch matryoshka,batchtopk --groups 8,32 --out kept
+    rm -r kept/w32-k3-r2-s0/sae
+    run 0 "a dictionary that was taken away" sweep $small --arch matryoshka,batchtopk --groups 8,32 --out kept
+    [ -s kept/w32-k3-r2-s0/sae/cfg.json ]
+    check "is trained again" $?
+    run 2 "a coefficient twice" sweep $rows --arch standard --width 32 --l1-coefficient 0.1,0.10 --steps 6 --out twice
+    run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
+    [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]
+    check "are two dictionaries" $?
+}
+
+# A folder in which another process is at work is not touched, by --force neither.
+# shellcheck disable=SC2086
+for command in train sweep; do
+    "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ -z "$(find busy_$command -name 'weights*' -o -name '*.safetensors' 2>/dev/null | head -n 1)" ] && [ $tries -lt 400 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    record=busy_$command/run.json
+    [ $command = sweep ] && record=busy_$command/sweep.json
+    cp $record before.json
+    "$sae" $command $rows --width 64 --k 4 --steps 10 --out busy_$command --force >out 2>err </dev/null
+    code=$?
+    grep -q 'another process' err && [ $code -eq 1 ] && cmp -s $record before.json &&
+        [ -n "$(find busy_$command -name '*.safetensors' | head -n 1)" ]
+    check "$command --force into a folder at work is refused" $? "exit code $code" "$(find busy_$command)"
+    kill -s INT $pid
+    wait $pid
+done
+
 # ---- Architectures -----------------------------------------------------------------------------------------------------------
 # The literal recipe has other constants for each of jumprelu, standard and gated; the others share theirs but for the learning rate,
 # which falls with the width.

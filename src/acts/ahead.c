@@ -68,9 +68,11 @@ static void *fill_blocks(void *user)
     return NULL;
 }
 
-/* Signals are left to the threads of the program. Without a thread the rows are read as they are asked for. */
+/* Signals are left to the threads of the program, but for those that reading a mapped file can raise here: blocked, they would end the
+ * process without a word. Without a thread the rows are read as they are asked for. */
 static void start_thread(ahead *a)
 {
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
     sigset_t all, before;
 
     a->started = true;
@@ -78,6 +80,7 @@ static void start_thread(ahead *a)
     a->blocks[0].full = a->blocks[1].full = false;
     a->used = a->serving = 0;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     a->live = pthread_create(&a->thread, NULL, fill_blocks, a) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -64,6 +64,7 @@ typedef struct live {
         bool limited;
     } begin;
     int64_t dropped, given;
+    int64_t seeking; /* the row that a seek goes to; -1: rows are served */
     char describe[900];
 } live;
 
@@ -177,11 +178,28 @@ static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, 
     return SAE_OK;
 }
 
+/* Between passes: how far a seek or the first filling of the buffer is; later ones are a part of training, whose progress is shown. */
+static sae_status tell(const live *l, sae_error *err)
+{
+    const sae_progress *p = l->options.progress;
+    int stop;
+
+    if (!p || !p->report) return SAE_OK;
+    if (l->seeking >= 0)
+        stop = p->report(p->user, "rows to go on from", (double)l->given, (double)l->seeking);
+    else if (l->given == 0 && l->buffer.room > 0)
+        stop = p->report(p->user, "rows for the shuffle buffer", (double)l->filled, (double)l->buffer.room);
+    else
+        stop = p->report(p->user, NULL, 0, 0);
+    return stop ? SAE_FAIL(err, SAE_CANCELLED, "stopped on request") : SAE_OK;
+}
+
 /* One forward pass over the next sequences. Its rows are filtered once the limits are known. */
 static sae_status run_batch(live *l, sae_error *err)
 {
     sae_status status = SAE_OK;
 
+    SAE_TRY(tell(l, err));
     SAE_TRY(sae_text_next(l->text, l->options.batch_seqs, l->ids, l->mask, &l->n_seq, err));
     l->ended = l->n_seq < l->options.batch_seqs;
     if (l->n_seq == 0) goto done;
@@ -339,6 +357,7 @@ static sae_status live_seek(void *self, int64_t row, sae_error *err)
     live *l = self;
 
     if (l->options.plan_only) return acts_is_plan(err);
+    l->seeking = row;
     if (row < l->given) {
         SAE_TRY(sae_text_seek(l->text, l->first_sequence, err));
         reset(l);
@@ -352,6 +371,7 @@ static sae_status live_seek(void *self, int64_t row, sae_error *err)
                       (long long)l->given);
     }
 done:
+    l->seeking = -1;
     return status;
 }
 
@@ -533,6 +553,7 @@ sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, 
     l->text = text;
     l->ctx = sae_text_ctx(text);
     l->first_sequence = sae_text_tell(text);
+    l->seeking = -1;
     SAE_TRY(acts_options_fill(&l->options, options, err));
     SAE_TRY(take_sites(l, sites, n_sites, err));
     SAE_TRY(check_fit(l, err));

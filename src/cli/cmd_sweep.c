@@ -90,7 +90,10 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     int n = 0;
 
     if (!record) SAE_TRY(SAE_NOMEM);
-    if (file_exists(s->folder)) SAE_TRY(folder_list(s->folder, &names, &n, err));
+    SAE_TRY(folder_make(s->folder, err));
+    SAE_TRY(
+        folder_lock(s->folder, &s->lock, err)); /* before anything in it is touched: a sweep may be going on there */
+    SAE_TRY(folder_list(s->folder, &names, &n, err));
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
         SAE_TRY(clear_folder(s, record, names, n, err));
@@ -105,8 +108,6 @@ static sae_status begin_folder(sweep *s, sae_error *err)
                           s->folder, names[i]);
         }
     }
-    SAE_TRY(folder_make(s->folder, err));
-    SAE_TRY(train_folder_write_run(s->a, s->folder, "sweep.json", &s->in, &s->dicts, sweep_recipes_json(s), err));
 done:
     folder_list_free(names, n);
     mem_free(record);
@@ -146,10 +147,11 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &watch};
-    sae_progress progress = progress_begin(&watch.line, s->a);
+    s->in.progress = progress_begin(&watch.line, s->a);
     snprintf(what, sizeof what, "group %d of %d, ", place, of);
     if (of > 1) watch.what = what;
-    status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &progress, err);
+    status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &s->in.progress, err);
+    s->in.progress = (sae_progress){0};
     progress_end(&watch.line);
     if (status == SAE_NUMERIC && diverged >= 0) {
         const sae_error why = *err;
@@ -173,7 +175,7 @@ done:
 static sae_status run_sweep(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sweep s = {.a = a};
+    sweep s = {.a = a, .lock = -1};
     int open = 0, place = 0;
 
     if (args_flag(a, "plan"))
@@ -193,6 +195,8 @@ static sae_status run_sweep(args *a, sae_error *err)
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
     if (!args_flag(a, "plan")) SAE_TRY(begin_folder(&s, err));
     SAE_TRY(sweep_make_groups(&s, err));
+    if (!args_flag(a, "plan")) /* not before: a command that is refused must not stand there */
+        SAE_TRY(train_folder_write_run(a, s.folder, "sweep.json", &s.in, &s.dicts, sweep_recipes_json(&s), err));
     sweep_tell_groups(&s);
     if (args_flag(a, "plan")) {
         SAE_TRY(sweep_tell_plan(&s, err));
@@ -210,6 +214,7 @@ done:
     mem_free(s.finished);
     mem_free(s.diverged);
     mem_free(s.group);
+    folder_unlock(s.lock);
     train_dicts_free(&s.dicts);
     train_input_close(&s.in);
     return status;

@@ -104,8 +104,11 @@ static sae_status run_train(args *a, sae_error *err)
     training t = {.a = a};
     const char *folder = NULL;
     sae_scaffold_export how = SAE_SCAFFOLD_NATIVE;
+    int lock = -1;
 
     if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &folder, err));
+    if (args_flag(a, "resume") && args_flag(a, "force"))
+        SAE_TRY(args_fail(a, err, "--resume goes on with a run, --force replaces it: give one of them"));
     if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
     SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
@@ -123,7 +126,7 @@ static sae_status run_train(args *a, sae_error *err)
     tell_plan(&t);
     SAE_TRY(args_checked(a, sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err)));
     SAE_TRY(set_initial_weights(&t, err));
-    SAE_TRY(train_folder_begin(a, folder, &t.dicts, err));
+    SAE_TRY(train_folder_begin(a, folder, &t.dicts, &lock, err));
     if (args_flag(a, "resume")) { /* its record stays as it was */
         SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err));
         if (!train_folder_has_checkpoint(folder)) SAE_TRY(train_folder_same_run(a, folder, &t.dicts, &t.recipe, err));
@@ -140,8 +143,9 @@ static sae_status run_train(args *a, sae_error *err)
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &t.watch};
-    sae_progress progress = progress_begin(&t.watch.line, a);
-    status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &progress, err);
+    t.in.progress = progress_begin(&t.watch.line, a);
+    status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &t.in.progress, err);
+    t.in.progress = (sae_progress){0};
     progress_end(&t.watch.line);
     /* those would fail again */
     if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC && status != SAE_FORMAT &&
@@ -154,6 +158,7 @@ static sae_status run_train(args *a, sae_error *err)
     train_watch_tell_deaths(&t.watch, a, &t.recipe);
     train_watch_table(&t.watch);
 done:
+    folder_unlock(lock);
     sae_trainer_free(t.trainer);
     train_watch_free(&t.watch);
     train_dicts_free(&t.dicts);

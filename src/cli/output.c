@@ -133,6 +133,7 @@ static int report(void *user, const char *what, double done, double total)
     progress_line *p = user;
     double now = clock_seconds();
 
+    if (!what) return interrupted();
     if (strncmp(p->what, what, sizeof p->what - 1) != 0) { /* another phase */
         if (p->dirty) fputc('\n', stderr);
         snprintf(p->what, sizeof p->what, "%s", what);

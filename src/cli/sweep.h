@@ -15,6 +15,7 @@
 typedef struct sweep {
     args *a;
     const char *folder; /* NULL: --plan without --out */
+    int lock;           /* on it; -1: none yet */
     train_input in;
     train_dicts dicts;
     sae_train_options *recipes; /* [n_recipes] different ones; batch and steps are the same in all */
@@ -40,8 +41,11 @@ typedef struct sweep_part {
 sae_status sweep_make_recipes(sweep *s, sae_error *err);
 /* One: its constants. Several: a list of {"dictionaries": names, "constants"}. NULL: no memory. Caller json_decref's. */
 json_t *sweep_recipes_json(const sweep *s);
-/* Dictionary i may go on from what `record`, read from `path`, says of it: STATE when its recipe was another. */
-sae_status sweep_same_recipe(const sweep *s, int i, const json_t *record, const char *path, sae_error *err);
+/* Dictionary i may go on from what was written of it in `path`: STATE when its recipe, or what sweep_dict_json says, was another. */
+sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json_t *recipe, const char *path,
+                           sae_error *err);
+/* All that makes the dictionary what it is beside the recipe, and in which form it is exported. NULL: no memory. */
+json_t *sweep_dict_json(const sweep *s, int i);
 /* --plan: for each recipe what its dictionaries take. */
 sae_status sweep_tell_plan(const sweep *s, sae_error *err);
 

@@ -38,8 +38,14 @@ static sae_status find_finished(sweep *s, sae_error *err)
         json_decref(result);
         result = NULL;
         SAE_TRY(json_read_file(&result, path, err));
-        SAE_TRY(sweep_same_recipe(s, i, result, path, err));
+        SAE_TRY(sweep_same_dict(s, i, result, json_object_get(result, "recipe"), path, err));
         s->diverged[i] = json_object_get(result, "diverged") != NULL;
+        if (s->diverged[i]) continue;
+        snprintf(name, sizeof name, "%s/sae/cfg.json", s->dicts.names[i]);
+        mem_free(path);
+        path = path_join(s->folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        s->finished[i] = file_exists(path); /* somebody took it away: it is trained again */
     }
 done:
     json_decref(result);
@@ -68,28 +74,30 @@ static bool is_finished(const sweep *s, const char *name)
 /* Members of a begun group stay in it; one with nothing left to do is passed over. */
 static sae_status take_group(sweep *s, int number, const json_t *group, const char *path, sae_error *err)
 {
-    const json_t *names = json_object_get(group, "dictionaries");
+    const json_t *dicts = json_object_get(group, "dictionaries");
     bool open = false;
     size_t i;
-    json_t *name;
+    json_t *dict;
 
     if (number > s->n_groups) s->n_groups = number;
-    json_array_foreach(names, i, name)
+    json_array_foreach(dicts, i, dict)
     {
-        if (!json_is_string(name)) return SAE_FAIL(err, SAE_FORMAT, "%s: the name of a dictionary is no string", path);
-        open = open || !is_finished(s, json_string_value(name));
+        const char *name = json_string_value(json_object_get(dict, "name"));
+        if (!name) return SAE_FAIL(err, SAE_FORMAT, "%s: a dictionary has no name", path);
+        open = open || !is_finished(s, name);
     }
     if (!open) return SAE_OK;
-    json_array_foreach(names, i, name)
+    json_array_foreach(dicts, i, dict)
     {
-        int at = index_of(s, json_string_value(name));
+        const char *name = json_string_value(json_object_get(dict, "name"));
+        int at = index_of(s, name);
         if (at < 0)
             return SAE_FAIL(err, SAE_STATE,
                             "%s: a group was begun with %s, which this command does not name: finish it first with the "
                             "command in sweep.json, give it up by removing the folder of that file (the group begins "
                             "anew), or use another --out",
-                            path, json_string_value(name));
-        sae_status status = sweep_same_recipe(s, at, group, path, err);
+                            path, name);
+        sae_status status = sweep_same_dict(s, at, dict, json_object_get(group, "recipe"), path, err);
         if (status != SAE_OK) return status;
         if (!s->diverged[at]) s->group[at] = number;
     }
@@ -270,17 +278,17 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
 {
     sae_status status = SAE_OK;
     char *folder = sweep_group_folder(s, group, err), *path = folder ? path_join(folder, "group.json", err) : NULL;
-    json_t *names = json_array(), *about = NULL;
+    json_t *dicts = json_array(), *about = NULL;
 
-    if (!path || !names) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
-    for (int i = 0; i < p->dicts.n; i++) json_add(&names, json_string(p->dicts.names[i]));
-    about = json_pack("{sOso}", "dictionaries", names, "recipe", recipe_json(p->recipe));
+    if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
+    for (int i = 0; i < p->dicts.n; i++) json_add(&dicts, sweep_dict_json(s, p->index[i]));
+    about = json_pack("{sOso}", "dictionaries", dicts, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(json_write_file(about, path, true, err));
 done:
     json_decref(about);
-    json_decref(names);
+    json_decref(dicts);
     mem_free(path);
     mem_free(folder);
     return status;

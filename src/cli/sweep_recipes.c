@@ -75,14 +75,33 @@ json_t *sweep_recipes_json(const sweep *s)
     return all;
 }
 
-sae_status sweep_same_recipe(const sweep *s, int i, const json_t *record, const char *path, sae_error *err)
+json_t *sweep_dict_json(const sweep *s, int i)
 {
-    char key[RECIPE_KEY_ROOM];
+    json_t *dict = train_dict_json(&s->dicts.configs[i], s->dicts.names[i]);
 
-    if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], json_object_get(record, "recipe"), key)) return SAE_OK;
-    return SAE_FAIL(err, SAE_STATE,
-                    "%s: %s was begun with another \"%s\"%s: use the options that it was begun with, or another --out",
-                    path, s->dicts.names[i], key, recipe_difference_hint(key));
+    if (dict && s->dicts.configs[i].rank > 0) json_put(&dict, "export", json_string(train_export_name(s->how)));
+    return dict;
+}
+
+sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json_t *recipe, const char *path,
+                           sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *ours = sweep_dict_json(s, i);
+    char key[RECIPE_KEY_ROOM] = "";
+
+    if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to compare %s", s->dicts.names[i]);
+    const char *other = json_first_difference(ours, dict);
+    if (other)
+        snprintf(key, sizeof key, "%s", other);
+    else if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], recipe, key))
+        goto done;
+    SAE_RAISE(err, SAE_STATE,
+              "%s: %s was begun with another \"%s\"%s: use the options that it was begun with, or another --out", path,
+              s->dicts.names[i], key, recipe_difference_hint(key));
+done:
+    json_decref(ours);
+    return status;
 }
 
 sae_status sweep_tell_plan(const sweep *s, sae_error *err)

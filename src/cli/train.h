@@ -45,6 +45,7 @@ typedef struct train_input {
     char target_name[128];
     int64_t d_in, d_target; /* a row has d_in + d_target columns; d_target 0: no transcoder */
     uint64_t seed;          /* of the rows' order */
+    sae_progress progress;  /* of training, from when it begins to its end; a live stream asks it too */
 } train_input;
 
 /* Opens what --model, --store or --array name; `seed` is of their order. `out` starts zeroed; caller closes it, on failure
@@ -131,8 +132,8 @@ sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_trai
 /* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
 
 /* A folder with a run in it is continued (--resume) or written over (--force: dictionaries that this run does not make go);
- * what is nobody's run is left alone. */
-sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
+ * what is nobody's run is left alone. Locked first: STATE when another process is at work there. *lock: folder_unlock. */
+sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, int *lock, sae_error *err);
 /* Whether a record (run.json, sweep.json) lists a dictionary of that name. */
 bool train_record_lists(const json_t *record, const char *name);
 /* What train_export left in FOLDER/sae; what somebody put beside it stays. */
@@ -158,6 +159,7 @@ bool train_folder_has_checkpoint(const char *folder);
 
 /* How the scaffolds of these dictionaries shall be exported; refuses at once what could not be done at the end. */
 sae_status train_export_option(args *a, const train_dicts *dicts, sae_scaffold_export *how, sae_error *err);
+const char *train_export_name(sae_scaffold_export how); /* as the option has it */
 /* Dictionary i in SAELens's form to FOLDER/sae. */
 sae_status train_export(const args *a, const sae_trainer *t, int i, const char *folder, sae_scaffold_export how,
                         sae_error *err);

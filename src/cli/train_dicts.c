@@ -6,6 +6,7 @@
  */
 #include "cli/train.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +42,9 @@ static sae_status axis_value(args *a, const axis *x, const char *text, int64_t *
         double *real = &x->reals[value - x->values];
         *value = value - x->values;
         *real = strtod(text, &end);
-        return end != text && !*end && *real >= 0.0 ? SAE_OK
-                                                    : args_fail(a, err, "--%s %s: not a number", x->option, text);
+        return end != text && !*end && *real >= 0.0 && isfinite(*real)
+                   ? SAE_OK
+                   : args_fail(a, err, "--%s %s: not a number", x->option, text);
     }
     if (!count_parse(text, value) || *value < 0)
         return args_fail(a, err, "--%s %s: not a whole number", x->option, text);
@@ -64,7 +66,8 @@ static sae_status axis_read(args *a, axis *x, sae_error *err)
         sae_status status = axis_value(a, x, items[i], &x->values[i], err);
         if (status != SAE_OK) return status;
         for (int j = 0; j < i; j++)
-            if (x->values[j] == x->values[i]) return args_fail(a, err, "--%s names %s twice", x->option, items[i]);
+            if (x->real ? x->reals[j] == x->reals[i] : x->values[j] == x->values[i])
+                return args_fail(a, err, "--%s names %s twice", x->option, items[i]);
     }
     x->n = n;
     return SAE_OK;
@@ -164,16 +167,25 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
     return c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : SAE_OK;
 }
 
+/* The fewest digits that are this number and no other. */
+static void shortest(char *out, size_t size, double x)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, size, "-l%.*g", digits, x);
+        if (strtod(out + 2, NULL) == x) return;
+    }
+}
+
 /* "w4608-k32-r4-s1", with what is not the usual case before and behind the rank: "matryoshka-w4608-k32-r4-p2-s1". */
 static void make_name(char *out, size_t size, const sae_dict_config *c, bool with_l1, const int64_t value[N_AXES])
 {
-    char k[24] = "", l1[24] = "";
+    char k[24] = "", l1[32] = "";
 
     const char *arch = value[ARCH] > 0 ? arch_names[value[ARCH]] : "";
     const char *variant = value[RANK] > 0 && value[VARIANT] > 0 ? variant_names[value[VARIANT]] : "";
 
     if (takes_k(c->arch)) snprintf(k, sizeof k, "-k%lld", (long long)value[K]);
-    if (takes_l1(c->arch) && (with_l1 || !takes_k(c->arch))) snprintf(l1, sizeof l1, "-l%g", c->l1_coefficient);
+    if (takes_l1(c->arch) && (with_l1 || !takes_k(c->arch))) shortest(l1, sizeof l1, c->l1_coefficient);
     snprintf(out, size, "%s%sw%lld%s%s-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH], k, l1,
              (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
 }
@@ -267,6 +279,11 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name)
         json_put(&json, "scaffold_steps", json_integer(c->scaffold_steps));
         json_put(&json, "scaffold_frozen", json_boolean(c->scaffold_frozen));
         json_put(&json, "scaffold_last", json_boolean(c->scaffold_last));
+    }
+    if (json && c->n_groups > 0) {
+        json_t *groups = json_array();
+        for (int g = 0; g < c->n_groups; g++) json_add(&groups, json_integer(c->groups[g]));
+        json_put(&json, "groups", groups);
     }
     if (json && c->d_out > 0) {
         json_put(&json, "d_out", json_integer(c->d_out));

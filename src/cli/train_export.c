@@ -2,9 +2,12 @@
 #include "cli/train.h"
 #include "io/io.h"
 
+static const char *const names[] = {"native", "latents", "drop", NULL}; /* in the order of sae_scaffold_export */
+
+const char *train_export_name(sae_scaffold_export how) { return names[how]; }
+
 sae_status train_export_option(args *a, const train_dicts *dicts, sae_scaffold_export *how, sae_error *err)
 {
-    static const char *const names[] = {"native", "latents", "drop", NULL};
     int which = 0;
     sae_status status = args_choice(a, "scaffold", names, &which, err);
 

@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a run leaves behind, or file_writer and folder_writer while they write it (with more behind the name). */
+/* What a run leaves behind, or file_writer and folder_writer while they write it. */
 static bool is_of_a_run(const train_dicts *dicts, const char *name)
 {
     static const char *const names[] = {"run.json", "log.jsonl", "time.jsonl", "checkpoints",
                                         "sae",      "results",   "report.html"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+        if (strcmp(name, names[i]) == 0 || is_leftover(name, names[i])) return true;
     for (int i = 0; i < dicts->n; i++)
         if (strcmp(name, dicts->names[i]) == 0) return true;
     return false;
@@ -82,7 +82,7 @@ done:
 
 /* ---- The folder ------------------------------------------------------------------------------------------------------------ */
 
-sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, sae_error *err)
+sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, int *lock, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
@@ -97,9 +97,12 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
         if (!file_exists(run))
             SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it",
                       folder);
+        SAE_TRY(folder_lock(folder, lock, err));
         goto done;
     }
-    if (file_exists(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
+    SAE_TRY(folder_make(folder, err));
+    SAE_TRY(folder_lock(folder, lock, err)); /* before anything in it is touched: a run may be going on there */
+    SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
         if (is_leftover(names[i], NULL)) continue;   /* of a run killed before it began */
@@ -111,7 +114,6 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
             SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no run.json: --force replaces only runs; use another --out",
                       folder, names[i]);
     }
-    SAE_TRY(folder_make(folder, err));
     SAE_TRY(folder_remove(checkpoints, err));
     if (file_exists(run) && json_read_file(&record, run, NULL) == SAE_OK) /* a damaged one is written over like any */
         SAE_TRY(forget_dictionaries(folder, record, dicts, names, n, err));

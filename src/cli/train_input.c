@@ -67,6 +67,7 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
                           .seed = seed,
                           .repeat = true,
                           .read_ahead = args_int(a, "batch", 0),
+                          .progress = &in->progress,
                           .plan_only = args_flag(a, "plan")};
 
     in->seed = seed;
@@ -126,7 +127,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
                   "max_norm", args_real(a, "max-norm", 10.0), "buffer", (json_int_t)args_int(a, "buffer", 0));
     const char *const *texts = NULL;
     int n_texts = args_list(a, "text", &texts);
-    char *path = NULL, text[24];
+    char *path = NULL, text[24], whole[600];
     uint64_t hash;
 
     if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
@@ -136,10 +137,14 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
         mem_free(path);
         path = i < 2 ? path_join(name, "meta.json", err) : mem_strdup(name, err);
         if (!path) SAE_TRY(SAE_NOMEM);
-        if (i > 1 && !file_exists(path) && strrchr(path, ':')) *strrchr(path, ':') = '\0'; /* X.safetensors:name */
+        const char *part = "";
+        if (i > 1 && !file_exists(path) && strrchr(path, ':')) { /* X.safetensors:name */
+            part = strrchr(name, ':');
+            *strrchr(path, ':') = '\0';
+        }
         SAE_TRY(file_hash(path, &hash, err));
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-        json_put(&data, names[i], json_string(text));
+        snprintf(whole, sizeof whole, "%016llx%s", (unsigned long long)hash, part);
+        json_put(&data, names[i], json_text(whole));
     }
     if (in->d_target > 0) json_put(&data, "target_site", json_string(in->target_name));
     if (in->model) {

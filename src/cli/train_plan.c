@@ -51,13 +51,13 @@ static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *
     return f;
 }
 
-/* Products of the blocks up to the site, and their attention over half of a sequence. */
 /* Where the forward pass may stop. */
 static sae_site last_site(const train_input *in)
 {
     return in->d_target > 0 && in->target_site.layer >= in->site.layer ? in->target_site : in->site;
 }
 
+/* Products of the blocks up to the site, and their attention over half of a sequence. */
 static double model_flops(const train_input *in, int64_t ctx)
 {
     const sae_model_info *m = sae_model_get_info(in->model);

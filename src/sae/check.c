@@ -105,9 +105,10 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     if (!(o->adam_beta1 >= 0.0 && o->adam_beta1 < 1.0 && o->adam_beta2 >= 0.0 && o->adam_beta2 < 1.0 &&
           o->adam_eps > 0.0))
         return SAE_FAIL(err, SAE_RANGE, "Adam's betas must lie in [0, 1), its eps above 0");
-    if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->dead_tokens < 0 ||
-        o->dead_tokens > (int64_t)1 << 60 || o->auxk_k < 0)
-        return SAE_FAIL(err, SAE_RANGE, "AuxK's weight, clipping, warm-up and dead tokens must not be negative");
+    if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->auxk_k < 0)
+        return SAE_FAIL(err, SAE_RANGE, "AuxK's weight and number, clipping and warm-up must not be negative");
+    if (o->dead_tokens < 0 || o->dead_tokens > (int64_t)1 << 60)
+        return SAE_FAIL(err, SAE_RANGE, "dead after %lld tokens: must lie in [0, 2^60]", (long long)o->dead_tokens);
     if (o->k_anneal_steps < 0 || o->k_anneal_start < 0 || (o->k_anneal_steps > 0 && o->k_anneal_steps >= o->steps))
         return SAE_FAIL(err, SAE_RANGE, "k anneals over %lld steps: expected fewer than the run's %lld",
                         (long long)o->k_anneal_steps, (long long)o->steps);

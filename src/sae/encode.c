@@ -244,7 +244,7 @@ static sae_status all_tiles(sae_trainer *t, const learner *l, encoder *e, tile_u
                            .bf16 = t->options.encoder_dtype == SAE_ENCODER_BF16};
     int64_t tile_rows, tile_latents, n_rows, n_latents;
 
-    if (l->family->one_threshold) set_margins(t, l);
+    if (use & (COLLECT | COUNT | EXACT)) set_margins(t, l);
     encoder_tile_shape(&shape, &tile_rows, &tile_latents);
     for (int64_t row0 = 0; row0 < shape.n_rows; row0 += tile_rows) {
         for (int64_t latent0 = 0; latent0 < shape.d_sae; latent0 += tile_latents) {
