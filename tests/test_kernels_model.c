@@ -195,10 +195,17 @@ START_TEST(test_fast_equals_reference)
 {
     const op_case *c = &cases[_i];
 
+    const struct {
+        cpu_isa isa;
+        const model_ops *ops;
+    } tables[] = {{ISA_AVX2, &model_ops_avx2}, {ISA_AVX512, &model_ops_avx512}};
+
     ck_assert(has_op(&model_ops_ref, c));
-    if (cpu_isa_get() < ISA_AVX2 || !has_op(&model_ops_avx2, c)) return;
-    double e = worst_error(&model_ops_avx2, c);
-    ck_assert_msg(e <= c->bound, "%s: error %g, bound %g", c->name, e, c->bound);
+    for (int i = 0; i < 2; i++) {
+        if (cpu_isa_get() < tables[i].isa || !has_op(tables[i].ops, c)) continue;
+        double e = worst_error(tables[i].ops, c);
+        ck_assert_msg(e <= c->bound, "%s, %s: error %g, bound %g", c->name, cpu_isa_name(tables[i].isa), e, c->bound);
+    }
 }
 END_TEST
 

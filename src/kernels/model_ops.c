@@ -10,12 +10,11 @@
 
 static model_ops chosen;
 
-static void choose(void)
+/* What a table has in place of what was chosen so far. */
+static void take(const model_ops *from)
 {
-    chosen = model_ops_ref;
-    if (cpu_isa_get() < ISA_AVX2) return;
 #define TAKE(op)                                                                                                       \
-    if (model_ops_avx2.op) chosen.op = model_ops_avx2.op
+    if (from->op) chosen.op = from->op
     TAKE(rms_norm);
     TAKE(layer_norm);
     TAKE(rotary);
@@ -26,6 +25,13 @@ static void choose(void)
     TAKE(add);
     TAKE(log_sum_exp);
 #undef TAKE
+}
+
+static void choose(void)
+{
+    chosen = model_ops_ref;
+    if (cpu_isa_get() >= ISA_AVX2) take(&model_ops_avx2);
+    if (cpu_isa_get() >= ISA_AVX512) take(&model_ops_avx512);
 }
 
 const model_ops *model_ops_get(void)

@@ -31,8 +31,9 @@ typedef struct model_ops {
     void (*log_sum_exp)(int64_t n, const float *x, double *max, double *sum);
 } model_ops;
 
-extern const model_ops model_ops_ref;  /* complete */
-extern const model_ops model_ops_avx2; /* NULL: nothing faster; all NULL where the compiler does not target AVX2 */
+extern const model_ops model_ops_ref; /* complete */
+/* NULL: nothing faster; all NULL where the compiler does not target the instruction set. */
+extern const model_ops model_ops_avx2, model_ops_avx512;
 
 /* The best of each op for cpu_isa_get(). */
 const model_ops *model_ops_get(void);
