@@ -687,6 +687,19 @@ START_TEST(test_removals_of_a_run)
     ck_assert_double_eq_tol(sae_result_get(removal, "scaffold.R5", NAN), loss_mean(&t, 3) / clean, 1e-9);
     ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R5", NAN), loss_mean(&t, 4) / clean, 1e-9);
     ck_assert_double_eq_tol(sae_result_get(removal, "dense_latents.R6", NAN), loss_mean(&t, 5) / clean, 1e-9);
+    static const char *const over[] = {"scaffold.R2", "pca.R3", "random1.R6", "scaffold.reconstruction", "zero"};
+    const json_t *all =
+        json_object_get(json_object_get(json_object_get(result_json(removal), "tables"), "removal"), "rows");
+    const json_t *last = json_array_get(json_array_get(all, LOSS_R2), 6); /* of the row's cells */
+    ck_assert_double_eq(json_number_value(json_object_get(last, "value")),
+                        sae_result_get(removal, "scaffold.R2_over_reconstruction", NAN));
+    for (int i = 0; i < 5; i++) { /* the other divisor */
+        char key[64];
+        snprintf(key, sizeof key, "%s_over_reconstruction", over[i]);
+        ck_assert_double_eq_tol(
+            sae_result_get(removal, key, NAN),
+            sae_result_get(removal, over[i], NAN) / sae_result_get(removal, "scaffold.reconstruction", NAN), 1e-12);
+    }
     ck_assert_double_gt(fabs(loss_mean(&t, 1) / clean - 1), 1e-4); /* and they are not the clean loss */
     json_t *file = read_json(o.out, "results/batchtopk-p1-s0/comparison.json");
     json_t *table = json_object_get(json_object_get(file, "tables"), "difference");
@@ -721,13 +734,16 @@ END_TEST
 START_TEST(test_outliers)
 {
     enum { WIDE = 64 };
-    double magnitude[WIDE], basis[2 * WIDE] = {0};
+    double magnitude[WIDE], large[WIDE] = {0}, extreme[WIDE] = {0}, basis[2 * WIDE] = {0};
     sae_result *r = NULL;
-    experiment e = {.d = WIDE, .magnitude = magnitude};
+    experiment e = {.d = WIDE, .magnitude = magnitude, .large = large, .extreme = extreme};
 
     for (int j = 0; j < WIDE; j++) magnitude[j] = 1 + 0.01 * (j % 7);
     magnitude[5] = 50; /* over both limits */
     magnitude[9] = 30; /* 4 deviations; the 99.9th percentile of 64 lies between the two */
+    large[9] = 0.06;   /* O3 at its limit, O4 over and at its own */
+    extreme[5] = 0.51;
+    extreme[9] = 0.5;
     basis[5] = 1;
     basis[WIDE + 9] = basis[WIDE + 20] = sqrt(0.5);
     e.map.write_space = (subspace){WIDE, 2, basis};
@@ -736,19 +752,222 @@ START_TEST(test_outliers)
     OK(outliers_report(&e, r, &err));
     ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O1", NAN), 1.0 / 2, 1e-12);
     ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O2", NAN), 1.5 / 2, 1e-12);
+    ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O3", NAN), 0.5 / 2, 1e-12);
+    ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O4", NAN), 1.0 / 2, 1e-12);
     const json_t *tables = json_object_get(result_json(r), "tables");
     const json_t *rows = json_object_get(json_object_get(tables, "outlier_dimensions"), "rows");
     ck_assert_uint_eq(json_array_size(rows), 2);
     ck_assert_double_eq(json_number_value(json_array_get(json_array_get(rows, 0), 0)), 5);
     ck_assert_double_eq(json_number_value(json_array_get(json_array_get(rows, 1), 0)), 9);
-    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 4)), 0.5, 1e-12);
-    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 5)), 0.5, 1e-12);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 6)), 0.5, 1e-12);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(rows, 1), 7)), 0.5, 1e-12);
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(rows, 0), 5)), "O1, O2, O4");
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(rows, 1), 5)), "O2, O3");
     const json_t *shares = json_object_get(json_object_get(tables, "outlier_shares"), "rows");
     ck_assert_double_eq(json_number_value(json_array_get(json_array_get(shares, 0), 1)), 1);
     ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(shares, 1), 3)), 0.5, 1e-12);
     ck_assert_double_eq_tol(json_number_value(json_array_get(json_array_get(shares, 1), 4)), 2.0 / WIDE, 1e-12);
     sae_result_free(r);
     ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
+/* Rows of independent values have no dimension that is extreme on most of them; one that is planted on 60 % of the rows is told, one
+ * that is huge on a few is not, and one that is long has its own row for a measure. */
+START_TEST(test_outlier_rows)
+{
+    enum { ROWS = 1000, WIDE = 50 };
+    static float rows[ROWS * WIDE];
+    double magnitude[WIDE] = {0}, large[WIDE] = {0}, extreme[WIDE] = {0}, null = 0, sum = 0;
+    rng r = rng_seed(83, 0);
+
+    for (int i = 0; i < ROWS * WIDE; i++) rows[i] = (float)rng_normal(&r);
+    outliers_count(rows, ROWS, WIDE, magnitude, large, extreme);
+    for (int j = 0; j < WIDE; j++) {
+        null = fmax(null, extreme[j] / ROWS);
+        sum += extreme[j] / ROWS / WIDE;
+        ck_assert_double_eq(large[j], 0);                          /* 6 standard deviations */
+        ck_assert_double_eq_tol(magnitude[j] / ROWS, 0.798, 0.08); /* mean of |normal|, 4 of its errors */
+    }
+    if (getenv("SAE_OBSERVED")) printf("# extreme by chance: most %.4g, mean %.4g\n", null, sum);
+    ck_assert_double_lt(null, 0.03);             /* most of 50 */
+    ck_assert_double_eq_tol(sum, 0.0093, 0.003); /* P(|z| > 0.798 + 3 x 0.603) of a normal z */
+    memset(large, 0, sizeof large);
+    memset(extreme, 0, sizeof extreme);
+    for (int i = 0; i < ROWS; i++) {
+        const float scale = i % 2 ? 100 : 1; /* O4 knows no scale */
+        for (int j = 0; j < WIDE; j++) rows[i * WIDE + j] *= scale;
+        if (i % 10 < 6) rows[i * WIDE + 7] = -20 * scale;
+        if (i % 20 == 0) rows[i * WIDE + 8] = 1000 * scale;
+    }
+    outliers_count(rows, ROWS, WIDE, magnitude, large, extreme);
+    for (int j = 0; j < WIDE; j++) ck_assert_int_eq(extreme[j] > ROWS / 2, j == 7);
+    ck_assert_double_eq_tol(large[7], 0.79 * ROWS,
+                            30); /* planted on 0.6; else in the long half, where 0.95 are over 6 */
+}
+END_TEST
+
+/* ---- Options of experiments ------------------------------------------------------------------------------------------------- */
+
+static void run_again(const scaffold_options *o)
+{
+    sae_result *summary = NULL;
+
+    OK(scaffold_run(&summary, o, NULL, &err));
+    sae_result_free(summary);
+}
+
+static double number_in(const char *out, const char *name, const char *key)
+{
+    sae_result *r = NULL;
+    char path[200];
+    double value;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(sae_result_read(&r, path, &err));
+    value = sae_result_get(r, key, NAN);
+    sae_result_free(r);
+    return value;
+}
+
+static bool file_says(const char *out, const char *name, const char *what)
+{
+    char path[200], *text = NULL;
+    size_t bytes;
+    bool says;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(file_read_all(path, (size_t)1 << 22, &text, &bytes, &err));
+    says = strstr(text, what) != NULL;
+    mem_free(text);
+    return says;
+}
+
+/* What is called dense: 0.1 given is 0.1 not given; another one changes what depends on it and nothing else. */
+START_TEST(test_dense_threshold)
+{
+    static const char census[] = "results/census/census.json", baseline[] = "batchtopk-baseline-s0.";
+    uint64_t first[KEPT_FILES], again[KEPT_FILES];
+    char key[64];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    run_again(&o);
+    hash_all(o.out, first);
+    o.dense_threshold = 0.1;
+    run_again(&o); /* not even --force is needed */
+    hash_all(o.out, again);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_uint_eq(first[i], again[i]);
+    ck_assert(kept(o.out, "census") && kept(o.out, "batchtopk-dense"));
+    snprintf(key, sizeof key, "%sdense_mass", baseline);
+    const double mass = number_in(o.out, census, key);
+    o.dense_threshold = 0.13;
+    o.force = true;
+    run_again(&o);
+    ck_assert(kept(o.out, "rows") && kept(o.out, "batchtopk-p1-s0") && kept(o.out, "cards"));
+    ck_assert(!kept(o.out, "census") && !kept(o.out, "batchtopk-dense"));
+    hash_all(o.out, again);
+    ck_assert_uint_eq(first[KEPT_FILES - 1], again[KEPT_FILES - 1]);
+    ck_assert(file_says(o.out, "results/summary/summary.json", "over 13 %"));
+    ck_assert(file_says(o.out, "results/batchtopk-dense/baseline.json", "0.13"));
+    double at[3];
+    for (int i = 0; i < 3; i++) {
+        snprintf(key, sizeof key, "%sdense_%g", baseline, (double[]){0.1, 0.13, 0.2}[i]);
+        at[i] = number_in(o.out, census, key);
+    }
+    ck_assert_msg(at[0] >= at[1] && at[1] >= at[2] && at[0] > at[2], "%g, %g, %g", at[0], at[1], at[2]);
+    snprintf(key, sizeof key, "%sdense_mass", baseline);
+    if (at[0] > at[1]) /* as here: 0.1 to 0.13 of a token less for each */
+        ck_assert_double_eq_tol(mass - number_in(o.out, census, key), 0.115 * (at[0] - at[1]), 0.015 * (at[0] - at[1]));
+    else
+        ck_assert_double_eq(mass, number_in(o.out, census, key));
+    ck_assert_double_ge(number_in(o.out, census, key), 0.13 * at[1]);
+    o.dense_threshold = 1;
+    sae_result *summary = NULL;
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_RANGE, "between 0 and 1");
+    scratch_remove();
+}
+END_TEST
+
+/* Of the first 64 training rows, those of position 0. */
+static int first_rows(const char *out)
+{
+    static float rows[64 * 32];
+    int32_t positions[64];
+    int64_t got = 0;
+    int n = 0;
+    char path[200];
+    const char *store = path;
+    sae_acts *acts = NULL;
+
+    snprintf(path, sizeof path, "%s/acts", out);
+    OK(sae_acts_open_store(&acts, &store, 1, &(sae_acts_options){.in_order = true, .max_norm = -1}, &err));
+    OK(sae_acts_next(acts, 64, rows, NULL, positions, &got, &err));
+    for (int64_t i = 0; i < got; i++) n += positions[i] == 0;
+    sae_acts_free(acts);
+    return n;
+}
+
+/* With --with-bos every row of every sequence is trained on, counted, and, but the last, scored. */
+START_TEST(test_with_bos)
+{
+    static const char removal[] = "results/batchtopk-p1-s0/removal.json",
+                      arm[] = "results/batchtopk-p1-s0/scaffold.json";
+
+    write_model();
+    scaffold_options o = small_run("run"), with = small_run("with");
+    with.with_bos = true;
+    run_again(&o);
+    run_again(&with);
+    ck_assert_int_eq(first_rows(o.out), 0);
+    ck_assert_int_eq(first_rows(with.out), 2); /* sequences of 32 */
+    ck_assert_int_eq((int)number_in(with.out, arm, "tokens") % 32, 0);
+    ck_assert_double_ge(number_in(with.out, arm, "tokens"), 1024);
+    ck_assert_int_eq((int)number_in(with.out, removal, "ce_tokens") % 31, 0);
+    ck_assert(file_says(o.out, "results/batchtopk-p1-s0/comparison.json", "It is masked"));
+    ck_assert(file_says(with.out, "results/batchtopk-p1-s0/comparison.json", "It is counted"));
+    ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
+    ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
+    json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");
+    ck_assert_double_eq(json_number_value(json_object_get(options, "max_norm")), -1);
+    ck_assert(json_is_true(json_object_get(options, "with_bos")));
+    ck_assert_int_eq(json_integer_value(json_object_get(run, "dropped_rows")), 0);
+    json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+/* The rank by the knee: that of the rank sweep which the report ends with; the dictionary of that rank is trained twice, alike. */
+START_TEST(test_rank_knee)
+{
+    sae_dict *dict = NULL;
+    char name[200];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.rank = 0;
+    o.rank_knee = true;
+    o.ranks[0] = 3, o.ranks[1] = 1, o.ranks[2] = 8;
+    o.n_ranks = 3;
+    sae_result *summary = NULL; /* behind two blocks of a random model no direction stands out */
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_STATE, "the knee is at 0");
+    ck_assert(!file_exists(scratch_path("run/run.json")));
+    o.out = small_run("other").out;
+    o.site = "blocks.0.hook_resid_pre"; /* embeddings of a dozen letters */
+    run_again(&o);
+    const double knee = number_in(o.out, "results/knee/knee.json", "knee");
+    ck_assert_msg(knee == 1 || knee == 3 || knee == 8, "knee %g", knee);
+    ck_assert_double_eq(number_in(o.out, "results/ranks/ranks.json", "knee"), knee);
+    snprintf(name, sizeof name, "%s/dictionaries/batchtopk-p1-s0", o.out);
+    OK(sae_dict_load(&dict, name, &err));
+    ck_assert_int_eq(sae_dict_get_config(dict)->rank, (int)knee);
+    sae_dict_free(dict);
+    snprintf(name, sizeof name, "dictionaries/batchtopk-p1-r%g-s0/sae_weights.safetensors", knee);
+    ck_assert_uint_eq(hash_of(o.out, name), hash_of(o.out, "dictionaries/batchtopk-p1-s0/sae_weights.safetensors"));
+    ck_assert(file_says(o.out, "results/summary/summary.json", "found before the comparison"));
+    run_again(&o); /* the same command */
+    ck_assert(kept(o.out, "knee") && kept(o.out, "training for the rank") && kept(o.out, "batchtopk-p1-s0"));
+    scratch_remove();
 }
 END_TEST
 
@@ -823,6 +1042,7 @@ int main(void)
     tcase_add_test(map, test_map_gauge);
     tcase_add_test(map, test_map_projector_and_zero);
     tcase_add_test(map, test_outliers);
+    tcase_add_test(map, test_outlier_rows);
     tcase_add_test(map, test_verdicts);
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
@@ -832,6 +1052,9 @@ int main(void)
     tcase_add_test(whole, test_removals_of_a_run);
     tcase_add_test(whole, test_other_inputs_other_rows);
     tcase_add_test(whole, test_arms_are_a_pair);
+    tcase_add_test(whole, test_dense_threshold);
+    tcase_add_test(whole, test_with_bos);
+    tcase_add_test(whole, test_rank_knee);
     tcase_add_test(whole, test_stopped);
     tcase_add_loop_test(whole, test_wrong_options, 0, (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(whole, test_allocation_failures);

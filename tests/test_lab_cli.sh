@@ -66,6 +66,11 @@ expect "redundancy, a basis of another width" 1 'must be [32, r]' "$@" --basis n
 expect "redundancy, a basis that is not finite" 1 'not finite' "$@" --basis broken.npy
 expect "redundancy, no such rule" 2 'energy' "$@" --basis basis.npy --select most
 expect "redundancy, one sequence" 1 'one.npy' lab redundancy --dict $plain --model "$model" --site $site --ids one.npy --basis basis.npy
+expect "redundancy, all latents are dense" 0 '' "$@" --basis basis.npy --ce-tokens 100 --points 2 --draws 1 --dense-threshold 0.000001 --json --quiet
+holds "redundancy has the set of them" 'all with p > 1e-06' out
+expect "redundancy, a threshold of 1" 2 '--dense-threshold' "$@" --basis basis.npy --dense-threshold 1
+expect "redundancy with position 0" 0 '' "$@" --basis basis.npy --ce-tokens 100 --points 2 --draws 1 --with-bos --json --quiet
+holds "redundancy counts all 64 x 16 rows" '1024 tokens counted, 0 masked' out
 expect "redundancy, an option of texts with ids" 2 '--tokens' "$@" --basis basis.npy --tokens 100
 expect "redundancy, neither text nor ids" 2 '--text or --ids' lab redundancy --dict $plain --model "$model" --site $site --basis basis.npy
 

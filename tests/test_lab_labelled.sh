@@ -89,10 +89,33 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     shows "topic-aligned features ablated"
     expect "topics without a subspace" 0 '' lab topics $given --data data --label-name target --rank 3
     shows "PCA removed, R2 uncentred"
-    expect "scaffold with topics" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out whole --rank 2 --width 64 --k 4 --batch 64 \
-        --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 120 --quiet
+    whole="--model tiny --text letters.jsonl --site resid_post.0 --out whole --rank 2 --width 64 --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192
+        --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 120 --quiet"
+    expect "scaffold with topics" 0 '' scaffold $whole
     shows "topics, scaffold removed, batchtopk"
     [ -s whole/results/batchtopk-topics/topics.json ] || not_ok "scaffold leaves the result of its topics"
+    expect "the last token's rows in the same folder, only with --force" 1 'last_token' scaffold $whole --last-token
+    expect "the last token's rows, nothing else anew" 0 '' scaffold $whole --last-token --force
+    if [ "$(grep -c '"kept": false' whole/run.json)" -eq 1 ] && grep -A 2 '"batchtopk-topics"' whole/run.json | grep -q false; then
+        ok "only topics depend on it"
+    else
+        not_ok "only topics depend on it" "$(grep -B 1 '"kept": false' whole/run.json)"
+    fi
+    grep -q "Rows of the last token" whole/results/batchtopk-topics/topics.json || not_ok "topics say whose rows they are"
+    # 120 questions of 3 classes: 28 to train on, 12 to test on
+    expect "lab topics on the same documents" 0 '' lab topics --dict whole/dictionaries/batchtopk-p1-s0 --features whole/dictionaries/batchtopk-baseline-s0 \
+        --model tiny --data data/three.csv --label-name target --n-train 28 --n-test 12 --last-token --quiet --out last.json
+    clean() { grep -A 2 '"[a-z]*.clean\(.fixed\)\{0,1\}": {' "$1" | sed -n 's/^ *"value": *\([0-9.]*\).*/\1/p' | head -n 1; }
+    if [ -n "$(clean last.json)" ] && [ "$(clean last.json)" = "$(clean whole/results/batchtopk-topics/topics.json)" ]; then
+        ok "its clean probe is that of the run"
+    else
+        not_ok "its clean probe is that of the run" "'$(clean last.json)' '$(clean whole/results/batchtopk-topics/topics.json)'"
+    fi
+    expect "scaffold, the last token of nothing" 2 '--topics or --labelled' scaffold --model tiny --text letters.jsonl --out none --topics none --last-token
+    expect "scaffold, latents of nothing" 2 '--topics or --points' scaffold --model tiny --text letters.jsonl --out none --topics none --ablate scaffold
+    expect "scaffold, the knee of no ranks" 2 '--ranks' scaffold --model tiny --text letters.jsonl --out none --rank knee --ranks none
+    expect "scaffold, a rank that is none" 2 'or knee' scaffold --model tiny --text letters.jsonl --out none --rank elbow
+    expect "scaffold, dense on all tokens" 2 '--dense-threshold' scaffold --model tiny --text letters.jsonl --out none --dense-threshold 1
     expect "scaffold, too few questions" 1 'raise --questions' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out few --rank 2 --width 64 \
         --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 9 --quiet
     [ ! -e few ] || not_ok "what cannot be measured is refused before anything is made"
@@ -118,6 +141,25 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, everything again" 0 '' scaffold $everything --out all
     if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
     if diff -r all/results all_before; then ok "the results are the same"; else not_ok "the results are the same"; fi
+    # The scaffold's own latents: the numbers of `lab redundancy` on its dictionary; nothing else is made anew.
+    expect "scaffold, latents of its own" 0 '' scaffold $everything --ablate scaffold --out all --force
+    anew=$(tr -d '\n' <all/run.json | grep -o '"[a-z0-9-]*": *{ *"seconds": *[0-9.]*, *"kept": false' | sed 's/"\([^"]*\).*/\1/' | sort | tr '\n' ' ')
+    if [ "$anew" = "batchtopk-redundancy batchtopk-topics matryoshka-redundancy matryoshka-topics " ]; then
+        ok "of the parts, redundancy and topics"
+    else
+        not_ok "of the parts, redundancy and topics" "$anew"
+    fi
+    own=all/dictionaries/batchtopk-p1-s0
+    expect "lab redundancy of the scaffold's own" 0 '' lab redundancy --dict $own --scaffold-of $own --model tiny --text letters.jsonl --ctx 32 \
+        --tokens 400 --ce-tokens 200 --points 2 --out own.json --quiet
+    of() { tr -d ' \n' <"$1" | grep -o "\"$2\":{[^}]*}" | head -n 1; }
+    for key in aligned.3 error.3 over_matched.3 aligned.64 aligned_over_reconstruction.3; do
+        if [ -n "$(of own.json $key)" ] && [ "$(of own.json $key)" = "$(of all/results/batchtopk-redundancy/energy.json $key)" ]; then
+            ok "the same $key"
+        else
+            not_ok "the same $key" "$(of own.json $key)" "$(of all/results/batchtopk-redundancy/energy.json $key)"
+        fi
+    done
     browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
     if [ -n "$browser" ] && timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --user-data-dir="$PWD/profile" \
         --dump-dom "file://$PWD/all/report.html" >dom 2>console && grep -q '</html>' dom; then

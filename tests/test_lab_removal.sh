@@ -101,6 +101,14 @@ check "as they were" test "$(value out R5)" = "$(value first R5)"
     --max-norm 1.1 --draws 1 --counted-stats --quiet --json >counted 2>err
 check "unless they are left out" test "$(value counted statistics_rows)" = "$(value counted rows_changed)"
 check "silently then" test ! -s err
+expect "with position 0 and special ids" 0 '"R2"' $given --ids "$ids" --with-bos --draws 1 --json
+check "every row of 10 x 24 is changed" test "$(value out rows_changed)" = 240.0
+check "and all but the last scored" test "$(value out tokens_scored)" = 230.0
+check "the mean is of all of them" test "$(value out statistics_rows)" = 240.0
+expect "a limit of the norm that is given holds" 0 '"R2"' $given --ids "$ids" --with-bos --max-norm 1.1 --draws 1 --json
+n=$(value out rows_changed)
+check "so that fewer are changed" test "${n%.0}" -lt 240
+expect "--with-bos needs no special ids" 2 '--special' $given --ids "$ids" --special 2,5 --with-bos
 expect "a folder" 0 'CE, nats' $given --ids "$ids" --special 2,5 --draws 1 --out run
 check "with its numbers" grep -q '"pca.R3"' run/results/removal.json
 check "and its page" grep -q 'norm kept' run/report.html

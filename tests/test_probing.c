@@ -131,6 +131,12 @@ START_TEST(test_pooled_limits)
     ck_assert_int_eq(few.n_tokens + few.n_over_norm, all.n_tokens);
     ck_assert_int_gt(few.n_over_norm, all.n_tokens / 4);
     ck_assert_int_ge(all.n_empty, 1); /* document 10 is a special token and nothing else */
+    pooled_free(&few);
+    o = (pooled_options){.ctx = 24, .max_norm = -1, .with_bos = true}; /* the separator and every special token too */
+    OK(pooled_create(&few, t.model, t.tok, t.site, &l, docs, 40, NULL, 0, &o, NULL, &err));
+    ck_assert_int_eq(few.n_empty, 0);
+    ck_assert_int_ge(few.n_tokens, all.n_tokens + few.n + 1);
+    for (int64_t i = 0; i < few.n; i++) ck_assert_int_ge(few.counted[i], all.counted[i] + 1);
     o.ctx = 1 << 20;
     FAILS(pooled_create(&few, t.model, t.tok, t.site, &l, docs, 40, NULL, 0, &o, NULL, &err), SAE_RANGE, "context");
     pooled_free(&all);

@@ -394,12 +394,24 @@ START_TEST(test_report)
         ck_assert_double_gt(sae_result_get(one, "random2.5", NAN), 0);
         ck_assert(isnan(sae_result_get(one, "matched.96", NAN))); /* every latent has no control */
         ck_assert_double_gt(sae_result_get(one, "aligned.dense", NAN), 0);
+        ck_assert_double_eq_tol(
+            sae_result_get(one, "aligned_over_reconstruction.5", NAN),
+            sae_result_get(one, "aligned.5", NAN) / sae_result_get(one, "ratio_reconstruction", NAN), 1e-12);
         ck_assert(sae_result_get(one, "error.96", NAN) != sae_result_get(one, "aligned.96", NAN));
         ck_assert_int_eq(redundancy_run(&two, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
         ck_assert(json_equal(result_json(one), result_json(two))); /* same seed, same numbers */
         sae_result_free(one);
         sae_result_free(two);
     }
+    o.dense_threshold = 0.999; /* no latent fires so often */
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
+    ck_assert(isnan(sae_result_get(one, "aligned.dense", NAN)));
+    sae_result_free(one);
+    o.dense_threshold = 1e-9; /* every latent that fires: as all of them */
+    ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
+    ck_assert_double_eq(sae_result_get(one, "aligned.dense", NAN), sae_result_get(one, "aligned.96", NAN));
+    sae_result_free(one);
+    o.dense_threshold = 0;
     o.scaffold = NULL; /* a basis */
     ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
     sae_result_free(one);

@@ -205,6 +205,14 @@ START_TEST(test_what_is_counted)
     ck_assert_int_eq(t.n_scored, scored);
     loss_table_free(&t);
     sample_free(&s);
+    s = bed_sample(&b, site,
+                   &(sample_options){.max_norm = -1, .with_bos = true}); /* every row, and all but the last scored */
+    ck_assert_int_eq(s.n_counted, SEQS * CTX);
+    ck_assert_int_eq(s.n_masked, 0);
+    ck_assert_int_eq(splice_measure(&t, &s, SEQS, &watch, 1, NULL, NULL), SAE_OK);
+    ck_assert_int_eq(t.n_scored, SEQS * (CTX - 1));
+    loss_table_free(&t);
+    sample_free(&s);
     sae_model_free(b.model);
 }
 END_TEST

@@ -81,6 +81,10 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     wanted=$(sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' chosen/scaffold.json | sort | tr '\n' ' ')
     check "has its headline's site, width and k" "$(case "$headline" in "$(echo "$wanted" | sed 's/k \([0-9]*\) site \([^ ]*\) width \([0-9]*\) /\2, width \3, k \1/'):"*) echo 0 ;; *) echo 1 ;; esac)" "$headline" "$wanted"
     check "and says so" "$(grep -q "the survey's choice at this site" chosen/results/survey/survey.json; echo $?)"
+    run 0 "a threshold of its own" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.05 $small --out loose
+    check "is the column that decides" "$(grep -q 'most latents over 5 %' loose/results/survey/survey.json; echo $?)"
+    run 1 "a threshold that the survey lacks" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.15 $small --out x
+    check "is told which it has" "$(grep -q '0.05, 0.1, 0.2' err && [ ! -e x ]; echo $?)"
     run 0 "with a width of its own" scaffold --model tiny --text letters.jsonl --survey first --width 32 --k 8 $small --out other
     run 1 "a site that it lacks" scaffold --model tiny --text letters.jsonl --survey first --site blocks.0.hook_mlp_out $small --out x
     check "is named" "$(grep -q 'nothing of blocks.0.hook_mlp_out' err; echo $?)"

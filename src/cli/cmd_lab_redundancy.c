@@ -14,6 +14,8 @@ static const option_row options[] = {
     {"points", OPTION_COUNT, "N",
      "sizes of A on a log grid from 1 to the width, beside the marked one; 1: that one alone", "8"},
     {"draws", OPTION_COUNT, "N", "random sets beside each", "2"},
+    {"dense-threshold", OPTION_REAL, "X", "all latents that fire on more than this share of tokens are a set too",
+     "0.1"},
     {"ce-tokens", OPTION_COUNT, "N", "how many of the tokens each loss is measured on", "4096"},
     OPTION_SEED_ROW("0"),
     OPTION_OUT_ROW("FILE"),
@@ -80,11 +82,14 @@ static sae_status read_options(args *a, redundancy_options *o, sae_error *err)
         return args_fail(a, err, "--points must lie between 1 and 32");
     if (args_int(a, "draws", 0) < 1 || args_int(a, "draws", 0) > 8)
         return args_fail(a, err, "--draws must lie between 1 and 8");
+    const double dense = args_real(a, "dense-threshold", 0);
+    if (!(dense > 0 && dense < 1)) return args_fail(a, err, "--dense-threshold must lie between 0 and 1");
     if (args_int(a, "ce-tokens", 0) < 1) return args_fail(a, err, "--ce-tokens must be at least 1");
     *o = (redundancy_options){.rule = (alignment_rule)rule,
                               .points = args_int(a, "points", 0),
                               .draws = (int)args_int(a, "draws", 0),
                               .ce_tokens = args_int(a, "ce-tokens", 0),
+                              .dense_threshold = dense,
                               .seed = (uint64_t)args_int(a, "seed", 0)};
     o->space_name = args_given(a, "basis") ? args_text(a, "basis") : args_text(a, "scaffold-of");
     return SAE_OK;
@@ -124,10 +129,11 @@ const command command_lab_redundancy = {
     .arguments = "",
     .summary = "ablate the latents that are aligned with a scaffold",
     .details =
-        "Which latents of the plain dictionary --dict are most aligned with a subspace, and how much worse the model\n"
-        "predicts without them: x - sum of f_i d_i over more and more latents, against as many random ones and as many "
-        "of\n"
-        "like density; with the dictionary's error left as it is, and with the subspace taken out of it too. The size "
+        "Which latents of --dict (a plain dictionary, or the scaffold's own) are most aligned with a subspace, and\n"
+        "how much worse the model predicts without them: x - sum of f_i d_i over more and more latents, against as "
+        "many\n"
+        "random ones and as many of like density; with the dictionary's error left as it is, and with the subspace "
+        "taken out of it too. The size "
         "that\n"
         "is to this width as 787 to 16,384 is marked. --select: energy takes the largest |d_i P|^2; union in turn the "
         "best\n"

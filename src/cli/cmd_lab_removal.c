@@ -26,6 +26,7 @@ static const option_row options[] = {
     OPTION_CTX_ROW("256"),
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
+    OPTION_WITH_BOS_ROW,
     {"draws", OPTION_COUNT, "N", "random subspaces to compare with", "3"},
     {"seed", OPTION_COUNT, "N", "of the random subspaces, the resampled rows and the intervals", "0"},
     OPTION_OUT_ROW("FOLDER"),
@@ -87,6 +88,8 @@ static sae_status check_options(args *a, sae_error *err)
             return args_fail(a, err, "--%s is for --text; ids are run as they are", of_text[i]);
     for (int i = 0; text && of_ids[i]; i++)
         if (args_given(a, of_ids[i])) return args_fail(a, err, "--%s is for --ids", of_ids[i]);
+    if (args_flag(a, "with-bos") && args_given(a, "special"))
+        return args_fail(a, err, "--special would do nothing: --with-bos masks no id");
     if (args_int(a, "draws", 3) < 1 || args_int(a, "draws", 3) > REMOVAL_DRAWS_MAX)
         return args_fail(a, err, "--draws: 1 to %d random subspaces", (int)REMOVAL_DRAWS_MAX);
     return check_out(a, err);
@@ -136,7 +139,7 @@ static sae_status job_open(job *j, args *a, sae_error *err)
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
     SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
     SAE_TRY(basis_option_read(&j->space, a, sae_model_get_info(j->model)->d_model, err));
-    if (!j->n_special) SAE_TRY(open_tokenizer(j, err));
+    if (!j->n_special && (args_given(a, "text") || !args_flag(a, "with-bos"))) SAE_TRY(open_tokenizer(j, err));
 done:
     return status;
 }
@@ -177,8 +180,9 @@ static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_e
 {
     sae_status status = SAE_OK;
     sample other = {0};
-    sample_options how = {.tokens = args_int(a, "tokens", 0), .max_norm = args_real(a, "max-norm", 0)};
+    sample_options how = {.tokens = args_int(a, "tokens", 0), .max_norm = args_max_norm(a)};
 
+    how.with_bos = args_flag(a, "with-bos");
     if (args_text(a, "stats-ids")) {
         SAE_TRY(sample_of_file(&other, j, args_text(a, "stats-ids"), &how, err));
         SAE_TRY(row_statistics_measure(&j->stats, &other, args_flag(a, "counted-stats"), err));
@@ -271,8 +275,9 @@ const command command_lab_removal = {
         "rows set to zero, rows set to mu, as many principal components, as many random directions.\n"
         "Mean, principal components and median norm are those of all unmasked rows of --stats-ids (default: of what "
         "is\n"
-        "measured on). Masked are position 0 and special ids. Masked rows and rows of over --max-norm times the\n"
-        "median norm are neither changed nor scored; a prediction is scored where its row is changed and the next "
+        "measured on). Masked are position 0 and special ids (--with-bos: none). Masked rows and rows of over\n"
+        "--max-norm times the median norm are neither changed nor scored; a prediction is scored where its row is "
+        "changed and the next "
         "token\n"
         "is unmasked. With --json the cross-entropies, in nats per token, stand under \"numbers\": clean, zero, mean,\n"
         "R2, R3, R5, R6, pca.R2, pca.R3, pca.R6 and random.R2 (mean of the draws).",

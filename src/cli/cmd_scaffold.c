@@ -21,8 +21,11 @@ static const option_row options[] = {
     {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (default: 32; full: 100)", NULL},
     {"ks", OPTION_LIST, "N[,N...]",
      "P1 at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; quick: none)", NULL},
-    {"rank", OPTION_COUNT, "R", "rank of the scaffold (default: max(2, d_model / 96), rounded)", NULL},
-    {"ranks", OPTION_LIST, "R[,R...]", "P1 at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none)", NULL},
+    {"rank", OPTION_TEXT, "R",
+     "rank of the scaffold; knee: that of --ranks, which are trained first (default: max(2, d_model / 96), rounded)",
+     NULL},
+    {"ranks", OPTION_LIST, "R[,R...]",
+     "P1 at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none without --rank knee)", NULL},
     {"retrain", OPTION_TEXT, "YES",
      "yes or no: ablate the span of dense latents and train anew (default: yes; quick: no)", NULL},
     {"tokens", OPTION_COUNT, "N", "distinct training tokens (default: 262144; standard: 524288; full: 500M)", NULL},
@@ -44,6 +47,13 @@ static const option_row options[] = {
     {"scaffold-start", OPTION_TEXT, "HOW", "random (W_up = 0) or pca (of the first batch)", "random"},
     {"scaffold-steps", OPTION_COUNT, "N", "in so many first steps scaffolds learn alone", "0"},
     {"scaffold-last", OPTION_FLAG, NULL, "matryoshka: the scaffold joins only the last prefix (M2)", NULL},
+    {"dense-threshold", OPTION_REAL, "X",
+     "a latent is dense when it fires on more than this share of tokens: in the claims, in what dense latents are, in "
+     "ablate and retrain, in --survey's choice",
+     "0.1"},
+    {"last-token", OPTION_FLAG, NULL, "topics, probing, TPP: a document is its last token's row, not the mean", NULL},
+    {"ablate", OPTION_TEXT, "WHOSE", "redundancy, topics: latents of the baseline, or of the scaffold's own dictionary",
+     "baseline"},
     OPTION_BATCH_ROW("2048"),
     OPTION_LR_ROW(NULL),
     OPTION_SEED_ROW("0"),
@@ -53,6 +63,7 @@ static const option_row options[] = {
     {"ctx", OPTION_COUNT, "N", "tokens per sequence (default: 256; full: 1024)", NULL},
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
+    OPTION_WITH_BOS_ROW,
     {"plan", OPTION_FLAG, NULL, "print memory, arithmetic and hours by part, and make nothing", NULL},
     {"shape", OPTION_LIST, "D,LAYERS,PARAMS,VOCAB,LAYER",
      "--plan: of a model that is not at hand, and the site's layer (Gemma-2-2B: 2304,26,2614341888,256000,12)", NULL},
@@ -110,7 +121,7 @@ static sae_status read_archs(args *a, scaffold_options *o, sae_error *err)
 static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
 {
     static const char *const variants[] = {"p1", "all", NULL}, *const yes_no[] = {"yes", "no", NULL};
-    static const char *const starts[] = {"random", "pca", NULL};
+    static const char *const starts[] = {"random", "pca", NULL}, *const arm_choices[] = {"baseline", "scaffold", NULL};
     sae_status status = SAE_OK;
     int which = 0;
 
@@ -128,6 +139,8 @@ static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
     o->scaffold_pca = which == 1;
     o->scaffold_steps = args_int(a, "scaffold-steps", 0);
     o->scaffold_last = args_flag(a, "scaffold-last");
+    o->last_token = args_flag(a, "last-token");
+    SAE_TRY(args_choice(a, "ablate", arm_choices, &o->ablate, err));
     SAE_TRY(read_archs(a, o, err));
     SAE_TRY(read_grid(a, "ks", o->ks, KS_MAX, &o->n_ks, err));
     SAE_TRY(read_grid(a, "ranks", o->ranks, RANKS_MAX, &o->n_ranks, err));
@@ -138,8 +151,8 @@ done:
 static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
 {
     static const char *const positive[] = {
-        "width",           "k",   "rank",  "batch", "tokens",    "rows",      "seeds",
-        "held-out-tokens", "ctx", "draws", "cards", "questions", "ce-tokens", NULL};
+        "width", "k",     "batch", "tokens",    "rows",      "seeds", "held-out-tokens",
+        "ctx",   "draws", "cards", "questions", "ce-tokens", NULL};
 
     for (int i = 0; positive[i]; i++)
         if (args_given(a, positive[i]) && args_int(a, positive[i], 0) < 1)
@@ -147,7 +160,10 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
     if (args_int(a, "draws", 0) > 10000 || args_int(a, "cards", 0) > 10000)
         return args_fail(a, err, "--draws and --cards: at most 10000");
     o->width = given_count(a, "width");
-    o->rank = given_count(a, "rank");
+    o->rank_knee = args_given(a, "rank") && strcmp(args_text(a, "rank"), "knee") == 0;
+    if (args_given(a, "rank") && !o->rank_knee && (!count_parse(args_text(a, "rank"), &o->rank) || o->rank < 1))
+        return args_fail(a, err, "--rank %s: a whole number from 1, or knee", args_text(a, "rank"));
+    if (o->rank_knee && o->n_ranks < 0) return args_fail(a, err, "--rank knee is that of --ranks: give some");
     o->k = given_count(a, "k");
     o->seeds = given_count(a, "seeds");
     o->batch = args_int(a, "batch", 0);
@@ -164,7 +180,11 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
     if (args_given(a, "points") && o->points == 0) o->points = -1;
     o->memory = (size_t)given_count(a, "memory");
     o->ctx = given_count(a, "ctx");
-    o->max_norm = args_real(a, "max-norm", 0);
+    o->max_norm = args_max_norm(a);
+    o->with_bos = args_flag(a, "with-bos");
+    o->dense_threshold = args_real(a, "dense-threshold", 0);
+    if (!(o->dense_threshold > 0 && o->dense_threshold < 1))
+        return args_fail(a, err, "--dense-threshold must lie between 0 and 1");
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;
     o->force = args_flag(a, "force");
     return SAE_OK;
@@ -243,6 +263,19 @@ done:
     return status;
 }
 
+/* An option that can do nothing here is refused with the reason. */
+static sae_status refuse_idle(args *a, const scaffold_options *o, sae_error *err)
+{
+    const bool redundancy = o->points > 0 || (o->points == 0 && o->budget != BUDGET_QUICK);
+
+    if (o->last_token && !o->topics && o->n_labelled == 0)
+        return args_fail(a, err,
+                         "--last-token would do nothing: no documents are looked at; give --topics or --labelled");
+    if (args_given(a, "ablate") && !o->topics && !redundancy)
+        return args_fail(a, err, "--ablate would do nothing: no latents are ablated; give --topics or --points");
+    return SAE_OK;
+}
+
 static sae_status read_options(args *a, scaffold_options *o, char **path, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -257,6 +290,7 @@ static sae_status read_options(args *a, scaffold_options *o, char **path, sae_er
     if (args_given(a, "shape")) {
         SAE_TRY(read_data(a, o, err));
         SAE_TRY(read_sizes(a, o, err));
+        SAE_TRY(refuse_idle(a, o, err));
         goto done;
     }
     SAE_TRY(args_require(a, "model", &name, err));
@@ -270,6 +304,7 @@ static sae_status read_options(args *a, scaffold_options *o, char **path, sae_er
         o->site = sites[0];
     }
     SAE_TRY(read_sizes(a, o, err));
+    SAE_TRY(refuse_idle(a, o, err));
     SAE_TRY(model_path(name, path, err));
     o->model = *path;
     o->model_name = name;

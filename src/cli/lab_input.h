@@ -16,6 +16,7 @@ typedef struct lab_input {
 /* clang-format off */
 #define LAB_INPUT_ROWS(tokens) HELD_OUT_ROWS(tokens),                                                                    \
     {"ids", OPTION_TEXT, "FILE", "token ids [sequences, tokens] in X.npy or X.safetensors[:name] instead of a text", NULL}, \
+    OPTION_WITH_BOS_ROW,                                                                                                 \
     {"dict", OPTION_TEXT, "DICT", "a SAELens folder: cfg.json and sae_weights.safetensors", NULL}
 /* clang-format on */
 

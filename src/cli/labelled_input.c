@@ -139,7 +139,8 @@ static sae_status read_options(labelled_input *in, args *a, const char *data, sa
     in->seed = (uint64_t)args_int(a, "seed", 0);
     in->split = (split_options){.n_train = args_int(a, "n-train", 0), .n_test = args_int(a, "n-test", 0)};
     in->split.seed = in->seed;
-    in->pooled = (pooled_options){.ctx = args_int(a, "ctx", 128), .max_norm = args_real(a, "max-norm", 0)};
+    in->pooled = (pooled_options){.ctx = args_int(a, "ctx", 128), .max_norm = args_max_norm(a)};
+    in->pooled.with_bos = args_flag(a, "with-bos");
     in->pooled.last = args_flag(a, "last-token");
     if (in->split.n_train < 2 || in->split.n_test < 2)
         return args_fail(a, err, "--n-train and --n-test: at least two documents of a class");

@@ -35,6 +35,7 @@ typedef struct labelled_input {
     {"n-train", OPTION_COUNT, "N", "most training documents of a class", train},                                        \
     {"n-test", OPTION_COUNT, "N", "most test documents of a class", test},                                              \
     {"ctx", OPTION_COUNT, "N", "tokens of a document that are read", "128"}, OPTION_MAX_NORM_ROW,                       \
+    OPTION_WITH_BOS_ROW,                                                                                                \
     {"last-token", OPTION_FLAG, NULL, "the last token's row instead of the mean over the document", NULL},              \
     {"seed", OPTION_COUNT, "N", "of the division into training and test, of draws and intervals", "0"}
 /* clang-format on */

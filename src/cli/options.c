@@ -342,6 +342,11 @@ double args_real(const args *a, const char *name, double otherwise)
     return v->n_items ? v->real : otherwise;
 }
 
+double args_max_norm(const args *a)
+{
+    return args_flag(a, "with-bos") && !args_given(a, "max-norm") ? -1 : args_real(a, "max-norm", 0);
+}
+
 int args_list(const args *a, const char *name, const char *const **items)
 {
     const option_value *v = value_of(a, name);

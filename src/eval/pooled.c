@@ -154,7 +154,7 @@ static double row_norm(const float *row, int64_t d)
 
 static bool unmasked(const pass *w, int64_t doc, int64_t t)
 {
-    return t > 0 && !sae_tokenizer_is_special(w->tok, w->ids[doc * w->options.ctx + t]);
+    return w->options.with_bos || (t > 0 && !sae_tokenizer_is_special(w->tok, w->ids[doc * w->options.ctx + t]));
 }
 
 /* The median norm of the unmasked rows of MEDIAN_DOCUMENTS documents, evenly spread over the lengths. */

@@ -2,9 +2,9 @@
  * pooled.h - documents as one vector each: the mean of a site's rows over the document's counted tokens, and the mean of
  * a dictionary's codes over the same tokens.
  *
- * A token is counted when it is not the separator at position 0, is no special token, and its row's norm is at most max_norm times
- * the median. Means are linear: the pooled row after an edit x - sum_i f_i d_i of every counted token is the pooled row
- * minus sum_i (pooled f_i) d_i, so that experiments need no second pass.
+ * A token is counted when it is not the separator at position 0, is no special token (unless these are wanted), and its row's norm is
+ * at most max_norm times the median. Means are linear: the pooled row after an edit x - sum_i f_i d_i of every counted token is
+ * the pooled row minus sum_i (pooled f_i) d_i, so that experiments need no second pass.
  */
 #ifndef SAE_EVAL_POOLED_H
 #define SAE_EVAL_POOLED_H
@@ -17,6 +17,7 @@ typedef struct pooled_options {
     int64_t ctx;          /* tokens of a document that are read, the separator before it counted; 0: 128 */
     int64_t batch_tokens; /* of a forward pass; 0: 2,048 */
     double max_norm;      /* 0: 10; negative: no row is left out for its norm */
+    bool with_bos;        /* the separator at position 0 and special tokens count too */
     bool last;            /* the last counted token alone instead of the mean over all */
     moments *tokens;      /* takes every counted row, for principal components of tokens; NULL: none */
 } pooled_options;

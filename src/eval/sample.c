@@ -51,15 +51,16 @@ static sae_status sample_grow(sample *s, int64_t *capacity, int64_t more, sae_er
     return SAE_OK;
 }
 
-static sae_status read_text(sample *s, sae_text *text, int64_t tokens, sae_error *err)
+static sae_status read_text(sample *s, sae_text *text, const sample_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t capacity = 0, unmasked = 0, got = 1;
 
-    while (unmasked < tokens && got > 0) {
+    while (unmasked < options->tokens && got > 0) {
         int64_t at = s->n_seq * s->ctx;
         SAE_TRY(sample_grow(s, &capacity, 1, err));
         SAE_TRY(sae_text_next(text, 1, s->ids + at, s->mask + at, &got, err));
+        if (options->with_bos) memset(s->mask + at, 1, (size_t)(got * s->ctx));
         unmasked += count_ones(s->mask + at, got * s->ctx);
         s->n_seq += got;
     }
@@ -205,7 +206,7 @@ sae_status sample_create(sample *out, sae_model *model, sae_text *text, sae_site
     sae_status status = SAE_OK;
     sample s = sample_begin(model, sae_text_ctx(text), site, options);
 
-    SAE_TRY(read_text(&s, text, options->tokens, err));
+    SAE_TRY(read_text(&s, text, options, err));
     SAE_TRY(find_rows(&s, options, progress, err));
     *out = s;
     s = (sample){0};
@@ -224,8 +225,9 @@ sae_status sample_of_ids(sample *out, sae_model *model, const int32_t *ids, cons
     SAE_TRY(sample_grow(&s, &capacity, n_seq, err));
     memcpy(s.ids, ids, (size_t)(n_seq * ctx) * sizeof *ids);
     memcpy(s.mask, mask, (size_t)(n_seq * ctx));
+    if (options->with_bos) memset(s.mask, 1, (size_t)(n_seq * ctx));
     s.n_seq = n_seq;
-    s.n_masked = n_seq * ctx - count_ones(mask, n_seq * ctx);
+    s.n_masked = n_seq * ctx - count_ones(s.mask, n_seq * ctx);
     SAE_TRY(find_rows(&s, options, NULL, err));
     *out = s;
     s = (sample){0};

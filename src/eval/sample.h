@@ -1,8 +1,8 @@
 /*
  * sample.h - the held-out text that every measurement of a run looks at: its tokens, and the rows of one site.
  *
- * A row is *counted* when its token is unmasked (not position 0, no special token) and its norm is at most max_norm times
- * the median norm of the unmasked rows. Rows that are not counted are neither scored nor changed by anything.
+ * A row is *counted* when its token is unmasked (not position 0, no special token, unless these are wanted) and its norm is at most
+ * max_norm times the median norm of the unmasked rows. Rows that are not counted are neither scored nor changed by anything.
  */
 #ifndef SAE_EVAL_SAMPLE_H
 #define SAE_EVAL_SAMPLE_H
@@ -14,6 +14,7 @@ typedef struct sample_options {
     int64_t tokens;     /* unmasked tokens wanted; whole sequences are taken */
     int64_t batch_seqs; /* sequences per forward pass; 0: 8 */
     double max_norm;    /* 0: 10; negative: count every unmasked row */
+    bool with_bos;      /* no token is masked: position 0 and special tokens too */
     double median_norm; /* that max_norm multiplies; 0: of these rows */
     size_t cache_bytes; /* rows are kept when they fit, else computed again at each use; 0: 512 MiB */
 } sample_options;
@@ -23,7 +24,7 @@ typedef struct sample {
     sae_site site;
     int64_t ctx, d, n_seq, batch_seqs;
     int32_t *ids;       /* [n_seq, ctx] */
-    uint8_t *mask;      /* [n_seq, ctx] as the text gave it */
+    uint8_t *mask;      /* [n_seq, ctx] as the text gave it; with_bos: 1 */
     uint8_t *counted;   /* [n_seq, ctx] */
     float *cache;       /* [n_seq * ctx, d] or NULL */
     float *batch;       /* [batch_seqs * ctx, d], when there is no cache */

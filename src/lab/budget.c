@@ -35,7 +35,7 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     o->rows = or_default(o->rows, budgets[b].rows);
     o->held_out_tokens = or_default(o->held_out_tokens, budgets[b].held_out_tokens);
     o->ce_tokens = or_default(o->ce_tokens, budgets[b].ce_tokens);
-    o->max_norm = o->max_norm == 0 ? 10 : o->max_norm;
+    o->max_norm = o->max_norm != 0 ? o->max_norm : o->with_bos ? -1 : 10;
     o->width = or_default(or_default(o->width, budgets[b].width), 8 * d);
     o->k = or_default(o->k, budgets[b].k);
     o->rank = or_default(o->rank, (int64_t)fmax(2, round((double)d / 96)));
@@ -44,30 +44,41 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     o->batch = or_default(o->batch, 2048);
     o->draws = o->draws ? o->draws : budgets[b].draws;
     o->cards = o->cards ? o->cards : 10;
+    o->dense_threshold = o->dense_threshold == 0 ? density_thresholds[1] : o->dense_threshold;
     o->questions = or_default(o->questions, budgets[b].questions);
     o->points = or_default(o->points, budgets[b].points);
+}
+
+static void leave_out(int64_t *values, int *n, int64_t value)
+{
+    int kept = 0;
+
+    for (int i = 0; i < *n; i++)
+        if (values[i] != value) values[kept++] = values[i];
+    if (*n > 0) *n = kept;
+}
+
+void budget_set_rank(scaffold_options *o, int64_t rank)
+{
+    o->rank = rank;
+    leave_out(o->ranks, &o->n_ranks, rank);
 }
 
 /* The grids leave out what the pairs have already. */
 static void fill_grids(scaffold_options *o, int64_t d)
 {
     const bool grids = budgets[o->budget].grids;
-    int n = 0;
 
     if (o->n_ks == 0 && grids) {
         const int64_t grid[] = {o->k / 2, o->k * 3 / 2};
         for (int i = 0; i < 2; i++)
             if (grid[i] >= 1 && grid[i] <= o->width) o->ks[o->n_ks++] = grid[i];
     }
-    if (o->n_ranks == 0 && grids)
+    if (o->n_ranks == 0 && (grids || o->rank_knee))
         for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid && rank_grid[i] < d; i++)
             o->ranks[o->n_ranks++] = rank_grid[i];
-    for (int i = 0; i < o->n_ranks; i++)
-        if (o->ranks[i] != o->rank) o->ranks[n++] = o->ranks[i];
-    if (o->n_ranks > 0) o->n_ranks = n;
-    for (int i = n = 0; i < o->n_ks; i++)
-        if (o->ks[i] != o->k) o->ks[n++] = o->ks[i];
-    if (o->n_ks > 0) o->n_ks = n;
+    if (!o->rank_knee) budget_set_rank(o, o->rank);
+    leave_out(o->ks, &o->n_ks, o->k);
     if (o->n_ks < 0) o->n_ks = 0;
     if (o->n_ranks < 0) o->n_ranks = 0;
     if (o->retrain == 0) o->retrain = grids ? 1 : -1;
@@ -90,6 +101,8 @@ static sae_status check(const scaffold_options *o, int64_t d, sae_error *err)
     if (o->batch < 1 || o->rows < o->batch)
         return SAE_FAIL(err, SAE_RANGE, "%lld training rows are not one batch of %lld", (long long)o->rows,
                         (long long)o->batch);
+    if (o->rank_knee && o->n_ranks == 0)
+        return SAE_FAIL(err, SAE_RANGE, "no ranks to find the knee of: give some with --ranks");
     for (int i = 0; i < o->n_ranks; i++)
         if (o->ranks[i] < 1 || o->ranks[i] >= d)
             return SAE_FAIL(err, SAE_RANGE,
@@ -101,6 +114,9 @@ static sae_status check(const scaffold_options *o, int64_t d, sae_error *err)
         return SAE_FAIL(err, SAE_RANGE, "%d random subspaces: 1 to %d can be drawn", o->draws, (int)LOSS_DRAWS_MAX);
     if (o->cards < 1 || o->cards > 64 || o->cards > o->width)
         return SAE_FAIL(err, SAE_RANGE, "%d cards per arm: 1 to 64, and no more than latents", o->cards);
+    if (!(o->dense_threshold > 0 && o->dense_threshold < 1))
+        return SAE_FAIL(err, SAE_RANGE, "a latent cannot be dense over a share of %g: it must lie between 0 and 1",
+                        o->dense_threshold);
     if (o->points == 1 || o->points > 32)
         return SAE_FAIL(err, SAE_RANGE, "%lld sizes of sets of aligned features: 2 to 32, or 0", (long long)o->points);
     return SAE_OK;

@@ -12,14 +12,15 @@
 typedef struct entry {
     const roster_entry *of;
     double l0, fvu, fvu_sparse, dense[DENSITY_THRESHOLDS], mass, dead, antipodal;
+    double headline; /* latents over the run's threshold, as mass and antipodal are of them */
     interval ce_ratio;
 } entry;
 
-/* Mean antipodality of the latents over 10 %; NaN when there is none. */
-static sae_status antipodality(const core_arm *arm, double *mean, sae_error *err)
+/* Mean antipodality of dense latents; NaN when there is none. */
+static sae_status antipodality(const core_arm *arm, double threshold, double *mean, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n = density_dense(&arm->density, 0.1);
+    int64_t n = density_dense(&arm->density, threshold);
     int64_t *latents = mem_alloc_array((size_t)n + 1, sizeof *latents, "dense latents", err);
     antipode *scores = mem_alloc_array((size_t)n + 1, sizeof *scores, "antipodality", err);
 
@@ -58,11 +59,12 @@ static sae_status measure(experiment *e, const roster_entry *r, const loss_table
     SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
     SAE_TRY(losses_of(e, &reconstruct, &losses, err));
     SAE_TRY(bootstrap_ratio(&out->ce_ratio, losses.nll, clean->nll, losses.n_seq, e->options.seed, err));
-    SAE_TRY(antipodality(&arm, &out->antipodal, err));
+    SAE_TRY(antipodality(&arm, e->options.dense_threshold, &out->antipodal, err));
     out->l0 = core_l0(&arm);
     out->fvu = fit_fvu(&arm.full);
     out->fvu_sparse = fit_fvu(&arm.sparse);
-    out->mass = density_mass(&arm.density, 0.1);
+    out->headline = (double)density_dense(&arm.density, e->options.dense_threshold);
+    out->mass = density_mass(&arm.density, e->options.dense_threshold);
     out->dead = (double)density_dead(&arm.density);
     for (int i = 0; i < DENSITY_THRESHOLDS; i++)
         out->dense[i] = (double)density_dense(&arm.density, density_thresholds[i]);
@@ -81,7 +83,7 @@ static sae_status put(sae_result *r, const entry *n, const char *key, double val
     return sae_result_silent(r, name, value, value, value, err);
 }
 
-static sae_status numbers(sae_result *r, const entry *n, sae_error *err)
+static sae_status numbers(const experiment *e, sae_result *r, const entry *n, sae_error *err)
 {
     static const char *const dense[DENSITY_THRESHOLDS] = {"dense_0.05", "dense_0.1", "dense_0.2", "dense_0.3"};
     sae_status status = SAE_OK;
@@ -94,6 +96,7 @@ static sae_status numbers(sae_result *r, const entry *n, sae_error *err)
     SAE_TRY(put(r, n, "dead", n->dead, err));
     SAE_TRY(put(r, n, "antipodality", n->antipodal, err));
     for (int i = 0; i < DENSITY_THRESHOLDS; i++) SAE_TRY(put(r, n, dense[i], n->dense[i], err));
+    SAE_TRY(put(r, n, e->dense_key, n->headline, err)); /* mostly one of those */
     snprintf(name, sizeof name, "%s.ce_ratio", n->of->name);
     SAE_TRY(sae_result_silent(r, name, n->ce_ratio.value, n->ce_ratio.low, n->ce_ratio.high, err));
 done:
@@ -120,6 +123,7 @@ static sae_status census_run(experiment *e, sae_error *err)
     sae_result *r = NULL;
     loss_table clean = {0};
     entry n;
+    char note[480];
 
     SAE_TRY(experiment_sample(e, err));
     SAE_TRY(losses_of(e, &(edit){"clean", NULL, NULL}, &clean, err));
@@ -129,15 +133,16 @@ static sae_status census_run(experiment *e, sae_error *err)
         if (e->roster.entries[i].use >= USE_DENSE) continue;
         SAE_TRY(measure(e, &e->roster.entries[i], &clean, &n, err));
         SAE_TRY(row(r, &n, err));
-        SAE_TRY(numbers(r, &n, err));
+        SAE_TRY(numbers(e, r, &n, err));
     }
-    SAE_TRY(sae_result_note(
-        r,
+    snprintf(
+        note, sizeof note,
         "FVU and CE are of the whole reconstruction, the scaffold's part in it. Dense: latents firing on more than "
-        "this share of tokens; mass: sum of the shares over 10 %, dense latents active per token; antipodal: mean over "
-        "them of the largest cos(enc, enc') cos(dec, dec') of which both are negative: 1 for halves of a signed "
+        "this share of tokens; mass: sum of the shares over %g %%, dense latents active per token; antipodal: mean "
+        "over them of the largest cos(enc, enc') cos(dec, dec') of which both are negative: 1 for halves of a signed "
         "direction.",
-        err));
+        100 * e->options.dense_threshold);
+    SAE_TRY(sae_result_note(r, note, err));
 done:
     loss_table_free(&clean);
     return status;
@@ -150,5 +155,6 @@ sae_status census_parts(experiment *e, sae_error *err)
     for (int i = 0; i < e->roster.n; i++)
         if (e->roster.entries[i].use < USE_DENSE)
             json_put(&all, e->roster.entries[i].name, roster_identity(e, &e->roster.entries[i]));
+    json_put(&all, "dense_threshold", json_real(e->options.dense_threshold));
     return part_run(e, "census", part_identity(e, all), census_run, err);
 }

@@ -70,7 +70,8 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
     claim c = {.number = "N1", .name = "rank of the scaffold", .paper = "24 (d 2,304)"};
     interval knee;
 
-    snprintf(c.here, sizeof c.here, "%lld used (d %lld)", (long long)e->options.rank, (long long)e->d);
+    snprintf(c.here, sizeof c.here, "%lld used%s (d %lld)", (long long)e->options.rank,
+             e->options.rank_knee ? ", found before the comparison" : "", (long long)e->d);
     if (!number_of(e, "ranks", "ranks", "knee", &knee)) {
         snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
@@ -92,12 +93,13 @@ static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_
     int64_t n = e->options.seeds;
 
     for (int64_t s = 0; s < n; s++) {
-        base[s] = experiment_number(e, entry(e, arch, USE_BASELINE, s), "dense_0.1");
-        with[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), "dense_0.1");
+        base[s] = experiment_number(e, entry(e, arch, USE_BASELINE, s), e->dense_key);
+        with[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), e->dense_key);
         fewer[s] = base[s] - with[s];
     }
     const interval b = over_seeds(base, n), w = over_seeds(with, n), f = over_seeds(fewer, n);
-    snprintf(name, sizeof name, "dense latents (over 10 %%), %s", arch_name(e->options.archs[arch]));
+    snprintf(name, sizeof name, "dense latents (over %g %%), %s", 100 * e->options.dense_threshold,
+             arch_name(e->options.archs[arch]));
     c.name = name;
     if (b.value > 0)
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold (%+.0f %%)", b.value, w.value,
@@ -274,6 +276,12 @@ static sae_status necessity_claim(const experiment *e, int arch, sae_result *r, 
 
 /* ---- N6: redundancy ----------------------------------------------------------------------------------------------------- */
 
+/* Of the baseline, as the paper seems to mean, nothing is said. */
+static const char *whose(const experiment *e)
+{
+    return e->options.ablate == ARM_SCAFFOLD ? " of its own dictionary" : "";
+}
+
 static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
@@ -295,7 +303,8 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
         if (!number_of(e, part, "energy", key, wanted[i].to)) return SAE_OK;
     }
     if (!number_of(e, part, "energy", "ratio_r2", &scaffold)) return SAE_OK;
-    snprintf(name, sizeof name, "%.0f aligned features ablated, %s", n.value, arch_name(e->options.archs[arch]));
+    snprintf(name, sizeof name, "%.0f aligned features%s ablated, %s", n.value, whose(e),
+             arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here,
              "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
@@ -351,13 +360,13 @@ static sae_status features_claim(const experiment *e, int arch, const char *part
                                  sae_result *r, sae_error *err)
 {
     claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
-    char name[96], arm[96], random[96];
+    char name[160], arm[96], random[96];
     topic_numbers n;
 
     snprintf(arm, sizeof arm, "%lld topic-aligned features ablated", (long long)count);
     snprintf(random, sizeof random, "%lld random features ablated", (long long)count);
     if (!topic_numbers_of(e, part, set, arm, random, &n)) return SAE_OK;
-    snprintf(name, sizeof name, "topics, %s, %s", arm, arch_name(e->options.archs[arch]));
+    snprintf(name, sizeof name, "topics, %s%s, %s", arm, whose(e), arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f; as many at random %.3f",
              n.clean.value, n.fixed.value, n.retrained.value, n.random.value);
@@ -399,7 +408,7 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
     const scaffold_options *o = &e->options;
     const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
     interval counted = {0}, scored = {0};
-    char text[800], archs[48];
+    char text[1000], archs[48];
 
     number_of(e, pair, "baseline", "tokens", &counted);
     number_of(e, pair, "removal", "ce_tokens", &scored);
@@ -408,13 +417,14 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
     snprintf(
         text, sizeof text,
         "%.120s, %s: d %lld; %s, %lld latents, k %lld, rank %lld, %lld seed%s. %lld training rows per dictionary from "
-        "%lld distinct tokens; densities and fits on %.0f held-out tokens, each loss on %.0f. The paper: "
+        "%lld distinct tokens; densities and fits on %.0f held-out tokens, each loss on %.0f%s. The paper: "
         "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
         "weights differ, and by resampling sequences, documents or questions of the first seed. Verdicts of N3 to "
         "N5 and ii need both; N2 and i go by seeds; N6 to N8 were asked of the first seed only.",
         o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k, (long long)o->rank,
         (long long)o->seeds, o->seeds == 1 ? "" : "s", (long long)(e->recipe.steps * e->recipe.batch),
-        (long long)e->store_rows, counted.value, scored.value);
+        (long long)e->store_rows, counted.value, scored.value,
+        o->with_bos ? ", position 0 and special tokens among all of these" : "");
     return sae_result_note(r, text, err);
 }
 
@@ -462,7 +472,8 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
                  {o->points <= 0, " redundancy in sparse features (--points)"},
                  {!o->topics, " topics (--topics)"},
                  {o->retrain <= 0, " ablate and retrain (--retrain)"},
-                 {!o->survey, " other sites, widths and k (sae lab survey, --survey)"}};
+                 {!o->survey, " other sites, widths and k (sae lab survey, --survey)"},
+                 {!o->with_bos, " position 0 and special tokens (--with-bos)"}};
     bool any = false;
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -471,7 +482,7 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
         any = true;
     }
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             "%s other models and texts, the paper's own sizes, outlier dimensions by definitions O3 and O4, a "
+             "%s other models and texts, the paper's own sizes, outlier dimensions of several layers at once (O3), a "
              "bottleneck that is tied or has a bias of its own.",
              any ? ";" : "");
     return sae_result_note(r, text, err);

@@ -122,12 +122,14 @@ static sae_status first_position(experiment *e, sae_result *r, sae_error *err)
                                   {NULL, (double)spaces[i].space->rank / (double)e->d}};
         SAE_TRY(sae_result_row(r, "first_position", cells, 3, err));
     }
-    snprintf(
-        text, sizeof text,
-        "That row has norm %.4g, %.3g times the median row's. It is masked: no dictionary or component was fitted to "
-        "it and no removal above changes it, so it has no part in these differences. Where it is changed too, as it "
-        "may have been in the paper, the shares tell which removal breaks it.",
-        norm, norm / e->held_out.median_norm);
+    snprintf(text, sizeof text, "That row has norm %.4g, %.3g times the median row's. %s", norm,
+             norm / e->held_out.median_norm,
+             e->held_out.counted[0]
+                 ? "It is counted: dictionaries and components were fitted to it and every removal above changes it, "
+                   "which may be most of what they cost: compare with a run without --with-bos."
+                 : "It is masked: no dictionary or component was fitted to it and no removal above changes it, so it "
+                   "has no part in these differences. Where it is changed too, as it may have been in the paper, the "
+                   "shares tell which removal breaks it.");
     SAE_TRY(sae_result_note(r, text, err));
 done:
     mem_free(row);

@@ -115,7 +115,8 @@ static sae_status pool(documents *w, experiment *e, const labelled *docs, const 
     sae_status status = SAE_OK;
     int64_t n_train = s->train.n, n_test = s->test.n;
     int64_t *which = mem_alloc_array((size_t)(n_train + n_test), sizeof *which, "documents", err);
-    pooled_options how = {.max_norm = e->options.max_norm};
+    pooled_options how = {
+        .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
 
     if (!which) return SAE_NOMEM;
     memcpy(which, s->train.doc, (size_t)n_train * sizeof *which);
@@ -255,5 +256,6 @@ sae_status documents_parts(experiment *e, sae_error *err)
             if (is_asked(e, &e->roster.entries[i], a))
                 json_put(&all, e->roster.entries[i].name, roster_identity(e, &e->roster.entries[i]));
     json_put(&all, "documents", json_integer((json_int_t)(e->labelled_hash & INT64_MAX)));
+    json_put(&all, "last_token", json_boolean(e->options.last_token));
     return part_run(e, "documents", part_identity(e, all), ask, err);
 }

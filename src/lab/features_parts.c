@@ -12,7 +12,7 @@ static sae_status dense_classes(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *found = NULL;
-    dense_options how = {.seed = e->options.seed};
+    dense_options how = {.threshold = e->options.dense_threshold, .seed = e->options.seed};
     char title[128];
 
     SAE_TRY(experiment_sample(e, err));
@@ -37,6 +37,7 @@ static bool in_brief(const experiment *e)
 static sae_status redundancy(experiment *e, sae_error *err)
 {
     const bool brief = in_brief(e);
+    const int of = e->options.ablate;
     sae_status status = SAE_OK;
     sae_result *found = NULL;
     char title[160];
@@ -49,14 +50,14 @@ static sae_status redundancy(experiment *e, sae_error *err)
                                   .ce_tokens = rule == ALIGN_ENERGY || e->options.ce_tokens < OTHER_RULES_TOKENS
                                                    ? e->options.ce_tokens
                                                    : OTHER_RULES_TOKENS,
+                                  .dense_threshold = e->options.dense_threshold,
                                   .seed = e->options.seed,
                                   .scaffold = e->dicts[ARM_SCAFFOLD],
                                   .space_name = e->pair[ARM_SCAFFOLD]->name};
-        SAE_TRY(redundancy_run(&found, &e->held_out, e->dicts[ARM_BASELINE],
-                               sae_dict_weights(e->dicts[ARM_SCAFFOLD]).W_up, e->pair[ARM_SCAFFOLD]->config.rank, &how,
-                               e->progress, err));
-        snprintf(title, sizeof title, "Latents of %s aligned with the scaffold, ablated (rule: %s)",
-                 e->pair[ARM_BASELINE]->name, alignment_names[rule]);
+        SAE_TRY(redundancy_run(&found, &e->held_out, e->dicts[of], sae_dict_weights(e->dicts[ARM_SCAFFOLD]).W_up,
+                               e->pair[ARM_SCAFFOLD]->config.rank, &how, e->progress, err));
+        snprintf(title, sizeof title, "Latents of %s aligned with the scaffold, ablated (rule: %s)", e->pair[of]->name,
+                 alignment_names[rule]);
         SAE_TRY(experiment_adopt(e, alignment_names[rule], title, found, err));
     }
 done:
@@ -90,20 +91,25 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     SAE_TRY(pair_open(e, roster_find(e, o->archs[a], USE_BASELINE, SAE_P1, o->seed),
                       roster_find(e, o->archs[a], USE_SCAFFOLD, SAE_P1, o->seed), err));
     snprintf(name, sizeof name, "%s-dense", arch);
-    SAE_TRY(part_run(e, name, identity_of(e, "classes", json_null()), dense_classes, err));
+    SAE_TRY(part_run(e, name, identity_of(e, "threshold", json_real(o->dense_threshold)), dense_classes, err));
     if (o->points > 0 && e->map.rank > 0) {
         snprintf(name, sizeof name, "%s-redundancy", arch);
-        SAE_TRY(part_run(e, name, identity_of(e, "points", json_integer(in_brief(e) ? 1 : (json_int_t)o->points)),
+        SAE_TRY(part_run(e, name,
+                         identity_of(e, "points",
+                                     json_pack("{sI sf ss}", "sizes", (json_int_t)(in_brief(e) ? 1 : o->points),
+                                               "dense_threshold", o->dense_threshold, "of", arm_names[o->ablate])),
                          redundancy, err));
     }
     if (o->topics && e->map.write_space.rank > 0) { /* else W_up never moved: there is nothing to remove */
         snprintf(name, sizeof name, "%s-topics", arch);
-        SAE_TRY(part_run(
-            e, name,
-            identity_of(e, "topics",
-                        json_pack("{sb sI sI}", "all_labels", (int)(o->budget != BUDGET_QUICK && a == 0), "documents",
-                                  (json_int_t)(e->topics_hash & INT64_MAX), "questions", (json_int_t)o->questions)),
-            scaffold_topics, err));
+        SAE_TRY(
+            part_run(e, name,
+                     identity_of(e, "topics",
+                                 json_pack("{sb sI sI sb ss}", "all_labels", (int)(o->budget != BUDGET_QUICK && a == 0),
+                                           "documents", (json_int_t)(e->topics_hash & INT64_MAX), "questions",
+                                           (json_int_t)o->questions, "last_token", (int)o->last_token, "of",
+                                           arm_names[o->ablate])),
+                     scaffold_topics, err));
     }
     if (a == 0) SAE_TRY(part_run(e, "cards", identity_of(e, "cards", json_integer(o->cards)), cards, err));
 done:

@@ -23,13 +23,19 @@ double loss_view_to_uniform(const loss_view *v, double ce)
     return (ce - clean) / (log((double)v->n_vocab) - clean);
 }
 
-sae_status loss_view_table(sae_result *r, const char *name, const char *title, sae_error *err)
-{
-    static const char *const columns[] = {
-        "what is replaced or removed", "how", "CE, nats", "ratio to clean [95 %]", "CE - clean [95 %]",
-        "share of the way to uniform"};
+enum { COLUMNS = 7 }; /* the last one only where there is a reconstruction */
 
-    return sae_result_table(r, name, title, columns, 6, err);
+sae_status loss_view_table(sae_result *r, const char *name, const loss_view *v, const char *title, sae_error *err)
+{
+    static const char *const columns[COLUMNS] = {"what is replaced or removed",
+                                                 "how",
+                                                 "CE, nats",
+                                                 "ratio to clean [95 %]",
+                                                 "CE - clean [95 %]",
+                                                 "share of the way to uniform",
+                                                 "ratio to the reconstruction [95 %]"};
+
+    return sae_result_table(r, name, title, columns, v->recon < 0 ? COLUMNS - 1 : COLUMNS, err);
 }
 
 sae_status loss_view_row(sae_result *r, const char *name, const loss_view *v, int which, const char *what,
@@ -37,20 +43,23 @@ sae_status loss_view_row(sae_result *r, const char *name, const loss_view *v, in
 {
     sae_status status = SAE_OK;
     double ce = loss_mean(v->losses, which);
-    interval ratio, nats;
-    char ratio_text[INTERVAL_TEXT], nats_text[INTERVAL_TEXT];
+    interval ratio, nats, over_recon = {NAN, NAN, NAN};
+    char ratio_text[INTERVAL_TEXT], nats_text[INTERVAL_TEXT], over_text[INTERVAL_TEXT];
 
     SAE_TRY(loss_view_ratio(&ratio, v, which, err));
     SAE_TRY(loss_difference(&nats, v->losses, which, v->clean, v->seed, err));
     interval_text(ratio_text, &ratio);
     interval_text(nats_text, &nats);
-    const sae_cell cells[] = {{what, NAN},
-                              {how, NAN},
-                              {NULL, ce},
-                              {ratio_text, ratio.value},
-                              {nats_text, nats.value},
-                              {NULL, loss_view_to_uniform(v, ce)}};
-    SAE_TRY(sae_result_row(r, name, cells, 6, err));
+    if (v->recon >= 0) SAE_TRY(loss_ratio(&over_recon, v->losses, which, v->recon, v->seed, err));
+    interval_text(over_text, &over_recon);
+    const sae_cell cells[COLUMNS] = {{what, NAN},
+                                     {how, NAN},
+                                     {NULL, ce},
+                                     {ratio_text, ratio.value},
+                                     {nats_text, nats.value},
+                                     {NULL, loss_view_to_uniform(v, ce)},
+                                     {over_text, over_recon.value}};
+    SAE_TRY(sae_result_row(r, name, cells, v->recon < 0 ? COLUMNS - 1 : COLUMNS, err));
 done:
     return status;
 }

@@ -10,6 +10,7 @@
 typedef struct loss_view {
     const loss_table *losses;
     int clean; /* the edit that the others are compared with */
+    int recon; /* and, beside it, that with the whole dictionary in place; -1: there is none */
     int64_t n_vocab;
     uint64_t seed; /* of the bootstrap */
 } loss_view;
@@ -22,7 +23,7 @@ sae_status loss_view_ratio(interval *out, const loss_view *v, int which, sae_err
 double loss_view_to_uniform(const loss_view *v, double ce);
 
 /* The table `name` with its columns, and a row of it. */
-sae_status loss_view_table(sae_result *r, const char *name, const char *title, sae_error *err);
+sae_status loss_view_table(sae_result *r, const char *name, const loss_view *v, const char *title, sae_error *err);
 sae_status loss_view_row(sae_result *r, const char *name, const loss_view *v, int which, const char *what,
                          const char *how, sae_error *err);
 

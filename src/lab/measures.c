@@ -43,7 +43,7 @@ loss_name loss_name_of(int which)
 
 loss_view experiment_losses(const experiment *e)
 {
-    return (loss_view){&e->losses, LOSS_CLEAN, sae_model_get_info(e->model)->n_vocab, e->options.seed};
+    return (loss_view){&e->losses, LOSS_CLEAN, LOSS_SCAFFOLD, sae_model_get_info(e->model)->n_vocab, e->options.seed};
 }
 
 int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->options.draws; }

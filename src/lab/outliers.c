@@ -1,5 +1,5 @@
 /*
- * outliers.c - dimensions of the site whose values are large on most tokens, by two definitions, and how much of the scaffold
+ * outliers.c - dimensions of the site whose values are large on most tokens, by four definitions, and how much of the scaffold
  * and of PCA lies along them. Masked rows and rows over the norm limit are not among those looked at: what a few tokens do
  * (massive activations) is another matter.
  */
@@ -8,14 +8,43 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double QUANTILE = 0.999; /* O1: mean |x_j| above this quantile over the dimensions */
-static const double DEVIATIONS = 3;   /* O2: more than so many standard deviations above their mean */
+static const double DEVIATIONS = 3;   /* O2: more than so many standard deviations above their mean; O4: in a row */
+static const double LARGE = 6;        /* O3: |x_j| at least this .. */
+static const double SHARE = 0.06;     /* .. on at least this share of the rows */
+static const double MAJORITY = 0.5;   /* O4: extreme on more than this share of the rows */
+
+enum { DEFINITIONS = 4 };
 
 typedef struct outliers {
     double limit, mean, deviation; /* of the magnitudes: O1's limit, mean and standard deviation over the dimensions */
     int64_t *order;                /* [d] dimensions, largest magnitude first */
 } outliers;
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------------------- */
+
+void outliers_count(const float *rows, int64_t n, int64_t d, double *magnitude, double *large, double *extreme)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = rows + i * d;
+        double sum = 0, square = 0;
+        for (int64_t j = 0; j < d; j++) {
+            sum += fabs((double)row[j]);
+            square += (double)row[j] * (double)row[j];
+        }
+        const double mean = sum / (double)d, deviation = sqrt(fmax(0, square / (double)d - mean * mean));
+        for (int64_t j = 0; j < d; j++) {
+            const double size = fabs((double)row[j]);
+            magnitude[j] += size;
+            large[j] += size >= LARGE;
+            extreme[j] += size > mean + DEVIATIONS * deviation;
+        }
+    }
+}
+
+/* ---- Definitions ----------------------------------------------------------------------------------------------------------- */
 
 static int descending(const void *a, const void *b)
 {
@@ -68,9 +97,14 @@ static double z_of(const outliers *o, double magnitude)
     return o->deviation > 0 ? (magnitude - o->mean) / o->deviation : 0;
 }
 
-static bool is_outlier(const outliers *o, double magnitude, int definition)
+static bool is_outlier(const experiment *e, const outliers *o, int64_t j, int definition)
 {
-    return definition == 1 ? magnitude > o->limit : z_of(o, magnitude) > DEVIATIONS;
+    switch (definition) {
+    case 1: return e->magnitude[j] > o->limit;
+    case 2: return z_of(o, e->magnitude[j]) > DEVIATIONS;
+    case 3: return e->large[j] >= SHARE;
+    default: return e->extreme[j] > MAJORITY;
+    }
 }
 
 /* P_jj: the share of dimension j's axis that lies in the subspace. */
@@ -84,31 +118,47 @@ static double diagonal(const subspace *s, int64_t j)
 
 static double per_rank(double sum, const subspace *s) { return s->rank ? sum / (double)s->rank : 0; }
 
-/* One row for each outlier dimension, the largest first; O2 may have many. */
+/* "O1, O4": the definitions that dimension j meets; empty: none. */
+static void kinds_of(const experiment *e, const outliers *o, int64_t j, char out[24])
+{
+    *out = 0;
+    for (int k = 1; k <= DEFINITIONS; k++)
+        if (is_outlier(e, o, j, k)) snprintf(out + strlen(out), 24 - strlen(out), "%sO%d", *out ? ", " : "", k);
+}
+
+/* One row for each outlier dimension, the largest first; of some kinds there may be many. */
 static sae_status dimensions(const experiment *e, const outliers *o, sae_result *r, sae_error *err)
 {
-    enum { SHOWN = 12, COLUMNS = 7 };
-    static const char *const columns[COLUMNS] = {
-        "dimension", "mean |x|", "z over dimensions", "by", "inside scaffold P_jj", "inside PCA P_jj", "by chance"};
+    enum { SHOWN = 12, COLUMNS = 9 };
+    static const char *const columns[COLUMNS] = {"dimension",
+                                                 "mean |x|",
+                                                 "z over dimensions",
+                                                 "rows with |x| >= 6",
+                                                 "rows on which it is extreme",
+                                                 "by",
+                                                 "inside scaffold P_jj",
+                                                 "inside PCA P_jj",
+                                                 "by chance"};
     sae_status status = SAE_OK;
+    int shown = 0;
 
     SAE_TRY(sae_result_table(r, "outlier_dimensions", "Outlier dimensions, largest first", columns, COLUMNS, err));
-    for (int64_t i = 0; i < e->d && i < SHOWN; i++) {
+    for (int64_t i = 0; i < e->d && shown < SHOWN; i++) {
         int64_t j = o->order[i];
-        double size = e->magnitude[j];
-        bool o1 = is_outlier(o, size, 1), o2 = is_outlier(o, size, 2);
-        if (!o1 && !o2) break;
+        char kinds[24];
+        kinds_of(e, o, j, kinds);
+        if (!*kinds) continue;
         const sae_cell cells[COLUMNS] = {{NULL, (double)j},
-                                         {NULL, size},
-                                         {NULL, z_of(o, size)},
-                                         {o1 && o2 ? "O1, O2"
-                                          : o1     ? "O1"
-                                                   : "O2",
-                                          NAN},
+                                         {NULL, e->magnitude[j]},
+                                         {NULL, z_of(o, e->magnitude[j])},
+                                         {NULL, e->large[j]},
+                                         {NULL, e->extreme[j]},
+                                         {kinds, NAN},
                                          {NULL, diagonal(&e->map.write_space, j)},
                                          {NULL, diagonal(&e->pca, j)},
                                          {NULL, (double)e->map.write_space.rank / (double)e->d}};
         SAE_TRY(sae_result_row(r, "outlier_dimensions", cells, COLUMNS, err));
+        shown++;
     }
 done:
     return status;
@@ -122,16 +172,18 @@ static sae_status shares(const experiment *e, const outliers *o, sae_result *r, 
     static const char *const columns[COLUMNS] = {"outlier dimensions", "how many",  "share of the scaffold",
                                                  "share of PCA",       "by chance", "each inside the scaffold",
                                                  "each inside PCA",    "by chance"};
-    static const char *const names[] = {"O1: mean |x| over the 99.9th percentile", "O2: mean |x| over 3 deviations"};
+    static const char *const names[DEFINITIONS] = {
+        "O1: mean |x| over the 99.9th percentile", "O2: mean |x| over 3 deviations",
+        "O3: |x| >= 6 on 6 % of rows (here, as they are)", "O4: over 3 deviations of its row on most rows"};
     sae_status status = SAE_OK;
 
     SAE_TRY(
         sae_result_table(r, "outlier_shares", "Share of the projectors on outlier dimensions", columns, COLUMNS, err));
-    for (int definition = 1; definition <= 2; definition++) {
+    for (int definition = 1; definition <= DEFINITIONS; definition++) {
         double scaffold = 0, pca = 0, n = 0;
         char key[48];
         for (int64_t j = 0; j < e->d; j++) {
-            if (!is_outlier(o, e->magnitude[j], definition)) continue;
+            if (!is_outlier(e, o, j, definition)) continue;
             n++;
             scaffold += diagonal(&e->map.write_space, j);
             pca += diagonal(&e->pca, j);
@@ -166,6 +218,13 @@ sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(find(&o, e->magnitude, e->d, err));
     SAE_TRY(shares(e, &o, r, err));
     SAE_TRY(dimensions(e, &o, r, err));
+    SAE_TRY(sae_result_note(
+        r,
+        "O3 is that of LLM.int8() at one site: that a dimension be so in a quarter of the layers is not asked. It "
+        "knows "
+        "no scale: where rows are long, many dimensions pass. O4: |x_j| over the mean of its row's |x| by more than "
+        "three standard deviations of them, on more than half of the rows.",
+        err));
 done:
     mem_free(o.order);
     return status;

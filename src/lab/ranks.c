@@ -203,3 +203,77 @@ sae_status ranks_parts(experiment *e, sae_error *err)
 done:
     return status;
 }
+
+/* ---- The rank of the comparison (--rank knee) -------------------------------------------------------------------------------------- */
+
+static sae_status measure_knee(experiment *e, sae_error *err)
+{
+    static const char *const columns[] = {"rank", "FVU"};
+    sae_status status = SAE_OK;
+    const roster_entry *of[POINTS_MAX];
+    int64_t ranks[POINTS_MAX];
+    double fvu[POINTS_MAX];
+    int n = of_ranks(e, of);
+    sae_result *r = NULL;
+    sae_dict *dict = NULL;
+    core_arm arm = {0};
+    knee k;
+
+    SAE_TRY(experiment_sample(e, err));
+    SAE_TRY(experiment_result(e, "knee", "The rank, before the comparison", &r, err));
+    SAE_TRY(sae_result_table(r, "ranks", "Held-out fit of the first architecture and seed", columns, 2, err));
+    for (int i = 0; i < n; i++) {
+        SAE_TRY(roster_load(e, of[i], &dict, err));
+        SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
+        ranks[i] = of[i]->config.rank;
+        fvu[i] = fit_fvu(&arm.full);
+        const sae_cell cells[] = {{NULL, (double)ranks[i]}, {NULL, fvu[i]}};
+        SAE_TRY(sae_result_row(r, "ranks", cells, 2, err));
+        core_arm_free(&arm);
+        sae_dict_free(dict);
+        dict = NULL;
+    }
+    SAE_TRY(knee_find(&k, ranks, fvu, n, e->d, err));
+    SAE_TRY(sae_result_number(r, "knee", (double)k.rank, err));
+    SAE_TRY(sae_result_label(r, "knee", "the rank compared", "the knee; docs/method.md 12", err));
+done:
+    core_arm_free(&arm);
+    sae_dict_free(dict);
+    return status;
+}
+
+static sae_status train_ranks(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double began = clock_seconds();
+    bool kept = true;
+
+    SAE_TRY(roster_make_ranks(e, err));
+    for (int i = 0; i < e->roster.n; i++) kept = kept && e->roster.entries[i].trained;
+    SAE_TRY(arms_train(e, USE_BASELINE, USE_RANK, NULL, err));
+    SAE_TRY(experiment_spent(e, "training for the rank", clock_seconds() - began, kept, err));
+done:
+    return status;
+}
+
+sae_status ranks_choose(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *all = NULL;
+
+    if (!e->options.rank_knee) return SAE_OK;
+    SAE_TRY(train_ranks(e, err));
+    all = json_object();
+    for (int i = 0; i < e->roster.n; i++)
+        json_put(&all, e->roster.entries[i].name, roster_identity(e, &e->roster.entries[i]));
+    SAE_TRY(part_run(e, "knee", part_identity(e, all), measure_knee, err));
+    const int64_t rank = (int64_t)sae_result_get(experiment_find(e, "knee", "knee"), "knee", 0);
+    if (rank == 0)
+        SAE_RAISE(
+            err, SAE_STATE,
+            "no rank of --ranks is worth its directions (the knee is at 0): there is no scaffold to compare; give "
+            "--rank R --force to compare one all the same, what was trained is kept");
+    budget_set_rank(&e->options, rank);
+done:
+    return status;
+}

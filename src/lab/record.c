@@ -33,7 +33,7 @@ json_t *options_json(const experiment *e)
     const char *archs[ARCHS_MAX];
 
     for (int i = 0; i < o->n_archs; i++) archs[i] = arch_name(o->archs[i]);
-    return json_pack(
+    json_t *all = json_pack(
         "{ss ss ss so si sI sI sI sI sI sf so sI sI sI sI si so so sb sI so so sI so so sI sI si si ss sI sb}",
         "budget", budget_names[o->budget], "model", o->model_name, "site", e->site_name, "text",
         names(o->texts, o->n_texts), "separator", (int)o->separator, "ctx", (json_int_t)o->ctx, "tokens",
@@ -47,6 +47,12 @@ json_t *options_json(const experiment *e)
         (json_int_t)(o->points > 0 ? o->points : 0), "seed", (json_int_t)(o->seed & INT64_MAX), "draws", o->draws,
         "cards", o->cards, "scaffold_start", o->scaffold_pca ? "pca" : "zero", "scaffold_steps",
         (json_int_t)o->scaffold_steps, "scaffold_last", (int)o->scaffold_last);
+    if (o->rank_knee) json_put(&all, "rank", json_string("knee"));
+    json_put(&all, "dense_threshold", json_real(o->dense_threshold));
+    json_put(&all, "with_bos", json_boolean(o->with_bos));
+    json_put(&all, "last_token", json_boolean(o->last_token));
+    json_put(&all, "ablate", json_string(arm_names[o->ablate]));
+    return all;
 }
 
 static json_t *cost_json(const experiment *e)

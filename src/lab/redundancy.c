@@ -4,9 +4,8 @@
 #include "lab/redundancy_run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-
-static const double dense_threshold = 0.1; /* docs/method.md 6 */
 
 int64_t redundancy_marked(int64_t d_sae)
 {
@@ -137,7 +136,8 @@ static void choose_sizes(redundancy *r)
 static void take_set(const redundancy *r, const point *p, uint8_t *taken)
 {
     for (int64_t k = 0; k < p->n && !p->dense; k++) taken[r->order[k]] = 1;
-    for (int64_t i = 0; i < r->d_sae && p->dense; i++) taken[i] = density_of(&r->moments.density, i) > dense_threshold;
+    for (int64_t i = 0; i < r->d_sae && p->dense; i++)
+        taken[i] = density_of(&r->moments.density, i) > r->options.dense_threshold;
 }
 
 static sae_status choose_sets(redundancy *r, point *p, rng *random, sae_error *err)
@@ -160,11 +160,12 @@ static sae_status choose_points(redundancy *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     rng random = rng_seed(r->options.seed, 78);
-    int64_t n_dense = density_dense(&r->moments.density, dense_threshold);
+    int64_t n_dense = density_dense(&r->moments.density, r->options.dense_threshold);
 
     choose_sizes(r);
+    snprintf(r->dense_name, sizeof r->dense_name, "all with p > %g", r->options.dense_threshold);
     if (n_dense > 0 && r->options.points > 1)
-        r->points[r->n_points++] = (point){.n = n_dense, .what = "all with p > 0.1", .dense = true};
+        r->points[r->n_points++] = (point){.n = n_dense, .what = r->dense_name, .dense = true};
     for (int i = 0; i < r->n_points; i++) SAE_TRY(choose_sets(r, &r->points[i], &random, err));
 done:
     return status;
@@ -268,6 +269,7 @@ sae_status redundancy_run(sae_result **out, sample *s, const sae_dict *dict, con
     if (r->options.points == 0) r->options.points = 8;
     if (r->options.draws == 0) r->options.draws = 2;
     if (r->options.ce_tokens == 0) r->options.ce_tokens = 4096;
+    if (r->options.dense_threshold == 0) r->options.dense_threshold = density_thresholds[1];
     r->aligned.directions = directions;
     r->aligned.n = n_directions;
     SAE_TRY(check(r, n_directions, err));

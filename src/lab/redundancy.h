@@ -62,7 +62,8 @@ typedef struct redundancy_options {
     alignment_rule rule;
     int64_t points; /* sizes of A on a log grid from 1 to d_sae, beside the marked one; 1: the marked one alone; 0: 8 */
     int draws;      /* random sets beside each; 0: 2 */
-    int64_t ce_tokens; /* 0: 4,096 */
+    int64_t ce_tokens;      /* 0: 4,096 */
+    double dense_threshold; /* latents over this share of tokens are a set of their own; 0: 0.1 */
     uint64_t seed;
     /* The scaffold that the directions are W_up of; NULL: a basis. s is what it writes; of a basis, (x - b_dec) P. */
     const sae_dict *scaffold;

@@ -72,12 +72,13 @@ static void random_range(const redundancy *r, const point *p, char *text, size_t
     snprintf(text, size, "%.3f to %.3f", low, high);
 }
 
+enum { CELLS = 9 };
+
 static sae_status curve_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
 {
-    enum { CELLS = 8 };
     sae_status status = SAE_OK;
-    interval v[6] = {{0}};
-    char name[64], text[6][64], range[64] = "-";
+    interval v[6] = {{0}}, over_recon;
+    char name[64], text[6][64], range[64] = "-", over_text[64];
     bool controls = p->n_sets > 1;
 
     SAE_TRY(ratio_of(r, p->first, &v[0], err));
@@ -96,6 +97,8 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
         else
             snprintf(text[i], sizeof text[i], "-");
     }
+    SAE_TRY(loss_ratio(&over_recon, &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
+    interval_text(over_text, sizeof over_text, &over_recon);
     const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
                                    {text[0], v[0].value},
                                    {text[1], v[1].value},
@@ -103,7 +106,8 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
                                    {text[3], v[3].value},
                                    {range, NAN},
                                    {text[4], v[4].value},
-                                   {text[5], v[5].value}};
+                                   {text[5], v[5].value},
+                                   {over_text, over_recon.value}};
     SAE_TRY(sae_result_row(out, "curve", cells, CELLS, err));
 done:
     return status;
@@ -113,10 +117,10 @@ static sae_status curve(const redundancy *r, sae_result *out, sae_error *err)
 {
     static const char *const columns[] = {"latents in A",       "ratio to clean [95 %]", "and error projected",
                                           "matched in density", "random, mean",          "random sets",
-                                          "over matched, nats", "over random, nats"};
+                                          "over matched, nats", "over random, nats",     "ratio to the reconstruction"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(sae_result_table(out, "curve", "Ablating aligned latents", columns, 8, err));
+    SAE_TRY(sae_result_table(out, "curve", "Ablating aligned latents", columns, CELLS, err));
     for (int i = 0; i < r->n_points; i++) SAE_TRY(curve_row(r, out, &r->points[i], err));
 done:
     return status;
@@ -264,7 +268,7 @@ done:
 }
 
 /* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N", ratios to the clean loss, and what
- * the aligned ones cost over their controls, "over_matched.N", "over_random.N", nats per token; N is "dense" for p > 0.1. */
+ * the aligned ones cost over their controls, "over_matched.N", "over_random.N", nats per token; N is "dense" for all dense latents. */
 static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -282,6 +286,9 @@ static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error 
             SAE_TRY(ratio_of(r, p->first + k, &v, err));
             SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
         }
+        snprintf(key, sizeof key, "aligned_over_reconstruction.%s", p->dense ? "dense" : size);
+        SAE_TRY(loss_ratio(&v, &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
+        SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
         for (int k = 0; k < 2 && p->n_sets > 1; k++) {
             snprintf(key, sizeof key, "%s.%s", k ? "over_random" : "over_matched", p->dense ? "dense" : size);
             SAE_TRY(cost_over(r, p, k ? 2 : 1, k ? p->n_sets : 2, &v, err));

@@ -16,7 +16,7 @@ enum { LOSS_OF_CLEAN, LOSS_OF_ZERO, LOSS_OF_R2, LOSS_OF_R3, LOSS_OF_RECON, LOSS_
 typedef struct point {
     int64_t n;
     const char *what; /* NULL: a size of the grid; else what it is: "marked", .. */
-    bool dense;       /* A is not of the order: all latents with p_i > 0.1 */
+    bool dense;       /* A is not of the order: all latents over options.dense_threshold */
     int n_sets;       /* A, matched, random..; 1: no controls, A is every latent */
     uint8_t *sets[SETS_MAX];
     int first; /* loss of A; then A with the error projected, matched, random.. */
@@ -33,6 +33,7 @@ typedef struct redundancy {
     int64_t *order;           /* [d_sae] */
     double wanted;            /* mean |s|^2 */
     int64_t n_match;          /* by the order of ALIGN_MATCH; -1: never reached */
+    char dense_name[32];      /* of the set of dense latents */
     point points[POINTS_MAX];
     int n_points;
     loss_table losses;

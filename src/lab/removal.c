@@ -72,6 +72,22 @@ static sae_status single(sae_result *r, const char *key, double value, sae_error
     return sae_result_silent(r, key, value, value, value, err);
 }
 
+/* Under `key` the ratio to the clean model, under `key`_over_reconstruction that to the scaffold arm's dictionary in place. */
+static sae_status ratios(const experiment *e, sae_result *r, const char *key, int which, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    interval ratio;
+    char over[64];
+
+    SAE_TRY(ratio_of(e, which, &ratio, err));
+    SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+    snprintf(over, sizeof over, "%s_over_reconstruction", key);
+    SAE_TRY(loss_ratio(&ratio, &e->losses, which, LOSS_SCAFFOLD, e->options.seed, err));
+    SAE_TRY(sae_result_silent(r, over, ratio.value, ratio.low, ratio.high, err));
+done:
+    return status;
+}
+
 /* Machine-readable twins of the table's rows: the ratio under "WHAT.OPERATOR". */
 static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
 {
@@ -81,17 +97,13 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(single(r, "ce_tokens", (double)e->losses.n_scored, err));
     SAE_TRY(single(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
     SAE_TRY(single(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
-    for (int i = LOSS_CLEAN + 1; i < LOSS_RANDOM; i++) {
-        if (!loss_measured(e, i)) continue;
-        SAE_TRY(ratio_of(e, i, &ratio, err));
-        SAE_TRY(sae_result_silent(r, loss_name_of(i).key, ratio.value, ratio.low, ratio.high, err));
-    }
+    for (int i = LOSS_CLEAN + 1; i < LOSS_RANDOM; i++)
+        if (loss_measured(e, i)) SAE_TRY(ratios(e, r, loss_name_of(i).key, i, err));
     for (int i = 0; i < OPERATORS * e->options.draws; i++) {
         static const char *const names[OPERATORS] = {"R2", "R3", "R5", "R6"};
         char key[32];
         snprintf(key, sizeof key, "random%d.%s", i / OPERATORS + 1, names[i % OPERATORS]);
-        SAE_TRY(ratio_of(e, LOSS_RANDOM + i, &ratio, err));
-        SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+        SAE_TRY(ratios(e, r, key, LOSS_RANDOM + i, err));
     }
     for (int i = 0; i < 3; i++) { /* paired */
         static const int pairs[3][2] = {
@@ -102,8 +114,6 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
     }
     SAE_TRY(over_random(e, &ratio, err));
     SAE_TRY(sae_result_silent(r, "scaffold_over_random.R3", ratio.value, ratio.low, ratio.high, err));
-    SAE_TRY(loss_ratio(&ratio, &e->losses, LOSS_R4, LOSS_SCAFFOLD, e->options.seed, err));
-    SAE_TRY(sae_result_silent(r, "scaffold.R4_over_reconstruction", ratio.value, ratio.low, ratio.high, err));
 done:
     return status;
 }
@@ -173,6 +183,7 @@ sae_status removal_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
+    const loss_view view = experiment_losses(e);
     char title[128];
 
     snprintf(title, sizeof title, "Taking the scaffold of %s out of the model", e->pair[ARM_SCAFFOLD]->name);
@@ -183,12 +194,13 @@ sae_status removal_report(experiment *e, sae_error *err)
         "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
         "as many principal components, as many after those, random directions, and, for the first seed, the decoder "
-        "rows of as many densest latents of the baseline and what the scaffold of another seed writes. Every row of "
+        "rows of as many densest latents of the baseline and what the scaffold of another seed writes. The last column "
+        "divides by the CE with the scaffold arm's dictionary in place instead. Every row of "
         "the table sees the same tokens; "
         "intervals resample sequences, in the plot those of the random subspaces are the range of the draws.",
         err));
     SAE_TRY(plot(e, r, err));
-    SAE_TRY(loss_view_table(r, "removal", "Every intervention", err));
+    SAE_TRY(loss_view_table(r, "removal", &view, "Every intervention", err));
     for (int i = 0; i < loss_count(e); i++)
         if (loss_measured(e, i)) SAE_TRY(table_row(e, r, i, err));
     SAE_TRY(numbers(e, r, err));

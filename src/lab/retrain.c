@@ -54,11 +54,11 @@ static sae_status find_spans(ablated *w, experiment *e, sae_error *err)
     int64_t *latents = mem_alloc_array((size_t)p->d_sae + 1, sizeof *latents, "latents", err);
 
     if (!latents) return SAE_NOMEM;
-    w->n_dense = density_dense(p, 0.1);
+    w->n_dense = density_dense(p, e->options.dense_threshold);
     SAE_TRY(density_top(p, w->n_dense, latents, err));
     SAE_TRY(span_of(&w->dense, w->dict, latents, w->n_dense, err));
     for (int64_t i = 0; i < p->d_sae; i++)
-        if (p->fired[i] > 0 && density_of(p, i) <= 0.1) latents[n_others++] = i;
+        if (p->fired[i] > 0 && density_of(p, i) <= e->options.dense_threshold) latents[n_others++] = i;
     rng_shuffle(&random, latents, n_others);
     SAE_TRY(span_of(&w->others, w->dict, latents, n_others < w->n_dense ? n_others : w->n_dense, err));
 done:
@@ -90,10 +90,11 @@ static void fold(sae_dict *dict, const subspace *P)
     }
 }
 
-static sae_status count_row(const char *what, const core_arm *arm, int64_t removed, const char *key, sae_result *r,
-                            sae_error *err)
+static sae_status count_row(const experiment *e, const char *what, const core_arm *arm, int64_t removed,
+                            const char *key, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
+    const double headline = (double)density_dense(&arm->density, e->options.dense_threshold);
     sae_cell cells[DENSITY_THRESHOLDS + 3] = {{what, NAN}, {NULL, (double)removed}, {NULL, core_l0(arm)}};
     char name[64], shares[DENSITY_THRESHOLDS][24];
     const char *categories[DENSITY_THRESHOLDS];
@@ -107,8 +108,8 @@ static sae_status count_row(const char *what, const core_arm *arm, int64_t remov
     }
     SAE_TRY(sae_result_row(r, "counts", cells, DENSITY_THRESHOLDS + 3, err));
     SAE_TRY(sae_result_bars(r, "counts", what, categories, dense, NULL, NULL, DENSITY_THRESHOLDS, err));
-    snprintf(name, sizeof name, "%s.dense_0.1", key);
-    SAE_TRY(sae_result_silent(r, name, cells[4].number, cells[4].number, cells[4].number, err));
+    snprintf(name, sizeof name, "%s.%s", key, e->dense_key);
+    SAE_TRY(sae_result_silent(r, name, headline, headline, headline, err));
 done:
     return status;
 }
@@ -125,7 +126,7 @@ static sae_status count(experiment *e, roster_use use, const subspace *less, con
     SAE_TRY(roster_load(e, entry, &dict, err));
     fold(dict, less);
     SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
-    SAE_TRY(count_row(what, &arm, less->rank, key, r, err));
+    SAE_TRY(count_row(e, what, &arm, less->rank, key, r, err));
 done:
     core_arm_free(&arm);
     sae_dict_free(dict);
@@ -140,6 +141,8 @@ static sae_status measure(experiment *e, sae_error *err)
     const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
     sae_result *r = NULL;
     ablated w = {0};
+    const double percent = 100 * e->options.dense_threshold;
+    char note[400];
 
     SAE_TRY(experiment_sample(e, err));
     SAE_TRY(roster_load(e, baseline, &w.dict, err));
@@ -147,19 +150,20 @@ static sae_status measure(experiment *e, sae_error *err)
     SAE_TRY(find_spans(&w, e, err));
     SAE_TRY(experiment_result(e, "retrain", "Dense latents removed, and trained anew", &r, err));
     if (w.n_dense == 0) {
-        SAE_TRY(sae_result_note(r, "The baseline has no latent over 10 %: there is nothing to remove.", err));
+        snprintf(note, sizeof note, "The baseline has no latent over %g %%: there is nothing to remove.", percent);
+        SAE_TRY(sae_result_note(r, note, err));
         goto done;
     }
-    SAE_TRY(sae_result_note(
-        r,
-        "The span of the decoder rows of the baseline's latents over 10 % is taken out of the rows, and a dictionary "
-        "is trained on them, like the baseline in everything else. The control loses the span of as many latents that "
-        "fire on at most 10 % of tokens, drawn at random.",
-        err));
+    snprintf(note, sizeof note,
+             "The span of the decoder rows of the baseline's latents over %g %% is taken out of the rows, and a "
+             "dictionary is trained on them, like the baseline in everything else. The control loses the span of as "
+             "many latents that fire on at most %g %% of tokens, drawn at random.",
+             percent, percent);
+    SAE_TRY(sae_result_note(r, note, err));
     SAE_TRY(sae_result_plot(r, "counts", "Dense latents after training", "firing on more than this share of tokens",
                             "latents", SAE_PLOT_BAR, 0, err));
     SAE_TRY(sae_result_table(r, "counts", "Dense latents after training", columns, 7, err));
-    SAE_TRY(count_row("all of the rows", &w.baseline, 0, "baseline", r, err));
+    SAE_TRY(count_row(e, "all of the rows", &w.baseline, 0, "baseline", r, err));
     SAE_TRY(count(e, USE_DENSE, &w.dense, "rows without its dense latents", "less_dense", r, err));
     SAE_TRY(count(e, USE_OTHERS, &w.others, "rows without as many others", "less_others", r, err));
 done:
@@ -172,5 +176,7 @@ sae_status retrain_parts(experiment *e, sae_error *err)
     const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
 
     if (e->options.retrain <= 0) return SAE_OK;
-    return part_run(e, "retrain", part_identity(e, roster_identity(e, baseline)), measure, err);
+    json_t *about =
+        json_pack("{so sf}", "baseline", roster_identity(e, baseline), "dense_threshold", e->options.dense_threshold);
+    return part_run(e, "retrain", part_identity(e, about), measure, err);
 }

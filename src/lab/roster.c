@@ -114,14 +114,31 @@ done:
     return status;
 }
 
-sae_status roster_make(experiment *e, sae_error *err)
+/* Which of the list is trained. */
+static sae_status look_all(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    roster_list(e);
     for (int i = 0; i < e->roster.n; i++) SAE_TRY(look(e, &e->roster.entries[i], err));
 done:
     return status;
+}
+
+sae_status roster_make(experiment *e, sae_error *err)
+{
+    roster_list(e);
+    return look_all(e, err);
+}
+
+sae_status roster_make_ranks(experiment *e, sae_error *err)
+{
+    const scaffold_options *o = &e->options;
+
+    e->roster.n = 0;
+    add(e, USE_BASELINE, o->archs[0], o->seed);
+    for (int i = 0; i < o->n_ranks; i++) add_scaffold(e, USE_RANK, o->archs[0], SAE_P1, o->k, o->ranks[i], o->seed);
+    for (int i = 0; i < e->roster.n; i++) name(e, &e->roster.entries[i]);
+    return look_all(e, err);
 }
 
 static const char *rows_name(const roster_entry *r)
@@ -129,7 +146,7 @@ static const char *rows_name(const roster_entry *r)
     return r->use == USE_DENSE ? "without dense latents" : r->use == USE_OTHERS ? "without others" : "all";
 }
 
-json_t *roster_identity(const experiment *e, const roster_entry *r)
+static json_t *identity_of(const experiment *e, const roster_entry *r)
 {
     const sae_dict_config *c = &r->config;
 
@@ -140,6 +157,14 @@ json_t *roster_identity(const experiment *e, const roster_entry *r)
                      (json_int_t)(c->seed & INT64_MAX), "start", c->scaffold_pca ? "pca" : "zero", "scaffold_steps",
                      (json_int_t)c->scaffold_steps, "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
                      (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
+}
+
+json_t *roster_identity(const experiment *e, const roster_entry *r)
+{
+    json_t *about = identity_of(e, r);
+
+    if (r->use >= USE_DENSE) json_put(&about, "dense_threshold", json_real(e->options.dense_threshold));
+    return about;
 }
 
 const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed)

@@ -21,6 +21,7 @@ sae_status rows_describe(experiment *e, sae_error *err)
     json_put(&e->inputs, "separator", json_integer((json_int_t)o->separator));
     json_put(&e->inputs, "tokens", json_integer((json_int_t)o->tokens));
     json_put(&e->inputs, "max_norm", json_real(o->max_norm));
+    if (o->with_bos) json_put(&e->inputs, "with_bos", json_true());
     return e->inputs ? SAE_OK : SAE_FAIL(err, SAE_NOMEM, "no memory to describe the inputs");
 }
 
@@ -55,7 +56,10 @@ static sae_status store_create(experiment *e, const char *store, const char *inp
     sae_text *text = NULL;
     sae_acts *acts = NULL;
     json_t *about = NULL;
-    sae_acts_options live = {.max_norm = e->options.max_norm, .in_order = true};
+    sae_acts_options live = {.max_norm = e->options.max_norm,
+                             .keep_special = e->options.with_bos,
+                             .drop_positions = e->options.with_bos ? -1 : 0,
+                             .in_order = true};
     char *described = json_to_text(e->inputs, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), err);
     sae_store_options options = {
         .about = described, .resumable = true, .force = true}; /* folder_begin has asked already */
@@ -104,7 +108,9 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
     e->covariance = mem_alloc_array(d, d * sizeof(double), "the covariance", err);
     e->spectrum = mem_alloc_array(d, sizeof(double), "its eigenvalues", err);
     e->magnitude = mem_alloc_array(d, sizeof(double), "magnitudes of dimensions", err);
-    if (!rows || !e->mean || !e->covariance || !e->spectrum || !e->magnitude) {
+    e->large = mem_alloc_array(d, sizeof(double), "shares of rows", err);
+    e->extreme = mem_alloc_array(d, sizeof(double), "shares of rows", err);
+    if (!rows || !e->mean || !e->covariance || !e->spectrum || !e->magnitude || !e->large || !e->extreme) {
         status = SAE_NOMEM;
         goto done;
     }
@@ -113,9 +119,13 @@ static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
     while (got == CHUNK) {
         SAE_TRY(sae_acts_next(acts, CHUNK, rows, NULL, NULL, &got, err));
         moments_add(&m, rows, got);
-        for (int64_t i = 0; i < got * e->d; i++) e->magnitude[i % e->d] += fabs((double)rows[i]);
+        outliers_count(rows, got, e->d, e->magnitude, e->large, e->extreme);
     }
-    for (int64_t j = 0; j < e->d && m.n; j++) e->magnitude[j] /= (double)m.n;
+    for (int64_t j = 0; j < e->d && m.n; j++) {
+        e->magnitude[j] /= (double)m.n;
+        e->large[j] /= (double)m.n;
+        e->extreme[j] /= (double)m.n;
+    }
     e->store_rows = m.n;
     SAE_TRY(moments_finish(&m, e->mean, e->covariance, err));
     SAE_TRY(subspace_pca(&e->components, e->covariance, e->d, 0, e->d, e->spectrum, err));
@@ -130,7 +140,8 @@ sae_status experiment_sample(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_text *text = NULL;
-    sample_options want = {.tokens = e->options.held_out_tokens, .max_norm = e->options.max_norm};
+    sample_options want = {
+        .tokens = e->options.held_out_tokens, .max_norm = e->options.max_norm, .with_bos = e->options.with_bos};
     char *path = NULL, *of = NULL;
 
     if (e->held_out.ids) return SAE_OK;

@@ -5,6 +5,7 @@
 
 #include "eval/training.h"
 
+#include <stdio.h>
 #include <string.h>
 
 char *experiment_path(const experiment *e, const char *name, sae_error *err)
@@ -23,6 +24,8 @@ static void experiment_free(experiment *e)
     mem_free(e->covariance);
     mem_free(e->spectrum);
     mem_free(e->magnitude);
+    mem_free(e->large);
+    mem_free(e->extreme);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);
@@ -114,6 +117,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(site_open(e, e->options.site, err));
     e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(budget_fill(&e->options, e->d, err));
+    snprintf(e->dense_key, sizeof e->dense_key, "dense_%g", e->options.dense_threshold);
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     if (e->options.lr > 0) e->recipe.lr = e->options.lr;
     sae_choose_exact_codes(&e->recipe, e->d);
@@ -169,8 +173,8 @@ static sae_status summary_parts(experiment *e, sae_error *err)
 static sae_status run_all(experiment *e, sae_error *err)
 {
     static sae_status (*const steps[])(experiment *, sae_error *) = {
-        rows_all,        train_all,   pair_parts,    features_parts, census_parts,  documents_parts, matching_parts,
-        stability_parts, ranks_parts, retrain_parts, survey_parts,   figures_parts, summary_parts};
+        rows_all,       ranks_choose,    train_all,   pair_parts,    features_parts, census_parts,  documents_parts,
+        matching_parts, stability_parts, ranks_parts, retrain_parts, survey_parts,   figures_parts, summary_parts};
     sae_status status = SAE_OK;
 
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) SAE_TRY(steps[i](e, err));

@@ -61,11 +61,17 @@ typedef struct scaffold_options {
     bool scaffold_pca;      /* scaffolds begin as PCA of the first batch */
     bool scaffold_last;     /* Matryoshka: the scaffold joins only the last prefix (M2) */
     int64_t scaffold_steps; /* scaffolds learn alone in so many first steps */
-    bool force;             /* go on in a folder of other settings: what depends on what has changed is made anew */
+    double dense_threshold; /* a latent is dense when it fires on more than this share of tokens; 0: 0.1 */
+    bool with_bos;          /* position 0 and special tokens are trained on and measured; max_norm 0 is then -1 */
+    bool last_token;        /* a document is its last token's row, not the mean over its tokens */
+    bool rank_knee; /* the rank is the knee of `ranks`, whose dictionaries are trained before all others (ranks.c) */
+    int ablate;     /* ARM_BASELINE or ARM_SCAFFOLD: whose aligned latents are ablated */
+    bool force;     /* go on in a folder of other settings: what depends on what has changed is made anew */
 } scaffold_options;
 
 /* Every default of the budget in place of what was not given; d: width of the site's rows. RANGE for what cannot be. (budget.c) */
 sae_status budget_fill(scaffold_options *o, int64_t d, sae_error *err);
+void budget_set_rank(scaffold_options *o, int64_t rank); /* of the scaffold; `ranks` leaves it out */
 
 /* ---- The dictionaries (roster.c) ----------------------------------------------------------------------------------------- */
 
@@ -132,13 +138,15 @@ typedef struct experiment {
     char survey_site[64],
         survey_note[500]; /* of options.survey: its site, when none was given, and what it says of this run */
     int64_t d;
-    json_t *inputs; /* what the rows were computed from, with hashes */
+    char dense_key[24]; /* "dense_0.1": what numbers of latents over options.dense_threshold are called */
+    json_t *inputs;     /* what the rows were computed from, with hashes */
     sae_train_options recipe;
     roster roster;
     int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
     bool store_reused;
     double *mean, *covariance, *spectrum; /* of the training rows: [d], [d, d], eigenvalues [d] */
     double *magnitude;                    /* [d] mean |x_j| of the training rows */
+    double *large, *extreme;              /* [d] shares of them on which x_j is so (outliers.c, O3 and O4) */
     subspace components;                  /* all principal components of the training rows */
     sample held_out;                      /* of the first part that needs it */
     loss_log *known;                      /* OUT/losses.jsonl: every loss on it, whichever part asked first */
@@ -212,7 +220,8 @@ sae_status experiment_text(const experiment *e, sae_split split, sae_text **text
 
 /* roster.c */
 void roster_list(experiment *e); /* in the order of training: what the report begins with comes first */
-sae_status roster_make(experiment *e, sae_error *err); /* the list, and which of it is trained */
+sae_status roster_make(experiment *e, sae_error *err);       /* the list, and which of it is trained */
+sae_status roster_make_ranks(experiment *e, sae_error *err); /* of the first baseline and `ranks` alone */
 const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed);
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
@@ -244,6 +253,9 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
  * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
+/* outliers.c: adds over n rows [n, d], for each dimension [d], |x|; on how many rows |x| >= 6; on how many it is over the mean of the
+ * row's |x| by more than 3 of their standard deviations. */
+void outliers_count(const float *rows, int64_t n, int64_t d, double *magnitude, double *large, double *extreme);
 /* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
 sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
 /* structure.c: what subspace the scaffold is; a result "structure". */
@@ -272,6 +284,8 @@ sae_status matching_parts(experiment *e, sae_error *err);
 sae_status stability_parts(experiment *e, sae_error *err);
 /* ranks.c: everything against the scaffold's rank, and the knee. */
 sae_status ranks_parts(experiment *e, sae_error *err);
+sae_status ranks_choose(experiment *e,
+                        sae_error *err); /* options.rank by the knee, where that is asked for; before the roster */
 /* retrain.c: dense latents of baselines trained anew on rows without the span of dense latents. */
 sae_status retrain_parts(experiment *e, sae_error *err);
 /* figures.c: the claims as pictures; a result "figures". */

@@ -1,6 +1,7 @@
 /*
- * scaffold_topics.c - whether the topics of documents are still to be told after the scaffold is taken out of their rows, or the baseline's
- * topic-aligned latents are ablated. topics.h has the measurement; here it gets the run's subspaces, mean and dictionaries.
+ * scaffold_topics.c - whether the topics of documents are still to be told after the scaffold is taken out of their rows, or topic-aligned
+ * latents of the baseline (or of the scaffold arm's own dictionary) are ablated. topics.h has the measurement; here it gets the run's
+ * subspaces, mean and dictionaries.
  *
  * Of MMLU ten subjects that lie far apart; beyond the quick budget the four categories and all 57 subjects too, with the first
  * architecture. Of other documents every class.
@@ -122,8 +123,9 @@ sae_status scaffold_topics_check(experiment *e, sae_error *err)
 static sae_status pool(topic_run *t, experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const sae_dict *baseline = e->dicts[ARM_BASELINE];
-    pooled_options how = {.max_norm = e->options.max_norm};
+    const sae_dict *ablated = e->dicts[e->options.ablate];
+    pooled_options how = {
+        .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
     int64_t total = 0, *docs = NULL;
 
     for (int i = 0; i < t->n; i++) total += t->sets[i].split.train.n + t->sets[i].split.test.n;
@@ -135,7 +137,7 @@ static sae_status pool(topic_run *t, experiment *e, sae_error *err)
         for (int k = 0; k < 2; total += parts[k++]->n)
             memcpy(docs + total, parts[k]->doc, (size_t)parts[k]->n * sizeof *docs);
     }
-    SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->sets[0].docs, docs, total, &baseline, 1, &how,
+    SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->sets[0].docs, docs, total, &ablated, 1, &how,
                           e->progress, err));
 done:
     mem_free(docs);
@@ -152,7 +154,7 @@ static sae_status measure(topic_run *t, experiment *e, sae_error *err)
                         .pca = &e->pca,
                         .random = t->random,
                         .mean = e->mean,
-                        .dict = e->dicts[ARM_BASELINE],
+                        .dict = e->dicts[e->options.ablate],
                         .counts = {(width + 4) / 8, width <= 2048 || (width + 4) / 8 == 2048 ? 0 : 2048},
                         .seed = e->options.seed};
 
@@ -197,8 +199,10 @@ static sae_status report(const topic_run *t, experiment *e, sae_error *err)
     snprintf(text, sizeof text, "Topics of documents, %s", e->pair[ARM_SCAFFOLD]->name);
     SAE_TRY(experiment_result(e, "topics", text, &r, err));
     snprintf(text, sizeof text,
-             "Mean rows of %lld documents; mean, principal components and subspaces are those of the training rows.",
-             (long long)t->pooled.n);
+             "%s of %lld documents; mean, principal components and subspaces are those of the training rows, features "
+             "those of %s.",
+             e->options.last_token ? "Rows of the last token" : "Mean rows", (long long)t->pooled.n,
+             e->pair[e->options.ablate]->name);
     SAE_TRY(sae_result_note(r, text, err));
     SAE_TRY(sae_result_input(r, "documents", t->sets[0].docs.hash, err));
     for (int i = 0; i < t->n; i++) {

@@ -173,7 +173,7 @@ static sae_status put_table(sae_result *result, const subspace_removal *r, const
     sae_status status = SAE_OK;
     char what[40];
 
-    SAE_TRY(loss_view_table(result, "removal", "Every intervention", err));
+    SAE_TRY(loss_view_table(result, "removal", view, "Every intervention", err));
     for (int i = 0; i < REMOVAL_RANDOM; i++)
         SAE_TRY(loss_view_row(result, "removal", view, i, names[i].what, names[i].how, err));
     snprintf(what, sizeof what, "random, mean of %d", r->draws);
@@ -242,7 +242,7 @@ sae_status subspace_removal_report(sae_result **out, const subspace_removal *r, 
 {
     sae_status status = SAE_OK;
     sae_result *result = NULL;
-    const loss_view view = {&r->losses, REMOVAL_CLEAN, sae_model_get_info(s->model)->n_vocab, seed};
+    const loss_view view = {&r->losses, REMOVAL_CLEAN, -1, sae_model_get_info(s->model)->n_vocab, seed};
 
     SAE_TRY(sae_result_create(&result, "removal", err));
     SAE_TRY(describe(result, r, s, stats, space, err));

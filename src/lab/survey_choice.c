@@ -39,7 +39,8 @@ static int64_t count_at(const json_t *row, int column)
     return value >= 1 && value < 1e12 ? (int64_t)value : 0;
 }
 
-static counted row_at(const json_t *table, size_t i)
+/* dense: the column of the counts that decide. */
+static counted row_at(const json_t *table, const char *dense, size_t i)
 {
     const json_t *columns = json_object_get(table, "columns"), *row = json_array_get(json_object_get(table, "rows"), i);
     int site = column_named(columns, "site");
@@ -48,17 +49,17 @@ static counted row_at(const json_t *table, size_t i)
                      .width = count_at(row, column_named(columns, "width")),
                      .k = count_at(row, column_named(columns, "k")),
                      .rows = number_at(row, column_named(columns, "rows seen")),
-                     .dense = number_at(row, column_named(columns, "10 %")),
+                     .dense = number_at(row, column_named(columns, dense)),
                      .mass = number_at(row, column_named(columns, "mass"))};
 }
 
 /* Of those at `site` (NULL: any), of `width` and `k` (0: any), that saw most rows; no site: there is none. */
-static counted best_of(const json_t *table, const char *site, int64_t width, int64_t k)
+static counted best_of(const json_t *table, const char *dense, const char *site, int64_t width, int64_t k)
 {
     counted best = {0};
 
     for (size_t i = 0; i < json_array_size(json_object_get(table, "rows")); i++) {
-        const counted c = row_at(table, i);
+        const counted c = row_at(table, dense, i);
         if (!c.site || (site && strcmp(c.site, site) != 0)) continue;
         if ((width && c.width != width) || (k && c.k != k) || c.rows < best.rows) continue;
         if (best.site && c.rows == best.rows &&
@@ -67,6 +68,19 @@ static counted best_of(const json_t *table, const char *site, int64_t width, int
         best = c;
     }
     return best;
+}
+
+/* The column of latents over the run's threshold: the survey has those of density_thresholds. */
+static sae_status find_column(const experiment *e, const json_t *table, char out[24], sae_error *err)
+{
+    const double threshold = e->options.dense_threshold > 0 ? e->options.dense_threshold : density_thresholds[1];
+
+    snprintf(out, 24, "%g %%", 100 * threshold);
+    if (column_named(json_object_get(table, "columns"), out) >= 0) return SAE_OK;
+    return SAE_FAIL(err, SAE_RANGE,
+                    "%s has no counts of latents over %s of tokens: with --survey, --dense-threshold is 0.05, 0.1, 0.2 "
+                    "or 0.3",
+                    e->options.survey, out);
 }
 
 /* The survey's result, which is checked so, and its file as it stands, whose table of counts is read. */
@@ -115,12 +129,14 @@ sae_status survey_choose(experiment *e, sae_error *err)
     sae_result *found = NULL;
     json_t *file = NULL;
     sae_site site = {0};
+    char dense[24];
 
     if (!o->survey) return SAE_OK;
     SAE_TRY(survey_read(e, &found, &file, err));
     SAE_TRY(same_model(e, err));
     const json_t *table = counts_of(file);
-    const counted all = best_of(table, NULL, 0, 0);
+    SAE_TRY(find_column(e, table, dense, err));
+    const counted all = best_of(table, dense, NULL, 0, 0);
     if (!all.site) SAE_RAISE(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
     if (o->site) SAE_TRY(sae_site_parse(&site, o->site, e->model, err));
     if (o->site)
@@ -128,8 +144,8 @@ sae_status survey_choose(experiment *e, sae_error *err)
     else
         snprintf(e->survey_site, sizeof e->survey_site, "%s", all.site);
     o->site = e->survey_site;
-    const counted chosen = best_of(table, o->site, o->width, o->k);
-    if (!best_of(table, o->site, 0, 0).site)
+    const counted chosen = best_of(table, dense, o->site, o->width, o->k);
+    if (!best_of(table, dense, o->site, 0, 0).site)
         SAE_RAISE(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out", o->survey,
                   o->site);
     if (chosen.site) {
@@ -148,15 +164,17 @@ static sae_status show(experiment *e, sae_error *err)
     sae_status status = SAE_OK;
     sae_result *found = NULL;
     json_t *file = NULL;
-    char text[600];
+    char text[600], dense[24];
 
     if (!o->survey) return SAE_OK;
     SAE_TRY(survey_read(e, &found, &file, err));
-    const counted here = best_of(counts_of(file), e->site_name, 0, 0), all = best_of(counts_of(file), NULL, 0, 0);
+    SAE_TRY(find_column(e, counts_of(file), dense, err));
+    const counted here = best_of(counts_of(file), dense, e->site_name, 0, 0),
+                  all = best_of(counts_of(file), dense, NULL, 0, 0);
     snprintf(text, sizeof text,
-             "Plain dictionaries, before any scaffold was trained. At %s most latents over 10 %%, %.0f, with %lld "
+             "Plain dictionaries, before any scaffold was trained. At %s most latents over %s, %.0f, with %lld "
              "latents and k %lld; of all sites %.0f, at %s with %lld and %lld. This run: %lld latents, k %lld%s.",
-             e->site_name, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
+             e->site_name, dense, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
              (long long)all.width, (long long)all.k, (long long)o->width, (long long)o->k,
              o->width == here.width && o->k == here.k ? ", the survey's choice at this site" : ", another setting");
     SAE_TRY(sae_result_note(found, text, err));

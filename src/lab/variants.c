@@ -29,7 +29,7 @@ static sae_status row(const experiment *e, const roster_entry *of, sae_result *r
 {
     static const char *const keys[] = {"scaffold.R2", "scaffold.R3", "pca.R3"};
     const roster_entry *baseline = roster_find(e, of->config.arch, USE_BASELINE, SAE_P1, of->config.seed);
-    const double before = experiment_number(e, baseline, "dense_0.1"), with = experiment_number(e, of, "dense_0.1");
+    const double before = experiment_number(e, baseline, e->dense_key), with = experiment_number(e, of, e->dense_key);
     char name[96], dense[64], overlap[64], removed[3][INTERVAL_TEXT];
 
     snprintf(name, sizeof name, "%s, P%d", arch_name(of->config.arch), (int)of->config.variant + 1);
