@@ -711,7 +711,7 @@ expect "train --plan of a transcoder" 0 '' train --array fine.npy --target-array
 
 # ---- little address space ----
 case $BUILD in
-*asan*) ;; # which needs terabytes of it
+*asan* | *tsan*) ;; # which need terabytes of it
 *)
     (ulimit -v 300000 && exec "$sae" --version) >out 2>err
     code=$?
