@@ -670,6 +670,11 @@ START_TEST(bad_tensors_are_refused)
         OK(safetensors_write(path, some, n, NULL, true, NULL, &err));
         FAILS(SAE_UNSUPPORTED, sae_dict_load(&read, in_scratch("bad"), &err), t[i].name);
     }
+    int m = 0; /* a bias of a scaffold that is not there */
+    for (int i = 0; i < n; i++)
+        if (strcmp(t[i].name, "W_down") != 0 && strcmp(t[i].name, "W_up") != 0) some[m++] = t[i];
+    OK(safetensors_write(path, some, m, NULL, true, NULL, &err));
+    FAILS(SAE_SHAPE, sae_dict_load(&read, in_scratch("bad"), &err), "rank 0");
     memcpy(some, t, sizeof t);
     some[n] = (tensor){.name = "log_threshold", .type = DTYPE_F32, .rank = 1, .shape = {1}, .data = lonely};
     OK(safetensors_write(path, some, n + 1, NULL, true, NULL, &err));

@@ -204,8 +204,7 @@ static sae_status check_names(const safetensors *st, const folder_config *c, sae
         for (size_t t = 0; t < sizeof tensor_names / sizeof *tensor_names; t++)
             known |= strcmp(name, tensor_names[t]) == 0;
         if (strcmp(name, "W_skip") == 0) known = c->dict.skip;
-        if (strcmp(name, "b_down") == 0)
-            known = c->dict.scaffold_centre == SAE_CENTRE_OWN && safetensors_find(st, "W_down");
+        if (strcmp(name, "b_down") == 0) known = c->dict.scaffold_centre == SAE_CENTRE_OWN;
         if (strcmp(name, "threshold") == 0) known = has_thresholds(c->dict.arch);
         if (strcmp(name, "b_enc") == 0) known = c->dict.arch != SAE_GATED;
         if (strcmp(name, "b_gate") == 0 || strcmp(name, "b_mag") == 0 || strcmp(name, "r_mag") == 0)
@@ -259,6 +258,8 @@ static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_
     if (c->rank >= 0 && c->rank != c->dict.rank)
         SAE_RAISE(err, SAE_SHAPE, "%s: the scaffold has rank %lld; cfg.json says %lld", safetensors_path(st),
                   (long long)c->dict.rank, (long long)c->rank);
+    if (!down && safetensors_find(st, "b_down"))
+        SAE_RAISE(err, SAE_FORMAT, "%s: tensor \"W_down\" is missing, which b_down belongs to", safetensors_path(st));
     if (!down) goto done;
     if (c->dict.rank < 1 || c->dict.rank > c->dict.d_in)
         SAE_RAISE(err, SAE_SHAPE, "%s: tensor \"W_down\" must be [%lld, rank], rank from 1 to %lld",
