@@ -292,8 +292,9 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     char *path = NULL;
     double cutoff, aux_cutoff;
     json_t *ours = describe(l);
-    const char *difference = config_difference(ours, json_object_get(entry, "config"));
+    const char *difference = ours ? config_difference(ours, json_object_get(entry, "config")) : NULL;
 
+    if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     if (difference)
         SAE_RAISE(err, SAE_STATE,
                   "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
@@ -337,7 +338,8 @@ static int find_entry(const sae_trainer *t, int i, const json_t *dicts, int from
     json_t *ours = describe(&t->learners[i]);
     int n = (int)json_array_size(dicts);
 
-    while (from < n && config_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config"))) from++;
+    while (ours && from < n && config_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
+        from++;
     json_decref(ours);
     return from;
 }
