@@ -234,7 +234,7 @@ START_TEST(test_map_is_what_the_scaffold_writes)
     for (int i = 0; i < N; i++)
         for (int k = 0; k < R; k++)
             for (int j = 0; j < D; j++) left[i * D + j] += h[i * R + k] * w.W_up[k * D + j];
-    ck_assert_double_lt(worst_difference(rows, left, N * D), 2e-6);
+    ck_assert_double_lt(worst_difference(rows, left, N * D), 2e-6); /* observed 2.4e-7 */
     free(latent);
     free(value);
     sae_dict_free(dict);
