@@ -144,7 +144,7 @@ static inline sae_trainer *paper_trainer(const paper *p, sae_dict_config *config
         configs[i] = (sae_dict_config){.arch = SAE_BATCHTOPK,
                                        .variant = p->variant,
                                        .rank = p->ranks[i],
-                                       .scaffold_pca = p->pca && p->ranks[i] > 0,
+                                       .scaffold_start = p->pca ? SAE_START_PCA : SAE_START_ZERO,
                                        .scaffold_steps = p->ranks[i] ? p->scaffold_steps : 0,
                                        .d_in = p->d,
                                        .d_sae = p->width,

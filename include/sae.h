@@ -341,12 +341,31 @@ typedef enum sae_arch {
     SAE_GATED,      /* a gate decides which latents are active, a magnitude how much; they share W_enc */
 } sae_arch;
 
-/* How the scaffold and the encoder are joined: with c = x - b_dec, s = c W_down W_up (method: docs/method.md). */
+/* How the scaffold and the encoder are joined: with c = x - b_dec, s = h W_up, h = c W_down (method: docs/method.md). */
 typedef enum sae_variant {
     SAE_P1, /* parallel: the encoder sees c */
     SAE_P2, /* residual: the encoder sees c - s */
     SAE_P3, /* residual, with a scaffold that learns from |c - s|^2 alone: the dictionary gives it no gradient */
 } sae_variant;
+
+/* What the scaffold's codes h are of. A transcoder's scaffold never subtracts b_dec. */
+typedef enum sae_scaffold_centre {
+    SAE_CENTRE_B_DEC, /* h = (x - b_dec) W_down */
+    SAE_CENTRE_NONE,  /* h = x W_down: what the rows are, their mean included */
+    SAE_CENTRE_OWN,   /* h = x W_down + b_down: a bias of its own */
+} sae_scaffold_centre;
+
+typedef enum sae_scaffold_tie {
+    SAE_TIE_NONE,
+    SAE_TIE_TRANSPOSE,   /* W_down = W_up^T: one matrix */
+    SAE_TIE_ORTHONORMAL, /* the rows of W_up are orthonormal */
+} sae_scaffold_tie;
+
+typedef enum sae_scaffold_start {
+    SAE_START_ZERO,   /* W_up = 0, W_down random: the first step is that of a dictionary without */
+    SAE_START_PCA,    /* principal directions of the first batch */
+    SAE_START_RANDOM, /* W_down and W_up random */
+} sae_scaffold_start;
 
 #define SAE_MAX_GROUPS 16
 
@@ -362,15 +381,18 @@ typedef struct sae_dict_config {
     int n_groups;                   /* Matryoshka: number of nested prefixes; 0 or 1: none */
     int64_t groups[SAE_MAX_GROUPS]; /* sizes of the groups (not prefixes); they sum to d_sae */
     bool scaffold_last;             /* Matryoshka: the scaffold joins only the last prefix (M2), else every one (M1) */
-    bool scaffold_pca;              /* the scaffold begins as PCA of the first batch, else W_down random and W_up = 0 */
-    int64_t scaffold_steps;         /* in so many first steps the scaffold learns alone, the dictionary waits */
-    bool scaffold_frozen;           /* after those (and after its start as PCA) the scaffold is left as it is */
-    bool last_step_threshold;       /* its threshold is what the last step kept, not an average over steps */
-    bool apply_b_dec_to_input;      /* subtract b_dec before encoding; a transcoder never does */
-    uint64_t seed;                  /* of the initial weights */
-    char site[128], model[256];     /* where its rows came from, as given; may be empty */
-    char target_site[128];          /* transcoder: where its targets came from */
-    char name[64];                  /* for messages of a trainer of several; not saved; may be empty */
+    sae_scaffold_start scaffold_start;   /* W_up = 0, PCA of the first batch, or at random */
+    sae_scaffold_centre scaffold_centre; /* what its codes are of */
+    sae_scaffold_tie scaffold_tie;       /* of W_down and W_up, or of W_up's rows */
+    double scaffold_lr;                  /* its learning rate over the common one; 0: 1 */
+    int64_t scaffold_steps;              /* in so many first steps the scaffold learns alone, the dictionary waits */
+    bool scaffold_frozen;       /* after those (and after a start that is not 0) the scaffold is left as it is */
+    bool last_step_threshold;   /* its threshold is what the last step kept, not an average over steps */
+    bool apply_b_dec_to_input;  /* subtract b_dec before encoding; a transcoder never does */
+    uint64_t seed;              /* of the initial weights */
+    char site[128], model[256]; /* where its rows came from, as given; may be empty */
+    char target_site[128];      /* transcoder: where its targets came from */
+    char name[64];              /* for messages of a trainer of several; not saved; may be empty */
 } sae_dict_config;
 
 /* Zero weights of the given shape. Caller frees with sae_dict_free. */
@@ -380,14 +402,15 @@ SAE_API const sae_dict_config *sae_dict_get_config(const sae_dict *dict); /* bor
 
 /* The weights, borrowed until free; latents are rows in both: W_enc [d_sae, d_in] (the transpose of the field's
  * W_enc), W_dec [d_sae, d_out]; W_down [rank, d_in] (transposed as well), W_up [rank, d_out]; threshold [d_sae]; b_mag and
- * r_mag [d_sae] of gated ones, whose b_enc is b_gate; W_skip [d_out, d_in]. What a dictionary does not have is NULL. */
+ * r_mag [d_sae] of gated ones, whose b_enc is b_gate; W_skip [d_out, d_in]; b_down [rank] of a scaffold that is SAE_CENTRE_OWN. What a
+ * dictionary does not have is NULL. */
 typedef struct sae_weights {
-    float *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up, *b_mag, *r_mag, *W_skip;
+    float *W_enc, *b_enc, *W_dec, *b_dec, *threshold, *W_down, *W_up, *b_mag, *r_mag, *W_skip, *b_down;
 } sae_weights;
 SAE_API sae_weights sae_dict_weights(sae_dict *dict);
 
 typedef enum sae_scaffold_export {
-    SAE_SCAFFOLD_NATIVE,  /* W_down and W_up as tensors of their own: our reader knows them */
+    SAE_SCAFFOLD_NATIVE,  /* W_down, W_up (and b_down) as tensors of their own: our reader knows them */
     SAE_SCAFFOLD_LATENTS, /* 2r extra latents relu(h), relu(-h): exact for any SAELens */
     SAE_SCAFFOLD_DROP,    /* without the scaffold */
 } sae_scaffold_export;

@@ -273,6 +273,15 @@ expect "train, several that diverge" 1 ': w64-k4-r0-s0: ' train --array "$rows" 
 train "train, rank over d_in" 2 'rank 65' --out x --rank 65
 train "train, a learning rate of 0" 2 'lr 0' --out x --lr 0
 train "train, no steps" 2 'steps 0' --out x --steps 0
+train "train, a tie that begins at W_up = 0" 2 'random-both' --out x --rank 2 --scaffold-tie orthonormal
+train "train, a learning rate of 0 for the scaffold" 2 '--scaffold-freeze' --out x --rank 2 --scaffold-lr 0
+train "train, W_up = 0 by its older name" 0 '' --out older --rank 2 --scaffold-start random
+train "train, W_up = 0 and rate 1" 0 '' --out newer --rank 2 --scaffold-start zero --scaffold-lr 1 --scaffold-centre b_dec
+cmp -s older/sae/sae_weights.safetensors newer/sae/sae_weights.safetensors || not_ok "and is the same"
+train "train, every choice of a scaffold" 0 '' --out chosen --rank 2 --scaffold-start random-both --scaffold-centre own \
+    --scaffold-tie transpose --scaffold-lr 0.5 --scaffold latents
+grep -q '"scaffold_centre": "own"' chosen/run.json && grep -q '"scaffold_tie": "transpose"' chosen/run.json &&
+    grep -q '"scaffold_lr": 0.5' chosen/run.json || not_ok "and run.json says them" "$(cat chosen/run.json)"
 train "train, no such arch" 2 'batchtopk' --out x --arch topc
 train "train, no rows" 1 'nothing.npy' --out x --array nothing.npy
 train "train, a tensor that is not there" 1 'nothing' --out x --array "$golden/model.safetensors:nothing"
@@ -287,6 +296,8 @@ printf '%s\n' \
     'text|--text X' 'site|--site blocks.0.hook_resid_post' 'ctx|--ctx 64' 'separator|--separator 1' 'max-norm|--max-norm 9' \
     'buffer|--buffer 64' 'rows|--rows 100' 'k|--arch standard' 'k|--arch jumprelu --l0 linear --first-threshold 0.1' \
     'l1-coefficient|--l1-coefficient 1' 'variant|--variant p2' 'scaffold-start|--scaffold-start pca' \
+    'scaffold-centre|--scaffold-centre own' 'scaffold-tie|--scaffold-tie transpose' 'scaffold-lr|--scaffold-lr 2' \
+    'scaffold-lr|--scaffold-lr 2 --rank 2 --scaffold-start pca --scaffold-freeze' \
     'scaffold-steps|--scaffold-steps 5' 'scaffold-freeze|--scaffold-freeze' 'scaffold|--scaffold latents' \
     'scaffold-last|--scaffold-last --rank 2' 'scaffold-last|--scaffold-last --arch matryoshka' 'skip|--skip' \
     'groups|--groups 0.5,0.5' 'levels|--levels sum' 'warmup-from|--warmup-from one --warmup-steps 0' \

@@ -34,6 +34,7 @@ typedef struct shape {
     int64_t k;
     int64_t d_out; /* > 0: a transcoder */
     bool skip;
+    sae_scaffold_centre of_scaffold;
 } shape;
 
 static float *random_floats(rng *r, int64_t n, double scale)
@@ -59,7 +60,8 @@ static sae_dict *make_dict(const shape *s, uint64_t seed)
                          .k = s->k,
                          .apply_b_dec_to_input = s->centre,
                          .d_out = s->d_out,
-                         .skip = s->skip};
+                         .skip = s->skip,
+                         .scaffold_centre = s->of_scaffold};
     int64_t out = s->d_out ? s->d_out : s->d_in;
     double scale = 1 / sqrt((double)s->d_in);
     sae_dict *dict = NULL;
@@ -74,6 +76,7 @@ static sae_dict *make_dict(const shape *s, uint64_t seed)
     fill(&r, w.threshold, s->d_sae, 0.5); /* negative ones too: they must act as 0 */
     if (s->rank) fill(&r, w.W_down, s->rank * s->d_in, scale);
     if (s->rank) fill(&r, w.W_up, s->rank * out, scale);
+    if (s->rank && s->of_scaffold == SAE_CENTRE_OWN) fill(&r, w.b_down, s->rank, 1);
     if (s->skip) fill(&r, w.W_skip, out * s->d_in, scale);
     return dict;
 }
@@ -119,9 +122,12 @@ static reference reference_row(sae_dict *dict, const float *row)
     double *u = calloc((size_t)c->d_in, sizeof *u);
 
     for (int64_t i = 0; i < c->d_in; i++) u[i] = (double)row[i] - (c->apply_b_dec_to_input ? (double)w.b_dec[i] : 0);
-    for (int64_t k = 0; k < c->rank; k++)
+    bool by_b_dec = !c->d_out && c->scaffold_centre == SAE_CENTRE_B_DEC;
+    for (int64_t k = 0; k < c->rank; k++) {
+        q.h[k] = w.b_down ? (double)w.b_down[k] : 0;
         for (int64_t i = 0; i < c->d_in; i++)
-            q.h[k] += ((double)row[i] - (c->d_out ? 0 : (double)w.b_dec[i])) * (double)w.W_down[k * c->d_in + i];
+            q.h[k] += ((double)row[i] - (by_b_dec ? (double)w.b_dec[i] : 0)) * (double)w.W_down[k * c->d_in + i];
+    }
     for (int64_t k = 0; k < c->rank; k++)
         for (int64_t i = 0; i < out; i++) {
             double s = q.h[k] * (double)w.W_up[k * out + i];
@@ -239,6 +245,12 @@ static const shape shapes[] = {
     {12, 65, 3, 19, SAE_BATCHTOPK, SAE_P1, false, 5, .d_out = 33, .skip = true},
     {12, 65, 2, 19, SAE_TOPK, SAE_P1, false, 5, .d_out = 12, .skip = true},
     {33, 65, 0, 19, SAE_STANDARD, SAE_P1, false, 0, .d_out = 7, .skip = true},
+    {33, 65, 3, 19, SAE_BATCHTOPK, SAE_P1, true, 5, .of_scaffold = SAE_CENTRE_NONE},
+    {33, 65, 3, 19, SAE_JUMPRELU, SAE_P2, false, 5, .of_scaffold = SAE_CENTRE_NONE},
+    {33, 65, 0, 19, SAE_JUMPRELU, SAE_P1, true, 5, .of_scaffold = SAE_CENTRE_NONE},
+    {33, 65, 3, 19, SAE_JUMPRELU, SAE_P1, false, 5, .of_scaffold = SAE_CENTRE_OWN},
+    {33, 65, 3, 19, SAE_TOPK, SAE_P2, true, 5, .of_scaffold = SAE_CENTRE_OWN},
+    {12, 65, 2, 19, SAE_BATCHTOPK, SAE_P1, false, 5, .d_out = 12, .of_scaffold = SAE_CENTRE_OWN},
     {3, 2000000, 1, 5, SAE_JUMPRELU, SAE_P1, true, 0}, /* two rows to a tile: 5 rows are 3 tiles */
 };
 

@@ -205,6 +205,43 @@ START_TEST(test_operators_agree_on_a_projector)
 }
 END_TEST
 
+/* R1 takes out what the dictionary writes from its own codes, whatever its scaffold is centred by. */
+START_TEST(test_map_is_what_the_scaffold_writes)
+{
+    enum { N = 50, D = 32, R = 3 };
+    sae_dict_config config = {.arch = SAE_BATCHTOPK,
+                              .d_in = D,
+                              .d_sae = 2 * D,
+                              .k = 4,
+                              .rank = R,
+                              .apply_b_dec_to_input = true,
+                              .scaffold_centre = (sae_scaffold_centre)_i};
+    float *rows = normal_rows(N, D, 21), *left = normal_rows(N, D, 1), h[N * R];
+    int64_t row_start[N + 1];
+    int32_t *latent = NULL;
+    float *value = NULL;
+    sae_dict *dict = NULL;
+    rng r = rng_seed(23, 0);
+
+    ck_assert_int_eq(sae_dict_create(&dict, &config, NULL), SAE_OK);
+    sae_weights w = sae_dict_weights(dict);
+    for (int i = 0; i < R * D; i++) w.W_down[i] = (float)rng_normal(&r) / 8, w.W_up[i] = (float)rng_normal(&r) / 8;
+    for (int i = 0; i < D; i++) w.b_dec[i] = (float)rng_normal(&r);
+    for (int i = 0; w.b_down && i < R; i++) w.b_down[i] = (float)rng_normal(&r);
+    ck_assert_int_eq(sae_dict_encode(dict, rows, N, row_start, &latent, &value, h, NULL), SAE_OK);
+    ck_assert_int_eq(edit_map(dict, rows, N, D, left, NULL), SAE_OK);
+    ck_assert_double_gt(worst_difference(rows, left, N * D), 0.1); /* something was removed */
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < R; k++)
+            for (int j = 0; j < D; j++) left[i * D + j] += h[i * R + k] * w.W_up[k * D + j];
+    ck_assert_double_lt(worst_difference(rows, left, N * D), 2e-6); /* observed 2.4e-7 */
+    free(latent);
+    free(value);
+    sae_dict_free(dict);
+    mem_free(rows), mem_free(left);
+}
+END_TEST
+
 START_TEST(test_remove_nothing_and_everything)
 {
     enum { N = 20, D = 16 };
@@ -378,6 +415,7 @@ int main(void)
     tcase_add_test(tcase, test_overlap_with_itself);
     tcase_add_test(tcase, test_overlap_by_chance);
     tcase_add_test(tcase, test_operators_agree_on_a_projector);
+    tcase_add_loop_test(tcase, test_map_is_what_the_scaffold_writes, 0, SAE_CENTRE_OWN + 1);
     tcase_add_test(tcase, test_remove_nothing_and_everything);
     tcase_add_test(tcase, test_density);
     tcase_add_test(tcase, test_density_brute_force);

@@ -25,6 +25,8 @@ typedef struct case_row {
     sae_loss_rule loss_rule;
     sae_auxk_rule auxk_rule;
     bool alone; /* a step in which the scaffold learns alone */
+    sae_scaffold_centre centre;
+    sae_scaffold_tie tie;
 } case_row;
 
 static const case_row cases[] = {
@@ -62,6 +64,22 @@ static const case_row cases[] = {
     {SAE_P1, R, false, true, .transcoder = true, .skip = true},
     {SAE_P1, R, true, true, .transcoder = true, .last = true},
     {SAE_P1, R, false, false, .transcoder = true, .alone = true},
+    {SAE_P1, R, false, true, .centre = SAE_CENTRE_NONE},
+    {SAE_P2, R, true, true, .centre = SAE_CENTRE_NONE},
+    {SAE_P3, R, false, true, .centre = SAE_CENTRE_NONE},
+    {SAE_P1, R, true, true, .centre = SAE_CENTRE_OWN, .last = true},
+    {SAE_P2, R, false, true, .centre = SAE_CENTRE_OWN},
+    {SAE_P3, R, false, false, .centre = SAE_CENTRE_OWN},
+    {SAE_P1, R, false, true, .transcoder = true, .centre = SAE_CENTRE_OWN},
+    {SAE_P1, R, false, false, .centre = SAE_CENTRE_OWN, .alone = true},
+    {SAE_P1, R, false, true, .tie = SAE_TIE_TRANSPOSE},
+    {SAE_P2, R, true, true, .tie = SAE_TIE_TRANSPOSE},
+    {SAE_P3, R, false, true, .tie = SAE_TIE_TRANSPOSE},
+    {SAE_P2, R, false, false, .tie = SAE_TIE_TRANSPOSE, .centre = SAE_CENTRE_OWN},
+    {SAE_P1, R, false, false, .tie = SAE_TIE_TRANSPOSE, .centre = SAE_CENTRE_NONE, .alone = true},
+    {SAE_P1, R, false, true, .tie = SAE_TIE_ORTHONORMAL},
+    {SAE_P2, R, true, true, .tie = SAE_TIE_ORTHONORMAL, .centre = SAE_CENTRE_NONE},
+    {SAE_P3, R, false, false, .tie = SAE_TIE_ORTHONORMAL},
 };
 
 /* The weights in double (matrices as they lie, o columns in what writes the output), and what the loss holds fixed: the residual
@@ -69,7 +87,7 @@ static const case_row cases[] = {
 typedef struct model {
     const case_row *c;
     int o;
-    double W_enc[F * D], b_enc[F], W_dec[F * D], b_dec[D], W_down[R * D], W_up[R * D], W_skip[D_OUT * D];
+    double W_enc[F * D], b_enc[F], W_dec[F * D], b_dec[D], W_down[R * D], W_up[R * D], W_skip[D_OUT * D], b_down[R];
     double x[B * D], y[B * D];
     bool dead[F];
     bool have_residual, have_s;
@@ -133,15 +151,18 @@ static void fix_residual(model *m, double recon[B][D])
     m->have_residual = true;
 }
 
-/* c = x - b_dec (x of a transcoder) and s = c W_down W_up. */
-static void scaffold_output(const model *m, double c[B][D], double s[B][D])
+/* c = x - b_dec (x of a transcoder) and s = (c, or x + b_down) W_down W_up. Tied, W_up is W_down too. */
+static void scaffold_output(model *m, double c[B][D], double s[B][D])
 {
+    bool by_b_dec = m->c->centre == SAE_CENTRE_B_DEC;
+
+    if (m->c->tie == SAE_TIE_TRANSPOSE) memcpy(m->W_down, m->W_up, sizeof m->W_up);
     for (int b = 0; b < B; b++) {
         for (int i = 0; i < D; i++) c[b][i] = m->x[b * D + i] - (m->c->transcoder ? 0.0 : m->b_dec[i]);
         for (int i = 0; i < m->o; i++) s[b][i] = 0;
         for (int r = 0; r < m->c->rank; r++) {
-            double h = 0;
-            for (int i = 0; i < D; i++) h += c[b][i] * m->W_down[r * D + i];
+            double h = m->b_down[r];
+            for (int i = 0; i < D; i++) h += (by_b_dec ? c[b][i] : m->x[b * D + i]) * m->W_down[r * D + i];
             for (int i = 0; i < m->o; i++) s[b][i] += h * m->W_up[r * m->o + i];
         }
     }
@@ -235,6 +256,8 @@ static void disturb(learner *l, bool aux)
     for (int j = 0; j < F; j++) l->p[P_B_ENC].w[j] = (float)(0.1 * rng_normal(&r));
     for (int64_t i = 0; i < l->config.rank * l->d_out; i++) l->p[P_W_UP].w[i] = (float)(0.3 * rng_normal(&r));
     for (int64_t i = 0; l->config.skip && i < D_OUT * D; i++) l->p[P_W_SKIP].w[i] = (float)(0.2 * rng_normal(&r));
+    for (int64_t k = 0; k < l->p[P_B_DOWN].rows * l->config.rank; k++) /* of a transcoder; else the start sets it */
+        l->p[P_B_DOWN].w[k] = (float)(0.3 * rng_normal(&r));
     for (int j = 0; aux && j < F; j += 3) {
         for (int i = 0; i < D; i++) l->p[P_W_ENC].w[j * D + i] *= 0.15f;
         l->p[P_B_ENC].w[j] = 0.02f;
@@ -283,6 +306,9 @@ static sae_dict_config config_of(const case_row *c)
                               .rank = c->rank,
                               .scaffold_last = c->last,
                               .scaffold_steps = c->alone,
+                              .scaffold_centre = c->centre,
+                              .scaffold_tie = c->tie,
+                              .scaffold_start = c->tie ? SAE_START_RANDOM : SAE_START_ZERO,
                               .d_out = c->transcoder ? D_OUT : 0,
                               .skip = c->skip};
 
@@ -306,12 +332,15 @@ static void clear_silent_rows(const sae_trainer *t, learner *l)
 /* Observed at most, on any instruction set: 7e-7; W_dec 4.1e-6, because the norm of its rows is taken as 1e-6 more when the part along them is removed. */
 static void compare_all(model *m, const learner *l)
 {
-    double *w[N_PARAMS] = {[P_W_ENC] = m->W_enc,   [P_B_ENC] = m->b_enc, [P_W_DEC] = m->W_dec,  [P_B_DEC] = m->b_dec,
-                           [P_W_DOWN] = m->W_down, [P_W_UP] = m->W_up,   [P_W_SKIP] = m->W_skip};
+    double *w[N_PARAMS] = {
+        [P_W_ENC] = m->W_enc,   [P_B_ENC] = m->b_enc, [P_W_DEC] = m->W_dec,   [P_B_DEC] = m->b_dec,
+        [P_W_DOWN] = m->W_down, [P_W_UP] = m->W_up,   [P_W_SKIP] = m->W_skip, [P_B_DOWN] = m->b_down};
 
     for (int p = 0; p < N_PARAMS; p++) {
-        bool of_scaffold = p == P_W_DOWN || p == P_W_UP, by_itself = m->c->alone || m->c->variant == SAE_P3;
+        bool of_scaffold = p == P_W_DOWN || p == P_W_UP || p == P_B_DOWN,
+             by_itself = m->c->alone || m->c->variant == SAE_P3;
         if (l->p[p].rows == 0 || (m->c->alone && !of_scaffold)) continue;
+        if (p == P_W_DOWN && m->c->tie == SAE_TIE_TRANSPOSE) continue; /* it is W_up */
         double off = compare(m, of_scaffold && by_itself ? scaffold_loss : loss, w[p], l->p[p].g, l->p[p].rows,
                              l->p[p].columns, p == P_W_DEC);
         printf("# case %d: %s off by %.2g\n", (int)(m->c - cases), l->p[p].name, off);
@@ -348,8 +377,9 @@ START_TEST(test_gradients_equal_central_differences)
     *m = (model){.c = c, .o = d_out, .alpha = o.auxk_alpha, .aux_k = 3};
     to_double(m->x, rows, B * D);
     to_double(m->y, c->transcoder ? targets : rows, B * d_out);
-    double *w[N_PARAMS] = {[P_W_ENC] = m->W_enc,   [P_B_ENC] = m->b_enc, [P_W_DEC] = m->W_dec,  [P_B_DEC] = m->b_dec,
-                           [P_W_DOWN] = m->W_down, [P_W_UP] = m->W_up,   [P_W_SKIP] = m->W_skip};
+    double *w[N_PARAMS] = {
+        [P_W_ENC] = m->W_enc,   [P_B_ENC] = m->b_enc, [P_W_DEC] = m->W_dec,   [P_B_DEC] = m->b_dec,
+        [P_W_DOWN] = m->W_down, [P_W_UP] = m->W_up,   [P_W_SKIP] = m->W_skip, [P_B_DOWN] = m->b_down};
     for (int p = 0; p < N_PARAMS; p++)
         if (w[p]) to_double(w[p], l->p[p].w, l->p[p].rows * l->p[p].columns);
     for (int j = 0; j < F; j++) m->dead[j] = l->since_fired[j] >= o.dead_tokens;

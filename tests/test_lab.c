@@ -16,10 +16,15 @@ typedef struct map_bed {
     double mean[D], covariance[D * D];
 } map_bed;
 
-static void map_bed_open(map_bed *b)
+static void map_bed_open(map_bed *b, sae_scaffold_centre centre)
 {
-    sae_dict_config config = {
-        .arch = SAE_BATCHTOPK, .d_in = D, .d_sae = D, .k = 2, .rank = R, .apply_b_dec_to_input = true};
+    sae_dict_config config = {.arch = SAE_BATCHTOPK,
+                              .d_in = D,
+                              .d_sae = D,
+                              .k = 2,
+                              .rank = R,
+                              .apply_b_dec_to_input = true,
+                              .scaffold_centre = centre};
     rng r = rng_seed(81, 0);
 
     ck_assert_int_eq(sae_dict_create(&b->dict, &config, NULL), SAE_OK);
@@ -34,6 +39,7 @@ static void map_bed_open(map_bed *b)
         b->mean[j] = rng_normal(&r);
         b->covariance[j * D + j] = 1 + rng_uniform(&r);
     }
+    for (int i = 0; b->w.b_down && i < R; i++) b->w.b_down[i] = (float)rng_normal(&r);
 }
 
 static double map_entry(const sae_weights *w, int i, int j)
@@ -47,11 +53,18 @@ static double map_entry(const sae_weights *w, int i, int j)
 /* The directions give the map back, are orthonormal, and come in the order of their spread. */
 START_TEST(test_map_directions)
 {
+    sae_scaffold_centre centre = (sae_scaffold_centre)_i;
     map_bed b;
     scaffold_map m;
-    double worst = 0, square = 0, trace = 0;
+    double worst = 0, square = 0, trace = 0, s[D] = {0};
 
-    map_bed_open(&b);
+    map_bed_open(&b, centre);
+    for (int i = 0; i < R; i++) {
+        double h = b.w.b_down ? (double)b.w.b_down[i] : 0;
+        for (int j = 0; j < D; j++)
+            h += (b.mean[j] - (centre == SAE_CENTRE_B_DEC ? (double)b.w.b_dec[j] : 0)) * (double)b.w.W_down[i * D + j];
+        for (int j = 0; j < D; j++) s[j] += h * (double)b.w.W_up[i * D + j];
+    }
     ck_assert_int_eq(scaffold_map_create(&m, b.dict, b.mean, b.covariance, NULL), SAE_OK);
     ck_assert_int_eq(m.rank, R);
     for (int i = 0; i < D; i++) {
@@ -69,11 +82,11 @@ START_TEST(test_map_directions)
     for (int k = 0; k < R; k++) {
         double mean = 0, variance = 0, norm = 0;
         for (int j = 0; j < D; j++) {
-            mean += m.read[k * D + j] * (b.mean[j] - (double)b.w.b_dec[j]);
+            mean += s[j] * m.write[k * D + j]; /* of what the scaffold writes for the mean row */
             variance += m.read[k * D + j] * m.read[k * D + j] * b.covariance[j * D + j];
             norm += m.write[k * D + j] * m.write[k * D + j];
         }
-        ck_assert_double_eq_tol(m.mean[k], m.singular[k] * mean, 1e-9);
+        ck_assert_double_eq_tol(m.mean[k], mean, 1e-9);
         ck_assert_double_eq_tol(m.spread[k], m.singular[k] * sqrt(variance), 1e-9);
         ck_assert_double_eq_tol(norm, 1, 1e-10);
         if (k) ck_assert(m.spread[k - 1] >= m.spread[k]);
@@ -90,7 +103,7 @@ START_TEST(test_map_gauge)
     map_bed b;
     scaffold_map before, after;
 
-    map_bed_open(&b);
+    map_bed_open(&b, SAE_CENTRE_B_DEC);
     ck_assert_int_eq(scaffold_map_create(&before, b.dict, b.mean, b.covariance, NULL), SAE_OK);
     for (int k = 0; k < R; k++) { /* scaled, then the second added to the first: G is triangular */
         for (int j = 0; j < D; j++) {
@@ -125,7 +138,7 @@ START_TEST(test_map_projector_and_zero)
     rng r = rng_seed(82, 0);
     subspace space;
 
-    map_bed_open(&b);
+    map_bed_open(&b, SAE_CENTRE_B_DEC);
     ck_assert_int_eq(subspace_random(&space, D, R, &r, NULL), SAE_OK);
     for (int i = 0; i < R * D; i++) b.w.W_down[i] = b.w.W_up[i] = (float)space.basis[i];
     ck_assert_int_eq(scaffold_map_create(&m, b.dict, b.mean, b.covariance, NULL), SAE_OK);
@@ -457,6 +470,53 @@ START_TEST(test_same_command_same_bytes)
     json_t *run = read_json(o.out, "run.json");
     ck_assert_int_eq(json_integer_value(json_object_get(run, "distinct_rows")), 4096);
     json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+/* How scaffolds learn is a setting of the run and of its scaffolds, not of its baselines; what cannot be trained is said at once. */
+START_TEST(test_choices_of_the_scaffold)
+{
+    sae_result *summary = NULL;
+    uint64_t before[KEPT_FILES], after[KEPT_FILES];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.scaffold.scaffold_tie = SAE_TIE_TRANSPOSE;
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_RANGE, "random-both");
+    ck_assert(!file_exists(o.out));
+    o.scaffold = (sae_dict_config){.scaffold_frozen = true};
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_RANGE, "frozen");
+    o.scaffold = (sae_dict_config){0};
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, before);
+    o.scaffold = (sae_dict_config){.scaffold_start = SAE_START_RANDOM,
+                                   .scaffold_centre = SAE_CENTRE_OWN,
+                                   .scaffold_tie = SAE_TIE_ORTHONORMAL,
+                                   .scaffold_lr = 0.5,
+                                   .scaffold_steps = 4,
+                                   .scaffold_frozen = true};
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_EXISTS, "scaffold_");
+    o.force = true;
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, after);
+    ck_assert_uint_eq(before[KEPT_FILES - 2], after[KEPT_FILES - 2]); /* the baseline */
+    ck_assert_uint_ne(before[KEPT_FILES - 1], after[KEPT_FILES - 1]);
+    json_t *record = read_json(o.out, "dictionaries/batchtopk-p1-s0.json");
+    ck_assert_str_eq(json_string_value(json_object_get(record, "start")), "random-both");
+    ck_assert_str_eq(json_string_value(json_object_get(record, "scaffold_centre")), "own");
+    ck_assert_str_eq(json_string_value(json_object_get(record, "scaffold_tie")), "orthonormal");
+    ck_assert_double_eq(json_real_value(json_object_get(record, "scaffold_lr")), 0.5);
+    ck_assert(json_is_true(json_object_get(record, "scaffold_frozen")));
+    json_decref(record);
+    o.force = false;
+    OK(scaffold_run(&summary, &o, NULL, &err)); /* the same again */
+    sae_result_free(summary);
+    ck_assert(kept(o.out, "batchtopk-p1-s0"));
+    o.scaffold = (sae_dict_config){.scaffold_start = SAE_START_ZERO, .scaffold_steps = 4};
+    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_EXISTS, "scaffold_");
     scratch_remove();
 }
 END_TEST
@@ -1038,7 +1098,7 @@ int main(void)
     int failed;
 
     tcase_set_timeout(map, 60);
-    tcase_add_test(map, test_map_directions);
+    tcase_add_loop_test(map, test_map_directions, 0, SAE_CENTRE_OWN + 1);
     tcase_add_test(map, test_map_gauge);
     tcase_add_test(map, test_map_projector_and_zero);
     tcase_add_test(map, test_outliers);
@@ -1047,6 +1107,7 @@ int main(void)
     suite_add_tcase(suite, map);
     tcase_set_timeout(whole, 300);
     tcase_add_test(whole, test_same_command_same_bytes);
+    tcase_add_test(whole, test_choices_of_the_scaffold);
     tcase_add_test(whole, test_other_settings_in_the_folder);
     tcase_add_test(whole, test_eval_agrees_with_the_run);
     tcase_add_test(whole, test_removals_of_a_run);

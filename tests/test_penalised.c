@@ -23,6 +23,8 @@ typedef struct case_row {
     sae_l0_rule l0;
     sae_gate_rule gate;
     bool transcoder, skip; /* to D_OUT */
+    sae_scaffold_centre centre;
+    sae_scaffold_tie tie;
 } case_row;
 
 static const case_row cases[] = {
@@ -51,6 +53,14 @@ static const case_row cases[] = {
     {SAE_JUMPRELU, SAE_P1, R, 0, SAE_L0_CONTROLLED, 0, .transcoder = true},
     {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_DETACHED, .transcoder = true},
     {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .transcoder = true, .skip = true},
+    {SAE_STANDARD, SAE_P2, R, SAE_L1_CODES, 0, 0, .centre = SAE_CENTRE_OWN},
+    {SAE_STANDARD, SAE_P1, R, SAE_L1_NORMS, 0, 0, .centre = SAE_CENTRE_NONE, .tie = SAE_TIE_TRANSPOSE},
+    {SAE_JUMPRELU, SAE_P1, R, 0, SAE_L0_QUADRATIC, 0, .centre = SAE_CENTRE_NONE},
+    {SAE_JUMPRELU, SAE_P2, R, 0, SAE_L0_QUADRATIC, 0, .centre = SAE_CENTRE_OWN},
+    {SAE_JUMPRELU, SAE_P2, R, 0, SAE_L0_CONTROLLED, 0, .tie = SAE_TIE_ORTHONORMAL},
+    {SAE_GATED, SAE_P2, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .centre = SAE_CENTRE_OWN},
+    {SAE_GATED, SAE_P3, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .tie = SAE_TIE_TRANSPOSE},
+    {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .transcoder = true, .centre = SAE_CENTRE_OWN},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -60,7 +70,7 @@ enum { N_CASES = sizeof cases / sizeof *cases };
  * constant stands apart. */
 typedef struct weights {
     double W_enc[F][D], b_enc[F], W_dec[F * D], b_dec[D], W_down[R][D], W_up[R * D], theta[F], b_mag[F], r_mag[F],
-        W_skip[D_OUT * D];
+        W_skip[D_OUT * D], b_down[R];
 } weights;
 
 typedef struct model {
@@ -82,14 +92,15 @@ static double row_norm(const double *w, int n)
     return sqrt(sum);
 }
 
-/* c = x - b_dec (x of a transcoder), and s, what the scaffold makes of it. */
-static void scaffold_of(const model *m, int b, double c[D], double s[D])
+/* c = x - b_dec (x of a transcoder), and s, what the scaffold makes of it or of x. Tied, W_up is W_down too. */
+static void scaffold_of(model *m, int b, double c[D], double s[D])
 {
+    if (m->c->tie == SAE_TIE_TRANSPOSE) memcpy(m->w.W_down, m->w.W_up, sizeof m->w.W_up);
     memset(s, 0, D * sizeof *s);
     for (int i = 0; i < D; i++) c[i] = m->x[b][i] - (m->c->transcoder ? 0 : m->w.b_dec[i]);
     for (int r = 0; r < m->c->rank; r++) {
-        double h = 0;
-        for (int i = 0; i < D; i++) h += c[i] * m->w.W_down[r][i];
+        double h = m->w.b_down[r];
+        for (int i = 0; i < D; i++) h += (m->c->centre == SAE_CENTRE_B_DEC ? c[i] : m->x[b][i]) * m->w.W_down[r][i];
         for (int i = 0; i < m->o; i++) s[i] += h * m->w.W_up[r * m->o + i];
     }
 }
@@ -205,6 +216,9 @@ static sae_trainer *make_trainer(const case_row *c, const sae_train_options *o, 
                               .rank = c->rank,
                               .d_out = c->transcoder ? D_OUT : 0,
                               .skip = c->skip,
+                              .scaffold_centre = c->centre,
+                              .scaffold_tie = c->tie,
+                              .scaffold_start = c->tie ? SAE_START_RANDOM : SAE_START_ZERO,
                               .l1_coefficient = 0.37};
     sae_trainer *t = NULL;
     sae_error err = {0};
@@ -224,6 +238,8 @@ static sae_trainer *make_trainer(const case_row *c, const sae_train_options *o, 
         l->p[P_B_MAG].w[j] = (float)(0.5 * rng_normal(&r));
         l->p[P_R_MAG].w[j] = (float)(0.3 * rng_normal(&r));
     }
+    for (int64_t k = 0; k < l->p[P_B_DOWN].rows * c->rank; k++) l->p[P_B_DOWN].w[k] = (float)(0.3 * rng_normal(&r));
+    scaffold_tie(l);
     return t;
 }
 
@@ -328,9 +344,9 @@ START_TEST(test_gradients)
     to_double(m->y, to ? to : rows, B * l->d_out);
     free(to);
     double *w[N_PARAMS] = {
-        [P_W_ENC] = &m->w.W_enc[0][0],   [P_B_ENC] = m->w.b_enc,  [P_W_DEC] = m->w.W_dec,     [P_B_DEC] = m->w.b_dec,
-        [P_W_DOWN] = &m->w.W_down[0][0], [P_W_UP] = m->w.W_up,    [P_THRESHOLD] = m->w.theta, [P_B_MAG] = m->w.b_mag,
-        [P_R_MAG] = m->w.r_mag,          [P_W_SKIP] = m->w.W_skip};
+        [P_W_ENC] = &m->w.W_enc[0][0],   [P_B_ENC] = m->w.b_enc,   [P_W_DEC] = m->w.W_dec,     [P_B_DEC] = m->w.b_dec,
+        [P_W_DOWN] = &m->w.W_down[0][0], [P_W_UP] = m->w.W_up,     [P_THRESHOLD] = m->w.theta, [P_B_MAG] = m->w.b_mag,
+        [P_R_MAG] = m->w.r_mag,          [P_W_SKIP] = m->w.W_skip, [P_B_DOWN] = m->w.b_down};
     for (int p = 0; p < N_PARAMS; p++) {
         int64_t n = l->p[p].rows * l->p[p].columns;
         bool moved = false;
@@ -348,7 +364,8 @@ START_TEST(test_gradients)
     EXPECT_WITHIN(fabs(stats.loss / expected - 1), 1e-6, "loss %.9g, expected %.9g", stats.loss, expected);
     ck_assert_int_gt(l->last_pairs, 20);
     for (int p = 0; p < N_PARAMS; p++) {
-        bool alone = c->variant == SAE_P3 && (p == P_W_DOWN || p == P_W_UP);
+        bool alone = c->variant == SAE_P3 && (p == P_W_DOWN || p == P_W_UP || p == P_B_DOWN);
+        if (p == P_W_DOWN && c->tie == SAE_TIE_TRANSPOSE) continue; /* it is W_up */
         if (l->p[p].rows > 0) expect_gradient(m, alone ? scaffold_loss : loss, w[p], &l->p[p], p == P_THRESHOLD);
     }
     sae_trainer_free(t);

@@ -54,8 +54,12 @@ static double memory_of(const char *key)
 START_TEST(test_plan_is_the_peak)
 {
     const plan_row *c = &rows_of_plan[_i];
-    sae_dict_config config = {
-        .arch = c->arch, .d_in = c->d, .d_sae = c->d_sae, .k = c->k, .rank = c->rank, .scaffold_pca = c->pca};
+    sae_dict_config config = {.arch = c->arch,
+                              .d_in = c->d,
+                              .d_sae = c->d_sae,
+                              .k = c->k,
+                              .rank = c->rank,
+                              .scaffold_start = c->pca ? SAE_START_PCA : SAE_START_ZERO};
     sae_train_options o = sae_recipe_saebench(c->batch, 1000);
     sae_trainer *t = NULL;
     sae_error err = {0};

@@ -277,18 +277,32 @@ END_TEST
 
 /* ---- What we write ---------------------------------------------------------------------------------------------------------- */
 
-/* d_out > 0: a transcoder. */
-static sae_dict *make(sae_arch arch, sae_variant variant, int64_t rank, bool centre, int64_t d_out, bool skip)
+typedef struct written {
+    sae_arch arch;
+    sae_variant variant;
+    int64_t rank;
+    bool centre;
+    int64_t d_out; /* > 0: a transcoder */
+    bool skip;
+    sae_scaffold_centre of_scaffold;
+} written;
+
+static sae_dict *make(const written *t)
 {
+    sae_arch arch = t->arch;
+    int64_t rank = t->rank, d_out = t->d_out;
+    bool skip = t->skip;
     sae_dict_config c = {.arch = arch,
-                         .variant = variant,
+                         .variant = t->variant,
                          .d_in = 19,
                          .d_sae = 70,
                          .rank = rank,
                          .k = 7,
-                         .apply_b_dec_to_input = centre,
+                         .apply_b_dec_to_input = t->centre,
                          .d_out = d_out,
                          .skip = skip,
+                         .scaffold_centre = t->of_scaffold,
+                         .scaffold_tie = t->of_scaffold ? SAE_TIE_ORTHONORMAL : SAE_TIE_NONE, /* it is noted, no more */
                          .site = "blocks.3.hook_resid_post",
                          .model = "tiny"};
     int64_t out = d_out ? d_out : c.d_in;
@@ -316,12 +330,15 @@ static sae_dict *make(sae_arch arch, sae_variant variant, int64_t rank, bool cen
     for (int64_t i = 0; i < rank * c.d_in; i++) w.W_down[i] = (float)(0.25 * rng_normal(&r));
     for (int64_t i = 0; i < rank * out; i++) w.W_up[i] = (float)(0.5 * rng_normal(&r));
     for (int64_t i = 0; skip && i < out * c.d_in; i++) w.W_skip[i] = (float)(0.3 * rng_normal(&r));
+    for (int64_t i = 0; w.b_down && i < rank; i++) w.b_down[i] = (float)(2 * rng_normal(&r));
     return dict;
 }
 
 static sae_dict *make_dict(sae_arch arch, sae_variant variant, int64_t rank, bool centre)
 {
-    return make(arch, variant, rank, centre, 0, false);
+    const written t = {arch, variant, rank, centre, 0, false};
+
+    return make(&t);
 }
 
 static void make_rows(float *rows, int64_t n)
@@ -331,35 +348,47 @@ static void make_rows(float *rows, int64_t n)
     for (int64_t i = 0; i < n * 19; i++) rows[i] = (float)(2 * rng_normal(&r));
 }
 
-typedef struct written {
-    sae_arch arch;
-    sae_variant variant;
-    int64_t rank;
-    bool centre;
-    int64_t d_out;
-    bool skip;
-} written;
-
 static const written all_written[] = {
-    {SAE_BATCHTOPK, SAE_P1, 0, true, 0, false},   {SAE_BATCHTOPK, SAE_P1, 3, true, 0, false},
-    {SAE_BATCHTOPK, SAE_P2, 3, true, 0, false},   {SAE_BATCHTOPK, SAE_P3, 3, true, 0, false},
-    {SAE_MATRYOSHKA, SAE_P1, 2, true, 0, false},  {SAE_MATRYOSHKA, SAE_P2, 2, false, 0, false},
-    {SAE_JUMPRELU, SAE_P1, 4, false, 0, false},   {SAE_JUMPRELU, SAE_P2, 4, false, 0, false},
-    {SAE_STANDARD, SAE_P2, 1, true, 0, false},    {SAE_TOPK, SAE_P1, 2, true, 0, false},
-    {SAE_TOPK, SAE_P2, 2, false, 0, false},       {SAE_BATCHTOPK, SAE_P1, 0, false, 13, false},
-    {SAE_MATRYOSHKA, SAE_P1, 3, false, 13, true}, {SAE_JUMPRELU, SAE_P1, 2, false, 13, true},
-    {SAE_STANDARD, SAE_P1, 0, false, 19, false},  {SAE_STANDARD, SAE_P1, 2, false, 5, true},
-    {SAE_TOPK, SAE_P1, 2, false, 13, false},      {SAE_TOPK, SAE_P1, 0, false, 13, true},
-    {SAE_GATED, SAE_P1, 0, true, 0, false},       {SAE_GATED, SAE_P1, 2, true, 0, false},
-    {SAE_GATED, SAE_P2, 2, true, 0, false},       {SAE_GATED, SAE_P2, 2, false, 0, false},
+    {SAE_BATCHTOPK, SAE_P1, 0, true, 0, false},
+    {SAE_BATCHTOPK, SAE_P1, 3, true, 0, false},
+    {SAE_BATCHTOPK, SAE_P2, 3, true, 0, false},
+    {SAE_BATCHTOPK, SAE_P3, 3, true, 0, false},
+    {SAE_MATRYOSHKA, SAE_P1, 2, true, 0, false},
+    {SAE_MATRYOSHKA, SAE_P2, 2, false, 0, false},
+    {SAE_JUMPRELU, SAE_P1, 4, false, 0, false},
+    {SAE_JUMPRELU, SAE_P2, 4, false, 0, false},
+    {SAE_STANDARD, SAE_P2, 1, true, 0, false},
+    {SAE_TOPK, SAE_P1, 2, true, 0, false},
+    {SAE_TOPK, SAE_P2, 2, false, 0, false},
+    {SAE_BATCHTOPK, SAE_P1, 0, false, 13, false},
+    {SAE_MATRYOSHKA, SAE_P1, 3, false, 13, true},
+    {SAE_JUMPRELU, SAE_P1, 2, false, 13, true},
+    {SAE_STANDARD, SAE_P1, 0, false, 19, false},
+    {SAE_STANDARD, SAE_P1, 2, false, 5, true},
+    {SAE_TOPK, SAE_P1, 2, false, 13, false},
+    {SAE_TOPK, SAE_P1, 0, false, 13, true},
+    {SAE_GATED, SAE_P1, 0, true, 0, false},
+    {SAE_GATED, SAE_P1, 2, true, 0, false},
+    {SAE_GATED, SAE_P2, 2, true, 0, false},
+    {SAE_GATED, SAE_P2, 2, false, 0, false},
     {SAE_GATED, SAE_P1, 2, false, 13, true},
+    {SAE_BATCHTOPK, SAE_P1, 3, true, 0, false, SAE_CENTRE_NONE},
+    {SAE_BATCHTOPK, SAE_P2, 3, true, 0, false, SAE_CENTRE_NONE},
+    {SAE_JUMPRELU, SAE_P2, 3, false, 0, false, SAE_CENTRE_NONE},
+    {SAE_MATRYOSHKA, SAE_P1, 3, true, 0, false, SAE_CENTRE_OWN},
+    {SAE_JUMPRELU, SAE_P1, 3, false, 0, false, SAE_CENTRE_OWN},
+    {SAE_BATCHTOPK, SAE_P3, 3, true, 0, false, SAE_CENTRE_OWN},
+    {SAE_JUMPRELU, SAE_P2, 3, false, 0, false, SAE_CENTRE_OWN},
+    {SAE_GATED, SAE_P2, 2, true, 0, false, SAE_CENTRE_OWN},
+    {SAE_TOPK, SAE_P2, 2, true, 0, false, SAE_CENTRE_OWN},
+    {SAE_BATCHTOPK, SAE_P1, 2, false, 13, true, SAE_CENTRE_OWN},
 };
 enum { N_WRITTEN = sizeof all_written / sizeof *all_written };
 
 START_TEST(native_reads_back_to_the_bit)
 {
     const written *t = &all_written[_i];
-    sae_dict *a = make(t->arch, t->variant, t->rank, t->centre, t->d_out, t->skip), *b = NULL;
+    sae_dict *a = make(t), *b = NULL;
     size_t out = t->d_out ? (size_t)t->d_out : 19;
 
     OK(sae_dict_save(a, in_scratch("dict"), SAE_SCAFFOLD_NATIVE, false, &err));
@@ -369,6 +398,8 @@ START_TEST(native_reads_back_to_the_bit)
     ck_assert_int_eq(ca->variant, cb->variant);
     ck_assert_int_eq(ca->k, cb->k);
     ck_assert_int_eq(ca->rank, cb->rank);
+    ck_assert_int_eq(ca->scaffold_centre, cb->scaffold_centre);
+    ck_assert_int_eq(ca->scaffold_tie, cb->scaffold_tie);
     ck_assert_int_eq(ca->n_groups, cb->n_groups);
     ck_assert_mem_eq(ca->groups, cb->groups, sizeof ca->groups);
     ck_assert_int_eq(ca->apply_b_dec_to_input, cb->apply_b_dec_to_input);
@@ -388,6 +419,8 @@ START_TEST(native_reads_back_to_the_bit)
     if (t->arch == SAE_GATED) ck_assert_mem_eq(x.r_mag, y.r_mag, 70 * 4);
     if (t->rank) ck_assert_mem_eq(x.W_down, y.W_down, (size_t)t->rank * 19 * 4);
     if (t->rank) ck_assert_mem_eq(x.W_up, y.W_up, (size_t)t->rank * out * 4);
+    ck_assert_int_eq(x.b_down != NULL, t->of_scaffold == SAE_CENTRE_OWN);
+    if (x.b_down) ck_assert_mem_eq(x.b_down, y.b_down, (size_t)t->rank * 4);
     sae_dict_free(a);
     sae_dict_free(b);
     expect_scratch_files(1);
@@ -418,7 +451,7 @@ START_TEST(scaffold_as_latents_or_dropped)
     const written *t = &all_written[_i];
     int64_t out = t->d_out ? t->d_out : 19;
     float rows[64 * 19];
-    sae_dict *a = make(t->arch, t->variant, t->rank, t->centre, t->d_out, t->skip), *b = NULL;
+    sae_dict *a = make(t), *b = NULL;
     coded whole, latents, sparse, dropped;
 
     make_rows(rows, 64);
@@ -583,6 +616,9 @@ static const struct {
     {"metadata", "{\"sae_lens_version\": \"5.9.1\"}", SAE_UNSUPPORTED, "SAELens 5.9.1"},
     {"metadata", "{\"sae_lens_version\": \"6.0.0\", \"sae_rank\": 2}", SAE_SHAPE, "rank 0"},
     {"metadata", "{\"sae_lens_version\": \"6.0.0\", \"sae_variant\": \"P9\"}", SAE_UNSUPPORTED, "P9"},
+    {"metadata", "{\"sae_lens_version\": \"6.0.0\", \"sae_scaffold_centre\": \"x\"}", SAE_UNSUPPORTED,
+     "_centre\" is \"x\""},
+    {"metadata", "{\"sae_lens_version\": \"6.0.0\", \"sae_scaffold_tie\": 1}", SAE_FORMAT, "\"sae_scaffold_tie\""},
     {"metadata",
      "{\"sae_lens_version\": \"6.0.0\", \"training_architecture\": \"matryoshka_batchtopk\", "
      "\"training_architecture_details\": {\"matryoshka_widths\": [24, 24]}}",
@@ -607,10 +643,11 @@ END_TEST
 
 START_TEST(bad_tensors_are_refused)
 {
-    sae_dict *dict = make_dict(SAE_BATCHTOPK, SAE_P1, 2, true), *read = NULL;
+    const written whole = {SAE_BATCHTOPK, SAE_P1, 2, true, 0, false, SAE_CENTRE_OWN};
+    sae_dict *dict = make(&whole), *read = NULL;
     char path[200];
     safetensors *st;
-    tensor t[8], some[8];
+    tensor t[9], some[9];
     static const float lonely[1] = {1};
 
     OK(sae_dict_save(dict, in_scratch("good"), SAE_SCAFFOLD_NATIVE, false, &err));
@@ -618,7 +655,7 @@ START_TEST(bad_tensors_are_refused)
     snprintf(path, sizeof path, "%s/sae_weights.safetensors", in_scratch("bad"));
     OK(safetensors_open(&st, in_scratch("good/sae_weights.safetensors"), &err));
     int n = safetensors_count(st);
-    ck_assert_int_eq(n, 7);
+    ck_assert_int_eq(n, 8);
     for (int i = 0; i < n; i++) t[i] = *safetensors_at(st, i);
     for (int i = 0; i < n; i++) { /* each tensor missing; the name is in the message */
         int m = 0;
@@ -633,6 +670,11 @@ START_TEST(bad_tensors_are_refused)
         OK(safetensors_write(path, some, n, NULL, true, NULL, &err));
         FAILS(SAE_UNSUPPORTED, sae_dict_load(&read, in_scratch("bad"), &err), t[i].name);
     }
+    int m = 0; /* a bias of a scaffold that is not there */
+    for (int i = 0; i < n; i++)
+        if (strcmp(t[i].name, "W_down") != 0 && strcmp(t[i].name, "W_up") != 0) some[m++] = t[i];
+    OK(safetensors_write(path, some, m, NULL, true, NULL, &err));
+    FAILS(SAE_SHAPE, sae_dict_load(&read, in_scratch("bad"), &err), "rank 0");
     memcpy(some, t, sizeof t);
     some[n] = (tensor){.name = "log_threshold", .type = DTYPE_F32, .rank = 1, .shape = {1}, .data = lonely};
     OK(safetensors_write(path, some, n + 1, NULL, true, NULL, &err));

@@ -2,6 +2,7 @@
  * test_scaffold.c - the ways in which a scaffold may begin and learn: alone (P3), before the dictionary (staged), as PCA, not at all
  * (frozen). Gradients stand in test_gradients.c, the paired baseline and resuming in test_training_laws.c. EVERY_THREAD.
  */
+#include "expect.h"
 #include "kernels/linalg.h"
 #include "sae/train.h"
 
@@ -170,7 +171,7 @@ START_TEST(test_pca_start_is_lapacks)
     make_rows(rows);
     mean_of(rows, mean);
     directions(rows, mean, V);
-    c[0].scaffold_pca = c[1].scaffold_pca = true;
+    c[0].scaffold_start = c[1].scaffold_start = SAE_START_PCA;
     c[2].rank = 0;
     o.warmup_steps = 10; /* the first step has lr 0 */
     o.unit_scale = false;
@@ -261,6 +262,271 @@ START_TEST(test_scaffold_goes_on_after_its_steps)
 }
 END_TEST
 
+/* ---- What it sees, how it is tied, how fast it learns ------------------------------------------------------------------ */
+
+static void clear_b_dec(sae_trainer *t)
+{
+    for (int i = 0; i < t->n_dicts; i++) {
+        param *p = &t->learners[i].p[P_B_DEC];
+        memset(p->w, 0, D * sizeof *p->w);
+    }
+}
+
+/* Where b_dec is 0, and is held there, it makes no difference whether a scaffold subtracts it: the same bytes. And one of b_dec's
+ * that is not 0 makes one. */
+START_TEST(test_centred_by_nothing_is_centred_by_zero)
+{
+    float rows[ROWS * D];
+    sae_dict_config c[2] = {config((sae_variant)_i), config((sae_variant)_i)};
+    sae_train_options o = recipe(60);
+    sae_step_stats s[2];
+
+    make_rows(rows);
+    c[1].scaffold_centre = SAE_CENTRE_NONE;
+    o.b_dec_start = SAE_B_DEC_ZERO;
+    o.grad_clip = 0.0; /* b_dec's gradient, which is not the same, would count in the norm */
+    sae_trainer *t = create(c, 2, &o);
+    for (int n = 0; n < 60; n++) {
+        step(t, rows, s);
+        ck_assert_msg(s[0].loss == s[1].loss, "step %d: %.17g and %.17g", n, s[0].loss, s[1].loss);
+        clear_b_dec(t);
+    }
+    for (int p = P_W_ENC; p <= P_W_UP; p++) ck_assert(same(&t->learners[0].p[p], &t->learners[1].p[p]));
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < D; j++) t->learners[i].p[P_B_DEC].w[j] = 0.1f;
+    step(t, rows, s);
+    ck_assert(s[0].loss != s[1].loss);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* A bias of its own begins where b_dec centres: the same first loss, and by the chain rule through b_down = -b_dec W_down
+ *   dW_down (by b_dec) = dW_down (own) - b_dec (x) db_down     db_dec (by b_dec) = db_dec (own) - W_down db_down   (not of P3). */
+START_TEST(test_own_bias_begins_as_b_dec)
+{
+    float rows[ROWS * D];
+    sae_dict_config c[2] = {config((sae_variant)_i), config((sae_variant)_i)};
+    sae_train_options o = recipe(100);
+    sae_step_stats s[2];
+    double worst = 0, largest = 0, worst_dec = 0, largest_dec = 0;
+    float down[R * D], dec[D];
+
+    make_rows(rows);
+    c[0].scaffold_start = c[1].scaffold_start = SAE_START_RANDOM;
+    c[1].scaffold_centre = SAE_CENTRE_OWN;
+    o.warmup_steps = 10; /* the first step has lr 0 */
+    sae_trainer *t = create(c, 2, &o), *first = create(c, 1, &o);
+    step(first, rows, s); /* alone: two have one place for their gradients */
+    memcpy(down, first->learners[0].p[P_W_DOWN].g, sizeof down);
+    memcpy(dec, first->learners[0].p[P_B_DEC].g, sizeof dec);
+    step(t, rows, s);
+    const learner *own = &t->learners[1];
+    const float *b = own->p[P_B_DOWN].g, *b_dec = own->p[P_B_DEC].w;
+    for (int k = 0; k < R; k++)
+        for (int i = 0; i < D; i++) {
+            double expected = (double)own->p[P_W_DOWN].g[k * D + i] - (double)b_dec[i] * (double)b[k];
+            worst = fmax(worst, fabs(expected - (double)down[k * D + i]));
+            largest = fmax(largest, fabs((double)down[k * D + i]));
+        }
+    for (int i = 0; i < D; i++) {
+        double expected = (double)own->p[P_B_DEC].g[i];
+        for (int k = 0; k < R && c[0].variant != SAE_P3; k++)
+            expected -= (double)own->p[P_W_DOWN].w[k * D + i] * (double)b[k];
+        worst_dec = fmax(worst_dec, fabs(expected - (double)dec[i]));
+        largest_dec = fmax(largest_dec, fabs((double)dec[i]));
+    }
+    /* [2.6e-8, 3.1e-7, 1.7e-7] */
+    EXPECT_WITHIN(fabs(s[1].loss / s[0].loss - 1), 5e-7, "loss %.9g, expected %.9g", s[1].loss, s[0].loss);
+    EXPECT_WITHIN(worst / largest, 3e-6, "dW_down off by %.2g of %.2g", worst, largest);
+    EXPECT_WITHIN(worst_dec / largest_dec, 3e-6, "db_dec off by %.2g of %.2g", worst_dec, largest_dec);
+    ck_assert_double_gt(fabs((double)b[0]), 0);
+    sae_trainer_free(t);
+    sae_trainer_free(first);
+}
+END_TEST
+
+/* One matrix: W_down is W_up to the last bit after every step, and it learns; P1, P2, P3, from PCA and at random, by both optimisers. */
+START_TEST(test_tied_stays_tied)
+{
+    float rows[ROWS * D], before[R * D];
+    sae_dict_config c[2] = {config((sae_variant)(_i % 3)), config((sae_variant)(_i % 3))};
+    sae_train_options o = recipe(60);
+    sae_step_stats s[2];
+    sae_error err = {0};
+
+    make_rows(rows);
+    if (_i >= 3) o.optimiser_rule = SAE_OPTIMISER_SIGNUM;
+    c[0].scaffold_tie = c[1].scaffold_tie = SAE_TIE_TRANSPOSE;
+    c[0].scaffold_start = SAE_START_PCA;
+    c[1].scaffold_start = SAE_START_RANDOM;
+    sae_trainer *t = create(c, 2, &o);
+    for (int n = 0; n < 60; n++) {
+        step(t, rows, s);
+        for (int i = 0; i < 2; i++) {
+            const param *p = t->learners[i].p;
+            ck_assert(memcmp(p[P_W_DOWN].w, p[P_W_UP].w, R * D * sizeof(float)) == 0);
+        }
+        if (n == 0) memcpy(before, t->learners[1].p[P_W_UP].w, sizeof before);
+    }
+    ck_assert(memcmp(before, t->learners[1].p[P_W_UP].w, sizeof before) != 0);
+    for (int i = 0; i < 2; i++) { /* and what is exported, which sign-SGD averages */
+        sae_dict *dict = NULL;
+        ck_assert_msg(sae_trainer_export(t, i, &dict, &err) == SAE_OK, "%s", err.message);
+        sae_weights w = sae_dict_weights(dict);
+        ck_assert(memcmp(w.W_down, w.W_up, R * D * sizeof(float)) == 0);
+        sae_dict_free(dict);
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
+static double off_orthonormal(const float *W, int64_t columns)
+{
+    double worst = 0;
+
+    for (int j = 0; j < R; j++)
+        for (int k = 0; k < R; k++) {
+            double sum = 0;
+            for (int64_t i = 0; i < columns; i++) sum += (double)W[j * columns + i] * (double)W[k * columns + i];
+            worst = fmax(worst, fabs(sum - (j == k)));
+        }
+    return worst;
+}
+
+/* The rows of W_up are orthonormal after every step, of long steps too, and in what is exported. */
+START_TEST(test_orthonormal_rows_of_W_up)
+{
+    static const double rates[] = {1e-3, 5e-2};
+    float rows[ROWS * D], before[R * D];
+    sae_dict_config c[2] = {config((sae_variant)(_i % 3)), config((sae_variant)(_i % 3))};
+    sae_train_options o = recipe(60);
+    sae_step_stats s[2];
+    sae_error err = {0};
+    double worst = 0;
+
+    make_rows(rows);
+    o.lr = rates[_i / 3 % 2];
+    if (_i >= 6) o.optimiser_rule = SAE_OPTIMISER_SIGNUM;
+    c[0].scaffold_tie = c[1].scaffold_tie = SAE_TIE_ORTHONORMAL;
+    c[0].scaffold_start = SAE_START_PCA;
+    c[1].scaffold_start = SAE_START_RANDOM;
+    sae_trainer *t = create(c, 2, &o);
+    for (int n = 0; n < 60; n++) {
+        step(t, rows, s);
+        for (int i = 0; i < 2; i++) worst = fmax(worst, off_orthonormal(t->learners[i].p[P_W_UP].w, D));
+        if (n == 0) memcpy(before, t->learners[1].p[P_W_UP].w, sizeof before);
+    }
+    ck_assert(memcmp(before, t->learners[1].p[P_W_UP].w, sizeof before) != 0);
+    for (int i = 0; i < 2; i++) {
+        sae_dict *dict = NULL;
+        ck_assert_msg(sae_trainer_export(t, i, &dict, &err) == SAE_OK, "%s", err.message);
+        worst = fmax(worst, off_orthonormal(sae_dict_weights(dict).W_up, D));
+        sae_dict_free(dict);
+    }
+    /* [6.6e-8] */
+    EXPECT_WITHIN(worst, 5e-7, "|W_up W_up^T - I| is %.2g", worst);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* Rows that hardly differ, and rows that already are orthonormal. */
+START_TEST(test_orthonormal_rows)
+{
+    enum { N = 300 };
+    static float W[R * N], again[R * N];
+    rng r = rng_seed(4, 4);
+    double moved = 0;
+
+    for (int i = 0; i < N; i++) {
+        float common = (float)rng_normal(&r);
+        for (int k = 0; k < R; k++) W[k * N + i] = 1e3f * (common + (float)(1e-4 * rng_normal(&r)));
+    }
+    orthonormal_rows(W, R, N);
+    double off = off_orthonormal(W, N);
+    /* [2.2e-9, 2.3e-10] */
+    EXPECT_WITHIN(off, 5e-8, "|W W^T - I| is %.2g", off);
+    memcpy(again, W, sizeof W);
+    orthonormal_rows(again, R, N);
+    for (int i = 0; i < R * N; i++) moved = fmax(moved, fabs((double)W[i] - (double)again[i]));
+    EXPECT_WITHIN(moved, 1e-8, "orthonormal rows moved by %.2g", moved);
+}
+END_TEST
+
+/* A random start: W_up is not 0, all else is what it is with W_up = 0; another seed, another start. Frozen, it keeps its bytes, also
+ * in what is exported. */
+START_TEST(test_random_start_and_frozen)
+{
+    float rows[ROWS * D], up[R * D], down[R * D];
+    sae_dict_config c[3] = {config(SAE_P1), config(SAE_P1), config(SAE_P1)};
+    sae_train_options o = recipe(60);
+    sae_step_stats s[3];
+    sae_error err = {0};
+    sae_dict *dict = NULL;
+    double squares = 0;
+
+    make_rows(rows);
+    if (_i) o.optimiser_rule = SAE_OPTIMISER_SIGNUM;
+    c[1].scaffold_start = c[2].scaffold_start = SAE_START_RANDOM;
+    c[1].scaffold_frozen = true;
+    c[1].scaffold_centre = SAE_CENTRE_OWN;
+    c[2].seed = 1;
+    sae_trainer *t = create(c, 3, &o);
+    const param *zero = t->learners[0].p, *random = t->learners[1].p;
+    for (int p = P_W_ENC; p <= P_W_DOWN; p++) ck_assert(same(&zero[p], &random[p]));
+    ck_assert(!same(&random[P_W_UP], &t->learners[2].p[P_W_UP]));
+    for (int i = 0; i < R * D; i++) squares += pow((double)random[P_W_UP].w[i], 2) / R; /* each row's is 1 on average */
+    ck_assert(squares > 0.3 && squares < 3);
+    memcpy(up, random[P_W_UP].w, sizeof up);
+    memcpy(down, random[P_W_DOWN].w, sizeof down);
+    for (int n = 0; n < 60; n++) step(t, rows, s);
+    ck_assert(memcmp(up, random[P_W_UP].w, sizeof up) == 0 && memcmp(down, random[P_W_DOWN].w, sizeof down) == 0);
+    ck_assert_double_gt(s[1].l0, 3);
+    ck_assert_msg(sae_trainer_export(t, 1, &dict, &err) == SAE_OK, "%s", err.message);
+    sae_weights w = sae_dict_weights(dict);
+    double off = 0;
+    for (int i = 0; i < R * D; i++)
+        off = fmax(off, fmax(fabs((double)w.W_up[i] - (double)up[i]), fabs((double)w.W_down[i] - (double)down[i])));
+    /* [0] */
+    EXPECT_WITHIN(off, 1e-7, "the export of a frozen scaffold is off by %.2g", off);
+    sae_dict_free(dict);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* 1 is the default to the last bit. Adam's first step goes as far as its rate: a quarter of it, a quarter as far, and the dictionary as
+ * ever. */
+START_TEST(test_learning_rate_of_its_own)
+{
+    float rows[ROWS * D], before[R * D];
+    sae_dict_config c[3] = {config(SAE_P2), config(SAE_P2), config(SAE_P2)};
+    sae_train_options o = recipe(60);
+    sae_step_stats s[3];
+    double off = 0;
+
+    make_rows(rows);
+    for (int i = 0; i < 3; i++) c[i].scaffold_start = SAE_START_RANDOM;
+    c[1].scaffold_lr = 1;
+    c[2].scaffold_lr = 0.25;
+    sae_trainer *t = create(c, 3, &o);
+    memcpy(before, t->learners[0].p[P_W_UP].w, sizeof before);
+    step(t, rows, s);
+    for (int i = 0; i < R * D; i++) {
+        double whole = (double)t->learners[0].p[P_W_UP].w[i] - (double)before[i];
+        double part = (double)t->learners[2].p[P_W_UP].w[i] - (double)before[i];
+        off = fmax(off, fabs(part - 0.25 * whole) / o.lr);
+        ck_assert_double_gt(fabs(whole), 0.9 * o.lr);
+    }
+    /* [6e-6] */
+    EXPECT_WITHIN(off, 5e-5, "a quarter of a step is off by %.2g of a step", off);
+    for (int p = 0; p < N_PARAMS; p++)
+        ck_assert_int_eq(same(&t->learners[0].p[p], &t->learners[2].p[p]),
+                         t->learners[0].p[p].rows == 0 || (p != P_W_DOWN && p != P_W_UP));
+    for (int n = 1; n < 60; n++) step(t, rows, s);
+    for (int p = 0; p < N_PARAMS; p++) ck_assert(same(&t->learners[0].p[p], &t->learners[1].p[p]));
+    sae_trainer_free(t);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scaffold");
@@ -273,6 +539,13 @@ int main(void)
     tcase_add_test(tc, test_pca_start_is_lapacks);
     tcase_add_test(tc, test_staged_training);
     tcase_add_test(tc, test_scaffold_goes_on_after_its_steps);
+    tcase_add_loop_test(tc, test_centred_by_nothing_is_centred_by_zero, SAE_P1, SAE_P3 + 1);
+    tcase_add_loop_test(tc, test_own_bias_begins_as_b_dec, SAE_P1, SAE_P3 + 1);
+    tcase_add_loop_test(tc, test_tied_stays_tied, 0, 6);
+    tcase_add_loop_test(tc, test_orthonormal_rows_of_W_up, 0, 9);
+    tcase_add_test(tc, test_orthonormal_rows);
+    tcase_add_loop_test(tc, test_random_start_and_frozen, 0, 2);
+    tcase_add_test(tc, test_learning_rate_of_its_own);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

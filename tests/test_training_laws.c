@@ -614,10 +614,11 @@ END_TEST
 START_TEST(test_scale_of_rows_does_not_matter)
 {
     sae_dict_config c = matryoshka(20, 6, 3);
+    c.scaffold_centre = (sae_scaffold_centre)_i;
     sae_train_options o = short_recipe(128, 60);
     sae_error err = {0};
     sae_dict *dict[2];
-    float rows[32 * 20], h[32 * 3], *value[2];
+    float rows[32 * 20], h[2][32 * 3], *value[2];
     int64_t start[2][33];
     int32_t *latent[2];
 
@@ -627,11 +628,13 @@ START_TEST(test_scale_of_rows_does_not_matter)
         ck_assert_msg(sae_trainer_export(t, 0, &dict[v], &err) == SAE_OK, "%s", err.message);
         sae_trainer_free(t);
         make_rows(rows, 32, 20, 1000, v ? 4 : 1);
-        ck_assert_int_eq(sae_dict_encode(dict[v], rows, 32, start[v], &latent[v], &value[v], h, &err), SAE_OK);
+        ck_assert_int_eq(sae_dict_encode(dict[v], rows, 32, start[v], &latent[v], &value[v], h[v], &err), SAE_OK);
         sae_dict_free(dict[v]);
     }
     ck_assert_int_gt(start[0][32], 32);
     ck_assert(memcmp(start[0], start[1], sizeof start[0]) == 0);
+    for (int i = 0; i < 32 * 3; i++)
+        ck_assert_double_le(fabs(4.0 * h[0][i] - h[1][i]), 1e-5 * (1 + fabs((double)h[1][i])));
     for (int64_t i = 0; i < start[0][32]; i++) {
         ck_assert_int_eq(latent[0][i], latent[1][i]);
         ck_assert_double_le(fabs(4.0 * value[0][i] - value[1][i]), 1e-5 * fabs((double)value[1][i]));
@@ -658,9 +661,11 @@ static void remove_folder(void) { folder_remove(folder, NULL); }
 /* One of each kind; the third and the fifth are resumed while their dictionaries wait for the scaffold. */
 START_TEST(test_resumed_run_has_the_same_bytes)
 {
-    enum { N = 6 };
+    enum { N = 10 };
     sae_dict_config c[N] = {matryoshka(20, 6, 0),    batchtopk(20, 96, 4, 3), batchtopk(20, 96, 4, 3),
-                            batchtopk(20, 64, 4, 2), matryoshka(20, 6, 2),    batchtopk(20, 64, 4, 0)};
+                            batchtopk(20, 64, 4, 2), matryoshka(20, 6, 2),    batchtopk(20, 64, 4, 0),
+                            batchtopk(20, 64, 4, 2), matryoshka(20, 6, 2),    batchtopk(20, 64, 4, 2),
+                            batchtopk(20, 64, 4, 2)};
     sae_train_options o = short_recipe(128, 80);
     sae_error err = {0};
     int64_t rows_given = 0, dead = 0;
@@ -668,11 +673,21 @@ START_TEST(test_resumed_run_has_the_same_bytes)
     c[1].variant = SAE_P2;
     c[2].variant = SAE_P3;
     c[2].scaffold_steps = 40;
-    c[3].scaffold_pca = c[3].scaffold_frozen = true;
+    c[3].scaffold_start = SAE_START_PCA;
+    c[3].scaffold_frozen = true;
     c[4].scaffold_last = c[4].scaffold_frozen = true;
     c[4].scaffold_steps = 40;
-    c[4].d_out = c[5].d_out = 12;
+    c[4].d_out = c[5].d_out = c[9].d_out = 12;
     c[5].skip = true;
+    c[6].variant = SAE_P2;
+    c[6].scaffold_centre = c[9].scaffold_centre = SAE_CENTRE_OWN;
+    c[7].scaffold_centre = SAE_CENTRE_NONE;
+    c[7].scaffold_tie = SAE_TIE_TRANSPOSE;
+    c[7].scaffold_start = SAE_START_PCA;
+    c[8].variant = SAE_P3;
+    c[8].scaffold_start = c[9].scaffold_start = SAE_START_RANDOM;
+    c[8].scaffold_tie = c[9].scaffold_tie = SAE_TIE_ORTHONORMAL;
+    c[8].scaffold_lr = 0.3;
     sae_trainer *undisturbed = create(c, N, &o), *stopped = create(c, N, &o), *resumed = create(c, N, &o);
     sae_step_stats s[N];
     steps(undisturbed, 80, 1, s);
@@ -763,6 +778,51 @@ START_TEST(test_damaged_checkpoint_is_passed_over)
 }
 END_TEST
 
+static sae_dict_config chosen(sae_scaffold_start start, sae_scaffold_centre centre, sae_scaffold_tie tie, double lr,
+                              int64_t d_out)
+{
+    sae_dict_config c = batchtopk(8, 32, 4, 2);
+
+    c.scaffold_start = start;
+    c.scaffold_centre = centre;
+    c.scaffold_tie = tie;
+    c.scaffold_lr = lr;
+    c.d_out = d_out;
+    return c;
+}
+
+/* A run of one choice cannot be gone on with by another, whichever of the two is the default. */
+START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
+{
+    const struct {
+        const char *key;
+        sae_dict_config config;
+    } rows[] = {
+        {"\"scaffold_start\"", chosen(SAE_START_RANDOM, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 0, 0)},
+        {"\"scaffold_centre\"", chosen(SAE_START_ZERO, SAE_CENTRE_NONE, SAE_TIE_NONE, 0, 0)},
+        {"\"scaffold_centre\"", chosen(SAE_START_ZERO, SAE_CENTRE_OWN, SAE_TIE_NONE, 0, 0)},
+        {"\"scaffold_lr\"", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 0.5, 0)},
+        {NULL, chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 1, 0)},
+    };
+    sae_dict_config usual = chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 0, 0);
+    sae_train_options o = short_recipe(16, 40);
+
+    for (int way = 0; way < 2; way++) {
+        sae_trainer *begun = create(way ? &usual : &rows[_i].config, 1, &o);
+        sae_trainer *other = create(way ? &rows[_i].config : &usual, 1, &o);
+        sae_error err = {0};
+        int64_t rows_given = 0;
+        steps(begun, 5 + way, 1, NULL); /* the second is the newest */
+        ck_assert_int_eq(sae_trainer_save(begun, folder, 80, &err), SAE_OK);
+        sae_status status = sae_trainer_resume(other, folder, &rows_given, &err);
+        ck_assert_msg(status == (rows[_i].key ? SAE_STATE : SAE_OK), "%s", err.message);
+        if (rows[_i].key) ck_assert_msg(strstr(err.message, rows[_i].key), "%s", err.message);
+        sae_trainer_free(begun);
+        sae_trainer_free(other);
+    }
+}
+END_TEST
+
 /* ---- Bad rows, missing memory, wrong options ------------------------------------------------------------------------------ */
 
 START_TEST(test_bad_rows_are_a_message)
@@ -847,7 +907,7 @@ static sae_dict_config scaffolded(int64_t steps, bool frozen, bool pca, sae_vari
 
     c.scaffold_steps = steps;
     c.scaffold_frozen = frozen;
-    c.scaffold_pca = pca;
+    c.scaffold_start = pca ? SAE_START_PCA : SAE_START_ZERO;
     c.variant = variant;
     c.d_out = d_out;
     return c;
@@ -880,6 +940,14 @@ START_TEST(test_wrong_options)
         {"d_out = 1", scaffolded(0, false, false, SAE_P1, 1), 16, 10, 1e-3},
         {"d_out -1", scaffolded(0, false, false, SAE_P1, -1), 16, 10, 1e-3},
         {"2^28", batchtopk(8, 1 << 26, 1 << 20, 0), 4096, 10, 1e-3},
+        {"random-both", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_TRANSPOSE, 0, 0), 16, 10, 1e-3},
+        {"random-both", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_ORTHONORMAL, 0, 0), 16, 10, 1e-3},
+        {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, -1, 0), 16, 10, 1e-3},
+        {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, INFINITY, 0), 16, 10, 1e-3},
+        {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, NAN, 0), 16, 10, 1e-3},
+        {"start 3", chosen((sae_scaffold_start)3, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 0, 0), 16, 10, 1e-3},
+        {"centre 3", chosen(SAE_START_ZERO, (sae_scaffold_centre)3, SAE_TIE_NONE, 0, 0), 16, 10, 1e-3},
+        {"tie 3", chosen(SAE_START_PCA, SAE_CENTRE_B_DEC, (sae_scaffold_tie)3, 0, 0), 16, 10, 1e-3},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         sae_train_options o = sae_recipe_saebench(16, 10);
@@ -913,6 +981,8 @@ START_TEST(test_wrong_combinations)
         {"only P1", scaffolded(0, false, false, SAE_P2, 5), SAE_UNSUPPORTED},
         {"only P1", scaffolded(0, false, false, SAE_P3, 5), SAE_UNSUPPORTED},
         {"PCA", scaffolded(0, false, true, SAE_P1, 5), SAE_UNSUPPORTED},
+        {"W_up^T", chosen(SAE_START_RANDOM, SAE_CENTRE_B_DEC, SAE_TIE_TRANSPOSE, 0, 5), SAE_UNSUPPORTED},
+        {"centre", chosen(SAE_START_ZERO, SAE_CENTRE_NONE, SAE_TIE_NONE, 0, 5), SAE_UNSUPPORTED},
         {"skip", {.arch = SAE_BATCHTOPK, .d_in = 8, .d_sae = 32, .k = 4, .skip = true}, SAE_UNSUPPORTED},
     };
     sae_train_options o = sae_recipe_saebench(16, 10);
@@ -995,7 +1065,7 @@ int main(void)
     tcase_add_loop_test(laws, test_zero_scaffold_is_the_baseline, 0, sizeof arms / sizeof *arms);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);
     tcase_add_test(laws, test_p1_and_p2_have_the_same_functions);
-    tcase_add_test(laws, test_scale_of_rows_does_not_matter);
+    tcase_add_loop_test(laws, test_scale_of_rows_does_not_matter, 0, SAE_CENTRE_OWN + 1);
     tcase_add_test(laws, test_bad_rows_are_a_message);
     tcase_add_test(laws, test_threshold_and_export);
     tcase_add_test(laws, test_wrong_options);
@@ -1004,6 +1074,7 @@ int main(void)
     tcase_add_test(laws, test_bf16_product_follows_f32);
     tcase_add_test(files, test_resumed_run_has_the_same_bytes);
     tcase_add_loop_test(files, test_resumed_run_of_other_rules_has_the_same_bytes, 0, 2);
+    tcase_add_loop_test(files, test_choices_of_a_scaffold_stand_in_the_checkpoint, 0, 5);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
     tcase_add_test(files, test_failing_memory);
     suite_add_tcase(s, laws);

@@ -4,6 +4,7 @@
  */
 #include "cli/info.h"
 #include "io/io.h"
+#include "sae/scaffold_fields.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -232,6 +233,10 @@ static sae_status info_dict(const char *path, json_t **json, sae_error *err)
     info_show(json, "k", "k", "%lld", (long long)c->k);
     info_show(json, "rank", "rank", "%lld", (long long)c->rank);
     if (c->rank) info_show(json, "variant", "variant", "%s", variants[c->variant]);
+    if (c->rank && c->scaffold_centre != SAE_CENTRE_B_DEC)
+        info_show(json, "scaffold_centre", "centred by", "%s", scaffold_centre_names[c->scaffold_centre]);
+    if (c->rank && c->scaffold_tie != SAE_TIE_NONE)
+        info_show(json, "scaffold_tie", "tied", "%s", scaffold_tie_names[c->scaffold_tie]);
     if (c->site[0]) info_show(json, "site", "site", "%s", c->site);
     if (c->target_site[0]) info_show(json, "target_site", "target site", "%s", c->target_site);
     if (c->model[0]) info_show(json, "model", "model", "%s", c->model);

@@ -1,6 +1,6 @@
 /* cmd_scaffold.c - `sae scaffold`: the experiments of arXiv 2606.14040 on any model, site and text: trains plain dictionaries and
  * ones with a dense scaffold, compares them, writes the run's folder with its report, and says what was found. */
-#include "cli/cli.h"
+#include "cli/train.h"
 #include "lab/scaffold.h"
 #include "report/report.h"
 
@@ -44,9 +44,7 @@ static const option_row options[] = {
      "labelled sets for sparse probing and TPP; or none (default: data/labelled,data/mmlu; quick: none)", NULL},
     {"survey", OPTION_TEXT, "FOLDER",
      "a finished `sae lab survey`: site, width and k that are not given are those with most dense latents in it", NULL},
-    {"scaffold-start", OPTION_TEXT, "HOW", "random (W_up = 0) or pca (of the first batch)", "random"},
-    {"scaffold-steps", OPTION_COUNT, "N", "in so many first steps scaffolds learn alone", "0"},
-    {"scaffold-last", OPTION_FLAG, NULL, "matryoshka: the scaffold joins only the last prefix (M2)", NULL},
+    OPTION_SCAFFOLD_ROWS,
     {"dense-threshold", OPTION_REAL, "X",
      "a latent is dense when it fires on more than this share of tokens: in the claims, in what dense latents are, in "
      "ablate and retrain, in --survey's choice",
@@ -121,7 +119,7 @@ static sae_status read_archs(args *a, scaffold_options *o, sae_error *err)
 static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
 {
     static const char *const variants[] = {"p1", "all", NULL}, *const yes_no[] = {"yes", "no", NULL};
-    static const char *const starts[] = {"random", "pca", NULL}, *const arm_choices[] = {"baseline", "scaffold", NULL};
+    static const char *const arm_choices[] = {"baseline", "scaffold", NULL};
     sae_status status = SAE_OK;
     int which = 0;
 
@@ -135,10 +133,7 @@ static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
         SAE_TRY(args_choice(a, "retrain", yes_no, &which, err));
         o->retrain = which == 0 ? 1 : -1;
     }
-    SAE_TRY(args_choice(a, "scaffold-start", starts, &which, err));
-    o->scaffold_pca = which == 1;
-    o->scaffold_steps = args_int(a, "scaffold-steps", 0);
-    o->scaffold_last = args_flag(a, "scaffold-last");
+    SAE_TRY(scaffold_choices(&o->scaffold, a, err));
     o->last_token = args_flag(a, "last-token");
     SAE_TRY(args_choice(a, "ablate", arm_choices, &o->ablate, err));
     SAE_TRY(read_archs(a, o, err));

@@ -58,6 +58,17 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
 /* ---- The dictionaries (train_dicts.c) ------------------------------------------------------------------------------------- */
 
 /* clang-format off */
+/* How a scaffold begins and learns; scaffold_choices reads them. */
+#define OPTION_SCAFFOLD_ROWS                                                                                                              \
+    {"scaffold-start", OPTION_TEXT, "HOW",                                                                                                \
+     "zero (once called random): W_up = 0, W_down random; pca: principal directions of the first batch; random-both: W_up too", "zero"},  \
+    {"scaffold-centre", OPTION_TEXT, "WHAT", "its codes are of x - b_dec (b_dec), of x (none), or of x with a bias of their own (own)", "b_dec"}, \
+    {"scaffold-tie", OPTION_TEXT, "HOW", "none; transpose: W_down = W_up^T; orthonormal: the rows of W_up are", "none"},                  \
+    {"scaffold-lr", OPTION_REAL, "X", "learning rate of the scaffold, times the common one", "1"},                                        \
+    {"scaffold-steps", OPTION_COUNT, "N", "first steps in which the scaffold learns alone", "0"},                                         \
+    {"scaffold-freeze", OPTION_FLAG, NULL, "leave the scaffold as it is after its start and those steps", NULL},                          \
+    {"scaffold-last", OPTION_FLAG, NULL, "Matryoshka: the scaffold joins the last prefix only (M2)", NULL}
+
 #define OPTION_DICT_ROWS                                                                                                                  \
     {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka, topk, jumprelu, standard or gated", "batchtopk"},                        \
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
@@ -66,10 +77,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
     {"variant", OPTION_LIST, "NAME[,NAME]",                                                                                               \
      "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left; p3: that, and the scaffold learns by itself", "p1"},            \
-    {"scaffold-start", OPTION_TEXT, "HOW", "random: as if there were none; pca: the principal directions of the first batch", "random"},  \
-    {"scaffold-steps", OPTION_COUNT, "N", "first steps in which the scaffold learns alone", "0"},                                         \
-    {"scaffold-freeze", OPTION_FLAG, NULL, "leave the scaffold as it is after its start and those steps", NULL},                          \
-    {"scaffold-last", OPTION_FLAG, NULL, "Matryoshka: the scaffold joins the last prefix only", NULL},                                    \
+    OPTION_SCAFFOLD_ROWS,                                                                                                                 \
     {"skip", OPTION_FLAG, NULL, "a transcoder gets a linear path from its input to its output", NULL},                                    \
     {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
      "Matryoshka: shares of the width, summing to 1, or where the prefixes end: 512,1536,... (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}
@@ -87,6 +95,8 @@ enum { MOST_DICTS = 4096 };
 /* Every combination of the values given, of --seed too. `out` starts zeroed; caller frees it, on failure too. */
 sae_status train_dicts_make(train_dicts *out, args *a, const train_input *in, sae_error *err);
 void train_dicts_free(train_dicts *dicts);
+/* What OPTION_SCAFFOLD_ROWS say, in the scaffold_ members of *c. */
+sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err);
 const char *train_arch_name(sae_arch arch);
 json_t *train_dict_json(const sae_dict_config *c, const char *name);
 

@@ -5,6 +5,7 @@
  * dictionary keeps its name when the lists grow.
  */
 #include "cli/train.h"
+#include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -137,15 +138,35 @@ static double coefficient(sae_arch arch, const axis *x, int64_t index)
     return arch == SAE_JUMPRELU ? 1.0 : 0.1;
 }
 
+sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err)
+{
+    const char *const starts[] = {scaffold_start_names[0], scaffold_start_names[1], scaffold_start_names[2], "random",
+                                  NULL}; /* the last, once the first's name, still means it */
+    sae_status status = SAE_OK;
+    int start = 0, centre = 0, tie = 0;
+
+    SAE_TRY(args_choice(a, "scaffold-start", starts, &start, err));
+    SAE_TRY(args_choice(a, "scaffold-centre", scaffold_centre_names, &centre, err));
+    SAE_TRY(args_choice(a, "scaffold-tie", scaffold_tie_names, &tie, err));
+    c->scaffold_start = start == 3 ? SAE_START_ZERO : (sae_scaffold_start)start;
+    c->scaffold_centre = (sae_scaffold_centre)centre;
+    c->scaffold_tie = (sae_scaffold_tie)tie;
+    c->scaffold_lr = args_real(a, "scaffold-lr", 1);
+    if (!(c->scaffold_lr > 0))
+        return args_fail(a, err, "--scaffold-lr %g: must be above 0; --scaffold-freeze holds a scaffold still",
+                         c->scaffold_lr);
+    c->scaffold_steps = args_int(a, "scaffold-steps", 0);
+    c->scaffold_frozen = args_flag(a, "scaffold-freeze");
+    c->scaffold_last = args_flag(a, "scaffold-last");
+done:
+    return status;
+}
+
 static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const axis axes[N_AXES],
                               const int64_t value[N_AXES], sae_error *err)
 {
-    static const char *const starts[] = {"random", "pca", NULL};
     sae_arch arch = archs[value[ARCH]];
-    int start = 0;
-    sae_status status = args_choice(a, "scaffold-start", starts, &start, err);
 
-    if (status != SAE_OK) return status;
     *c = (sae_dict_config){.arch = arch,
                            .variant = (sae_variant)value[VARIANT],
                            .d_in = in->d_in,
@@ -155,16 +176,13 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
                            .rank = value[RANK],
                            .d_out = in->d_target,
                            .skip = args_flag(a, "skip"),
-                           .scaffold_pca = start == 1,
-                           .scaffold_steps = args_int(a, "scaffold-steps", 0),
-                           .scaffold_frozen = args_flag(a, "scaffold-freeze"),
-                           .scaffold_last = args_flag(a, "scaffold-last"),
                            .apply_b_dec_to_input = in->d_target == 0,
                            .seed = (uint64_t)value[SEED]};
     snprintf(c->site, sizeof c->site, "%s", in->site_name);
     snprintf(c->target_site, sizeof c->target_site, "%s", in->target_name);
     snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
-    return c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : SAE_OK;
+    sae_status status = scaffold_choices(c, a, err);
+    return status == SAE_OK && c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : status;
 }
 
 /* The fewest digits that are this number and no other. */
@@ -275,10 +293,13 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name)
                              variant_names[c->variant], "seed", (json_int_t)(c->seed & INT64_MAX), "site", c->site);
 
     if (json && c->rank > 0) {
-        json_put(&json, "scaffold_start", json_string(c->scaffold_pca ? "pca" : "random"));
+        /* zero by the name that it had: a run of that time can be resumed */
+        json_put(&json, "scaffold_start",
+                 json_string(c->scaffold_start == SAE_START_ZERO ? "random" : scaffold_start_names[c->scaffold_start]));
         json_put(&json, "scaffold_steps", json_integer(c->scaffold_steps));
         json_put(&json, "scaffold_frozen", json_boolean(c->scaffold_frozen));
         json_put(&json, "scaffold_last", json_boolean(c->scaffold_last));
+        scaffold_fields_put(&json, c);
     }
     if (json && c->n_groups > 0) {
         json_t *groups = json_array();

@@ -99,7 +99,9 @@ sae_status edit_map(const void *user, const float *rows, int64_t n, int64_t d, f
 {
     /* sae_dict_weights gives writable pointers; nothing is written through them here */
     const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)user);
-    int64_t rank = sae_dict_get_config(user)->rank;
+    const sae_dict_config *c = sae_dict_get_config(user);
+    bool centred = c->scaffold_centre == SAE_CENTRE_B_DEC;
+    int64_t rank = c->rank;
     double *code_of_row =
         mem_alloc_array((size_t)n, (size_t)(rank ? rank : 1) * sizeof(double), "the scaffold's codes", err);
 
@@ -108,9 +110,11 @@ sae_status edit_map(const void *user, const float *rows, int64_t n, int64_t d, f
     for (int64_t i = 0; i < n; i++) {
         const float *x = rows + i * d;
         double *code = code_of_row + i * rank;
-        for (int64_t k = 0; k < rank; k++)
+        for (int64_t k = 0; k < rank; k++) {
             for (int64_t j = 0; j < d; j++)
-                code[k] += (double)w.W_down[k * d + j] * ((double)x[j] - (double)w.b_dec[j]);
+                code[k] += (double)w.W_down[k * d + j] * ((double)x[j] - (centred ? (double)w.b_dec[j] : 0));
+            if (w.b_down) code[k] += (double)w.b_down[k];
+        }
         for (int64_t j = 0; j < d; j++) {
             double emitted = 0;
             for (int64_t k = 0; k < rank; k++) emitted += code[k] * (double)w.W_up[k * d + j];

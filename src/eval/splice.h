@@ -68,7 +68,7 @@ typedef struct edit_resampling {
 } edit_resampling;
 sae_status edit_resample(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
 
-/* user: const sae_dict. x - (x - b_dec) W_down W_up: R1. */
+/* user: const sae_dict. x - s, s = (x - b_dec) W_down W_up or as its centre says: R1. */
 sae_status edit_map(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
 
 /* user: edit_recon. The dictionary's reconstruction; without the scaffold it is R4. */

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/matmul.h"
 #include "lab/scaffold.h"
+#include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -45,13 +46,14 @@ json_t *options_json(const experiment *e)
         o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions, "labelled",
         names(o->labelled, o->n_labelled), "survey", o->survey ? json_text(o->survey) : json_null(), "points",
         (json_int_t)(o->points > 0 ? o->points : 0), "seed", (json_int_t)(o->seed & INT64_MAX), "draws", o->draws,
-        "cards", o->cards, "scaffold_start", o->scaffold_pca ? "pca" : "zero", "scaffold_steps",
-        (json_int_t)o->scaffold_steps, "scaffold_last", (int)o->scaffold_last);
+        "cards", o->cards, "scaffold_start", scaffold_start_names[o->scaffold.scaffold_start], "scaffold_steps",
+        (json_int_t)o->scaffold.scaffold_steps, "scaffold_last", (int)o->scaffold.scaffold_last);
     if (o->rank_knee) json_put(&all, "rank", json_string("knee"));
     json_put(&all, "dense_threshold", json_real(o->dense_threshold));
     json_put(&all, "with_bos", json_boolean(o->with_bos));
     json_put(&all, "last_token", json_boolean(o->last_token));
     json_put(&all, "ablate", json_string(arm_names[o->ablate]));
+    scaffold_choices_put(&all, &o->scaffold);
     return all;
 }
 

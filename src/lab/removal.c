@@ -190,7 +190,7 @@ sae_status removal_report(experiment *e, sae_error *err)
     SAE_TRY(experiment_result(e, "removal", title, &r, err));
     SAE_TRY(sae_result_note(
         r,
-        "R1 x - (x - b_dec) W_down W_up; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
+        "R1 x - s, what the scaffold writes; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
         "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
         "as many principal components, as many after those, random directions, and, for the first seed, the decoder "

@@ -3,6 +3,8 @@
  */
 #include "eval/training.h"
 #include "lab/scaffold.h"
+#include "sae/scaffold_fields.h"
+#include "sae/train.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,13 +36,18 @@ static void add_scaffold(experiment *e, roster_use use, sae_arch arch, sae_varia
                          uint64_t seed)
 {
     roster_entry *r = add(e, use, arch, seed);
+    const sae_dict_config *like = &e->options.scaffold;
 
     r->config.variant = variant;
     r->config.k = k;
     r->config.rank = rank;
-    r->config.scaffold_pca = e->options.scaffold_pca;
-    r->config.scaffold_steps = e->options.scaffold_steps;
-    r->config.scaffold_last = e->options.scaffold_last && arch == SAE_MATRYOSHKA;
+    r->config.scaffold_start = like->scaffold_start;
+    r->config.scaffold_centre = like->scaffold_centre;
+    r->config.scaffold_tie = like->scaffold_tie;
+    r->config.scaffold_lr = like->scaffold_lr;
+    r->config.scaffold_steps = like->scaffold_steps;
+    r->config.scaffold_frozen = like->scaffold_frozen;
+    r->config.scaffold_last = like->scaffold_last && arch == SAE_MATRYOSHKA;
 }
 
 /* By what sets them apart from the pairs. */
@@ -83,6 +90,16 @@ void roster_list(experiment *e)
         add(e, USE_OTHERS, o->archs[0], o->seed);
     }
     for (int i = 0; i < e->roster.n; i++) name(e, &e->roster.entries[i]);
+}
+
+sae_status roster_check(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    roster_list(e);
+    for (int i = 0; i < e->roster.n && status == SAE_OK; i++)
+        status = trainer_check(&e->roster.entries[i].config, 1, &e->recipe, err);
+    return status;
 }
 
 static char *record_path(const experiment *e, const roster_entry *r, sae_error *err)
@@ -146,17 +163,27 @@ static const char *rows_name(const roster_entry *r)
     return r->use == USE_DENSE ? "without dense latents" : r->use == USE_OTHERS ? "without others" : "all";
 }
 
+void scaffold_choices_put(json_t **object, const sae_dict_config *c)
+{
+    if (c->scaffold_frozen) json_put(object, "scaffold_frozen", json_true());
+    scaffold_fields_put(object, c);
+}
+
 static json_t *identity_of(const experiment *e, const roster_entry *r)
 {
     const sae_dict_config *c = &r->config;
 
-    return json_pack("{sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "inputs", e->inputs, "recipe",
-                     recipe_json(&e->recipe), "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX),
-                     "arch", arch_name(c->arch), "variant", c->rank ? variant_name(c->variant) : "none", "d_sae",
-                     (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed",
-                     (json_int_t)(c->seed & INT64_MAX), "start", c->scaffold_pca ? "pca" : "zero", "scaffold_steps",
-                     (json_int_t)c->scaffold_steps, "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
-                     (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
+    json_t *json =
+        json_pack("{sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "inputs", e->inputs, "recipe", recipe_json(&e->recipe),
+                  "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX), "arch", arch_name(c->arch),
+                  "variant", c->rank ? variant_name(c->variant) : "none", "d_sae", (json_int_t)c->d_sae, "k",
+                  (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed", (json_int_t)(c->seed & INT64_MAX), "start",
+                  scaffold_start_names[c->scaffold_start], "scaffold_steps", (json_int_t)c->scaffold_steps,
+                  "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
+                  (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
+
+    scaffold_choices_put(&json, c);
+    return json;
 }
 
 json_t *roster_identity(const experiment *e, const roster_entry *r)

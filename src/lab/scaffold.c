@@ -68,6 +68,7 @@ static sae_status folder_begin(experiment *e, sae_error *err)
     } else if (!e->options.force) {
         const char *key =
             json_read_file(&theirs, record, &ignored) == SAE_OK ? json_first_difference(ours, theirs) : "scaffold.json";
+        if (!key) key = json_first_difference(theirs, ours); /* a choice that is the default is not said */
         if (key)
             SAE_RAISE(err, SAE_EXISTS,
                       "%s holds a run of other settings (%s): give another --out, or --force to go on with these: what "
@@ -121,6 +122,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     if (e->options.lr > 0) e->recipe.lr = e->options.lr;
     sae_choose_exact_codes(&e->recipe, e->d);
+    SAE_TRY(roster_check(e, err));
     SAE_TRY(texts_exist(e, err));
     SAE_TRY(scaffold_topics_check(e, err));
     SAE_TRY(documents_check(e, err));

@@ -55,15 +55,13 @@ typedef struct scaffold_options {
         *survey;    /* folder of a finished `sae lab survey`: decides site, width and k where they are 0; NULL: none */
     int64_t points; /* sizes of the sets of aligned features that are ablated; -1: redundancy is not measured */
     uint64_t seed;
-    int draws;              /* random subspaces */
-    int cards;              /* densest latents shown per arm */
-    size_t memory;          /* that trainers may take; 0: half of what is free */
-    bool scaffold_pca;      /* scaffolds begin as PCA of the first batch */
-    bool scaffold_last;     /* Matryoshka: the scaffold joins only the last prefix (M2) */
-    int64_t scaffold_steps; /* scaffolds learn alone in so many first steps */
-    double dense_threshold; /* a latent is dense when it fires on more than this share of tokens; 0: 0.1 */
-    bool with_bos;          /* position 0 and special tokens are trained on and measured; max_norm 0 is then -1 */
-    bool last_token;        /* a document is its last token's row, not the mean over its tokens */
+    int draws;                /* random subspaces */
+    int cards;                /* densest latents shown per arm */
+    size_t memory;            /* that trainers may take; 0: half of what is free */
+    sae_dict_config scaffold; /* of every scaffold its scaffold_ members (scaffold_last of Matryoshka only) */
+    double dense_threshold;   /* a latent is dense when it fires on more than this share of tokens; 0: 0.1 */
+    bool with_bos;            /* position 0 and special tokens are trained on and measured; max_norm 0 is then -1 */
+    bool last_token;          /* a document is its last token's row, not the mean over its tokens */
     bool rank_knee; /* the rank is the knee of `ranks`, whose dictionaries are trained before all others (ranks.c) */
     int ablate;     /* ARM_BASELINE or ARM_SCAFFOLD: whose aligned latents are ablated */
     bool force;     /* go on in a folder of other settings: what depends on what has changed is made anew */
@@ -120,7 +118,7 @@ typedef struct scaffold_map {
     int64_t d, rank;       /* rank: directions with a singular value over 1e-6 of the largest */
     double *read, *write;  /* [rank, d] */
     double *singular;      /* [rank] */
-    double *mean, *spread; /* [rank] of the code singular <x - b_dec, read> over the training rows */
+    double *mean, *spread; /* [rank] of the code <s, write> over the training rows: singular <x - b_dec, read> */
     double trace, square;  /* of the map: tr A, |A|_F^2 */
     subspace write_space;  /* row space of W_up: where the scaffold writes */
     subspace read_space;   /* row space of W_down^T: what it reads */
@@ -191,6 +189,8 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
 json_t *part_identity(const experiment *e, json_t *more);
 /* A dictionary's: its configuration, recipe, rows. NULL: no memory. */
 json_t *roster_identity(const experiment *e, const roster_entry *r);
+/* Puts how a scaffold learns into an object, as far as it is not the default. */
+void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
@@ -224,6 +224,8 @@ sae_status roster_make(experiment *e, sae_error *err);       /* the list, and wh
 sae_status roster_make_ranks(experiment *e, sae_error *err); /* of the first baseline and `ranks` alone */
 const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed);
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
+/* The list, and whether all of it can be trained. */
+sae_status roster_check(experiment *e, sae_error *err);
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
 sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dict, sae_error *err);
 

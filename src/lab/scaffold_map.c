@@ -56,14 +56,28 @@ static void combine(int64_t n, int64_t m, int64_t d, const double *A, bool trans
                 out[i * d + j] += (transposed ? A[k * n + i] : A[i * m + k]) * basis[k * d + j];
 }
 
-static void code_moments(scaffold_map *m, const float *b_dec, const double *mean, const double *covariance)
+/* What b_down adds along the direction that is written: <b_down W_up, write>. */
+static double own_centre(const scaffold_map *m, const sae_weights *w, int64_t rank, int64_t i)
 {
+    double sum = 0;
+
+    for (int64_t k = 0; w->b_down && k < rank; k++)
+        for (int64_t j = 0; j < m->d; j++)
+            sum += (double)w->b_down[k] * (double)w->W_up[k * m->d + j] * m->write[i * m->d + j];
+    return sum;
+}
+
+static void code_moments(scaffold_map *m, const sae_dict_config *c, const sae_weights *w, const double *mean,
+                         const double *covariance)
+{
+    bool centred = c->scaffold_centre == SAE_CENTRE_B_DEC;
+
     for (int64_t i = 0; i < m->rank; i++) {
         const double *u = m->read + i * m->d;
         double centre = 0;
         subspace line = {.d = m->d, .rank = 1, .basis = m->read + i * m->d};
-        for (int64_t j = 0; j < m->d; j++) centre += u[j] * (mean[j] - (double)b_dec[j]);
-        m->mean[i] = m->singular[i] * centre;
+        for (int64_t j = 0; j < m->d; j++) centre += u[j] * (mean[j] - (centred ? (double)w->b_dec[j] : 0));
+        m->mean[i] = m->singular[i] * centre + own_centre(m, w, c->rank, i);
         m->spread[i] = m->singular[i] * sqrt(fmax(0, subspace_variance(&line, covariance)));
     }
 }
@@ -140,7 +154,7 @@ sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *
         for (int64_t j = 0; j < rank; j++)
             m.square += dot_ff(w.W_down + i * d, w.W_down + j * d, d) * dot_ff(w.W_up + i * d, w.W_up + j * d, d);
     }
-    code_moments(&m, w.b_dec, mean, covariance);
+    code_moments(&m, config, &w, mean, covariance);
     sort_by_spread(&m);
     *out = m;
     m = (scaffold_map){0};

@@ -160,8 +160,9 @@ static void gradient_of_b_dec(sae_trainer *t, learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->d_out;
-    /* b_dec enters a transcoder's output alone; to P3's scaffold it is a constant, as s is to P3's dictionary */
-    int64_t r = l->config.variant == SAE_P3 || l->config.d_out > 0 ? 0 : l->config.rank;
+    /* the codes of a scaffold with another centre, or of a transcoder, have no b_dec; to P3's scaffold it is a constant, as s is to
+     * P3's dictionary */
+    int64_t r = l->config.variant == SAE_P3 || !scaffold_sees_centred(l) ? 0 : l->config.rank;
     double *column = s->column;
 
     column_sums(s->grad, B, d, 1.0, s->partial, column);

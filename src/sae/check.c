@@ -36,6 +36,29 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     return SAE_OK;
 }
 
+static sae_status check_tie(const sae_dict_config *c, sae_error *err)
+{
+    if ((int)c->scaffold_start < SAE_START_ZERO || c->scaffold_start > SAE_START_RANDOM ||
+        (int)c->scaffold_centre < SAE_CENTRE_B_DEC || c->scaffold_centre > SAE_CENTRE_OWN ||
+        (int)c->scaffold_tie < SAE_TIE_NONE || c->scaffold_tie > SAE_TIE_ORTHONORMAL)
+        return SAE_FAIL(err, SAE_RANGE, "start %d, centre %d or tie %d of the scaffold is unknown",
+                        (int)c->scaffold_start, (int)c->scaffold_centre, (int)c->scaffold_tie);
+    if (c->scaffold_tie != SAE_TIE_NONE && c->scaffold_start == SAE_START_ZERO)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "%s cannot begin at W_up = 0: let the scaffold begin as PCA or at random "
+                        "(--scaffold-start pca or random-both)",
+                        c->scaffold_tie == SAE_TIE_TRANSPOSE ? "a scaffold with W_down = W_up^T"
+                                                             : "orthonormal rows of W_up");
+    if (c->d_out > 0 && c->scaffold_tie == SAE_TIE_TRANSPOSE)
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "a transcoder's scaffold reads one space and writes another: W_down = W_up^T has no meaning");
+    if (c->d_out > 0 && c->scaffold_centre == SAE_CENTRE_NONE)
+        return SAE_FAIL(err, SAE_UNSUPPORTED,
+                        "a transcoder's scaffold sees x as it is already: only a centre of its own "
+                        "differs");
+    return SAE_OK;
+}
+
 static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_error *err)
 {
     int64_t most = c->d_out > 0 && c->d_out < c->d_in ? c->d_out : c->d_in;
@@ -51,17 +74,22 @@ static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_er
                         "%lld steps of the scaffold alone must lie in [0, %lld), and leave some to the "
                         "dictionary",
                         (long long)c->scaffold_steps, (long long)steps);
-    if (c->scaffold_frozen && !c->scaffold_pca && c->scaffold_steps == 0)
-        return SAE_FAIL(err, SAE_RANGE, "a frozen scaffold must begin as PCA or learn in steps of its own first");
+    if (c->scaffold_frozen && c->scaffold_start == SAE_START_ZERO && c->scaffold_steps == 0)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "a frozen scaffold must begin as PCA, begin at random, or learn in steps of its own first");
+    if (c->scaffold_lr != 0.0 && (!(c->scaffold_lr > 0.0) || !isfinite(c->scaffold_lr)))
+        return SAE_FAIL(err, SAE_RANGE,
+                        "the scaffold's learning rate must be a positive multiple of the common one, not %g",
+                        c->scaffold_lr);
     if (c->d_out > 0 && c->variant != SAE_P1)
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "a transcoder's scaffold writes the target, not what its encoder reads: only P1 "
                         "has a meaning");
-    if (c->d_out > 0 && c->scaffold_pca)
+    if (c->d_out > 0 && c->scaffold_start == SAE_START_PCA)
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "PCA of the rows rebuilds the rows, not a transcoder's target: let its scaffold "
                         "begin at random");
-    return SAE_OK;
+    return check_tie(c, err);
 }
 
 /* All transcoders read the same targets. */

@@ -6,6 +6,7 @@
  * its own. Resuming takes the newest whose checksums verify. What is read is hostile even so: sizes and ranges are checked.
  */
 #include "sae/recipe_fields.h"
+#include "sae/scaffold_fields.h"
 #include "sae/train.h"
 
 #include "base/threads.h"
@@ -26,7 +27,7 @@ static const int64_t most = INT64_C(1) << 62; /* counters above it could overflo
 
 static void file_name(char out[NAME_ROOM], int i) { snprintf(out, NAME_ROOM, "dict_%d.safetensors", i); }
 
-/* Weights and moments of each parameter, and since_fired, as tensors; names live in the caller's buffer. */
+/* Weights and moments of each parameter that there is, and since_fired, as tensors; names live in the caller's buffer. */
 static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSORS][32])
 {
     static const char *const parts[3] = {"", "m.", "v."};
@@ -35,7 +36,7 @@ static int list_tensors(const learner *l, tensor out[TENSORS], char names[TENSOR
     for (int i = 0; i < N_PARAMS; i++) {
         const param *p = &l->p[i];
         const float *data[3] = {p->w, p->m, p->v};
-        for (int k = 0; k < 3; k++, n++) {
+        for (int k = 0; k < 3 && p->rows > 0; k++, n++) {
             snprintf(names[n], sizeof names[n], "%s%s", parts[k], p->name);
             out[n] = (tensor){.name = names[n],
                               .type = DTYPE_F32,
@@ -62,12 +63,18 @@ static json_t *describe(const learner *l)
     json_t *groups = json_array();
 
     for (int g = 0; g < c->n_groups; g++) json_add(&groups, json_integer(c->groups[g]));
-    return json_pack("{si si sI sI sI sI so sb sI sb sf sI sb sI sb}", "arch", (int)c->arch, "variant", (int)c->variant,
-                     "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
-                     (json_int_t)c->rank, "groups", groups, "scaffold_last", (int)c->scaffold_last, "d_out",
-                     (json_int_t)c->d_out, "skip", (int)c->skip, "l1_coefficient", c->l1_coefficient, "seed",
-                     (json_int_t)(c->seed & INT64_MAX), "scaffold_pca", (int)c->scaffold_pca, "scaffold_steps",
-                     (json_int_t)c->scaffold_steps, "scaffold_frozen", (int)c->scaffold_frozen);
+    json_t *json =
+        json_pack("{si si sI sI sI sI so sb sI sb sf sI sb sI sb}", "arch", (int)c->arch, "variant", (int)c->variant,
+                  "d_in", (json_int_t)c->d_in, "d_sae", (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank",
+                  (json_int_t)c->rank, "groups", groups, "scaffold_last", (int)c->scaffold_last, "d_out",
+                  (json_int_t)c->d_out, "skip", (int)c->skip, "l1_coefficient", c->l1_coefficient, "seed",
+                  (json_int_t)(c->seed & INT64_MAX), "scaffold_pca", (int)(c->scaffold_start == SAE_START_PCA),
+                  "scaffold_steps", (json_int_t)c->scaffold_steps, "scaffold_frozen", (int)c->scaffold_frozen);
+
+    if (c->scaffold_start == SAE_START_RANDOM)
+        json_put(&json, "scaffold_start", json_string(scaffold_start_names[c->scaffold_start]));
+    scaffold_fields_put(&json, c);
+    return json;
 }
 
 /* ... and of the options: every field of the recipe. */
@@ -268,6 +275,14 @@ done:
     return status;
 }
 
+/* Either may have a member that the other lacks: what is the default is not said. */
+static const char *config_difference(const json_t *ours, const json_t *theirs)
+{
+    const char *key = json_first_difference(ours, theirs);
+
+    return key ? key : json_first_difference(theirs, ours);
+}
+
 /* Dictionary i of the trainer from entry `from` of the checkpoint. */
 static sae_status load_learner(sae_trainer *t, int i, int from, const char *folder, const json_t *entry, sae_error *err)
 {
@@ -277,8 +292,9 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     char *path = NULL;
     double cutoff, aux_cutoff;
     json_t *ours = describe(l);
-    const char *difference = json_first_difference(ours, json_object_get(entry, "config"));
+    const char *difference = ours ? config_difference(ours, json_object_get(entry, "config")) : NULL;
 
+    if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     if (difference)
         SAE_RAISE(err, SAE_STATE,
                   "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
@@ -322,7 +338,7 @@ static int find_entry(const sae_trainer *t, int i, const json_t *dicts, int from
     json_t *ours = describe(&t->learners[i]);
     int n = (int)json_array_size(dicts);
 
-    while (from < n && json_first_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
+    while (ours && from < n && config_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
         from++;
     json_decref(ours);
     return from;

@@ -54,6 +54,8 @@ static sae_status check_config(const sae_dict_config *c, sae_error *err)
         return SAE_FAIL(err, SAE_RANGE, "architecture number %d is unknown", (int)c->arch);
     if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
         return SAE_FAIL(err, SAE_RANGE, "scaffold variant number %d is unknown", (int)c->variant);
+    if ((int)c->scaffold_centre < SAE_CENTRE_B_DEC || c->scaffold_centre > SAE_CENTRE_OWN)
+        return SAE_FAIL(err, SAE_RANGE, "scaffold centre number %d is unknown", (int)c->scaffold_centre);
     if (c->d_out == 0 && c->skip) return SAE_FAIL(err, SAE_UNSUPPORTED, "only a transcoder can have a skip path");
     if (c->d_out > 0 && (c->apply_b_dec_to_input || dict_sees_residual(c)))
         return SAE_FAIL(
@@ -77,6 +79,7 @@ static void lay_out(sae_weights *w, const sae_dict_config *c, arena *a)
     w->b_mag = c->arch == SAE_GATED ? arena_take(a, d_sae * f) : NULL;
     w->r_mag = c->arch == SAE_GATED ? arena_take(a, d_sae * f) : NULL;
     w->W_skip = c->skip ? arena_take(a, d_out * d_in * f) : NULL;
+    w->b_down = dict_has_b_down(c) ? arena_take(a, rank * f) : NULL;
 }
 
 sae_status sae_dict_create(sae_dict **out, const sae_dict_config *config, sae_error *err)
@@ -132,7 +135,7 @@ typedef struct active {
 typedef struct tile {
     int64_t rows;
     float *u;     /* [rows, d_in] what the encoder sees */
-    float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec (x in a transcoder); is u when those are the same */
+    float *c;     /* [rows, d_in] what the scaffold sees: x - b_dec or x; is u when those are the same */
     float *h;     /* [rows, rank] */
     sift *sift;   /* NULL: every pre-activation is computed */
     float *a;     /* [rows, d_sae] pre-activations; without a sift */
@@ -146,7 +149,7 @@ typedef struct tile {
 static void lay_out_tile(tile *t, const sae_dict_config *c, arena *a)
 {
     size_t rows = (size_t)t->rows, d_in = (size_t)c->d_in, d_sae = (size_t)c->d_sae, rank = (size_t)c->rank;
-    bool own_c = rank > 0 && c->d_out == 0 && (dict_sees_residual(c) || !c->apply_b_dec_to_input);
+    bool own_c = rank > 0 && (dict_sees_residual(c) || dict_scaffold_is_centred(c) != c->apply_b_dec_to_input);
 
     t->u = arena_take(a, rows * d_in * sizeof *t->u);
     t->c = own_c ? arena_take(a, rows * d_in * sizeof *t->c) : t->u;
@@ -188,6 +191,7 @@ static sae_status prepare_inputs(const sae_dict *dict, tile *t, const float *row
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
     int64_t d = c->d_in, bad = -1;
+    bool centred = dict_scaffold_is_centred(c);
 
 #pragma omp parallel for reduction(max : bad)
     for (int64_t i = 0; i < n; i++) {
@@ -196,19 +200,18 @@ static sae_status prepare_inputs(const sae_dict *dict, tile *t, const float *row
         for (int64_t j = 0; j < d; j++) {
             float x = rows[i * d + j];
             poison += x * 0;
-            t->c[i * d + j] = c->d_out > 0 ? x : x - w->b_dec[j];
+            t->u[i * d + j] = c->apply_b_dec_to_input ? x - w->b_dec[j] : x;
         }
         if (poison != 0) bad = i;
-        if (!c->apply_b_dec_to_input)
-            memcpy(t->u + i * d, rows + i * d, (size_t)d * sizeof *t->u);
-        else if (t->u != t->c)
-            memcpy(t->u + i * d, t->c + i * d, (size_t)d * sizeof *t->u);
+        for (int64_t j = 0; t->c != t->u && j < d; j++)
+            t->c[i * d + j] = centred ? rows[i * d + j] - w->b_dec[j] : rows[i * d + j];
     }
     if (bad >= 0)
         return SAE_FAIL(err, SAE_NUMERIC, "row %lld to be encoded holds infinite or undefined numbers",
                         (long long)(first + bad));
     if (c->rank == 0) return SAE_OK;
     matmul_nt(n, c->rank, d, t->c, d, w->W_down, d, 0, t->h, c->rank);
+    for (int64_t i = 0; w->b_down && i < n * c->rank; i++) t->h[i] += w->b_down[i % c->rank];
     return SAE_OK;
 }
 

@@ -29,5 +29,14 @@ static inline bool dict_sees_residual(const sae_dict_config *c)
 {
     return c->rank > 0 && (c->variant == SAE_P2 || c->variant == SAE_P3);
 }
+/* The scaffold sees x - b_dec, else x. */
+static inline bool dict_scaffold_is_centred(const sae_dict_config *c)
+{
+    return c->d_out == 0 && c->scaffold_centre == SAE_CENTRE_B_DEC;
+}
+static inline bool dict_has_b_down(const sae_dict_config *c)
+{
+    return c->rank > 0 && c->scaffold_centre == SAE_CENTRE_OWN;
+}
 
 #endif

@@ -9,6 +9,10 @@ typedef const sae_train_options recipe;
 /* ---- Conditions ------------------------------------------------------------------------------------------------------------- */
 
 static bool has_scaffold(dict *c, recipe *o) { return (void)o, c->rank > 0; }
+static bool learns_scaffold(dict *c, recipe *o)
+{
+    return has_scaffold(c, o) && (!c->scaffold_frozen || c->scaffold_steps > 0);
+}
 static bool is_transcoder(dict *c, recipe *o) { return (void)o, c->d_out > 0; }
 static bool is_matryoshka(dict *c, recipe *o) { return (void)o, c->arch == SAE_MATRYOSHKA; }
 static bool nests_scaffold(dict *c, recipe *o) { return is_matryoshka(c, o) && c->rank > 0; }
@@ -51,6 +55,10 @@ const effect effects[] = {
     {"scaffold-start", has_scaffold, SCAFFOLD},
     {"scaffold-steps", has_scaffold, SCAFFOLD},
     {"scaffold-freeze", has_scaffold, SCAFFOLD},
+    {"scaffold-centre", has_scaffold, SCAFFOLD},
+    {"scaffold-tie", has_scaffold, SCAFFOLD},
+    {"scaffold-lr", learns_scaffold,
+     "no scaffold learns: give a --rank above 0, and no --scaffold-freeze without --scaffold-steps"},
     {"scaffold", has_scaffold, SCAFFOLD},
     {"scaffold-last", nests_scaffold, "only a Matryoshka dictionary with a --rank above 0 has prefixes for a scaffold"},
     {"skip", is_transcoder,

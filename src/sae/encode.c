@@ -62,7 +62,7 @@ void centre_rows(sae_trainer *t, const learner *l)
         for (int64_t b = 0; b < B; b++)
             for (int64_t i = 0; i < d; i++) s->c[b * d + i] = s->x[b * d + i] - b_dec[i];
     }
-    if (r > 0) matmul_nt(B, r, d, s->c, d, l->p[P_W_DOWN].w, d, 0.0f, s->h, r);
+    if (r > 0) scaffold_codes(t, l);
     if (s->u == s->c) return;
     const float *seen = l->config.apply_b_dec_to_input ? s->c : s->x;
     if (!sees_residual(l)) {

@@ -25,8 +25,9 @@ static void fold_norms(const sae_trainer *t, sae_dict *dict)
  * checkpoint has it, so a resumed run exports the same.
  *
  * With x = scale x', a dictionary of x' becomes one of x when b_enc, b_dec and the threshold are multiplied by the scale: its
- * codes then carry the rows' units. W_down and W_up are linear and stay. A transcoder's codes carry the targets' units, so that its
- * decoder rows keep their norm: what reads its rows (W_enc, W_skip, and W_up behind W_down) takes the ratio of the scales. */
+ * codes then carry the rows' units. W_down and W_up are linear and stay; b_down takes the scale of the rows. A transcoder's codes
+ * carry the targets' units, so that its decoder rows keep their norm: what reads its rows (W_enc, W_skip, and W_up behind W_down) takes
+ * the ratio of the scales. */
 sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -46,8 +47,8 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     config.last_step_threshold = one_threshold && l->threshold < 0.0;
     SAE_TRY(sae_dict_create(&dict, &config, err));
     sae_weights w = sae_dict_weights(dict);
-    float *to[N_PARAMS] = {w.W_enc, w.b_enc,     w.W_dec, w.b_dec, w.W_down,
-                           w.W_up,  w.threshold, w.b_mag, w.r_mag, w.W_skip};
+    float *to[N_PARAMS] = {w.W_enc,     w.b_enc, w.W_dec, w.b_dec,  w.W_down, w.W_up,
+                           w.threshold, w.b_mag, w.r_mag, w.W_skip, w.b_down};
     float scale = (float)l->target_scale, ratio = (float)(l->target_scale / l->input_scale);
     for (int p = 0; p < N_PARAMS; p++) {
         int64_t n = l->p[p].rows * l->p[p].columns;
@@ -55,8 +56,12 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
             averaged_weights(&t->options, &l->p[p], to[p]);
         else if (n > 0)
             memcpy(to[p], l->p[p].w, (size_t)n * sizeof(float));
+        if (p == P_W_UP && l->config.scaffold_tie == SAE_TIE_ORTHONORMAL &&
+            t->options.optimiser_rule == SAE_OPTIMISER_SIGNUM)
+            orthonormal_rows(to[p], l->p[p].rows, l->p[p].columns); /* an average of such is none */
         if (p == P_B_ENC || p == P_B_DEC || p == P_THRESHOLD || p == P_B_MAG)
             for (int64_t k = 0; k < n; k++) to[p][k] *= scale;
+        for (int64_t k = 0; p == P_B_DOWN && k < n; k++) to[p][k] *= (float)l->input_scale;
         if (l->config.d_out > 0 && (p == P_W_ENC || p == P_W_UP || p == P_W_SKIP))
             for (int64_t k = 0; k < n; k++) to[p][k] *= ratio;
     }

@@ -27,6 +27,7 @@ void describe_params(learner *l)
         [P_B_MAG] = {.name = "b_mag", .rows = gated, .columns = F},
         [P_R_MAG] = {.name = "r_mag", .rows = gated, .columns = F},
         [P_W_SKIP] = {.name = "W_skip", .rows = l->config.skip ? d_out : 0, .columns = d},
+        [P_B_DOWN] = {.name = "b_down", .rows = r > 0 && l->config.scaffold_centre == SAE_CENTRE_OWN, .columns = r},
     };
 
     memcpy(l->p, p, sizeof p);
@@ -192,7 +193,7 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
         if (!shape.bf16)
             library = (size_t)larger(
                 (int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in, t.s.n_threads));
-        if (configs[i].rank > 0 && configs[i].scaffold_pca) /* given back before the first product */
+        if (configs[i].rank > 0 && configs[i].scaffold_start == SAE_START_PCA) /* given back before the first product */
             library = (size_t)larger((int64_t)library, (int64_t)scaffold_pca_bytes(shape.d_in));
     }
     mem_free(t.learners);

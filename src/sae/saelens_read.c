@@ -5,6 +5,7 @@
  * would change the meaning of a dictionary and is not understood is refused by name, never skipped.
  */
 #include "sae/saelens.h"
+#include "sae/scaffold_fields.h"
 
 #include "io/io.h"
 #include "kernels/dequant.h"
@@ -115,6 +116,30 @@ static sae_status read_training_details(const json_t *metadata, sae_dict_config 
     return SAE_OK;
 }
 
+/* A name of one of `names`, by its place; the first when it is absent. */
+static sae_status read_choice(const json_t *metadata, const char *key, const char *const *names, int *index,
+                              const char *name, sae_error *err)
+{
+    const char *text = NULL;
+    sae_status status = json_get_string(metadata, key, names[0], &text, name, err);
+
+    if (status != SAE_OK) return status;
+    for (*index = 0; names[*index]; (*index)++)
+        if (strcmp(names[*index], text) == 0) return SAE_OK;
+    return SAE_FAIL(err, SAE_UNSUPPORTED, "%s: \"%s\" is \"%s\", which is not known", name, key, text);
+}
+
+static sae_status read_scaffold(const json_t *metadata, sae_dict_config *out, const char *name, sae_error *err)
+{
+    int centre = 0, tie = 0;
+    sae_status status = read_choice(metadata, "sae_scaffold_centre", scaffold_centre_names, &centre, name, err);
+
+    if (status == SAE_OK) status = read_choice(metadata, "sae_scaffold_tie", scaffold_tie_names, &tie, name, err);
+    out->scaffold_centre = (sae_scaffold_centre)centre;
+    out->scaffold_tie = (sae_scaffold_tie)tie;
+    return status;
+}
+
 static sae_status read_origin(const json_t *metadata, folder_config *out, const char *name, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -133,6 +158,7 @@ static sae_status read_origin(const json_t *metadata, folder_config *out, const 
     if (strcmp(variant, "P1") != 0 && strcmp(variant, "P2") != 0 && strcmp(variant, "P3") != 0)
         SAE_RAISE(err, SAE_UNSUPPORTED, "%s: scaffold variant \"%s\"; P1, P2 and P3 can be read", name, variant);
     out->dict.variant = (sae_variant)(variant[1] - '1');
+    SAE_TRY(read_scaffold(metadata, &out->dict, name, err));
 done:
     return status;
 }
@@ -166,7 +192,7 @@ done:
 /* ---- Tensors ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const tensor_names[] = {"W_enc", "b_enc",  "W_dec",  "b_dec", "threshold", "W_down",
-                                           "W_up",  "W_skip", "b_gate", "b_mag", "r_mag"};
+                                           "W_up",  "W_skip", "b_gate", "b_mag", "r_mag",     "b_down"};
 
 static bool has_thresholds(sae_arch arch) { return arch != SAE_TOPK && arch != SAE_STANDARD && arch != SAE_GATED; }
 
@@ -178,6 +204,7 @@ static sae_status check_names(const safetensors *st, const folder_config *c, sae
         for (size_t t = 0; t < sizeof tensor_names / sizeof *tensor_names; t++)
             known |= strcmp(name, tensor_names[t]) == 0;
         if (strcmp(name, "W_skip") == 0) known = c->dict.skip;
+        if (strcmp(name, "b_down") == 0) known = c->dict.scaffold_centre == SAE_CENTRE_OWN;
         if (strcmp(name, "threshold") == 0) known = has_thresholds(c->dict.arch);
         if (strcmp(name, "b_enc") == 0) known = c->dict.arch != SAE_GATED;
         if (strcmp(name, "b_gate") == 0 || strcmp(name, "b_mag") == 0 || strcmp(name, "r_mag") == 0)
@@ -216,7 +243,7 @@ static sae_status find(const safetensors *st, const char *name, int64_t rows, in
 
 typedef struct folder_tensors {
     const tensor *W_enc, *b_enc, *W_dec, *b_dec;
-    const tensor *threshold, *W_down, *W_up, *W_skip, *b_mag, *r_mag; /* these may be NULL */
+    const tensor *threshold, *W_down, *W_up, *W_skip, *b_mag, *r_mag, *b_down; /* these may be NULL */
 } folder_tensors;
 
 static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_tensors *out, sae_error *err)
@@ -231,12 +258,15 @@ static sae_status find_scaffold(const safetensors *st, folder_config *c, folder_
     if (c->rank >= 0 && c->rank != c->dict.rank)
         SAE_RAISE(err, SAE_SHAPE, "%s: the scaffold has rank %lld; cfg.json says %lld", safetensors_path(st),
                   (long long)c->dict.rank, (long long)c->rank);
+    if (!down && safetensors_find(st, "b_down"))
+        SAE_RAISE(err, SAE_FORMAT, "%s: tensor \"W_down\" is missing, which b_down belongs to", safetensors_path(st));
     if (!down) goto done;
     if (c->dict.rank < 1 || c->dict.rank > c->dict.d_in)
         SAE_RAISE(err, SAE_SHAPE, "%s: tensor \"W_down\" must be [%lld, rank], rank from 1 to %lld",
                   safetensors_path(st), (long long)c->dict.d_in, (long long)c->dict.d_in);
     SAE_TRY(find(st, "W_down", c->dict.d_in, c->dict.rank, &out->W_down, err));
     SAE_TRY(find(st, "W_up", c->dict.rank, dict_d_out(&c->dict), &out->W_up, err));
+    if (dict_has_b_down(&c->dict)) SAE_TRY(find(st, "b_down", 0, c->dict.rank, &out->b_down, err));
 done:
     return status;
 }
@@ -324,15 +354,11 @@ sae_status dict_check_finite(const sae_dict *dict, const char *name, sae_error *
         const char *what;
         const float *x;
         int64_t n;
-    } all[] = {{"W_enc", w->W_enc, c->d_sae * c->d_in},
-               {"b_enc", w->b_enc, c->d_sae},
-               {"W_dec", w->W_dec, c->d_sae * d_out},
-               {"b_dec", w->b_dec, d_out},
-               {"W_down", w->W_down, c->rank * c->d_in},
-               {"W_up", w->W_up, c->rank * d_out},
-               {"W_skip", w->W_skip, c->skip ? d_out * c->d_in : 0},
-               {"b_mag", w->b_mag, w->b_mag ? c->d_sae : 0},
-               {"r_mag", w->r_mag, w->r_mag ? c->d_sae : 0}};
+    } all[] = {{"W_enc", w->W_enc, c->d_sae * c->d_in},        {"b_enc", w->b_enc, c->d_sae},
+               {"W_dec", w->W_dec, c->d_sae * d_out},          {"b_dec", w->b_dec, d_out},
+               {"W_down", w->W_down, c->rank * c->d_in},       {"W_up", w->W_up, c->rank * d_out},
+               {"b_down", w->b_down, w->b_down ? c->rank : 0}, {"W_skip", w->W_skip, c->skip ? d_out * c->d_in : 0},
+               {"b_mag", w->b_mag, w->b_mag ? c->d_sae : 0},   {"r_mag", w->r_mag, w->r_mag ? c->d_sae : 0}};
 
     for (size_t t = 0; t < sizeof all / sizeof *all; t++)
         if (!all_finite(all[t].x, all[t].n))
@@ -354,6 +380,7 @@ static sae_status read_weights(const safetensors *st, folder_config *c, sae_dict
     SAE_TRY(expand_transposed(t.W_enc, dict->weights.W_enc, err));
     if (t.W_down) SAE_TRY(expand_transposed(t.W_down, dict->weights.W_down, err));
     expand(t.W_up, dict->weights.W_up);
+    expand(t.b_down, dict->weights.b_down);
     expand(t.b_enc, dict->weights.b_enc);
     expand(t.W_dec, dict->weights.W_dec);
     expand(t.b_dec, dict->weights.b_dec);

@@ -6,6 +6,7 @@
  * Invariant: a folder stands only after it was read back and compared with the dictionary in memory.
  */
 #include "sae/saelens.h"
+#include "sae/scaffold_fields.h"
 
 #include "io/io.h"
 
@@ -47,6 +48,10 @@ static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of
     json_put(&m, "written_by", json_string("libsae " SAE_VERSION));
     json_put(&m, "sae_rank", json_integer(c->rank));
     json_put(&m, "sae_variant", json_string(variants[c->variant]));
+    if (c->rank && c->scaffold_centre != SAE_CENTRE_B_DEC)
+        json_put(&m, "sae_scaffold_centre", json_string(scaffold_centre_names[c->scaffold_centre]));
+    if (c->rank && c->scaffold_tie != SAE_TIE_NONE)
+        json_put(&m, "sae_scaffold_tie", json_string(scaffold_tie_names[c->scaffold_tie]));
     if (of->last_step_threshold) json_put(&m, "sae_threshold_from", json_string(SAELENS_LAST_STEP));
     if (of->rank) {
         json_put(&m, "sae_trained_rank", json_integer(of->rank));
@@ -110,7 +115,7 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
     const sae_dict_config *c = &dict->config;
     const sae_weights *w = &dict->weights;
     sae_status status = SAE_OK;
-    tensor t[10];
+    tensor t[11];
     int64_t d_out = dict_d_out(c);
     int n = 0;
     float *down = NULL, *enc = mem_alloc_array((size_t)(c->d_in * c->d_sae), sizeof *enc, "writing W_enc", err);
@@ -135,6 +140,7 @@ static sae_status write_weights(const char *path, const sae_dict *dict, sae_erro
         transpose(w->W_down, c->rank, c->d_in, down);
         t[n++] = matrix("W_down", c->d_in, c->rank, down);
         t[n++] = matrix("W_up", c->rank, d_out, w->W_up);
+        if (w->b_down) t[n++] = vector("b_down", c->rank, w->b_down);
     }
     SAE_TRY(safetensors_write(path, t, n, NULL, false, NULL, err));
 done:

@@ -1,8 +1,9 @@
 /*
- * scaffold.c - how the scaffold learns: with the dictionary (P1, P2), by itself (P3), before it (staged), or not at all (frozen); and
- * its start from principal directions.
+ * scaffold.c - how the scaffold learns: with the dictionary (P1, P2), by itself (P3), before it (staged), or not at all (frozen); what
+ * it sees, how W_down and W_up are tied, and its start from principal directions.
  *
- * Invariant: of a P3 scaffold neither gradient nor clipping depends on the dictionary's latents.
+ * Invariants: of a P3 scaffold neither gradient nor clipping depends on the dictionary's latents. After a step W_down and W_up are
+ * tied as the configuration says.
  */
 #include "sae/train.h"
 
@@ -55,21 +56,61 @@ static const float *gradient_of_s(sae_trainer *t, const learner *l)
     return s->aux_grad;
 }
 
+bool scaffold_sees_centred(const learner *l)
+{
+    return l->config.d_out == 0 && l->config.scaffold_centre == SAE_CENTRE_B_DEC;
+}
+
+/* c of a transcoder is x. */
+static const float *scaffold_input(const sae_trainer *t, const learner *l)
+{
+    return l->config.scaffold_centre == SAE_CENTRE_B_DEC ? t->s.c : t->s.x;
+}
+
+void scaffold_codes(sae_trainer *t, const learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in, r = l->config.rank;
+    const param *bias = &l->p[P_B_DOWN];
+
+    matmul_nt(B, r, d, scaffold_input(t, l), d, l->p[P_W_DOWN].w, d, 0.0f, s->h, r);
+    for (int64_t b = 0; bias->rows > 0 && b < B; b++)
+        for (int64_t k = 0; k < r; k++) s->h[b * r + k] += bias->w[k];
+}
+
+static void clear_gradient(const param *p)
+{
+    if (p->rows > 0) memset(p->g, 0, (size_t)(p->rows * p->columns) * sizeof *p->g);
+}
+
+static double squares_of(const sae_trainer *t, const param *p)
+{
+    return t->ops->sum_squares(p->g, p->rows * p->columns);
+}
+
+/* Of the one matrix that is both, W_up has the gradient. */
 static void gradients(sae_trainer *t, learner *l, const float *g_s)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->config.d_in, d_out = l->d_out, r = l->config.rank;
+    const param *up = &l->p[P_W_UP], *down = &l->p[P_W_DOWN], *bias = &l->p[P_B_DOWN];
+    const float *input = scaffold_input(t, l);
 
-    matmul_nt(B, r, d_out, g_s, d_out, l->p[P_W_UP].w, d_out, 0.0f, s->d_h, r);
+    matmul_nt(B, r, d_out, g_s, d_out, up->w, d_out, 0.0f, s->d_h, r);
+    clear_gradient(down);
     if (scaffold_moves(t, l)) {
-        matmul_tn(r, d_out, B, s->h, r, g_s, d_out, 0.0f, l->p[P_W_UP].g, d_out);
-        matmul_tn(r, d, B, s->d_h, r, s->c, d, 0.0f, l->p[P_W_DOWN].g, d);
+        matmul_tn(r, d_out, B, s->h, r, g_s, d_out, 0.0f, up->g, d_out);
+        if (l->config.scaffold_tie == SAE_TIE_TRANSPOSE)
+            matmul_tn(r, d, B, s->d_h, r, input, d, 1.0f, up->g, d);
+        else
+            matmul_tn(r, d, B, s->d_h, r, input, d, 0.0f, down->g, d);
+        if (bias->rows > 0) column_sums(s->d_h, B, r, 1.0, s->partial, s->column);
+        for (int64_t k = 0; bias->rows > 0 && k < r; k++) bias->g[k] = (float)s->column[k];
     } else {
-        memset(l->p[P_W_UP].g, 0, (size_t)(r * d_out) * sizeof(float));
-        memset(l->p[P_W_DOWN].g, 0, (size_t)(r * d) * sizeof(float));
+        clear_gradient(up);
+        clear_gradient(bias);
     }
-    s->scaffold_norm =
-        sqrt(t->ops->sum_squares(l->p[P_W_UP].g, r * d_out) + t->ops->sum_squares(l->p[P_W_DOWN].g, r * d));
+    s->scaffold_norm = sqrt(squares_of(t, up) + squares_of(t, down) + squares_of(t, bias));
 }
 
 void scaffold_backward(sae_trainer *t, learner *l) { gradients(t, l, gradient_of_s(t, l)); }
@@ -93,6 +134,53 @@ double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
     sums->variance = target_variance(t, l);
     gradients(t, l, s->grad);
     return s->scaffold_norm;
+}
+
+/* ---- Ties and starts ------------------------------------------------------------------------------------------------------ */
+
+static double dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* Gram and Schmidt, row after row, twice: once leaves what a nearly dependent row amplifies. It is the Q of a QR decomposition whose R
+ * has a positive diagonal, so rows that are orthonormal stay where they are, up to rounding. */
+void orthonormal_rows(float *W, int64_t rows, int64_t columns)
+{
+    for (int64_t k = 0; k < rows; k++) {
+        float *w = W + k * columns;
+        for (int round = 0; round < 2; round++) {
+            for (int64_t j = 0; j < k; j++) {
+                double along = dot(w, W + j * columns, columns);
+                for (int64_t i = 0; i < columns; i++) w[i] = (float)((double)w[i] - along * (double)W[j * columns + i]);
+            }
+            double norm = sqrt(dot(w, w, columns));
+            for (int64_t i = 0; norm > 0.0 && i < columns; i++) w[i] = (float)((double)w[i] / norm);
+        }
+    }
+}
+
+void scaffold_tie(learner *l)
+{
+    const param *up = &l->p[P_W_UP], *down = &l->p[P_W_DOWN];
+    size_t bytes = (size_t)(up->rows * up->columns) * sizeof(float);
+
+    if (l->config.rank == 0) return;
+    if (l->config.scaffold_tie == SAE_TIE_ORTHONORMAL) orthonormal_rows(up->w, up->rows, up->columns);
+    if (l->config.scaffold_tie != SAE_TIE_TRANSPOSE) return;
+    memcpy(down->w, up->w, bytes);
+    memcpy(down->m, up->m, bytes); /* sign-SGD's averages are made of it */
+}
+
+void scaffold_start_bias(learner *l)
+{
+    int64_t d = l->config.d_in;
+
+    for (int64_t k = 0; k < l->p[P_B_DOWN].rows * l->config.rank; k++)
+        l->p[P_B_DOWN].w[k] = (float)-dot(l->p[P_W_DOWN].w + k * d, l->p[P_B_DEC].w, d);
 }
 
 size_t scaffold_pca_bytes(int64_t d)

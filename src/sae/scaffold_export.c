@@ -18,6 +18,18 @@ static double dot(const float *a, const float *b, int64_t n)
     return sum;
 }
 
+/* h_k less its product of W_down with what the encoder sees, x or x - b_dec: the scaffold may see the other of the two. */
+static double code_bias(const sae_dict *dict, int64_t k)
+{
+    const sae_dict_config *c = &dict->config;
+    const sae_weights *w = &dict->weights;
+    double own = w->b_down ? (double)w->b_down[k] : 0;
+
+    if (dict_scaffold_is_centred(c) == c->apply_b_dec_to_input) return own;
+    double along = dot(w->W_down + k * c->d_in, w->b_dec, c->d_in);
+    return c->apply_b_dec_to_input ? own + along : own - along;
+}
+
 /* Encoder row j and its bias, as they act on c (or on x when b_dec is not subtracted). along is [rank], work space. */
 static void copy_encoder_row(const sae_dict *dict, int64_t j, double *along, float *out, float *bias)
 {
@@ -28,8 +40,7 @@ static void copy_encoder_row(const sae_dict *dict, int64_t j, double *along, flo
 
     for (int64_t k = 0; k < rank; k++) {
         along[k] = dot(w->W_up + k * d, w->W_enc + j * d, d);
-        /* the scaffold's input is centred even where the encoder's is not */
-        if (!c->apply_b_dec_to_input) shift += along[k] * dot(w->W_down + k * d, w->b_dec, d);
+        shift -= along[k] * code_bias(dict, k);
     }
     for (int64_t i = 0; i < d; i++) {
         double entry = (double)w->W_enc[j * d + i];
@@ -60,8 +71,7 @@ static void write_pair(const sae_dict *dict, int64_t k, int64_t at, sae_weights 
     int64_t d = c->d_in, d_out = dict_d_out(c);
     const float *down = dict->weights.W_down + k * d, *up = dict->weights.W_up + k * d_out;
     double norm = sqrt(dot(up, up, d_out));
-    bool centred = c->apply_b_dec_to_input || c->d_out > 0; /* as the encoder's input is */
-    double shift = centred ? 0 : -dot(down, dict->weights.b_dec, d);
+    double shift = code_bias(dict, k);
 
     if (norm == 0) norm = 1; /* an untrained direction: it adds nothing, whatever its code */
     for (int sign = 1; sign >= -1; sign -= 2, at++) {
@@ -85,6 +95,7 @@ sae_status scaffold_export(const sae_dict *dict, sae_scaffold_export mode, sae_d
                   "places; save it with its scaffold native or dropped");
     config.rank = 0;
     config.variant = SAE_P1;
+    config.scaffold_centre = SAE_CENTRE_B_DEC;
     if (mode == SAE_SCAFFOLD_LATENTS) {
         config.d_sae += 2 * c->rank;
         config.n_groups = 0; /* the scaffold is part of every nested prefix: groups cannot say that */

@@ -75,6 +75,17 @@ static void start_b_enc(sae_trainer *t, learner *l)
     }
 }
 
+/* Sign-SGD's z, which stands in the first moment and begins at the weights; a frozen scaffold never moves it. */
+static void start_z(const sae_trainer *t, learner *l)
+{
+    const int of_scaffold[] = {P_W_DOWN, P_W_UP, P_B_DOWN};
+
+    for (int i = 0; t->options.optimiser_rule == SAE_OPTIMISER_SIGNUM && i < 3; i++) {
+        const param *p = &l->p[of_scaffold[i]];
+        if (p->rows > 0) memcpy(p->m, p->w, (size_t)(p->rows * p->columns) * sizeof *p->m);
+    }
+}
+
 sae_status learner_start(sae_trainer *t, learner *l, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -82,10 +93,13 @@ sae_status learner_start(sae_trainer *t, learner *l, sae_error *err)
 
     start_b_dec(t, l, transcoder ? t->s.y : t->s.x);
     if (transcoder && t->options.b_dec_start != SAE_B_DEC_ZERO) start_b_enc(t, l);
-    if (l->config.rank > 0 && l->config.scaffold_pca) {
+    if (l->config.rank > 0 && l->config.scaffold_start == SAE_START_PCA) {
         mem_guard_end(); /* its d x d matrices are needed once; the plan has them beside the library's */
         status = scaffold_start_pca(t, l, err);
         mem_guard_begin("a training step");
     }
+    scaffold_tie(l);
+    if (!transcoder && t->options.b_dec_start != SAE_B_DEC_ZERO) scaffold_start_bias(l); /* else it is 0, or was read */
+    start_z(t, l);
     return status;
 }

@@ -28,7 +28,20 @@ typedef struct param {
 } param;
 
 /* Absent ones have no rows. The gated family's b_enc is its b_gate; threshold: one per latent, jumprelu only. */
-enum { P_W_ENC, P_B_ENC, P_W_DEC, P_B_DEC, P_W_DOWN, P_W_UP, P_THRESHOLD, P_B_MAG, P_R_MAG, P_W_SKIP, N_PARAMS };
+enum {
+    P_W_ENC,
+    P_B_ENC,
+    P_W_DEC,
+    P_B_DEC,
+    P_W_DOWN,
+    P_W_UP,
+    P_THRESHOLD,
+    P_B_MAG,
+    P_R_MAG,
+    P_W_SKIP,
+    P_B_DOWN,
+    N_PARAMS
+};
 
 typedef struct family family;
 
@@ -114,7 +127,7 @@ typedef struct scratch {
     float *x;        /* [B, d] rows / input_scale */
     float *y;        /* [B, d_out] targets / target_scale; NULL without a transcoder */
     float *u;        /* [B, d] what the encoder sees */
-    float *c;        /* [B, d] what the scaffold sees: x - b_dec, x of a transcoder; u when no dictionary is P2 or P3 */
+    float *c;        /* [B, d] x - b_dec, x of a transcoder; u when no dictionary is P2 or P3 */
     float *h, *d_h;  /* [B, r] scaffold codes and their gradient */
     float *grad;     /* [G, B, d_out] dL/dx^ for the latents of each group */
     float *aux_grad; /* [B, d_out] the same for AuxK; then, for P2 and P3, the gradient that reaches s */
@@ -149,7 +162,7 @@ typedef struct scratch {
     double *squares;       /* [N_BLOCKS] of the gradients of a block of latents */
     double *column;        /* [d] */
     double *row_loss;      /* [B, G] squared error of each prefix */
-    double scaffold_norm;  /* of the gradients of W_down and W_up; P3 clips them by it */
+    double scaffold_norm;  /* of the gradients of the scaffold; P3 clips them by it */
     double grad_per_error; /* the last group's gradient row over its error x^ - x */
     /* Penalised families only (penalised.h): */
     float *limit;           /* [F] */
@@ -302,8 +315,16 @@ double target_variance(sae_trainer *t, const learner *l);
 bool sees_residual(const learner *l);                               /* the encoder's input is c - s: P2 and P3 */
 bool learns_scaffold_alone(const sae_trainer *t, const learner *l); /* a step in which the dictionary waits */
 bool scaffold_moves(const sae_trainer *t, const learner *l);        /* this step changes W_down and W_up */
-/* Gradients of W_up and W_down, and d_h, as backward needs them: in a frozen scaffold they are 0. */
+/* h [B, r] of the rows in x and c: what the scaffold sees of them by its centre. */
+void scaffold_codes(sae_trainer *t, const learner *l);
+/* Gradients of W_up, W_down and b_down, and d_h, as backward needs them: in a frozen scaffold they are 0. */
 void scaffold_backward(sae_trainer *t, learner *l);
+/* W_down = W_up^T, or the rows of W_up orthonormal again (in float32 [d_out columns]), where the configuration ties them. */
+void scaffold_tie(learner *l);
+void orthonormal_rows(float *W, int64_t rows, int64_t columns);
+/* b_down as if the scaffold were centred by b_dec as it is now. */
+void scaffold_start_bias(learner *l);
+bool scaffold_sees_centred(const learner *l); /* x - b_dec, else x */
 /* A step of the scaffold alone: losses and its gradients; returns their norm. */
 double scaffold_step(sae_trainer *t, learner *l, step_sums *sums);
 /* W_down and W_up from the principal directions of x (the first batch). Allocates. */

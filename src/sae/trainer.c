@@ -35,14 +35,15 @@ static void random_directions(const sae_ops *ops, const param *p, double norm, r
 }
 
 /* W_dec rows are random directions, W_enc their copy (tied at the start), W_down ~ N(0, 1/d), W_up = W_skip = 0: at step 0 a
- * scaffold adds nothing. Rows have random streams of their own kind, so the rank does not change the dictionary. A transcoder reads
- * and writes different spaces: its W_enc has directions of its own. (sparsify starts a transcoder's W_dec at 0, which rows of
- * unit norm cannot be.) */
+ * scaffold adds nothing. One that begins at random has W_up ~ N(0, 1/d_out). Rows have random streams of their own kind, so the
+ * rank does not change the dictionary. A transcoder reads and writes different spaces: its W_enc has directions of its own. (sparsify
+ * starts a transcoder's W_dec at 0, which rows of unit norm cannot be.) */
 static void initial_weights(sae_trainer *t, learner *l)
 {
     int64_t d = l->config.d_in, F = l->config.d_sae;
     rng dictionary = rng_seed(l->config.seed, 1), down = rng_seed(l->config.seed, 2);
-    rng encoder_rows = rng_seed(l->config.seed, 3);
+    rng encoder_rows = rng_seed(l->config.seed, 3), up = rng_seed(l->config.seed, 4);
+    const param *W_up = &l->p[P_W_UP];
 
     random_directions(t->ops, &l->p[P_W_DEC], t->options.decoder_norm, &dictionary);
     if (l->config.d_out > 0)
@@ -54,6 +55,9 @@ static void initial_weights(sae_trainer *t, learner *l)
         for (int64_t i = 0; i < F * d; i++)
             l->p[P_W_ENC].w[i] *= (float)(t->options.encoder_norm / t->options.decoder_norm);
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
+    if (l->config.scaffold_start != SAE_START_RANDOM) return;
+    for (int64_t i = 0; i < W_up->rows * W_up->columns; i++)
+        W_up->w[i] = (float)(rng_normal(&up) / sqrt((double)W_up->columns));
 }
 
 static sae_status make_encoders(sae_trainer *t, sae_error *err)

@@ -66,12 +66,16 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns, doubl
 static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double lr)
 {
     double norm = l->config.variant == SAE_P3 ? t->s.scaffold_norm : grad_norm;
+
+    if (l->config.scaffold_lr > 0.0) lr *= l->config.scaffold_lr;
     adam_constants c = constants(&t->options, t->step, norm, lr);
     signum_constants s = signum_of(&t->options, t->step, lr);
 
     if (!scaffold_moves(t, l)) return;
-    move_rows(t, &l->p[P_W_DOWN], 0, l->config.rank, true, &c, &s);
+    if (l->config.scaffold_tie != SAE_TIE_TRANSPOSE) move_rows(t, &l->p[P_W_DOWN], 0, l->config.rank, true, &c, &s);
     move_rows(t, &l->p[P_W_UP], 0, l->config.rank, true, &c, &s);
+    move_rows(t, &l->p[P_B_DOWN], 0, l->p[P_B_DOWN].rows, true, &c, &s);
+    scaffold_tie(l);
 }
 
 /* Steps that the dictionary has learned; negative while it waits for its scaffold. */
@@ -112,6 +116,6 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
             unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
-        if (i != P_W_ENC && i != P_W_DEC && i != P_W_DOWN && i != P_W_UP)
+        if (i != P_W_ENC && i != P_W_DEC && i != P_W_DOWN && i != P_W_UP && i != P_B_DOWN)
             move_rows(t, &l->p[i], 0, l->p[i].rows, true, &c, &s);
 }

@@ -26,6 +26,7 @@ static const name_row names[] = {
     {P_B_DEC, "bias", false},         {P_B_DEC, "decoder_bias", false},   {P_W_DOWN, "W_down", true},
     {P_W_UP, "W_up", false},          {P_THRESHOLD, "threshold", false},  {P_B_MAG, "b_mag", false},
     {P_B_MAG, "mag_bias", false},     {P_R_MAG, "r_mag", false},          {P_W_SKIP, "W_skip", false},
+    {P_B_DOWN, "b_down", false},
 };
 
 static bool shape_fits(const tensor *t, const param *p, bool transposed)

@@ -26,14 +26,15 @@ class Config(C.Structure):
     _fields_ = [("arch", C.c_int), ("variant", C.c_int), ("d_in", C.c_int64), ("d_sae", C.c_int64),
                 ("d_out", C.c_int64), ("skip", C.c_bool), ("k", C.c_int64), ("l1_coefficient", C.c_double),
                 ("rank", C.c_int64), ("n_groups", C.c_int), ("groups", C.c_int64 * 16), ("scaffold_last", C.c_bool),
-                ("scaffold_pca", C.c_bool), ("scaffold_steps", C.c_int64), ("scaffold_frozen", C.c_bool),
-                ("apply_b_dec_to_input", C.c_bool), ("seed", C.c_uint64), ("site", C.c_char * 128),
+                ("scaffold_start", C.c_int), ("scaffold_centre", C.c_int), ("scaffold_tie", C.c_int),
+                ("scaffold_lr", C.c_double), ("scaffold_steps", C.c_int64), ("scaffold_frozen", C.c_bool),
+                ("last_step_threshold", C.c_bool), ("apply_b_dec_to_input", C.c_bool), ("seed", C.c_uint64), ("site", C.c_char * 128),
                 ("model", C.c_char * 256), ("target_site", C.c_char * 128)]
 
 
 class Weights(C.Structure):
     _fields_ = [(name, C.POINTER(C.c_float)) for name in
-                ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up", "b_mag", "r_mag", "W_skip")]
+                ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "W_down", "W_up", "b_mag", "r_mag", "W_skip", "b_down")]
 
 
 class Error(C.Structure):
