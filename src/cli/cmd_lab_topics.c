@@ -93,13 +93,13 @@ static sae_status find_space(topics_run *t, args *a, sae_error *err)
         t->has_space = true;
     }
     if (t->scaffold >= 0) {
-        sae_dict *dict = t->in.dicts[t->scaffold];
+        sae_dict *dict = t->in.dicts.at[t->scaffold];
         int64_t rank = sae_dict_get_config(dict)->rank;
         if (rank > 0) SAE_TRY(subspace_of_rows(&t->space, sae_dict_weights(dict).W_up, rank, d, err));
         t->has_space = rank > 0 && t->space.rank > 0;
         if (!t->has_space)
             SAE_RAISE(err, SAE_RANGE, "%s has no scaffold: give it as --features, and --basis or a dictionary with one",
-                      t->in.dict_paths[t->scaffold]);
+                      t->in.dicts.paths[t->scaffold]);
     }
     t->rank = args_given(a, "rank") ? args_int(a, "rank", 0) : t->has_space ? t->space.rank : (d + 48) / 96;
     if (t->rank < 1) t->rank = 1;
@@ -174,7 +174,7 @@ static sae_status pool_all(topics_run *t, const sae_progress *progress, sae_erro
     SAE_TRY(moments_create(&t->tokens, sae_model_get_info(t->in.model)->d_model, err));
     how.tokens = &t->tokens;
     SAE_TRY(pooled_create(&t->pooled, t->in.model, t->in.tok, t->in.site, &t->sets[0].docs, docs, total,
-                          (const sae_dict *const *)t->in.dicts, t->in.n_dicts, &how, progress, err));
+                          (const sae_dict *const *)t->in.dicts.at, t->in.dicts.n, &how, progress, err));
 done:
     mem_free(docs);
     return status;
@@ -206,7 +206,7 @@ static sae_status measure(topics_run *t, const sae_progress *progress, sae_error
     what.seed = t->in.seed;
     if (t->features >= 0) {
         int64_t width = t->pooled.codes[t->features].d_sae;
-        what.dict = t->in.dicts[t->features];
+        what.dict = t->in.dicts.at[t->features];
         what.which_dict = t->features;
         what.counts[0] = (width + 4) / 8; /* 12.5 % */
         what.counts[1] = what.counts[0] == 2048 || width < 2048 ? 0 : 2048;

@@ -17,15 +17,9 @@ static void experiment_free(experiment *e)
 {
     for (int i = 0; i < e->n_results; i++) sae_result_free(e->results[i].result);
     pair_close(e);
-    subspace_free(&e->components);
     sample_free(&e->held_out);
     loss_log_close(e->known);
-    mem_free(e->mean);
-    mem_free(e->covariance);
-    mem_free(e->spectrum);
-    mem_free(e->magnitude);
-    mem_free(e->large);
-    mem_free(e->extreme);
+    row_moments_free(&e->rows);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);

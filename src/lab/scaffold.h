@@ -10,9 +10,10 @@
 
 #include "eval/core.h"
 #include "eval/features.h"
-#include "eval/subspace.h"
 #include "io/io.h"
 #include "lab/loss_report.h"
+#include "lab/row_moments.h"
+#include "lab/scaffold_map.h"
 
 typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
 extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
@@ -114,18 +115,6 @@ typedef struct part_result {
     sae_result *result;
 } part_result;
 
-/* The scaffold's map without its arbitrary choice of factors (docs/method.md 7): W_down W_up = sum_i singular_i read_i^T
- * write_i with orthonormal read and write directions, in the order of how strongly they speak: singular x spread. */
-typedef struct scaffold_map {
-    int64_t d, rank;       /* rank: directions with a singular value over 1e-6 of the largest */
-    double *read, *write;  /* [rank, d] */
-    double *singular;      /* [rank] */
-    double *mean, *spread; /* [rank] of the code singular <x - b_dec, read> over the training rows */
-    double trace, square;  /* of the map: tr A, |A|_F^2 */
-    subspace write_space;  /* row space of W_up: where the scaffold writes */
-    subspace read_space;   /* row space of W_down^T: what it reads */
-} scaffold_map;
-
 /* The state of a run. Everything is owned here unless it says borrowed. */
 typedef struct experiment {
     scaffold_options options; /* with every default filled in; strings borrowed */
@@ -142,14 +131,11 @@ typedef struct experiment {
     json_t *inputs;     /* what the rows were computed from, with hashes */
     sae_train_options recipe;
     roster roster;
-    int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
+    int64_t dropped_rows; /* over the norm limit */
     bool store_reused;
-    double *mean, *covariance, *spectrum; /* of the training rows: [d], [d, d], eigenvalues [d] */
-    double *magnitude;                    /* [d] mean |x_j| of the training rows */
-    double *large, *extreme;              /* [d] shares of them on which x_j is so (outliers.c, O3 and O4) */
-    subspace components;                  /* all principal components of the training rows */
-    sample held_out;                      /* of the first part that needs it */
-    loss_log *known;                      /* OUT/losses.jsonl: every loss on it, whichever part asked first */
+    row_moments rows; /* of the training rows */
+    sample held_out;  /* of the first part that needs it */
+    loss_log *known;  /* OUT/losses.jsonl: every loss on it, whichever part asked first */
 
     /* The pair that is looked at (pair.c). */
     const roster_entry *pair[ARMS]; /* borrowed */
@@ -233,11 +219,6 @@ sae_status arms_train(experiment *e, roster_use first, roster_use last, const su
 /* arms.c: a part of one result "training": the curves of the first pair. */
 sae_status training_report(experiment *e, sae_error *err);
 
-/* scaffold_map.c */
-sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *mean, const double *covariance,
-                               sae_error *err);
-void scaffold_map_free(scaffold_map *m);
-
 /* pair.c: a baseline and its partner as the pair that is looked at, and the part that measures it: results "comparison",
  * "density", "baseline", "scaffold", "removal", "structure". Named like the partner. */
 sae_status pair_open(experiment *e, const roster_entry *baseline, const roster_entry *scaffold, sae_error *err);
@@ -253,14 +234,6 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
  * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
-/* outliers.c: adds over n rows [n, d], for each dimension [d], |x|; on how many rows |x| >= 6; on how many it is over the mean of the
- * row's |x| by more than 3 of their standard deviations. */
-void outliers_count(const float *rows, int64_t n, int64_t d, double *magnitude, double *large, double *extreme);
-/* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
-sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
-/* structure.c: what subspace the scaffold is; a result "structure". */
-sae_status structure_report(experiment *e, sae_error *err);
-
 /* scaffold_topics.c: topics after the removal; a result "topics" with numbers "SET.ARM.fixed" and ".retrained". */
 sae_status scaffold_topics(experiment *e, sae_error *err);
 sae_status scaffold_topics_check(experiment *e,
@@ -305,9 +278,6 @@ sae_status variants_report(const experiment *e, sae_result *r,
 bool pair_is_first(const experiment *e);    /* P1 of the first seed, of either architecture */
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
-
-/* The first n principal components; borrows. */
-subspace experiment_components(const experiment *e, int64_t n);
 
 /* Edits whose losses a run has, in this order. A subspace is removed in four ways, one after the other: R2, R3, R5, R6. */
 enum { OP_R2, OP_R3, OP_R5, OP_R6, OPERATORS };

@@ -153,7 +153,7 @@ static sae_status measure(topic_run *t, experiment *e, sae_error *err)
                         .space_name = "scaffold",
                         .pca = &e->pca,
                         .random = t->random,
-                        .mean = e->mean,
+                        .mean = e->rows.mean,
                         .dict = e->dicts[e->options.ablate],
                         .counts = {(width + 4) / 8, width <= 2048 || (width + 4) / 8 == 2048 ? 0 : 2048},
                         .seed = e->options.seed};
