@@ -195,3 +195,18 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "retrain of it" 0 '' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --json
     if grep -q '"less_others.dense_0.1"' out; then ok "retrain --json is one"; else not_ok "retrain --json is one"; fi
 }
+
+# ---- Parts that leave a run ----
+mkdir $results/mine && echo mine >$results/mine/notes && echo mine >$results/retrain/notes
+expect "the run with fewer parts" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 1 \
+    --rank 2 --width 64 --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 \
+    --cards 1 --topics none --seed 5 --retrain no --out run --quiet --force
+for gone in stability batchtopk-p1-s6 batchtopk-p1-s7 retrain/retrain.json; do
+    if [ -e $results/$gone ]; then not_ok "$gone is gone"; else ok "$gone is gone"; fi
+done
+for gone in batchtopk-p1-s6 retrain; do
+    if [ -e run/parts/$gone.json ]; then not_ok "the record of $gone is gone"; else ok "the record of $gone is gone"; fi
+done
+for kept in mine/notes retrain/notes matching/matching.json census/census.json batchtopk-p1-s5/structure.json summary/summary.json; do
+    if [ -s $results/$kept ]; then ok "$kept stays"; else not_ok "$kept stays"; fi
+done

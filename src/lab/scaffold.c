@@ -107,7 +107,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(sae_model_open(&e->model, options->model, NULL, err));
     SAE_TRY(sae_tokenizer_open(&e->tok, options->model, err));
     e->options = *options;
-    SAE_TRY(survey_choose(e, err));
+    SAE_TRY(survey_choose(&e->options, e->model, e->survey_site, err));
     SAE_TRY(site_open(e, e->options.site, err));
     e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(budget_fill(&e->options, e->d, err));
@@ -187,6 +187,7 @@ sae_status scaffold_run(sae_result **summary, const scaffold_options *options, c
     e->lock = -1;
     SAE_TRY(open_inputs(e, options, err));
     SAE_TRY(run_all(e, err));
+    SAE_TRY(parts_forget(e, err));
     SAE_TRY(results_write(e, err));
     SAE_TRY(record_write(e, err));
     *summary = e->results[--e->n_results].result;

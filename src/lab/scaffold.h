@@ -124,8 +124,7 @@ typedef struct experiment {
     sae_tokenizer *tok;
     sae_site site;
     char site_name[64];
-    char survey_site[64],
-        survey_note[500]; /* of options.survey: its site, when none was given, and what it says of this run */
+    char survey_site[64]; /* of options.survey, when no site was given */
     int64_t d;
     char dense_key[24]; /* "dense_0.1": what numbers of latents over options.dense_threshold are called */
     json_t *inputs;     /* what the rows were computed from, with hashes */
@@ -191,11 +190,15 @@ sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *
 sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
 /* The same of a result that was made elsewhere, which is taken over also when this fails; title NULL: as it is. */
 sae_status experiment_adopt(experiment *e, const char *file, const char *title, sae_result *result, sae_error *err);
+/* At the end: removes the results and records of parts that this run does not have, those that the program wrote. */
+sae_status parts_forget(const experiment *e, sae_error *err);
 const sae_result *experiment_find(const experiment *e, const char *part, const char *file); /* NULL: there is none */
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
-sae_status survey_choose(experiment *e, sae_error *err); /* survey_choice.c: before other defaults are filled in */
+/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), before other defaults are filled in; the
+ * site's name goes into the caller's buffer. */
+sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err);
 sae_status survey_parts(experiment *e, sae_error *err);
 sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
@@ -247,6 +250,8 @@ sae_status census_parts(experiment *e, sae_error *err);
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
  * "ARCH-probing" and "ARCH-tpp". */
+/* documents.c: the files of every --labelled; labelled_paths_free. */
+sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err);
 sae_status documents_check(experiment *e, sae_error *err); /* whether they can be used, before all else */
 sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, NaN: not measured. */
