@@ -33,8 +33,8 @@ static void job_close(job *j)
 /* Kept rows are taken whole, as they are. */
 static sae_status open_kept(job *j, args *a, const char *path, sae_error *err)
 {
-    static const char *const of_model[] = {"model", "site",      "text",     "ids",  "tokens",
-                                           "ctx",   "separator", "max-norm", "split"};
+    static const char *const of_model[] = {"model", "site",      "text",     "ids",   "tokens",
+                                           "ctx",   "separator", "max-norm", "split", "with-bos"};
     sae_status status = SAE_OK;
 
     for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++)

@@ -161,16 +161,10 @@ static sae_status pool_all(topics_run *t, const sae_progress *progress, sae_erro
     sae_status status = SAE_OK;
     int64_t total = 0, *docs = NULL;
     pooled_options how = t->in.pooled;
+    const split *splits[MOST_SETS];
 
-    for (int i = 0; i < t->n_sets; i++) total += t->sets[i].split.train.n + t->sets[i].split.test.n;
-    docs = mem_alloc_array((size_t)total, sizeof *docs, "documents", err);
-    if (!docs) return SAE_NOMEM;
-    total = 0;
-    for (int i = 0; i < t->n_sets; i++) {
-        const split_part *parts[] = {&t->sets[i].split.train, &t->sets[i].split.test};
-        for (int k = 0; k < 2; total += parts[k++]->n)
-            memcpy(docs + total, parts[k]->doc, (size_t)parts[k]->n * sizeof *docs);
-    }
+    for (int i = 0; i < t->n_sets; i++) splits[i] = &t->sets[i].split;
+    SAE_TRY(split_documents(splits, t->n_sets, &docs, &total, err));
     SAE_TRY(moments_create(&t->tokens, sae_model_get_info(t->in.model)->d_model, err));
     how.tokens = &t->tokens;
     SAE_TRY(pooled_create(&t->pooled, t->in.model, t->in.tok, t->in.site, &t->sets[0].docs, docs, total,

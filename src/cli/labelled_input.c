@@ -153,16 +153,12 @@ sae_status labelled_set_open(labelled_set *out, const labelled_input *in, int wh
 {
     sae_status status = SAE_OK;
     labelled_set s = {0};
-    int64_t *docs = NULL;
+    int64_t n_docs = 0, *docs = NULL;
 
     SAE_TRY(labelled_read(&s.docs, in->paths[which], &in->labels, err));
     SAE_TRY(split_create(&s.split, &s.docs, &in->split, err));
-    int64_t n_train = s.split.train.n, n_test = s.split.test.n;
-    docs = mem_alloc_array((size_t)(n_train + n_test), sizeof *docs, "documents", err);
-    if (!docs) SAE_TRY(SAE_NOMEM);
-    memcpy(docs, s.split.train.doc, (size_t)n_train * sizeof *docs);
-    memcpy(docs + n_train, s.split.test.doc, (size_t)n_test * sizeof *docs);
-    SAE_TRY(pooled_create(&s.pooled, in->model, in->tok, in->site, &s.docs, docs, n_train + n_test,
+    SAE_TRY(split_documents(&(const split *){&s.split}, 1, &docs, &n_docs, err));
+    SAE_TRY(pooled_create(&s.pooled, in->model, in->tok, in->site, &s.docs, docs, n_docs,
                           (const sae_dict *const *)in->dicts.at, in->dicts.n, &in->pooled, progress, err));
     *out = s;
     s = (labelled_set){0};

@@ -125,16 +125,13 @@ done:
 static sae_status pool(documents *w, experiment *e, const labelled *docs, const split *s, pooled *out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n_train = s->train.n, n_test = s->test.n;
-    int64_t *which = mem_alloc_array((size_t)(n_train + n_test), sizeof *which, "documents", err);
+    int64_t n = 0, *which = NULL;
     pooled_options how = {
         .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
 
-    if (!which) return SAE_NOMEM;
-    memcpy(which, s->train.doc, (size_t)n_train * sizeof *which);
-    memcpy(which + n_train, s->test.doc, (size_t)n_test * sizeof *which);
-    SAE_TRY(pooled_create(out, e->model, e->tok, e->site, docs, which, n_train + n_test,
-                          (const sae_dict *const *)w->dicts, w->n, &how, e->progress, err));
+    SAE_TRY(split_documents(&s, 1, &which, &n, err));
+    SAE_TRY(pooled_create(out, e->model, e->tok, e->site, docs, which, n, (const sae_dict *const *)w->dicts, w->n, &how,
+                          e->progress, err));
 done:
     mem_free(which);
     return status;
