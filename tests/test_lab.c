@@ -1,5 +1,6 @@
 /* test_lab.c - the comparison: the scaffold's map, and the whole command on a tiny model. */
 #include "lab/scaffold.h"
+#include "lab/structure.h"
 #include "lab/verdict.h"
 #include "report/report.h"
 #include "text_fixture.h"
@@ -698,7 +699,7 @@ END_TEST
  * made of the table's losses. */
 START_TEST(test_removals_of_a_run)
 {
-    sae_result *summary = NULL, *removal = NULL, *structure = NULL;
+    sae_result *summary = NULL, *removal = NULL, *what = NULL;
     sae_model *model = NULL;
     sae_tokenizer *tok = NULL;
     sae_text *text = NULL;
@@ -716,7 +717,7 @@ START_TEST(test_removals_of_a_run)
     scaffold_options o = small_run("run");
     OK(scaffold_run(&summary, &o, NULL, &err));
     OK(sae_result_read(&removal, scratch_path("run/results/batchtopk-p1-s0/removal.json"), &err));
-    OK(sae_result_read(&structure, scratch_path("run/results/batchtopk-p1-s0/structure.json"), &err));
+    OK(sae_result_read(&what, scratch_path("run/results/batchtopk-p1-s0/structure.json"), &err));
     OK(sae_dict_load(&dicts[0], scratch_path("run/dictionaries/batchtopk-baseline-s0"), &err));
     OK(sae_dict_load(&dicts[1], scratch_path("run/dictionaries/batchtopk-p1-s0"), &err));
     OK(sae_model_open(&model, o.model, NULL, &err));
@@ -771,7 +772,7 @@ START_TEST(test_removals_of_a_run)
             json_real_value(json_object_get(cell, "value")),
             clean * (sae_result_get(removal, scaffold[i], NAN) - sae_result_get(removal, pca[i], NAN)), 1e-9);
     }
-    ck_assert_double_ge(sae_result_get(structure, "outlier_share_O1", -1), 0);
+    ck_assert_double_ge(sae_result_get(what, "outlier_share_O1", -1), 0);
     json_decref(file);
     loss_table_free(&t);
     subspace_free(&dense);
@@ -782,7 +783,7 @@ START_TEST(test_removals_of_a_run)
     sae_tokenizer_free(tok);
     sae_model_free(model);
     for (int a = 0; a < ARMS; a++) sae_dict_free(dicts[a]);
-    sae_result_free(structure);
+    sae_result_free(what);
     sae_result_free(removal);
     sae_result_free(summary);
     ck_assert_uint_eq(mem_in_use(), 0);
@@ -796,7 +797,9 @@ START_TEST(test_outliers)
     enum { WIDE = 64 };
     double magnitude[WIDE], large[WIDE] = {0}, extreme[WIDE] = {0}, basis[2 * WIDE] = {0};
     sae_result *r = NULL;
-    experiment e = {.d = WIDE, .magnitude = magnitude, .large = large, .extreme = extreme};
+    row_moments rows_of_site = {.d = WIDE, .magnitude = magnitude, .large = large, .extreme = extreme};
+    scaffold_map map = {.d = WIDE, .write_space = {WIDE, 2, basis}};
+    const structure s = {.map = &map, .rows = &rows_of_site, .pca = {WIDE, 1, basis + WIDE}};
 
     for (int j = 0; j < WIDE; j++) magnitude[j] = 1 + 0.01 * (j % 7);
     magnitude[5] = 50; /* over both limits */
@@ -806,10 +809,8 @@ START_TEST(test_outliers)
     extreme[9] = 0.5;
     basis[5] = 1;
     basis[WIDE + 9] = basis[WIDE + 20] = sqrt(0.5);
-    e.map.write_space = (subspace){WIDE, 2, basis};
-    e.pca = (subspace){WIDE, 1, basis + WIDE};
     OK(sae_result_create(&r, "structure", &err));
-    OK(outliers_report(&e, r, &err));
+    OK(outliers_report(&s, r, &err));
     ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O1", NAN), 1.0 / 2, 1e-12);
     ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O2", NAN), 1.5 / 2, 1e-12);
     ck_assert_double_eq_tol(sae_result_get(r, "outlier_share_O3", NAN), 0.5 / 2, 1e-12);

@@ -182,6 +182,13 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "topics, both subspaces" 2 '--basis' lab topics --dict pair/scaffold/sae --basis x.npy $given --data data
     expect "topics, a dictionary without a scaffold" 1 'has no scaffold' lab topics --dict pair/baseline/sae $given --data data --label-name target
     expect "topics, MMLU's labels where there are none" 1 'category' lab topics $given --data data
+    expect "scaffold, a set twice" 1 'give each set once' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out twice --rank 2 --width 64 \
+        --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --topics none --labelled data,data/three.csv --quiet
+    if [ -e twice ]; then not_ok "and makes nothing"; else ok "and makes nothing"; fi
+    cp data/three.csv data/more.csv
+    expect "the plan of a run" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --topics none --labelled data
+    shows "2 sets of about"
+    rm data/more.csv
     expect "topics, a label set that is none" 2 'subjects' lab topics $given --data data --labels colours
     expect "probing --binary where no set is" 1 'exactly two classes' lab probing pair/baseline/sae $given --data data --binary
     sed 's/,z$/,y/' data/three.csv >data/two.csv

@@ -1,5 +1,6 @@
 /* Every recipe with every architecture: a run of any length leaves a dictionary that is saved, loads again, and does not depend on
  * whether the run was stopped in between. */
+#include "eval/training.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
@@ -152,6 +153,41 @@ START_TEST(test_rows_all_alike_leave_a_dictionary)
 }
 END_TEST
 
+/* A recipe comes back from its record as it was, to the last digit and through a file's text; and not from one that lacks a constant, or
+ * has one of another kind. */
+START_TEST(test_recipes_come_back)
+{
+    sae_train_options back;
+
+    for (int i = 0; i < N_RECIPES * N_ARCHS; i++) {
+        sae_train_options o = sae_recipe(recipes[i / N_ARCHS], archs[i % N_ARCHS], B, STEPS, F);
+        sae_error err = {0};
+        json_t *read = NULL;
+        o.lr = 1.0 / 3;
+        if (i % 2) sae_choose_exact_codes(&o, D);
+        json_t *json = recipe_json(&o);
+        char *text = json_to_text(json, JSON_REAL_PRECISION(17), &err);
+        ck_assert_int_eq(json_parse(&read, text, strlen(text), "a record", &err), SAE_OK);
+        ck_assert_msg(recipe_read(&back, read, D, "a record", &err) == SAE_OK, "%s", err.message);
+        json_t *again = recipe_json(&back);
+        ck_assert_msg(!json_first_difference(json, again), "recipe %d: %s", i, json_first_difference(json, again));
+        ck_assert_double_eq(back.lr, o.lr);
+        json_object_set_new(read, "auxk_rule", json_string("no such rule"));
+        ck_assert_int_eq(recipe_read(&back, read, D, "a record", &err), SAE_FORMAT);
+        json_object_del(read, "auxk_rule");
+        err = (sae_error){0};
+        ck_assert_int_eq(recipe_read(&back, read, D, "a record", &err), SAE_FORMAT);
+        ck_assert_msg(strstr(err.message, "auxk_rule"), "%s", err.message);
+        mem_free(text);
+        json_decref(json);
+        json_decref(again);
+        json_decref(read);
+    }
+    ck_assert_int_eq(recipe_read(&back, NULL, D, "a record", NULL), SAE_FORMAT);
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("recipes");
@@ -160,6 +196,7 @@ static Suite *suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, test_short_runs_leave_a_dictionary, 0, 2 * N_RECIPES * N_ARCHS);
     tcase_add_test(c, test_rows_all_alike_leave_a_dictionary);
+    tcase_add_test(c, test_recipes_come_back);
     suite_add_tcase(s, c);
     return s;
 }

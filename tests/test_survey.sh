@@ -81,6 +81,13 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     wanted=$(sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' chosen/scaffold.json | sort | tr '\n' ' ')
     check "has its headline's site, width and k" "$(case "$headline" in "$(echo "$wanted" | sed 's/k \([0-9]*\) site \([^ ]*\) width \([0-9]*\) /\2, width \3, k \1/'):"*) echo 0 ;; *) echo 1 ;; esac)" "$headline" "$wanted"
     check "and says so" "$(grep -q "the survey's choice at this site" chosen/results/survey/survey.json; echo $?)"
+    choice=$wanted
+    run 0 "its plan by the survey" scaffold --plan --model tiny --text letters.jsonl --survey first $small --json
+    grep -A 1 '"flop.training": {' out >by_survey
+    run 0 "and by what the survey says" scaffold --plan --model tiny --text letters.jsonl --site "$(echo "$choice" | sed 's/.*site \([^ ]*\).*/\1/')" \
+        --width "$(echo "$choice" | sed 's/.*width \([0-9]*\).*/\1/')" --k "$(echo "$choice" | sed 's/^k \([0-9]*\).*/\1/')" $small --json
+    check "are of the same training" "$(grep -A 1 '"flop.training": {' out | cmp -s - by_survey && [ -s by_survey ]; echo $?)" "$(cat by_survey)" "$(grep -A 1 flop.training out)"
+    run 2 "a survey with a shape" scaffold --plan --text letters.jsonl --survey first --shape 2304,26,2614341888,256000,12
     run 0 "a threshold of its own" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.05 $small --out loose
     check "is the column that decides" "$(grep -q 'most latents over 5 %' loose/results/survey/survey.json; echo $?)"
     run 1 "a threshold that the survey lacks" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.15 $small --out x

@@ -87,7 +87,7 @@ static sae_status run(args *a, sae_error *err)
     n_sets = in.n_sets;
     SAE_TRY(measure_sets(sets, &in, &o, result, &progress, err));
     progress_end(&line);
-    SAE_TRY(probing_report(result, sets, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dict_names,
+    SAE_TRY(probing_report(result, sets, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dicts.names,
                            &o, err));
     SAE_TRY(result_show(a, result, err));
 done:

@@ -1,11 +1,8 @@
 /* cmd_lab_removal.c - `sae lab removal`: the loss of the model with any one subspace taken out of a site. */
-#include "base/threads.h"
 #include "cli/basis_option.h"
 #include "cli/ids.h"
-#include "io/io.h"
-#include "kernels/matmul.h"
+#include "cli/result_output.h"
 #include "lab/subspace_removal.h"
-#include "report/report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,20 +58,6 @@ static void job_close(job *j)
 
 /* ---- What is asked --------------------------------------------------------------------------------------------------------- */
 
-static sae_status check_out(const args *a, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const char *out = args_text(a, "out");
-    char *run = out ? path_join(out, "run.json", err) : NULL;
-
-    if (out && !run) return SAE_NOMEM;
-    if (out && file_exists(run) && !args_flag(a, "force"))
-        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
-done:
-    mem_free(run);
-    return status;
-}
-
 static sae_status check_options(args *a, sae_error *err)
 {
     static const char *const of_text[] = {"split", "tokens", "ctx", "separator", NULL};
@@ -92,7 +75,7 @@ static sae_status check_options(args *a, sae_error *err)
         return args_fail(a, err, "--special would do nothing: --with-bos masks no id");
     if (args_int(a, "draws", 3) < 1 || args_int(a, "draws", 3) > REMOVAL_DRAWS_MAX)
         return args_fail(a, err, "--draws: 1 to %d random subspaces", (int)REMOVAL_DRAWS_MAX);
-    return check_out(a, err);
+    return out_folder_check(a, err);
 }
 
 static sae_status read_special(job *j, args *a, sae_error *err)
@@ -203,38 +186,6 @@ done:
     return status;
 }
 
-/* ---- What is left -------------------------------------------------------------------------------------------------------------- */
-
-/* OUT/results/removal.json, report.html and, last, run.json. */
-static sae_status write_folder(const args *a, const sae_result *result, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const char *out = args_text(a, "out");
-    char *results = path_join(out, "results", err), *numbers = path_join(out, "results/removal.json", err);
-    char *page = path_join(out, "report.html", err), *record = path_join(out, "run.json", err);
-    json_t *run =
-        json_pack("{ss ss so s{ss ss ss si}}", "command", "lab removal", "version", sae_version(), "arguments",
-                  args_json(a), "machine", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
-                  matmul_library(), "threads", omp_get_max_threads());
-
-    if (!results || !numbers || !page || !record) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
-    SAE_TRY(folder_make(results, err));
-    SAE_TRY(sae_result_write(result, numbers, err));
-    SAE_TRY(sae_report_write(page, "A subspace taken out of a model", &result, 1, true, err));
-    SAE_TRY(json_write_file(run, record, true, err)); /* check_out has asked already */
-done:
-    json_decref(run);
-    mem_free(results);
-    mem_free(numbers);
-    mem_free(page);
-    mem_free(record);
-    return status;
-}
-
 static sae_status run(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -251,11 +202,7 @@ static sae_status run(args *a, sae_error *err)
                                      &progress, err));
     progress_end(&line);
     SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.space, seed, err));
-    if (args_text(a, "out")) SAE_TRY(write_folder(a, result, err));
-    if (args_flag(a, "json"))
-        SAE_TRY(print_json(result_json(result), err));
-    else
-        SAE_TRY(report_print(stdout, result, err));
+    SAE_TRY(result_folder(a, "removal", "A subspace taken out of a model", result, err));
 done:
     progress_end(&line);
     sae_result_free(result);

@@ -93,13 +93,13 @@ static sae_status find_space(topics_run *t, args *a, sae_error *err)
         t->has_space = true;
     }
     if (t->scaffold >= 0) {
-        sae_dict *dict = t->in.dicts[t->scaffold];
+        sae_dict *dict = t->in.dicts.at[t->scaffold];
         int64_t rank = sae_dict_get_config(dict)->rank;
         if (rank > 0) SAE_TRY(subspace_of_rows(&t->space, sae_dict_weights(dict).W_up, rank, d, err));
         t->has_space = rank > 0 && t->space.rank > 0;
         if (!t->has_space)
             SAE_RAISE(err, SAE_RANGE, "%s has no scaffold: give it as --features, and --basis or a dictionary with one",
-                      t->in.dict_paths[t->scaffold]);
+                      t->in.dicts.paths[t->scaffold]);
     }
     t->rank = args_given(a, "rank") ? args_int(a, "rank", 0) : t->has_space ? t->space.rank : (d + 48) / 96;
     if (t->rank < 1) t->rank = 1;
@@ -161,20 +161,14 @@ static sae_status pool_all(topics_run *t, const sae_progress *progress, sae_erro
     sae_status status = SAE_OK;
     int64_t total = 0, *docs = NULL;
     pooled_options how = t->in.pooled;
+    const split *splits[MOST_SETS];
 
-    for (int i = 0; i < t->n_sets; i++) total += t->sets[i].split.train.n + t->sets[i].split.test.n;
-    docs = mem_alloc_array((size_t)total, sizeof *docs, "documents", err);
-    if (!docs) return SAE_NOMEM;
-    total = 0;
-    for (int i = 0; i < t->n_sets; i++) {
-        const split_part *parts[] = {&t->sets[i].split.train, &t->sets[i].split.test};
-        for (int k = 0; k < 2; total += parts[k++]->n)
-            memcpy(docs + total, parts[k]->doc, (size_t)parts[k]->n * sizeof *docs);
-    }
+    for (int i = 0; i < t->n_sets; i++) splits[i] = &t->sets[i].split;
+    SAE_TRY(split_documents(splits, t->n_sets, &docs, &total, err));
     SAE_TRY(moments_create(&t->tokens, sae_model_get_info(t->in.model)->d_model, err));
     how.tokens = &t->tokens;
     SAE_TRY(pooled_create(&t->pooled, t->in.model, t->in.tok, t->in.site, &t->sets[0].docs, docs, total,
-                          (const sae_dict *const *)t->in.dicts, t->in.n_dicts, &how, progress, err));
+                          (const sae_dict *const *)t->in.dicts.at, t->in.dicts.n, &how, progress, err));
 done:
     mem_free(docs);
     return status;
@@ -206,7 +200,7 @@ static sae_status measure(topics_run *t, const sae_progress *progress, sae_error
     what.seed = t->in.seed;
     if (t->features >= 0) {
         int64_t width = t->pooled.codes[t->features].d_sae;
-        what.dict = t->in.dicts[t->features];
+        what.dict = t->in.dicts.at[t->features];
         what.which_dict = t->features;
         what.counts[0] = (width + 4) / 8; /* 12.5 % */
         what.counts[1] = what.counts[0] == 2048 || width < 2048 ? 0 : 2048;

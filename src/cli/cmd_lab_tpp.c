@@ -34,9 +34,9 @@ static sae_status measure_sets(tpp *scores, const labelled_input *in, const tpp_
 
     for (int i = 0; i < in->n_sets; i++) {
         SAE_TRY(labelled_set_open(&set, in, i, progress, err));
-        for (int d = 0; d < in->n_dicts; d++) {
-            SAE_TRY(tpp_measure(&scores[d * in->n_sets + i], &set.pooled, d, in->dicts[d], &set.split, o, err));
-            if (progress->report(progress->user, "dictionaries", d + 1, in->n_dicts))
+        for (int d = 0; d < in->dicts.n; d++) {
+            SAE_TRY(tpp_measure(&scores[d * in->n_sets + i], &set.pooled, d, in->dicts.at[d], &set.split, o, err));
+            if (progress->report(progress->user, "dictionaries", d + 1, in->dicts.n))
                 SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
         }
         SAE_TRY(labelled_set_describe(result, &set, err));
@@ -64,18 +64,18 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(read_n(a, &o, err));
     SAE_TRY(labelled_input_open(&in, a, operands, n_dicts, NULL, err));
     o.seed = in.seed;
-    scores = mem_alloc_array((size_t)in.n_sets * (size_t)in.n_dicts, sizeof *scores, "results of sets", err);
+    scores = mem_alloc_array((size_t)in.n_sets * (size_t)in.dicts.n, sizeof *scores, "results of sets", err);
     if (!scores) SAE_TRY(SAE_NOMEM);
     SAE_TRY(sae_result_create(&result, "targeted probe perturbation", err));
     SAE_TRY(labelled_input_describe(result, &in, err));
     SAE_TRY(measure_sets(scores, &in, &o, result, &progress, err));
     progress_end(&line);
-    SAE_TRY(tpp_report(result, scores, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dict_names,
-                       in.n_dicts, &o, err));
+    SAE_TRY(tpp_report(result, scores, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dicts.names,
+                       in.dicts.n, &o, err));
     SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
-    for (int i = 0; scores && i < in.n_sets * in.n_dicts; i++) tpp_free(&scores[i]);
+    for (int i = 0; scores && i < in.n_sets * in.dicts.n; i++) tpp_free(&scores[i]);
     mem_free(scores);
     sae_result_free(result);
     labelled_input_close(&in);

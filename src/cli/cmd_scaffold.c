@@ -223,8 +223,8 @@ static sae_status read_shape(args *a, model_shape *shape, sae_error *err)
     return SAE_OK;
 }
 
-/* The shape of --model and its --site, or --shape. */
-static sae_status find_shape(args *a, const scaffold_options *o, model_shape *shape, sae_error *err)
+/* The shape of --model and its --site, or --shape; and what --survey decides. */
+static sae_status find_shape(args *a, scaffold_options *o, char site_name[64], model_shape *shape, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_model *model = NULL;
@@ -232,6 +232,7 @@ static sae_status find_shape(args *a, const scaffold_options *o, model_shape *sh
 
     if (args_given(a, "shape")) return read_shape(a, shape, err);
     SAE_TRY(sae_model_open(&model, o->model, NULL, err));
+    SAE_TRY(survey_choose(o, model, site_name, err));
     const sae_model_info *m = sae_model_get_info(model);
     site = (sae_site){.layer = (int)(m->n_layer / 2), .hook = SAE_RESID_POST};
     if (o->site) SAE_TRY(sae_site_parse(&site, o->site, model, err));
@@ -241,13 +242,14 @@ done:
     return status;
 }
 
-static sae_status tell_plan(args *a, const scaffold_options *o, sae_error *err)
+static sae_status tell_plan(args *a, scaffold_options *o, sae_error *err)
 {
     sae_status status = SAE_OK;
+    char site_name[64];
     model_shape shape = {0};
     sae_result *plan = NULL;
 
-    SAE_TRY(find_shape(a, o, &shape, err));
+    SAE_TRY(find_shape(a, o, site_name, &shape, err));
     SAE_TRY(scaffold_plan(&plan, o, &shape, err));
     if (args_flag(a, "json"))
         SAE_TRY(print_json(result_json(plan), err));
@@ -277,10 +279,9 @@ static sae_status read_options(args *a, scaffold_options *o, char **path, sae_er
     const char *name;
     const char *const *sites;
 
-    if (args_given(a, "shape") && !args_flag(a, "plan")) {
-        status = args_fail(a, err, "--shape is for --plan");
-        goto done;
-    }
+    if (args_given(a, "shape") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--shape is for --plan"));
+    if (args_given(a, "shape") && args_given(a, "survey"))
+        SAE_TRY(args_fail(a, err, "--survey is of a model at hand: with --shape give --width and --k"));
     SAE_TRY(read_choices(a, o, err));
     if (args_given(a, "shape")) {
         SAE_TRY(read_data(a, o, err));

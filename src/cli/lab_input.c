@@ -59,13 +59,12 @@ done:
     return status;
 }
 
-sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const sae_progress *progress, sae_error *err)
+sae_status lab_input_open_for(lab_input *out, args *a, const char *dict, bool needs_tokenizer,
+                              const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
     lab_input in = {0};
-    const char *dict = NULL;
 
-    SAE_TRY(args_require(a, "dict", &dict, err));
     if (args_given(a, "ids")) {
         SAE_TRY(held_out_open_site(&in.h, a, dict, err));
         SAE_TRY(sample_from_ids(&in, a, needs_tokenizer, err));
@@ -77,4 +76,12 @@ sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const s
 done:
     lab_input_close(&in);
     return status;
+}
+
+sae_status lab_input_open(lab_input *out, args *a, bool needs_tokenizer, const sae_progress *progress, sae_error *err)
+{
+    const char *dict = NULL;
+    sae_status status = args_require(a, "dict", &dict, err);
+
+    return status == SAE_OK ? lab_input_open_for(out, a, dict, needs_tokenizer, progress, err) : status;
 }

@@ -9,78 +9,26 @@
 
 void labelled_input_close(labelled_input *in)
 {
-    for (int i = 0; in->dicts && i < in->n_dicts; i++) sae_dict_free(in->dicts[i]);
-    for (int i = 0; in->dict_names && i < in->n_dicts; i++) mem_free(in->dict_names[i]);
-    mem_free(in->dict_names);
-    mem_free(in->dicts);
+    dict_set_close(&in->dicts);
     labelled_paths_free(in->paths, in->n_sets);
     sae_tokenizer_free(in->tok);
     sae_model_free(in->model);
     *in = (labelled_input){0};
 }
 
-/* The last folder of a path but for a trailing "sae", as `sae sweep` and `sae train` name theirs. */
-static sae_status short_name(const char *path, char **out, sae_error *err)
-{
-    char *copy = mem_strdup(path, err), *slash;
-
-    if (!copy) return SAE_NOMEM;
-    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--) copy[n - 1] = '\0';
-    slash = strrchr(copy, '/');
-    if (slash && slash > copy && strcmp(slash, "/sae") == 0) {
-        *slash = '\0';
-        slash = strrchr(copy, '/');
-    }
-    *out = mem_strdup(slash && slash[1] ? slash + 1 : copy, err);
-    mem_free(copy);
-    return *out ? SAE_OK : SAE_NOMEM;
-}
-
-/* Short names, or the paths themselves when two short ones are the same. */
-static sae_status name_dicts(labelled_input *in, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    bool clash = false;
-
-    for (int i = 0; i < in->n_dicts; i++) SAE_TRY(short_name(in->dict_paths[i], &in->dict_names[i], err));
-    for (int i = 0; i < in->n_dicts; i++)
-        for (int j = 0; j < i; j++) clash = clash || strcmp(in->dict_names[i], in->dict_names[j]) == 0;
-    for (int i = 0; clash && i < in->n_dicts; i++) {
-        mem_free(in->dict_names[i]);
-        in->dict_names[i] = mem_strdup(in->dict_paths[i], err);
-        if (!in->dict_names[i]) SAE_TRY(SAE_NOMEM);
-    }
-done:
-    return status;
-}
-
-static sae_status open_dicts(labelled_input *in, const char *const *paths, int n, sae_error *err)
-{
-    sae_status status = SAE_OK;
-
-    in->dict_paths = paths;
-    in->dicts = mem_alloc_array((size_t)n + 1, sizeof(sae_dict *), "dictionaries", err);
-    in->dict_names = mem_alloc_array((size_t)n + 1, sizeof(char *), "names of dictionaries", err);
-    if (!in->dicts || !in->dict_names) return SAE_NOMEM;
-    for (; in->n_dicts < n; in->n_dicts++) SAE_TRY(sae_dict_load(&in->dicts[in->n_dicts], paths[in->n_dicts], err));
-    SAE_TRY(name_dicts(in, err));
-done:
-    return status;
-}
-
 static sae_status open_model(labelled_input *in, args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *name = args_text(a, "model"), *own = in->n_dicts ? sae_dict_get_config(in->dicts[0])->model : "";
+    const char *name = args_text(a, "model"), *own = in->dicts.n ? sae_dict_get_config(in->dicts.at[0])->model : "";
     char *path = NULL;
 
     if (!name && *own) name = own;
     if (!name) SAE_TRY(args_require(a, "model", &name, err));
     SAE_TRY(model_path(name, &path, err));
     SAE_TRY(sae_model_open(&in->model, path, NULL, err));
-    for (int i = 0; i < in->n_dicts; i++) {
-        status = core_check_width(in->dicts[i], in->model, err);
-        if (status != SAE_OK) sae_error_prefix(err, "%s", in->dict_paths[i]);
+    for (int i = 0; i < in->dicts.n; i++) {
+        status = core_check_width(in->dicts.at[i], in->model, err);
+        if (status != SAE_OK) sae_error_prefix(err, "%s", in->dicts.paths[i]);
         SAE_TRY(status);
     }
     SAE_TRY(sae_tokenizer_open(&in->tok, path, err));
@@ -92,14 +40,14 @@ done:
 static sae_status find_site(labelled_input *in, args *a, sae_error *err)
 {
     const char *const *sites = NULL;
-    const char *name = in->n_dicts ? sae_dict_get_config(in->dicts[0])->site : "";
+    const char *name = in->dicts.n ? sae_dict_get_config(in->dicts.at[0])->site : "";
     int n = args_given(a, "site") ? args_list(a, "site", &sites) : 0;
 
     if (n > 1) return args_fail(a, err, "--site: one site is read, %d are given", n);
-    for (int i = 1; n == 0 && i < in->n_dicts; i++)
-        if (strcmp(sae_dict_get_config(in->dicts[i])->site, name) != 0)
-            return args_fail(a, err, "--site is needed: %s was trained on other rows than %s", in->dict_paths[i],
-                             in->dict_paths[0]);
+    for (int i = 1; n == 0 && i < in->dicts.n; i++)
+        if (strcmp(sae_dict_get_config(in->dicts.at[i])->site, name) != 0)
+            return args_fail(a, err, "--site is needed: %s was trained on other rows than %s", in->dicts.paths[i],
+                             in->dicts.paths[0]);
     if (n == 1) name = sites[0];
     if (!*name) return args_fail(a, err, "--site is needed: no dictionary says where its rows came from");
     return sae_site_parse(&in->site, name, in->model, err);
@@ -156,7 +104,7 @@ sae_status labelled_input_open(labelled_input *out, args *a, const char *const *
     sae_status status = SAE_OK;
     labelled_input in = {0};
 
-    SAE_TRY(open_dicts(&in, dicts, n_dicts, err));
+    SAE_TRY(dict_set_open(&in.dicts, dicts, n_dicts, err));
     SAE_TRY(open_model(&in, a, err));
     SAE_TRY(find_site(&in, a, err));
     SAE_TRY(read_options(&in, a, data, err));
@@ -205,17 +153,13 @@ sae_status labelled_set_open(labelled_set *out, const labelled_input *in, int wh
 {
     sae_status status = SAE_OK;
     labelled_set s = {0};
-    int64_t *docs = NULL;
+    int64_t n_docs = 0, *docs = NULL;
 
     SAE_TRY(labelled_read(&s.docs, in->paths[which], &in->labels, err));
     SAE_TRY(split_create(&s.split, &s.docs, &in->split, err));
-    int64_t n_train = s.split.train.n, n_test = s.split.test.n;
-    docs = mem_alloc_array((size_t)(n_train + n_test), sizeof *docs, "documents", err);
-    if (!docs) SAE_TRY(SAE_NOMEM);
-    memcpy(docs, s.split.train.doc, (size_t)n_train * sizeof *docs);
-    memcpy(docs + n_train, s.split.test.doc, (size_t)n_test * sizeof *docs);
-    SAE_TRY(pooled_create(&s.pooled, in->model, in->tok, in->site, &s.docs, docs, n_train + n_test,
-                          (const sae_dict *const *)in->dicts, in->n_dicts, &in->pooled, progress, err));
+    SAE_TRY(split_documents(&(const split *){&s.split}, 1, &docs, &n_docs, err));
+    SAE_TRY(pooled_create(&s.pooled, in->model, in->tok, in->site, &s.docs, docs, n_docs,
+                          (const sae_dict *const *)in->dicts.at, in->dicts.n, &in->pooled, progress, err));
     *out = s;
     s = (labelled_set){0};
 done:

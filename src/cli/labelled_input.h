@@ -5,17 +5,14 @@
 #ifndef SAE_CLI_LABELLED_INPUT_H
 #define SAE_CLI_LABELLED_INPUT_H
 
-#include "cli/cli.h"
+#include "cli/dict_set.h"
 #include "eval/pooled.h"
 
 typedef struct labelled_input {
     sae_model *model;
     sae_tokenizer *tok;
     sae_site site;
-    sae_dict **dicts;              /* [n_dicts] */
-    const char *const *dict_paths; /* as given, borrowed */
-    char **dict_names;             /* [n_dicts] short ones that tell them apart */
-    int n_dicts;
+    dict_set dicts;
     char **paths; /* [n_sets] of labelled documents */
     int n_sets;
     labelled_options labels;

@@ -1,7 +1,9 @@
-/* result_output.c - a result to its file and to the person or program that asked. */
+/* result_output.c - a result to its file or folder and to the person or program that asked. */
 #include "cli/result_output.h"
 
+#include "base/threads.h"
 #include "io/io.h"
+#include "kernels/matmul.h"
 #include "report/report.h"
 
 #include <stdio.h>
@@ -15,15 +17,79 @@ sae_status out_check(const args *a, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status print(const args *a, const sae_result *result, sae_error *err)
+{
+    return args_flag(a, "json") ? print_json(result_json(result), err) : report_print(stdout, result, err);
+}
+
 sae_status result_show(const args *a, const sae_result *result, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
-    if (args_flag(a, "json"))
-        SAE_TRY(print_json(result_json(result), err));
-    else
-        SAE_TRY(report_print(stdout, result, err));
+    SAE_TRY(print(a, result, err));
+done:
+    return status;
+}
+
+/* ---- Folders ------------------------------------------------------------------------------------------------------------------ */
+
+sae_status out_folder_check(const args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *out = args_text(a, "out");
+    char *run = out ? path_join(out, "run.json", err) : NULL;
+
+    if (out && !run) return SAE_NOMEM;
+    if (out && file_exists(run) && !args_flag(a, "force"))
+        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
+done:
+    mem_free(run);
+    return status;
+}
+
+static json_t *run_record(const args *a, const char *name)
+{
+    char full[64];
+
+    snprintf(full, sizeof full, "lab %s", name);
+    return json_pack("{ss ss so s{ss ss ss si}}", "command", full, "version", sae_version(), "arguments", args_json(a),
+                     "machine", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
+                     matmul_library(), "threads", omp_get_max_threads());
+}
+
+static sae_status write_folder(const args *a, const char *name, const char *title, const sae_result *result,
+                               sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *out = args_text(a, "out");
+    char file[64], *results = path_join(out, "results", err), *page = path_join(out, "report.html", err);
+    char *numbers = NULL, *record = path_join(out, "run.json", err);
+    json_t *run = run_record(a, name);
+
+    snprintf(file, sizeof file, "%s.json", name);
+    numbers = results ? path_join(results, file, err) : NULL;
+    if (!numbers || !page || !record) SAE_TRY(SAE_NOMEM);
+    if (!run) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
+    SAE_TRY(folder_make(results, err));
+    SAE_TRY(sae_result_write(result, numbers, err));
+    SAE_TRY(sae_report_write(page, title, &result, 1, true, err));
+    SAE_TRY(json_write_file(run, record, true, err)); /* out_folder_check has asked already */
+done:
+    json_decref(run);
+    mem_free(results);
+    mem_free(numbers);
+    mem_free(page);
+    mem_free(record);
+    return status;
+}
+
+sae_status result_folder(const args *a, const char *name, const char *title, const sae_result *result, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (args_text(a, "out")) SAE_TRY(write_folder(a, name, title, result, err));
+    SAE_TRY(print(a, result, err));
 done:
     return status;
 }

@@ -1,4 +1,4 @@
-/* result_output.h - what commands do with a result that goes to --out FILE and to standard output. */
+/* result_output.h - what commands do with a result that goes to --out, a file or a folder, and to standard output. */
 #ifndef SAE_CLI_RESULT_OUTPUT_H
 #define SAE_CLI_RESULT_OUTPUT_H
 
@@ -8,5 +8,10 @@
 sae_status out_check(const args *a, sae_error *err);
 /* The file of --out, when given; then JSON (--json) or text on standard output. */
 sae_status result_show(const args *a, const sae_result *result, sae_error *err);
+
+/* The same where --out is a folder: EXISTS when a finished run (run.json) is in it. */
+sae_status out_folder_check(const args *a, sae_error *err);
+/* Into the folder of --out, when given, results/NAME.json, report.html with the title and, last, run.json; then as result_show. */
+sae_status result_folder(const args *a, const char *name, const char *title, const sae_result *result, sae_error *err);
 
 #endif

@@ -39,6 +39,33 @@ json_t *recipe_json(const sae_train_options *r)
     return json;
 }
 
+sae_status recipe_read(sae_train_options *out, const json_t *json, int64_t d_in, const char *file, sae_error *err)
+{
+    static const int64_t MOST_ROWS = (int64_t)1 << 50;
+    sae_status status = SAE_OK;
+    sae_train_options r = {0};
+    const char *type = NULL;
+    bool exact = false;
+
+    if (!json_is_object(json)) SAE_RAISE(err, SAE_FORMAT, "%s: holds no \"recipe\"", file);
+    SAE_TRY(json_get_int(json, "batch", 0, &r.batch, file, err));
+    SAE_TRY(json_get_int(json, "steps", 0, &r.steps, file, err));
+    if (r.batch < 1 || r.steps < 1 || r.batch > INT32_MAX || r.steps > MOST_ROWS / r.batch)
+        SAE_RAISE(err, SAE_FORMAT, "%s: a recipe of %lld steps of %lld rows", file, (long long)r.steps,
+                  (long long)r.batch);
+    SAE_TRY(recipe_fields_take(&r, json, file, err));
+    SAE_TRY(json_get_double(json, "input_scale", 1, &r.input_scale, file, err));
+    SAE_TRY(json_get_bool(json, "unit_scale", false, &r.unit_scale, file, err));
+    SAE_TRY(json_get_string(json, "encoder_dtype", "f32", &type, file, err));
+    SAE_TRY(json_get_bool(json, "exact_codes", false, &exact, file, err));
+    r.encoder_dtype = strcmp(type, "bf16") == 0 ? SAE_ENCODER_BF16 : SAE_ENCODER_F32;
+    if (exact && !sae_choose_exact_codes(&r, d_in))
+        SAE_RAISE(err, SAE_FORMAT, "%s: a recipe of exact codes, which its other settings do not allow", file);
+    *out = r;
+done:
+    return status;
+}
+
 /* ---- The loop ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct loop {

@@ -49,5 +49,8 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
 /* SAEBench's nested prefixes: 1/32, 1/16, 1/8, 1/4, the rest. Sets n_groups and groups for c->d_sae. */
 void matryoshka_default_groups(sae_dict_config *c);
 json_t *recipe_json(const sae_train_options *recipe);
+/* The recipe that such an object tells, of rows of width d_in; `file` stands in messages. Where codes are exact they are found as this
+ * processor does it best. */
+sae_status recipe_read(sae_train_options *out, const json_t *json, int64_t d_in, const char *file, sae_error *err);
 
 #endif

@@ -5,8 +5,8 @@
  * What is in training stands in OUT/training/NAME, called after its first member: the log, checkpoints, and group.json with its
  * members, so that a run that was stopped goes on with the same ones whatever memory is free then.
  */
-#include "eval/training.h"
 #include "lab/scaffold.h"
+#include "lab/store_training.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 const char *const arm_names[ARMS] = {"baseline", "scaffold"};
 
-enum { CHECKPOINTS = 8, TOGETHER_MAX = 32 };
+enum { TOGETHER_MAX = 32 };
 
 typedef struct group {
     roster_entry *members[TOGETHER_MAX]; /* borrowed */
@@ -148,32 +148,24 @@ done:
 static sae_status train(experiment *e, const group *g, const subspace *less, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_acts_options order = {.seed = e->options.seed, .repeat = true, .max_norm = -1};
     sae_trainer *trainer = NULL;
-    sae_acts *acts = NULL;
-    char *store = experiment_path(e, "acts", err), *checkpoints = path_join(g->folder, "checkpoints", err);
-    const char *const stores[] = {store};
-    training_options run = {.folder = g->folder,
-                            .names = g->names,
-                            .less = less,
-                            .checkpoint_every = (e->recipe.steps + CHECKPOINTS - 1) / CHECKPOINTS};
+    char *store = experiment_path(e, "acts", err);
+    const store_training what = {.store = store,
+                                 .order = e->options.seed,
+                                 .configs = g->configs,
+                                 .names = g->names,
+                                 .n = g->n,
+                                 .recipe = &e->recipe,
+                                 .folder = g->folder,
+                                 .less = less};
 
-    if (!store || !checkpoints) SAE_TRY(SAE_NOMEM);
-    run.resume = file_is_folder(checkpoints);
-    SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
-    SAE_TRY(sae_trainer_create(&trainer, g->configs, g->n, &e->recipe, err));
-    status = training_run(trainer, &e->recipe, e->d, acts, &run, e->progress, err);
-    if (status == SAE_FORMAT && run.resume)
-        sae_error_prefix(err, "remove %s to train its dictionaries anew", g->folder);
-    SAE_TRY(status);
-    sae_trainer_finish(trainer);
+    if (!store) return SAE_NOMEM;
+    SAE_TRY(store_train(&trainer, &what, e->progress, err));
     SAE_TRY(export_all(e, g, trainer, err));
-    SAE_TRY(folder_discard(checkpoints, err)); /* the log stays */
+    SAE_TRY(store_training_done(&what, err));
 done:
     sae_trainer_free(trainer);
-    sae_acts_free(acts);
     mem_free(store);
-    mem_free(checkpoints);
     return status;
 }
 

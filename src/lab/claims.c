@@ -423,7 +423,7 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         "N5 and ii need both; N2 and i go by seeds; N6 to N8 were asked of the first seed only.",
         o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k, (long long)o->rank,
         (long long)o->seeds, o->seeds == 1 ? "" : "s", (long long)(e->recipe.steps * e->recipe.batch),
-        (long long)e->store_rows, counted.value, scored.value,
+        (long long)e->rows.n, counted.value, scored.value,
         o->with_bos ? ", position 0 and special tokens among all of these" : "");
     return sae_result_note(r, text, err);
 }

@@ -43,15 +43,14 @@ static void documents_free(documents *w)
     labelled_paths_free(w->paths, w->n_sets);
 }
 
-/* Every file of every --labelled. */
-static sae_status list_sets(const experiment *e, char ***paths, int *n_sets, sae_error *err)
+sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **all = NULL, **more = NULL, **grown;
     int n = 0, n_more = 0;
 
-    for (int i = 0; i < e->options.n_labelled; i++) {
-        SAE_TRY(labelled_paths(e->options.labelled[i], &more, &n_more, err));
+    for (int i = 0; i < o->n_labelled; i++) {
+        SAE_TRY(labelled_paths(o->labelled[i], &more, &n_more, err));
         grown = mem_grow(all, (size_t)n * sizeof *all, (size_t)(n + n_more) * sizeof *all, "labelled documents", err);
         if (!grown) SAE_TRY(SAE_NOMEM);
         all = grown;
@@ -89,21 +88,34 @@ done:
     return status;
 }
 
+/* A set twice, by whatever path, would count twice in the means over the sets. */
+static sae_status check_new(const uint64_t *seen, char *const *paths, int i, sae_error *err)
+{
+    for (int k = 0; k < i; k++)
+        if (seen[k] == seen[i])
+            return SAE_FAIL(err, SAE_RANGE, "--labelled: %s holds the documents of %s: give each set once", paths[i],
+                            paths[k]);
+    return SAE_OK;
+}
+
 sae_status documents_check(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **paths = NULL;
+    uint64_t seen[SETS_MAX];
     int n = 0;
 
-    SAE_TRY(list_sets(e, &paths, &n, err));
+    SAE_TRY(documents_list(&e->options, &paths, &n, err));
     for (int i = 0; i < n; i++) {
         labelled docs = {0};
         split s = {0};
         status = open_set(e, paths[i], &docs, &s, err);
+        seen[i] = docs.hash;
         e->labelled_hash = e->labelled_hash * 31 + docs.hash;
         split_free(&s);
         labelled_free(&docs);
         SAE_TRY(status);
+        SAE_TRY(check_new(seen, paths, i, err));
     }
 done:
     labelled_paths_free(paths, n);
@@ -113,16 +125,13 @@ done:
 static sae_status pool(documents *w, experiment *e, const labelled *docs, const split *s, pooled *out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n_train = s->train.n, n_test = s->test.n;
-    int64_t *which = mem_alloc_array((size_t)(n_train + n_test), sizeof *which, "documents", err);
+    int64_t n = 0, *which = NULL;
     pooled_options how = {
         .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
 
-    if (!which) return SAE_NOMEM;
-    memcpy(which, s->train.doc, (size_t)n_train * sizeof *which);
-    memcpy(which + n_train, s->test.doc, (size_t)n_test * sizeof *which);
-    SAE_TRY(pooled_create(out, e->model, e->tok, e->site, docs, which, n_train + n_test,
-                          (const sae_dict *const *)w->dicts, w->n, &how, e->progress, err));
+    SAE_TRY(split_documents(&s, 1, &which, &n, err));
+    SAE_TRY(pooled_create(out, e->model, e->tok, e->site, docs, which, n, (const sae_dict *const *)w->dicts, w->n, &how,
+                          e->progress, err));
 done:
     mem_free(which);
     return status;
@@ -232,7 +241,7 @@ static sae_status ask(experiment *e, sae_error *err)
 
     if (!w) return SAE_NOMEM;
     SAE_TRY(open_dicts(w, e, err));
-    SAE_TRY(list_sets(e, &w->paths, &w->n_sets, err));
+    SAE_TRY(documents_list(&e->options, &w->paths, &w->n_sets, err));
     w->probing = mem_alloc_array((size_t)(w->n_archs * w->n_sets), sizeof *w->probing, "probing", err);
     w->tpp = mem_alloc_array((size_t)(w->n_sets * w->n), sizeof *w->tpp, "TPP", err);
     if (!w->probing || !w->tpp) SAE_TRY(SAE_NOMEM);

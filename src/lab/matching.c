@@ -1,9 +1,10 @@
 /*
- * matching.c - a dictionary with a scaffold against its baseline when something is held equal: k, L0, L0 with the scaffold's codes
- * counted, or FVU (docs/method.md, A7). At equal k a scaffold lowers FVU, so the question is open until it is asked both ways.
+ * matching.c - the comparison at equal k, L0, L0 + r and FVU.
  *
- * P1 was trained at a few k. Between two of them every number is taken to be linear in L0; beyond them nothing is said.
+ * Scaffolds were trained at a few k. Between two of them every number is taken to be linear in what is held equal; beyond them nothing
+ * is said.
  */
+#include "lab/matching.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
@@ -11,25 +12,110 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEASURES = 10, CURVE_MAX = KS_MAX + 1 };
-static const struct {
-    const char *key, *column;
-} measures[MEASURES] = {{"l0", "L0"},
-                        {"fvu", "FVU"},
-                        {"ce_ratio", "CE / clean"},
-                        {"dense_0.05", "dense 5 %"},
-                        {"dense_0.1", "10 %"},
-                        {"dense_0.2", "20 %"},
-                        {"dense_mass", "mass"},
-                        {"probing.k1", "probing k 1"},
-                        {"probing.k5", "probing k 5"},
-                        {"tpp.n20", "TPP n 20"}};
+const char *const matching_keys[MATCHING_MEASURES] = {"l0",         "fvu",       "ce_ratio",   "dense_0.05",
+                                                      "dense_0.1",  "dense_0.2", "dense_mass", "probing.k1",
+                                                      "probing.k5", "tpp.n20"};
+static const char *const columns[MATCHING_MEASURES + 2] = {"dictionary", "k",           "L0",          "FVU",
+                                                           "CE / clean", "dense 5 %",   "10 %",        "20 %",
+                                                           "mass",       "probing k 1", "probing k 5", "TPP n 20"};
 enum { L0, FVU };
 
-/* A dictionary as a point of the curve. */
-typedef struct place {
-    double k, at[MEASURES];
-} place;
+static int by_l0(const void *a, const void *b)
+{
+    const matching_place *x = a, *y = b;
+
+    return (x->at[L0] > y->at[L0]) - (x->at[L0] < y->at[L0]);
+}
+
+/* The curve's point at which measure `which` is `value`; false: it lies beyond the curve. */
+static bool interpolate(const matching_place *curve, int n, int which, double value, matching_place *out)
+{
+    for (int i = 0; i + 1 < n; i++) {
+        double low = curve[i].at[which], high = curve[i + 1].at[which], t = (value - low) / (high - low);
+        if (!(t >= 0 && t <= 1)) continue;
+        out->k = curve[i].k + t * (curve[i + 1].k - curve[i].k);
+        for (int m = 0; m < MATCHING_MEASURES; m++)
+            out->at[m] = curve[i].at[m] + t * (curve[i + 1].at[m] - curve[i].at[m]);
+        return true;
+    }
+    return false;
+}
+
+static sae_status add_row(sae_result *r, const matching_set *s, const char *what, const matching_place *p,
+                          sae_error *err)
+{
+    sae_cell cells[MATCHING_MEASURES + 2] = {{what, NAN}, {NULL, p ? p->k : NAN}};
+
+    for (int m = 0; m < s->n_measures; m++) cells[m + 2] = (sae_cell){NULL, p ? p->at[m] : NAN};
+    return sae_result_row(r, s->name, cells, s->n_measures + 2, err);
+}
+
+/* "batchtopk.l0.dense_0.1": with the scaffold, where L0 is the baseline's. */
+static sae_status add_numbers(sae_result *r, const matching_set *s, const char *rule, const matching_place *p,
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char key[160];
+
+    for (int m = 0; m < s->n_measures; m++) {
+        snprintf(key, sizeof key, "%s.%s.%s", s->name, rule, matching_keys[m]);
+        SAE_TRY(sae_result_silent(r, key, p->at[m], p->at[m], p->at[m], err));
+    }
+done:
+    return status;
+}
+
+static sae_status add_equal_k(sae_result *r, const matching_set *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char what[64];
+
+    snprintf(what, sizeof what, "%s, equal k%s", s->kind, s->equal_k ? "" : " (there is none)");
+    SAE_TRY(add_row(r, s, what, s->equal_k, err));
+    if (s->equal_k) SAE_TRY(add_numbers(r, s, "k", s->equal_k, err));
+done:
+    return status;
+}
+
+sae_status matching_report(sae_result *r, const matching_set *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const struct {
+        const char *what, *rule;
+        int measure;
+        double value;
+    } rules[] = {{"equal L0", "l0", L0, s->base.at[L0]},
+                 {"equal L0 + r", "l0r", L0, s->base.at[L0] - s->rank},
+                 {"equal FVU", "fvu", FVU, s->base.at[FVU]}};
+
+    qsort(s->curve, (size_t)s->n, sizeof *s->curve, by_l0);
+    SAE_TRY(sae_result_table(r, s->name, s->title, columns, s->n_measures + 2, err));
+    SAE_TRY(add_row(r, s, "baseline", &s->base, err));
+    SAE_TRY(add_numbers(r, s, "baseline", &s->base, err));
+    SAE_TRY(add_equal_k(r, s, err));
+    for (int i = 0; s->n > 1 && i < 3; i++) {
+        matching_place p;
+        bool inside = interpolate(s->curve, s->n, rules[i].measure, rules[i].value, &p);
+        char what[64];
+        snprintf(what, sizeof what, "%s, %s%s", s->kind, rules[i].what, inside ? "" : " (beyond the k trained)");
+        SAE_TRY(add_row(r, s, what, inside ? &p : NULL, err));
+        if (inside) SAE_TRY(add_numbers(r, s, rules[i].rule, &p, err));
+    }
+done:
+    return status;
+}
+
+sae_status matching_note(sae_result *r, sae_error *err)
+{
+    return sae_result_note(
+        r,
+        "The scaffold's codes are not counted in k or L0; \"equal L0 + r\" counts them. At other k than the pairs' "
+        "numbers are taken between the k that were trained, linear in L0, from one seed: they say which way it goes, "
+        "not whether it would in another.",
+        err);
+}
+
+/* ---- The part of a run -------------------------------------------------------------------------------------------------------- */
 
 double experiment_number(const experiment *e, const roster_entry *r, const char *key)
 {
@@ -45,58 +131,18 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
     return NAN;
 }
 
-static place place_of(const experiment *e, const roster_entry *r)
+static matching_place place_of(const experiment *e, const roster_entry *r)
 {
-    place p = {.k = (double)r->config.k};
+    matching_place p = {.k = (double)r->config.k};
 
-    for (int m = 0; m < MEASURES; m++) p.at[m] = experiment_number(e, r, measures[m].key);
+    for (int m = 0; m < MATCHING_MEASURES; m++) p.at[m] = experiment_number(e, r, matching_keys[m]);
     return p;
 }
 
-static int by_l0(const void *a, const void *b)
-{
-    const place *x = a, *y = b;
+enum { CURVE_MAX = KS_MAX + 1 };
 
-    return (x->at[L0] > y->at[L0]) - (x->at[L0] < y->at[L0]);
-}
-
-/* The curve's point at which measure `which` is `value`; false: it lies beyond the curve. */
-static bool interpolate(const place *curve, int n, int which, double value, place *out)
-{
-    for (int i = 0; i + 1 < n; i++) {
-        double low = curve[i].at[which], high = curve[i + 1].at[which], t = (value - low) / (high - low);
-        if (!(t >= 0 && t <= 1)) continue;
-        out->k = curve[i].k + t * (curve[i + 1].k - curve[i].k);
-        for (int m = 0; m < MEASURES; m++) out->at[m] = curve[i].at[m] + t * (curve[i + 1].at[m] - curve[i].at[m]);
-        return true;
-    }
-    return false;
-}
-
-static sae_status add_row(sae_result *r, const char *table, const char *what, const place *p, sae_error *err)
-{
-    sae_cell cells[MEASURES + 2] = {{what, NAN}, {NULL, p ? p->k : NAN}};
-
-    for (int m = 0; m < MEASURES; m++) cells[m + 2] = (sae_cell){NULL, p ? p->at[m] : NAN};
-    return sae_result_row(r, table, cells, MEASURES + 2, err);
-}
-
-/* "batchtopk.l0.dense_0.1": with the scaffold, where L0 is the baseline's. */
-static sae_status add_numbers(sae_result *r, const char *arch, const char *rule, const place *p, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char key[96];
-
-    for (int m = 0; m < MEASURES; m++) {
-        snprintf(key, sizeof key, "%s.%s.%s", arch, rule, measures[m].key);
-        SAE_TRY(sae_result_silent(r, key, p->at[m], p->at[m], p->at[m], err));
-    }
-done:
-    return status;
-}
-
-/* P1 of the first seed at every k, ascending in L0. */
-static int curve_of(const experiment *e, sae_arch arch, place *curve)
+/* P1 of the first seed at every k. */
+static int curve_of(const experiment *e, sae_arch arch, matching_place *curve)
 {
     int n = 0;
 
@@ -106,44 +152,27 @@ static int curve_of(const experiment *e, sae_arch arch, place *curve)
         if (r->config.arch == arch && r->config.seed == e->options.seed && (r->use == USE_K || is_pair))
             curve[n++] = place_of(e, r);
     }
-    qsort(curve, (size_t)n, sizeof *curve, by_l0);
     return n;
 }
 
 static sae_status of_arch(experiment *e, sae_arch arch, sae_result *r, sae_error *err)
 {
     const scaffold_options *o = &e->options;
-    sae_status status = SAE_OK;
-    const char *columns[MEASURES + 2] = {"dictionary", "k"}, *table = arch_name(arch);
-    place curve[CURVE_MAX], base = place_of(e, roster_find(e, arch, USE_BASELINE, SAE_P1, o->seed));
-    place equal_k = place_of(e, roster_find(e, arch, USE_SCAFFOLD, SAE_P1, o->seed));
-    int n = curve_of(e, arch, curve);
-    const struct {
-        const char *what, *rule;
-        int measure;
-        double value;
-    } rules[] = {{"P1, equal L0", "l0", L0, base.at[L0]},
-                 {"P1, equal L0 + r", "l0r", L0, base.at[L0] - (double)o->rank},
-                 {"P1, equal FVU", "fvu", FVU, base.at[FVU]}};
+    matching_place curve[CURVE_MAX];
+    matching_place equal_k = place_of(e, roster_find(e, arch, USE_SCAFFOLD, SAE_P1, o->seed));
     char title[96];
+    const matching_set set = {.name = arch_name(arch),
+                              .title = title,
+                              .kind = "P1",
+                              .rank = (double)o->rank,
+                              .n_measures = MATCHING_MEASURES,
+                              .base = place_of(e, roster_find(e, arch, USE_BASELINE, SAE_P1, o->seed)),
+                              .equal_k = &equal_k,
+                              .curve = curve,
+                              .n = curve_of(e, arch, curve)};
 
-    for (int m = 0; m < MEASURES; m++) columns[m + 2] = measures[m].column;
-    snprintf(title, sizeof title, "%s, seed %llu", table, (unsigned long long)o->seed);
-    SAE_TRY(sae_result_table(r, table, title, columns, MEASURES + 2, err));
-    SAE_TRY(add_row(r, table, "baseline", &base, err));
-    SAE_TRY(add_numbers(r, table, "baseline", &base, err));
-    SAE_TRY(add_row(r, table, "P1, equal k", &equal_k, err));
-    SAE_TRY(add_numbers(r, table, "k", &equal_k, err));
-    for (int i = 0; n > 1 && i < 3; i++) {
-        place p;
-        bool inside = interpolate(curve, n, rules[i].measure, rules[i].value, &p);
-        char what[64];
-        snprintf(what, sizeof what, "%s%s", rules[i].what, inside ? "" : " (beyond the k trained)");
-        SAE_TRY(add_row(r, table, what, inside ? &p : NULL, err));
-        if (inside) SAE_TRY(add_numbers(r, table, rules[i].rule, &p, err));
-    }
-done:
-    return status;
+    snprintf(title, sizeof title, "%s, seed %llu", set.name, (unsigned long long)o->seed);
+    return matching_report(r, &set, err);
 }
 
 static sae_status matching(experiment *e, sae_error *err)
@@ -152,12 +181,7 @@ static sae_status matching(experiment *e, sae_error *err)
     sae_result *r = NULL;
 
     SAE_TRY(experiment_result(e, "matching", "With something held equal", &r, err));
-    SAE_TRY(sae_result_note(
-        r,
-        "The scaffold's codes are not counted in k or L0; \"equal L0 + r\" counts them. At other k than the pairs' "
-        "numbers are taken between the k that were trained, linear in L0, from one seed: they say which way it goes, "
-        "not whether it would in another.",
-        err));
+    SAE_TRY(matching_note(r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(of_arch(e, e->options.archs[a], r, err));
 done:
     return status;

@@ -70,7 +70,7 @@ static void fill_removals(operands *o, const experiment *e, int at, const subspa
     edit *edits = &o->edits[LOSS_R2 + OPERATORS * at];
 
     o->plain[at] = (edit_space){space, NULL};
-    o->centred[at] = (edit_space){space, e->mean};
+    o->centred[at] = (edit_space){space, e->rows.mean};
     o->resampled[at] = (edit_resampling){space, e->options.seed};
     edits[OP_R2] = (edit){"R2", edit_remove, &o->plain[at]};
     edits[OP_R3] = (edit){"R3", edit_remove, &o->centred[at]};
@@ -98,7 +98,7 @@ static void fill_edits(operands *o, const experiment *e)
     o->dropped = (edit_recon){e->dicts[ARM_SCAFFOLD], false};
     o->edits[LOSS_CLEAN] = (edit){"clean", NULL, NULL};
     o->edits[LOSS_ZERO] = (edit){"zero", edit_zero, NULL};
-    o->edits[LOSS_MEAN] = (edit){"mean", edit_mean, e->mean};
+    o->edits[LOSS_MEAN] = (edit){"mean", edit_mean, e->rows.mean};
     o->edits[LOSS_BASELINE] = (edit){"baseline", edit_reconstruct, &o->baseline};
     o->edits[LOSS_SCAFFOLD] = (edit){"scaffold", edit_reconstruct, &o->scaffold};
     o->edits[LOSS_R4] = (edit){"R4", edit_reconstruct, &o->dropped};

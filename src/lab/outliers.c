@@ -3,7 +3,7 @@
  * and of PCA lies along them. Masked rows and rows over the norm limit are not among those looked at: what a few tokens do
  * (massive activations) is another matter.
  */
-#include "lab/scaffold.h"
+#include "lab/structure.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -97,13 +97,13 @@ static double z_of(const outliers *o, double magnitude)
     return o->deviation > 0 ? (magnitude - o->mean) / o->deviation : 0;
 }
 
-static bool is_outlier(const experiment *e, const outliers *o, int64_t j, int definition)
+static bool is_outlier(const structure *s, const outliers *o, int64_t j, int definition)
 {
     switch (definition) {
-    case 1: return e->magnitude[j] > o->limit;
-    case 2: return z_of(o, e->magnitude[j]) > DEVIATIONS;
-    case 3: return e->large[j] >= SHARE;
-    default: return e->extreme[j] > MAJORITY;
+    case 1: return s->rows->magnitude[j] > o->limit;
+    case 2: return z_of(o, s->rows->magnitude[j]) > DEVIATIONS;
+    case 3: return s->rows->large[j] >= SHARE;
+    default: return s->rows->extreme[j] > MAJORITY;
     }
 }
 
@@ -119,15 +119,15 @@ static double diagonal(const subspace *s, int64_t j)
 static double per_rank(double sum, const subspace *s) { return s->rank ? sum / (double)s->rank : 0; }
 
 /* "O1, O4": the definitions that dimension j meets; empty: none. */
-static void kinds_of(const experiment *e, const outliers *o, int64_t j, char out[24])
+static void kinds_of(const structure *s, const outliers *o, int64_t j, char out[24])
 {
     *out = 0;
     for (int k = 1; k <= DEFINITIONS; k++)
-        if (is_outlier(e, o, j, k)) snprintf(out + strlen(out), 24 - strlen(out), "%sO%d", *out ? ", " : "", k);
+        if (is_outlier(s, o, j, k)) snprintf(out + strlen(out), 24 - strlen(out), "%sO%d", *out ? ", " : "", k);
 }
 
 /* One row for each outlier dimension, the largest first; of some kinds there may be many. */
-static sae_status dimensions(const experiment *e, const outliers *o, sae_result *r, sae_error *err)
+static sae_status dimensions(const structure *s, const outliers *o, sae_result *r, sae_error *err)
 {
     enum { SHOWN = 12, COLUMNS = 9 };
     static const char *const columns[COLUMNS] = {"dimension",
@@ -143,20 +143,20 @@ static sae_status dimensions(const experiment *e, const outliers *o, sae_result 
     int shown = 0;
 
     SAE_TRY(sae_result_table(r, "outlier_dimensions", "Outlier dimensions, largest first", columns, COLUMNS, err));
-    for (int64_t i = 0; i < e->d && shown < SHOWN; i++) {
+    for (int64_t i = 0; i < s->rows->d && shown < SHOWN; i++) {
         int64_t j = o->order[i];
         char kinds[24];
-        kinds_of(e, o, j, kinds);
+        kinds_of(s, o, j, kinds);
         if (!*kinds) continue;
         const sae_cell cells[COLUMNS] = {{NULL, (double)j},
-                                         {NULL, e->magnitude[j]},
-                                         {NULL, z_of(o, e->magnitude[j])},
-                                         {NULL, e->large[j]},
-                                         {NULL, e->extreme[j]},
+                                         {NULL, s->rows->magnitude[j]},
+                                         {NULL, z_of(o, s->rows->magnitude[j])},
+                                         {NULL, s->rows->large[j]},
+                                         {NULL, s->rows->extreme[j]},
                                          {kinds, NAN},
-                                         {NULL, diagonal(&e->map.write_space, j)},
-                                         {NULL, diagonal(&e->pca, j)},
-                                         {NULL, (double)e->map.write_space.rank / (double)e->d}};
+                                         {NULL, diagonal(&s->map->write_space, j)},
+                                         {NULL, diagonal(&s->pca, j)},
+                                         {NULL, (double)s->map->write_space.rank / (double)s->rows->d}};
         SAE_TRY(sae_result_row(r, "outlier_dimensions", cells, COLUMNS, err));
         shown++;
     }
@@ -166,7 +166,7 @@ done:
 
 /* What all of them hold together of each projector: sum of P_jj over r, at most their number over r; and how much of an outlier's
  * axis lies inside, the mean P_jj, at most 1. */
-static sae_status shares(const experiment *e, const outliers *o, sae_result *r, sae_error *err)
+static sae_status shares(const structure *s, const outliers *o, sae_result *r, sae_error *err)
 {
     enum { COLUMNS = 8 };
     static const char *const columns[COLUMNS] = {"outlier dimensions", "how many",  "share of the scaffold",
@@ -182,20 +182,20 @@ static sae_status shares(const experiment *e, const outliers *o, sae_result *r, 
     for (int definition = 1; definition <= DEFINITIONS; definition++) {
         double scaffold = 0, pca = 0, n = 0;
         char key[48];
-        for (int64_t j = 0; j < e->d; j++) {
-            if (!is_outlier(e, o, j, definition)) continue;
+        for (int64_t j = 0; j < s->rows->d; j++) {
+            if (!is_outlier(s, o, j, definition)) continue;
             n++;
-            scaffold += diagonal(&e->map.write_space, j);
-            pca += diagonal(&e->pca, j);
+            scaffold += diagonal(&s->map->write_space, j);
+            pca += diagonal(&s->pca, j);
         }
         const sae_cell cells[] = {{names[definition - 1], NAN},
                                   {NULL, n},
-                                  {NULL, per_rank(scaffold, &e->map.write_space)},
-                                  {NULL, per_rank(pca, &e->pca)},
-                                  {NULL, n / (double)e->d},
+                                  {NULL, per_rank(scaffold, &s->map->write_space)},
+                                  {NULL, per_rank(pca, &s->pca)},
+                                  {NULL, n / (double)s->rows->d},
                                   {NULL, n > 0 ? scaffold / n : 0},
                                   {NULL, n > 0 ? pca / n : 0},
-                                  {NULL, (double)e->map.write_space.rank / (double)e->d}};
+                                  {NULL, (double)s->map->write_space.rank / (double)s->rows->d}};
         SAE_TRY(sae_result_row(r, "outlier_shares", cells, COLUMNS, err));
         snprintf(key, sizeof key, "outlier_count_O%d", definition);
         SAE_TRY(sae_result_silent(r, key, n, n, n, err));
@@ -210,14 +210,14 @@ done:
     return status;
 }
 
-sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err)
+sae_status outliers_report(const structure *s, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     outliers o = {0};
 
-    SAE_TRY(find(&o, e->magnitude, e->d, err));
-    SAE_TRY(shares(e, &o, r, err));
-    SAE_TRY(dimensions(e, &o, r, err));
+    SAE_TRY(find(&o, s->rows->magnitude, s->rows->d, err));
+    SAE_TRY(shares(s, &o, r, err));
+    SAE_TRY(dimensions(s, &o, r, err));
     SAE_TRY(sae_result_note(
         r,
         "O3 is that of LLM.int8() at one site: that a dimension be so in a quarter of the layers is not asked. It "

@@ -2,27 +2,19 @@
  * pair.c - a baseline and its partner, alike but for the scaffold, and what is measured on both.
  */
 #include "lab/scaffold.h"
+#include "lab/structure.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Comparators have as many directions as the scaffold really writes to, which may be fewer than its rank. */
-int64_t compared_rank(const experiment *e)
-{
-    return e->map.rank > 0 ? e->map.rank : e->pair[ARM_SCAFFOLD]->config.rank;
-}
+int64_t compared_rank(const experiment *e) { return scaffold_map_compared(&e->map); }
 
 bool pair_is_first(const experiment *e)
 {
     const sae_dict_config *c = &e->pair[ARM_SCAFFOLD]->config;
 
     return c->variant == SAE_P1 && c->seed == e->options.seed;
-}
-
-subspace experiment_components(const experiment *e, int64_t n)
-{
-    return (subspace){.d = e->d, .rank = n, .basis = e->components.basis};
 }
 
 void pair_close(experiment *e)
@@ -73,8 +65,8 @@ sae_status pair_open(experiment *e, const roster_entry *baseline, const roster_e
     e->pair[ARM_BASELINE] = baseline;
     e->pair[ARM_SCAFFOLD] = scaffold;
     for (int a = 0; a < ARMS; a++) SAE_TRY(roster_load(e, e->pair[a], &e->dicts[a], err));
-    SAE_TRY(scaffold_map_create(&e->map, e->dicts[ARM_SCAFFOLD], e->mean, e->covariance, err));
-    e->pca = experiment_components(e, compared_rank(e));
+    SAE_TRY(scaffold_map_create(&e->map, e->dicts[ARM_SCAFFOLD], e->rows.mean, e->rows.covariance, err));
+    e->pca = row_components(&e->rows, compared_rank(e));
     e->next = e->pca;
     e->next.basis += e->pca.rank * e->d;
     if (e->next.rank > e->d - e->pca.rank) e->next.rank = e->d - e->pca.rank;
@@ -144,6 +136,20 @@ done:
     return status;
 }
 
+static sae_status structure_of_pair(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const structure s = {.map = &e->map, .rows = &e->rows, .pca = e->pca, .seed = e->options.seed};
+    sae_result *r = NULL;
+    char title[128];
+
+    snprintf(title, sizeof title, "What the scaffold of %s is", e->pair[ARM_SCAFFOLD]->name);
+    SAE_TRY(experiment_result(e, "structure", title, &r, err));
+    SAE_TRY(structure_report(&s, r, err));
+done:
+    return status;
+}
+
 /* ---- Its part ---------------------------------------------------------------------------------------------------------------- */
 
 static sae_status pair_measure(experiment *e, sae_error *err)
@@ -154,7 +160,7 @@ static sae_status pair_measure(experiment *e, sae_error *err)
     SAE_TRY(arms_measure(e, err));
     SAE_TRY(comparison_report(e, err));
     SAE_TRY(removal_report(e, err));
-    SAE_TRY(structure_report(e, err));
+    SAE_TRY(structure_of_pair(e, err));
 done:
     return status;
 }

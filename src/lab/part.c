@@ -216,3 +216,92 @@ done:
     mem_free(folder);
     return status;
 }
+
+/* ---- Parts that left the run --------------------------------------------------------------------------------------------------- */
+
+static bool has_part(const experiment *e, const char *name)
+{
+    for (int i = 0; i < e->n_results; i++)
+        if (strcmp(e->results[i].part, name) == 0) return true;
+    return false;
+}
+
+/* OUT/results/NAME/FILE.json, and the folder when nothing else is in it. */
+static sae_status forget_result(const experiment *e, const char *name, const char *file, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **left = NULL, folder_name[96], *path = NULL, *folder = NULL;
+    int n = 0;
+
+    snprintf(folder_name, sizeof folder_name, "results/%.64s", name);
+    folder = experiment_path(e, folder_name, err);
+    path = result_path(e, name, file, err);
+    if (!folder || !path) SAE_TRY(SAE_NOMEM);
+    if (!file_is_folder(folder)) goto done;
+    SAE_TRY(file_remove(path, err));
+    SAE_TRY(folder_list(folder, &left, &n, err));
+    if (n == 0) SAE_TRY(folder_remove(folder, err));
+done:
+    folder_list_free(left, n);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}
+
+/* What the record OUT/parts/NAME.json lists, and the record. One that cannot be read is left alone. */
+static sae_status forget_part(const experiment *e, const char *name, const char *record, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error ignored = {0};
+    json_t *about = NULL;
+
+    if (json_read_file(&about, record, &ignored) != SAE_OK) goto done;
+    const json_t *files = json_object_get(about, "results");
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *file = json_string_value(json_array_get(files, i));
+        if (file && strlen(file) < sizeof e->results->file && !strchr(file, '/'))
+            SAE_TRY(forget_result(e, name, file, err));
+    }
+    SAE_TRY(file_remove(record, err));
+done:
+    json_decref(about);
+    return status;
+}
+
+static sae_status forget_measured(const experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *folder = experiment_path(e, "parts", err), *record = NULL;
+    int n = 0;
+
+    if (!folder) return SAE_NOMEM;
+    if (file_is_folder(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        size_t length = strlen(names[i]);
+        char name[64];
+        if (length < 6 || length - 5 >= sizeof name || strcmp(names[i] + length - 5, ".json") != 0) continue;
+        snprintf(name, length - 4, "%s", names[i]);
+        if (has_part(e, name)) continue;
+        mem_free(record);
+        record = path_join(folder, names[i], err);
+        if (!record) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(forget_part(e, name, record, err));
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(record);
+    mem_free(folder);
+    return status;
+}
+
+sae_status parts_forget(const experiment *e, sae_error *err)
+{
+    static const char *const derived[] = {"matching", "ranks", "stability", "survey"}; /* of one result each */
+    sae_status status = SAE_OK;
+
+    SAE_TRY(forget_measured(e, err));
+    for (size_t i = 0; i < sizeof derived / sizeof *derived; i++)
+        if (!has_part(e, derived[i])) SAE_TRY(forget_result(e, derived[i], derived[i], err));
+done:
+    return status;
+}

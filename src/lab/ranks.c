@@ -40,8 +40,8 @@ static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *
 
     SAE_TRY(roster_load(e, r, &dict, err));
     SAE_TRY(subspace_of_rows(&U, sae_dict_weights(dict).W_up, r->config.rank, e->d, err));
-    pca = experiment_components(e, U.rank);
-    const edit_space spaces[] = {{&U, NULL}, {&U, e->mean}, {&pca, NULL}, {&pca, e->mean}};
+    pca = row_components(&e->rows, U.rank);
+    const edit_space spaces[] = {{&U, NULL}, {&U, e->rows.mean}, {&pca, NULL}, {&pca, e->rows.mean}};
     edit edits[5] = {{"clean", NULL, NULL}};
     for (int i = 0; i < 4; i++) edits[i + 1] = (edit){keys[i], edit_remove, &spaces[i]};
     SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), edits, 5,

@@ -83,7 +83,7 @@ sae_status record_write(const experiment *e, sae_error *err)
     char *path = experiment_path(e, "run.json", err);
     json_t *run = json_pack("{ss ss so so so sO sI sI so}", "command", "scaffold", "version", sae_version(), "options",
                             options_json(e), "recipe", recipe_json(&e->recipe), "machine", machine_json(), "inputs",
-                            e->inputs, "distinct_rows", (json_int_t)e->store_rows, "dropped_rows",
+                            e->inputs, "distinct_rows", (json_int_t)e->rows.n, "dropped_rows",
                             (json_int_t)e->dropped_rows, "cost", cost_json(e));
 
     if (!path) {

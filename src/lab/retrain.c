@@ -1,21 +1,25 @@
 /*
- * retrain.c - ablate and retrain, after "Dense SAE Latents Are Features, Not Bugs" (arXiv 2506.15679): baselines trained anew on rows
- * without the span of the first baseline's dense latents. If dense latents were what training makes of any rows, they would come
- * back; if they were what these directions hold, they would not. The control loses the span of as many latents that are not dense.
+ * retrain.c - the spans of dense and of other latents, and counts of what was trained on rows without them.
  *
  * A dictionary trained on x (I - P) is measured on x with (I - P) W_enc for its encoder and b_enc - b_dec P W_enc for its bias: its
  * codes are the same.
  */
+#include "lab/retrain.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The first baseline's latents and their spans, while the part runs. */
+/* What retrain_report was handed, and the baseline's latents with their spans. */
 typedef struct ablated {
+    sae_result *r;
+    sample *s;
+    retrain_train train;
+    void *user;
+    const sae_progress *progress;
+    double threshold; /* a latent is dense above it */
     core_arm baseline;
-    sae_dict *dict;
     int64_t n_dense;
     subspace dense, others;
 } ablated;
@@ -23,7 +27,6 @@ typedef struct ablated {
 static void ablated_free(ablated *w)
 {
     core_arm_free(&w->baseline);
-    sae_dict_free(w->dict);
     subspace_free(&w->dense);
     subspace_free(&w->others);
 }
@@ -45,22 +48,22 @@ done:
 }
 
 /* The dense ones, and as many at random of those that fire but are not dense. */
-static sae_status find_spans(ablated *w, experiment *e, sae_error *err)
+static sae_status find_spans(ablated *w, sae_dict *dict, uint64_t seed, sae_error *err)
 {
     sae_status status = SAE_OK;
     const density *p = &w->baseline.density;
-    rng random = rng_seed(e->options.seed, 83);
+    rng random = rng_seed(seed, 83);
     int64_t n_others = 0;
     int64_t *latents = mem_alloc_array((size_t)p->d_sae + 1, sizeof *latents, "latents", err);
 
     if (!latents) return SAE_NOMEM;
-    w->n_dense = density_dense(p, e->options.dense_threshold);
+    w->n_dense = density_dense(p, w->threshold);
     SAE_TRY(density_top(p, w->n_dense, latents, err));
-    SAE_TRY(span_of(&w->dense, w->dict, latents, w->n_dense, err));
+    SAE_TRY(span_of(&w->dense, dict, latents, w->n_dense, err));
     for (int64_t i = 0; i < p->d_sae; i++)
-        if (p->fired[i] > 0 && density_of(p, i) <= e->options.dense_threshold) latents[n_others++] = i;
+        if (p->fired[i] > 0 && density_of(p, i) <= w->threshold) latents[n_others++] = i;
     rng_shuffle(&random, latents, n_others);
-    SAE_TRY(span_of(&w->others, w->dict, latents, n_others < w->n_dense ? n_others : w->n_dense, err));
+    SAE_TRY(span_of(&w->others, dict, latents, n_others < w->n_dense ? n_others : w->n_dense, err));
 done:
     mem_free(latents);
     return status;
@@ -90,11 +93,11 @@ static void fold(sae_dict *dict, const subspace *P)
     }
 }
 
-static sae_status count_row(const experiment *e, const char *what, const core_arm *arm, int64_t removed,
-                            const char *key, sae_result *r, sae_error *err)
+static sae_status count_row(const ablated *w, const char *what, const core_arm *arm, int64_t removed, const char *key,
+                            sae_error *err)
 {
     sae_status status = SAE_OK;
-    const double headline = (double)density_dense(&arm->density, e->options.dense_threshold);
+    const double headline = (double)density_dense(&arm->density, w->threshold);
     sae_cell cells[DENSITY_THRESHOLDS + 3] = {{what, NAN}, {NULL, (double)removed}, {NULL, core_l0(arm)}};
     char name[64], shares[DENSITY_THRESHOLDS][24];
     const char *categories[DENSITY_THRESHOLDS];
@@ -106,77 +109,114 @@ static sae_status count_row(const experiment *e, const char *what, const core_ar
         snprintf(shares[i], sizeof shares[i], "%g %%", 100 * density_thresholds[i]);
         categories[i] = shares[i];
     }
-    SAE_TRY(sae_result_row(r, "counts", cells, DENSITY_THRESHOLDS + 3, err));
-    SAE_TRY(sae_result_bars(r, "counts", what, categories, dense, NULL, NULL, DENSITY_THRESHOLDS, err));
-    snprintf(name, sizeof name, "%s.%s", key, e->dense_key);
-    SAE_TRY(sae_result_silent(r, name, headline, headline, headline, err));
+    SAE_TRY(sae_result_row(w->r, "counts", cells, DENSITY_THRESHOLDS + 3, err));
+    SAE_TRY(sae_result_bars(w->r, "counts", what, categories, dense, NULL, NULL, DENSITY_THRESHOLDS, err));
+    snprintf(name, sizeof name, "%s.dense_%g", key, w->threshold);
+    SAE_TRY(sae_result_silent(w->r, name, headline, headline, headline, err));
 done:
     return status;
 }
 
-static sae_status count(experiment *e, roster_use use, const subspace *less, const char *what, const char *key,
-                        sae_result *r, sae_error *err)
+static sae_status count(const ablated *w, retrain_arm arm, const subspace *less, const char *what, const char *key,
+                        sae_error *err)
 {
     sae_status status = SAE_OK;
-    const roster_entry *entry = roster_find(e, e->options.archs[0], use, SAE_P1, e->options.seed);
     sae_dict *dict = NULL;
-    core_arm arm = {0};
+    core_arm found = {0};
 
-    SAE_TRY(arms_train(e, use, use, less, err));
-    SAE_TRY(roster_load(e, entry, &dict, err));
+    SAE_TRY(w->train(w->user, arm, less, &dict, err));
     fold(dict, less);
-    SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
-    SAE_TRY(count_row(e, what, &arm, less->rank, key, r, err));
+    SAE_TRY(core_measure(&found, w->s, dict, w->progress, err));
+    SAE_TRY(count_row(w, what, &found, less->rank, key, err));
 done:
-    core_arm_free(&arm);
+    core_arm_free(&found);
     sae_dict_free(dict);
     return status;
 }
 
-static sae_status measure(experiment *e, sae_error *err)
+static sae_status measure(const ablated *w, sae_error *err)
 {
     static const char *const columns[] = {"trained on", "directions removed", "L0", "dense 5 %", "10 %", "20 %",
                                           "30 %"};
     sae_status status = SAE_OK;
-    const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
-    sae_result *r = NULL;
-    ablated w = {0};
-    const double percent = 100 * e->options.dense_threshold;
     char note[400];
 
-    SAE_TRY(experiment_sample(e, err));
-    SAE_TRY(roster_load(e, baseline, &w.dict, err));
-    SAE_TRY(core_measure(&w.baseline, &e->held_out, w.dict, e->progress, err));
-    SAE_TRY(find_spans(&w, e, err));
-    SAE_TRY(experiment_result(e, "retrain", "Dense latents removed, and trained anew", &r, err));
-    if (w.n_dense == 0) {
-        snprintf(note, sizeof note, "The baseline has no latent over %g %%: there is nothing to remove.", percent);
-        SAE_TRY(sae_result_note(r, note, err));
-        goto done;
-    }
     snprintf(note, sizeof note,
              "The span of the decoder rows of the baseline's latents over %g %% is taken out of the rows, and a "
              "dictionary is trained on them, like the baseline in everything else. The control loses the span of as "
              "many latents that fire on at most %g %% of tokens, drawn at random.",
-             percent, percent);
-    SAE_TRY(sae_result_note(r, note, err));
-    SAE_TRY(sae_result_plot(r, "counts", "Dense latents after training", "firing on more than this share of tokens",
+             100 * w->threshold, 100 * w->threshold);
+    SAE_TRY(sae_result_note(w->r, note, err));
+    SAE_TRY(sae_result_plot(w->r, "counts", "Dense latents after training", "firing on more than this share of tokens",
                             "latents", SAE_PLOT_BAR, 0, err));
-    SAE_TRY(sae_result_table(r, "counts", "Dense latents after training", columns, 7, err));
-    SAE_TRY(count_row(e, "all of the rows", &w.baseline, 0, "baseline", r, err));
-    SAE_TRY(count(e, USE_DENSE, &w.dense, "rows without its dense latents", "less_dense", r, err));
-    SAE_TRY(count(e, USE_OTHERS, &w.others, "rows without as many others", "less_others", r, err));
+    SAE_TRY(sae_result_table(w->r, "counts", "Dense latents after training", columns, 7, err));
+    SAE_TRY(count_row(w, "all of the rows", &w->baseline, 0, "baseline", err));
+    SAE_TRY(count(w, RETRAIN_DENSE, &w->dense, "rows without its dense latents", "less_dense", err));
+    SAE_TRY(count(w, RETRAIN_OTHERS, &w->others, "rows without as many others", "less_others", err));
+done:
+    return status;
+}
+
+sae_status retrain_report(sae_result *r, sae_dict *baseline, sample *s, double threshold, uint64_t seed,
+                          retrain_train train, void *user, const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    ablated w = {.r = r, .s = s, .train = train, .user = user, .progress = progress, .threshold = threshold};
+    char note[128];
+
+    SAE_TRY(core_measure(&w.baseline, s, baseline, progress, err));
+    SAE_TRY(find_spans(&w, baseline, seed, err));
+    snprintf(note, sizeof note, "The baseline has no latent over %g %%: there is nothing to remove.", 100 * threshold);
+    if (w.n_dense == 0)
+        SAE_TRY(sae_result_note(r, note, err));
+    else
+        SAE_TRY(measure(&w, err));
 done:
     ablated_free(&w);
     return status;
 }
 
+/* ---- The part of a run -------------------------------------------------------------------------------------------------------- */
+
+static sae_status train_arm(void *user, retrain_arm arm, const subspace *less, sae_dict **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    experiment *e = user;
+    const roster_use use = arm == RETRAIN_DENSE ? USE_DENSE : USE_OTHERS;
+
+    SAE_TRY(arms_train(e, use, use, less, err));
+    SAE_TRY(roster_load(e, roster_find(e, e->options.archs[0], use, SAE_P1, e->options.seed), out, err));
+done:
+    return status;
+}
+
+static const roster_entry *first_baseline(const experiment *e)
+{
+    return roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
+}
+
+static sae_status retrain(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *baseline = NULL;
+    sae_result *r = NULL;
+
+    SAE_TRY(experiment_sample(e, err));
+    SAE_TRY(roster_load(e, first_baseline(e), &baseline, err));
+    SAE_TRY(experiment_result(e, "retrain", "Dense latents removed, and trained anew", &r, err));
+    SAE_TRY(retrain_report(r, baseline, &e->held_out, e->options.dense_threshold, e->options.seed, train_arm, e,
+                           e->progress, err));
+done:
+    sae_dict_free(baseline);
+    return status;
+}
+
 sae_status retrain_parts(experiment *e, sae_error *err)
 {
-    const roster_entry *baseline = roster_find(e, e->options.archs[0], USE_BASELINE, SAE_P1, e->options.seed);
+    json_t *about;
 
     if (e->options.retrain <= 0) return SAE_OK;
-    json_t *about =
-        json_pack("{so sf}", "baseline", roster_identity(e, baseline), "dense_threshold", e->options.dense_threshold);
-    return part_run(e, "retrain", part_identity(e, about), measure, err);
+    about = json_pack("{so sf}", "baseline", roster_identity(e, first_baseline(e)), "dense_threshold",
+                      e->options.dense_threshold);
+    return part_run(e, "retrain", part_identity(e, about), retrain, err);
 }

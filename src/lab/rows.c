@@ -5,7 +5,6 @@
 #include "lab/inputs.h"
 #include "lab/scaffold.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,47 +91,16 @@ done:
     return status;
 }
 
-/* One pass over the store in order. */
-static sae_status rows_moments(experiment *e, const char *store, sae_error *err)
+static sae_status measure_rows(experiment *e, const char *store, sae_error *err)
 {
-    enum { CHUNK = 4096 };
     sae_status status = SAE_OK;
     sae_acts *acts = NULL;
     sae_acts_options options = {.in_order = true, .max_norm = -1};
-    moments m = {0};
-    int64_t got = CHUNK;
-    size_t d = (size_t)e->d;
-    float *rows = mem_alloc_array(CHUNK, d * sizeof *rows, "rows of the store", err);
 
-    e->mean = mem_alloc_array(d, sizeof(double), "the mean row", err);
-    e->covariance = mem_alloc_array(d, d * sizeof(double), "the covariance", err);
-    e->spectrum = mem_alloc_array(d, sizeof(double), "its eigenvalues", err);
-    e->magnitude = mem_alloc_array(d, sizeof(double), "magnitudes of dimensions", err);
-    e->large = mem_alloc_array(d, sizeof(double), "shares of rows", err);
-    e->extreme = mem_alloc_array(d, sizeof(double), "shares of rows", err);
-    if (!rows || !e->mean || !e->covariance || !e->spectrum || !e->magnitude || !e->large || !e->extreme) {
-        status = SAE_NOMEM;
-        goto done;
-    }
     SAE_TRY(sae_acts_open_store(&acts, &store, 1, &options, err));
-    SAE_TRY(moments_create(&m, e->d, err));
-    while (got == CHUNK) {
-        SAE_TRY(sae_acts_next(acts, CHUNK, rows, NULL, NULL, &got, err));
-        moments_add(&m, rows, got);
-        outliers_count(rows, got, e->d, e->magnitude, e->large, e->extreme);
-    }
-    for (int64_t j = 0; j < e->d && m.n; j++) {
-        e->magnitude[j] /= (double)m.n;
-        e->large[j] /= (double)m.n;
-        e->extreme[j] /= (double)m.n;
-    }
-    e->store_rows = m.n;
-    SAE_TRY(moments_finish(&m, e->mean, e->covariance, err));
-    SAE_TRY(subspace_pca(&e->components, e->covariance, e->d, 0, e->d, e->spectrum, err));
+    SAE_TRY(row_moments_of_acts(&e->rows, acts, e->progress, err));
 done:
-    moments_free(&m);
     sae_acts_free(acts);
-    mem_free(rows);
     return status;
 }
 
@@ -171,12 +139,12 @@ sae_status rows_prepare(experiment *e, sae_error *err)
     e->store_reused = store_matches(e, store, inputs_path);
     if (!e->store_reused) SAE_TRY(store_create(e, store, inputs_path, err));
     SAE_TRY(dropped_rows(e, inputs_path, err));
-    SAE_TRY(rows_moments(e, store, err));
-    if (e->store_rows < 2 * e->options.batch)
+    SAE_TRY(measure_rows(e, store, err));
+    if (e->rows.n < 2 * e->options.batch)
         SAE_RAISE(err, SAE_RANGE,
                   "the training text gives %lld rows, two batches of %lld are needed: give more text, more "
                   "--tokens or a smaller --batch",
-                  (long long)e->store_rows, (long long)e->options.batch);
+                  (long long)e->rows.n, (long long)e->options.batch);
 done:
     mem_free(store);
     mem_free(inputs_path);

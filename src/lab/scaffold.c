@@ -17,15 +17,9 @@ static void experiment_free(experiment *e)
 {
     for (int i = 0; i < e->n_results; i++) sae_result_free(e->results[i].result);
     pair_close(e);
-    subspace_free(&e->components);
     sample_free(&e->held_out);
     loss_log_close(e->known);
-    mem_free(e->mean);
-    mem_free(e->covariance);
-    mem_free(e->spectrum);
-    mem_free(e->magnitude);
-    mem_free(e->large);
-    mem_free(e->extreme);
+    row_moments_free(&e->rows);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);
@@ -114,7 +108,7 @@ static sae_status open_inputs(experiment *e, const scaffold_options *options, sa
     SAE_TRY(sae_model_open(&e->model, options->model, NULL, err));
     SAE_TRY(sae_tokenizer_open(&e->tok, options->model, err));
     e->options = *options;
-    SAE_TRY(survey_choose(e, err));
+    SAE_TRY(survey_choose(&e->options, e->model, e->survey_site, err));
     SAE_TRY(site_open(e, e->options.site, err));
     e->d = sae_model_get_info(e->model)->d_model;
     SAE_TRY(budget_fill(&e->options, e->d, err));
@@ -195,6 +189,7 @@ sae_status scaffold_run(sae_result **summary, const scaffold_options *options, c
     e->lock = -1;
     SAE_TRY(open_inputs(e, options, err));
     SAE_TRY(run_all(e, err));
+    SAE_TRY(parts_forget(e, err));
     SAE_TRY(results_write(e, err));
     SAE_TRY(record_write(e, err));
     *summary = e->results[--e->n_results].result;

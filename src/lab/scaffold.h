@@ -10,9 +10,10 @@
 
 #include "eval/core.h"
 #include "eval/features.h"
-#include "eval/subspace.h"
 #include "io/io.h"
 #include "lab/loss_report.h"
+#include "lab/row_moments.h"
+#include "lab/scaffold_map.h"
 
 typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
 extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
@@ -112,18 +113,6 @@ typedef struct part_result {
     sae_result *result;
 } part_result;
 
-/* The scaffold's map without its arbitrary choice of factors (docs/method.md 7): W_down W_up = sum_i singular_i read_i^T
- * write_i with orthonormal read and write directions, in the order of how strongly they speak: singular x spread. */
-typedef struct scaffold_map {
-    int64_t d, rank;       /* rank: directions with a singular value over 1e-6 of the largest */
-    double *read, *write;  /* [rank, d] */
-    double *singular;      /* [rank] */
-    double *mean, *spread; /* [rank] of the code <s, write> over the training rows: singular <x - b_dec, read> */
-    double trace, square;  /* of the map: tr A, |A|_F^2 */
-    subspace write_space;  /* row space of W_up: where the scaffold writes */
-    subspace read_space;   /* row space of W_down^T: what it reads */
-} scaffold_map;
-
 /* The state of a run. Everything is owned here unless it says borrowed. */
 typedef struct experiment {
     scaffold_options options; /* with every default filled in; strings borrowed */
@@ -133,21 +122,17 @@ typedef struct experiment {
     sae_tokenizer *tok;
     sae_site site;
     char site_name[64];
-    char survey_site[64],
-        survey_note[500]; /* of options.survey: its site, when none was given, and what it says of this run */
+    char survey_site[64]; /* of options.survey, when no site was given */
     int64_t d;
     char dense_key[24]; /* "dense_0.1": what numbers of latents over options.dense_threshold are called */
     json_t *inputs;     /* what the rows were computed from, with hashes */
     sae_train_options recipe;
     roster roster;
-    int64_t store_rows, dropped_rows; /* distinct rows; over the norm limit */
+    int64_t dropped_rows; /* over the norm limit */
     bool store_reused;
-    double *mean, *covariance, *spectrum; /* of the training rows: [d], [d, d], eigenvalues [d] */
-    double *magnitude;                    /* [d] mean |x_j| of the training rows */
-    double *large, *extreme;              /* [d] shares of them on which x_j is so (outliers.c, O3 and O4) */
-    subspace components;                  /* all principal components of the training rows */
-    sample held_out;                      /* of the first part that needs it */
-    loss_log *known;                      /* OUT/losses.jsonl: every loss on it, whichever part asked first */
+    row_moments rows; /* of the training rows */
+    sample held_out;  /* of the first part that needs it */
+    loss_log *known;  /* OUT/losses.jsonl: every loss on it, whichever part asked first */
 
     /* The pair that is looked at (pair.c). */
     const roster_entry *pair[ARMS]; /* borrowed */
@@ -205,11 +190,15 @@ sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *
 sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);
 /* The same of a result that was made elsewhere, which is taken over also when this fails; title NULL: as it is. */
 sae_status experiment_adopt(experiment *e, const char *file, const char *title, sae_result *result, sae_error *err);
+/* At the end: removes the results and records of parts that this run does not have, those that the program wrote. */
+sae_status parts_forget(const experiment *e, sae_error *err);
 const sae_result *experiment_find(const experiment *e, const char *part, const char *file); /* NULL: there is none */
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
-sae_status survey_choose(experiment *e, sae_error *err); /* survey_choice.c: before other defaults are filled in */
+/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), before other defaults are filled in; the
+ * site's name goes into the caller's buffer. */
+sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err);
 sae_status survey_parts(experiment *e, sae_error *err);
 sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
@@ -235,11 +224,6 @@ sae_status arms_train(experiment *e, roster_use first, roster_use last, const su
 /* arms.c: a part of one result "training": the curves of the first pair. */
 sae_status training_report(experiment *e, sae_error *err);
 
-/* scaffold_map.c */
-sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *mean, const double *covariance,
-                               sae_error *err);
-void scaffold_map_free(scaffold_map *m);
-
 /* pair.c: a baseline and its partner as the pair that is looked at, and the part that measures it: results "comparison",
  * "density", "baseline", "scaffold", "removal", "structure". Named like the partner. */
 sae_status pair_open(experiment *e, const roster_entry *baseline, const roster_entry *scaffold, sae_error *err);
@@ -255,14 +239,6 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
  * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
-/* outliers.c: adds over n rows [n, d], for each dimension [d], |x|; on how many rows |x| >= 6; on how many it is over the mean of the
- * row's |x| by more than 3 of their standard deviations. */
-void outliers_count(const float *rows, int64_t n, int64_t d, double *magnitude, double *large, double *extreme);
-/* outliers.c: the site's outlier dimensions and what the scaffold and PCA hold of them; into the result "structure". */
-sae_status outliers_report(const experiment *e, sae_result *r, sae_error *err);
-/* structure.c: what subspace the scaffold is; a result "structure". */
-sae_status structure_report(experiment *e, sae_error *err);
-
 /* scaffold_topics.c: topics after the removal; a result "topics" with numbers "SET.ARM.fixed" and ".retrained". */
 sae_status scaffold_topics(experiment *e, sae_error *err);
 sae_status scaffold_topics_check(experiment *e,
@@ -276,6 +252,8 @@ sae_status census_parts(experiment *e, sae_error *err);
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
  * "ARCH-probing" and "ARCH-tpp". */
+/* documents.c: the files of every --labelled; labelled_paths_free. */
+sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err);
 sae_status documents_check(experiment *e, sae_error *err); /* whether they can be used, before all else */
 sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, NaN: not measured. */
@@ -307,9 +285,6 @@ sae_status variants_report(const experiment *e, sae_result *r,
 bool pair_is_first(const experiment *e);    /* P1 of the first seed, of either architecture */
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
-
-/* The first n principal components; borrows. */
-subspace experiment_components(const experiment *e, int64_t n);
 
 /* Edits whose losses a run has, in this order. A subspace is removed in four ways, one after the other: R2, R3, R5, R6. */
 enum { OP_R2, OP_R3, OP_R5, OP_R6, OPERATORS };

@@ -1,8 +1,8 @@
 /*
  * scaffold_map.c - the linear map of a scaffold in a form that does not depend on how it was factored.
  */
+#include "lab/scaffold_map.h"
 #include "kernels/linalg.h"
-#include "lab/scaffold.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +20,8 @@ void scaffold_map_free(scaffold_map *m)
     subspace_free(&m->read_space);
     *m = (scaffold_map){0};
 }
+
+int64_t scaffold_map_compared(const scaffold_map *m) { return m->rank > 0 ? m->rank : m->width; }
 
 static double dot_ff(const float *a, const float *b, int64_t n)
 {
@@ -143,9 +145,11 @@ sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *
     const sae_dict_config *config = sae_dict_get_config(dict);
     sae_weights w = sae_dict_weights(dict);
     int64_t d = config->d_in, rank = config->rank;
-    scaffold_map m = {.d = d};
+    scaffold_map m = {.d = d, .width = rank};
 
     if (rank < 1) return SAE_FAIL(err, SAE_STATE, "the dictionary has no scaffold (rank 0)");
+    if (config->d_out > 0)
+        return SAE_FAIL(err, SAE_UNSUPPORTED, "a transcoder's scaffold is no map of a site to itself");
     SAE_TRY(subspace_of_rows(&m.write_space, w.W_up, rank, d, err));
     SAE_TRY(subspace_of_rows(&m.read_space, w.W_down, rank, d, err));
     SAE_TRY(directions_of(&m, &w, rank, err));

@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "kernels/matmul.h"
 #include "lab/scaffold.h"
+#include "text/labelled.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct plan {
     const scaffold_options *o;
     const model_shape *shape;
     const roster *roster;
+    int n_sets;          /* of labelled documents */
     double below, above; /* FLOP of a token up to the site; behind it, with the unembedding */
     double encode;       /* of a row in one dictionary */
     double rate;         /* FLOP/s of this machine */
@@ -89,7 +91,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
 {
     const scaffold_options *o = p->o;
     sae_status status = SAE_OK;
-    const double documents = 1.0 * (double)o->n_labelled * 5000 * 128, ce = (double)o->ce_tokens * p->above;
+    const double documents = 1.0 * p->n_sets * 5000 * 128, ce = (double)o->ce_tokens * p->above;
     const double reads = (double)o->held_out_tokens * p->encode, n = p->roster->n;
     char what[5][96];
 
@@ -97,7 +99,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     snprintf(what[1], 96, "%d dictionaries x %lld rows", p->roster->n, (long long)o->rows);
     snprintf(what[2], 96, "%.0f edits of %lld tokens", edits(p), (long long)o->ce_tokens);
     snprintf(what[3], 96, "%lld questions of about 100 tokens", (long long)o->questions);
-    snprintf(what[4], 96, "%d sets of about 5,000 documents", o->n_labelled);
+    snprintf(what[4], 96, "%d sets of about 5,000 documents", p->n_sets);
     SAE_TRY(part(r, p, "training rows", "rows", (double)o->tokens * p->below, what[0], total, err));
     SAE_TRY(part(r, p, "training", "training", n * (double)o->rows * p->encode, what[1], total, err));
     SAE_TRY(part(r, p, "pairs", "pairs",
@@ -177,6 +179,8 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     experiment *e = mem_alloc(sizeof *e, "a plan", err);
     sae_result *r = NULL;
     double total = 0;
+    char **paths = NULL;
+    int n_sets = 0;
 
     if (!e) return SAE_NOMEM;
     e->options = *options;
@@ -185,7 +189,8 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     sae_choose_exact_codes(&e->recipe, e->d);
     roster_list(e);
-    plan p = {.o = &e->options, .shape = shape, .roster = &e->roster, .rate = measured_rate(err)};
+    SAE_TRY(documents_list(&e->options, &paths, &n_sets, err));
+    plan p = {.o = &e->options, .shape = shape, .roster = &e->roster, .n_sets = n_sets, .rate = measured_rate(err)};
     if (p.rate <= 0) SAE_TRY(SAE_NOMEM);
     fill(&p);
     SAE_TRY(sae_result_create(&r, "plan", err));
@@ -200,6 +205,7 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     *out = r;
     r = NULL;
 done:
+    labelled_paths_free(paths, n_sets);
     sae_result_free(r);
     mem_free(e);
     return status;

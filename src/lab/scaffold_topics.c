@@ -126,17 +126,11 @@ static sae_status pool(topic_run *t, experiment *e, sae_error *err)
     const sae_dict *ablated = e->dicts[e->options.ablate];
     pooled_options how = {
         .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
+    const split *splits[LABELS_MAX];
     int64_t total = 0, *docs = NULL;
 
-    for (int i = 0; i < t->n; i++) total += t->sets[i].split.train.n + t->sets[i].split.test.n;
-    docs = mem_alloc_array((size_t)total, sizeof *docs, "documents", err);
-    if (!docs) return SAE_NOMEM;
-    total = 0;
-    for (int i = 0; i < t->n; i++) {
-        const split_part *parts[] = {&t->sets[i].split.train, &t->sets[i].split.test};
-        for (int k = 0; k < 2; total += parts[k++]->n)
-            memcpy(docs + total, parts[k]->doc, (size_t)parts[k]->n * sizeof *docs);
-    }
+    for (int i = 0; i < t->n; i++) splits[i] = &t->sets[i].split;
+    SAE_TRY(split_documents(splits, t->n, &docs, &total, err));
     SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->sets[0].docs, docs, total, &ablated, 1, &how,
                           e->progress, err));
 done:
@@ -153,7 +147,7 @@ static sae_status measure(topic_run *t, experiment *e, sae_error *err)
                         .space_name = "scaffold",
                         .pca = &e->pca,
                         .random = t->random,
-                        .mean = e->mean,
+                        .mean = e->rows.mean,
                         .dict = e->dicts[e->options.ablate],
                         .counts = {(width + 4) / 8, width <= 2048 || (width + 4) / 8 == 2048 ? 0 : 2048},
                         .seed = e->options.seed};

@@ -50,7 +50,7 @@ static void direction_targets(show *w)
     for (int64_t i = 0; i < m->rank; i++) {
         const double *read = m->read + i * m->d;
         double centre = 0;
-        for (int64_t j = 0; j < m->d; j++) centre += read[j] * w->e->mean[j];
+        for (int64_t j = 0; j < m->d; j++) centre += read[j] * w->e->rows.mean[j];
         w->targets[2 * i] = (feature_target){-1, read, m->singular[i], m->singular[i] * centre};
         w->targets[2 * i + 1] = (feature_target){-1, read, -m->singular[i], -m->singular[i] * centre};
     }

@@ -2,22 +2,22 @@
  * structure.c - what subspace the scaffold is: how much of it lies in the top principal components, how much variance it
  * holds, whether its map is a projector. Chance stands beside every overlap.
  */
-#include "lab/scaffold.h"
+#include "lab/structure.h"
 
 #include <math.h>
 #include <stdio.h>
 
-static sae_status overlaps(const experiment *e, sae_result *r, sae_error *err)
+static sae_status overlaps(const structure *s, sae_result *r, sae_error *err)
 {
     static const char *const columns[] = {"principal components", "share of the scaffold inside", "by chance"};
     sae_status status = SAE_OK;
-    const subspace *U = &e->map.write_space;
+    const subspace *U = &s->map->write_space;
 
     SAE_TRY(sae_result_table(r, "overlap", "Scaffold and principal components", columns, 3, err));
-    for (int64_t q = compared_rank(e); q <= e->d && q <= 8 * compared_rank(e); q *= 2) {
+    for (int64_t q = s->pca.rank; q <= s->rows->d && q <= 8 * s->pca.rank; q *= 2) {
         char label[32];
-        const subspace top = experiment_components(e, q);
-        double overlap = subspace_overlap(U, &top), chance = (double)q / (double)e->d;
+        const subspace top = row_components(s->rows, q);
+        double overlap = subspace_overlap(U, &top), chance = (double)q / (double)s->rows->d;
         snprintf(label, sizeof label, "top %lld", (long long)q);
         const sae_cell cells[] = {{label, (double)q}, {NULL, overlap}, {NULL, chance}};
         SAE_TRY(sae_result_row(r, "overlap", cells, 3, err));
@@ -26,10 +26,10 @@ done:
     return status;
 }
 
-static sae_status angles_of(const subspace *s, const subspace *pca, const char *label, sae_result *r, sae_error *err)
+static sae_status angles_of(const subspace *U, const subspace *pca, const char *label, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n = s->rank < pca->rank ? s->rank : pca->rank;
+    int64_t n = U->rank < pca->rank ? U->rank : pca->rank;
     double *cosines = mem_alloc_array((size_t)n + 1, sizeof *cosines, "principal angles", err);
     double *number = mem_alloc_array((size_t)n + 1, sizeof *number, "principal angles", err);
 
@@ -37,7 +37,7 @@ static sae_status angles_of(const subspace *s, const subspace *pca, const char *
         status = SAE_NOMEM;
         goto done;
     }
-    SAE_TRY(subspace_cosines(s, pca, cosines, err));
+    SAE_TRY(subspace_cosines(U, pca, cosines, err));
     for (int64_t i = 0; i < n; i++) {
         number[i] = (double)i + 1;
         cosines[i] = acos(fmin(1, cosines[i])) * 180 / acos(-1.0);
@@ -50,17 +50,17 @@ done:
 }
 
 /* Beside them those of one random subspace of the same rank. */
-static sae_status angles(const experiment *e, sae_result *r, sae_error *err)
+static sae_status angles(const structure *s, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    rng random = rng_seed(e->options.seed, 78);
+    rng random = rng_seed(s->seed, 78);
     subspace chance = {0};
 
     SAE_TRY(sae_result_plot(r, "angles", "Principal angles with the top PCA subspace", "angle", "degrees",
                             SAE_PLOT_LINE, 0, err));
-    SAE_TRY(angles_of(&e->map.write_space, &e->pca, "scaffold", r, err));
-    SAE_TRY(subspace_random(&chance, e->d, compared_rank(e), &random, err));
-    SAE_TRY(angles_of(&chance, &e->pca, "a random subspace", r, err));
+    SAE_TRY(angles_of(&s->map->write_space, &s->pca, "scaffold", r, err));
+    SAE_TRY(subspace_random(&chance, s->rows->d, s->pca.rank, &random, err));
+    SAE_TRY(angles_of(&chance, &s->pca, "a random subspace", r, err));
 done:
     subspace_free(&chance);
     return status;
@@ -75,21 +75,21 @@ static double sum_of(const double *values, int64_t n)
 }
 
 /* How the scaffold's energy is spread over single principal components. */
-static sae_status energies(const experiment *e, sae_result *r, sae_error *err)
+static sae_status energies(const structure *s, sae_result *r, sae_error *err)
 {
     enum { SHOWN = 100 };
     sae_status status = SAE_OK;
     double x[SHOWN], y[SHOWN];
-    int64_t n = e->d < SHOWN ? e->d : SHOWN;
+    int64_t n = s->rows->d < SHOWN ? s->rows->d : SHOWN;
 
     for (int64_t i = 0; i < n; i++) {
         x[i] = (double)i + 1;
-        y[i] = subspace_share(&e->map.write_space, e->components.basis + i * e->d);
+        y[i] = subspace_share(&s->map->write_space, s->rows->components.basis + i * s->rows->d);
     }
     SAE_TRY(sae_result_plot(r, "energy", "Share of each principal component inside the scaffold", "principal component",
                             "share", SAE_PLOT_LINE, 0, err));
     SAE_TRY(sae_result_series(r, "energy", "scaffold", x, y, n, err));
-    SAE_TRY(sae_result_line(r, "energy", "chance", false, (double)e->map.write_space.rank / (double)e->d, err));
+    SAE_TRY(sae_result_line(r, "energy", "chance", false, (double)s->map->write_space.rank / (double)s->rows->d, err));
 done:
     return status;
 }
@@ -102,41 +102,41 @@ static sae_status fact(sae_result *r, const char *key, const char *name, double 
     return status == SAE_OK ? sae_result_label(r, key, name, meaning, err) : status;
 }
 
-static sae_status facts(const experiment *e, sae_result *r, sae_error *err)
+static sae_status facts(const structure *s, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const subspace *U = &e->map.write_space;
-    double total = sum_of(e->spectrum, e->d), rank = (double)U->rank;
-    double best = sum_of(e->spectrum, U->rank), held = subspace_variance(U, e->covariance);
+    const subspace *U = &s->map->write_space;
+    double total = sum_of(s->rows->spectrum, s->rows->d), rank = (double)U->rank;
+    double best = sum_of(s->rows->spectrum, U->rank), held = subspace_variance(U, s->rows->covariance);
 
     SAE_TRY(fact(r, "rank", "rank", rank, "directions that the scaffold writes", err));
-    SAE_TRY(fact(r, "overlap_pca_r", "overlap with PCA", subspace_overlap(U, &e->pca),
+    SAE_TRY(fact(r, "overlap_pca_r", "overlap with PCA", subspace_overlap(U, &s->pca),
                  "share of the scaffold inside the top r principal components: 1 identical", err));
-    SAE_TRY(fact(r, "overlap_chance_r", "overlap by chance", (double)e->pca.rank / (double)e->d, "r / d", err));
+    SAE_TRY(fact(r, "overlap_chance_r", "overlap by chance", (double)s->pca.rank / (double)s->rows->d, "r / d", err));
     SAE_TRY(fact(r, "variance_share", "variance inside", held / total, "tr(P cov) / tr(cov)", err));
     SAE_TRY(fact(r, "variance_of_best", "of what PCA holds", held / best, "tr(P cov) over that of as many components",
                  err));
-    SAE_TRY(fact(r, "variance_chance", "variance by chance", rank / (double)e->d, "inside a random subspace: rank / d",
-                 err));
-    SAE_TRY(
-        fact(r, "mean_share", "of the mean row, scaffold", subspace_share(U, e->mean), "|P mean|^2 / |mean|^2", err));
-    SAE_TRY(fact(r, "mean_share_pca", "of the mean row, PCA", subspace_share(&e->pca, e->mean),
+    SAE_TRY(fact(r, "variance_chance", "variance by chance", rank / (double)s->rows->d,
+                 "inside a random subspace: rank / d", err));
+    SAE_TRY(fact(r, "mean_share", "of the mean row, scaffold", subspace_share(U, s->rows->mean),
+                 "|P mean|^2 / |mean|^2", err));
+    SAE_TRY(fact(r, "mean_share_pca", "of the mean row, PCA", subspace_share(&s->pca, s->rows->mean),
                  "the same for the top components", err));
-    SAE_TRY(fact(r, "read_write_overlap", "read and write space", subspace_overlap(U, &e->map.read_space),
+    SAE_TRY(fact(r, "read_write_overlap", "read and write space", subspace_overlap(U, &s->map->read_space),
                  "share of the write space that is also read", err));
     /* |A - P|^2 = |A|^2 - 2 tr(A P) + r, and A P = A since P projects on the row space of A */
     SAE_TRY(fact(r, "projector_distance", "distance from a projector",
-                 sqrt(fmax(0, e->map.square - 2 * e->map.trace + rank)) / sqrt(fmax(rank, 1)),
+                 sqrt(fmax(0, s->map->square - 2 * s->map->trace + rank)) / sqrt(fmax(rank, 1)),
                  "|W_down W_up - P| / sqrt(r): 0 for a projector", err));
 done:
     return status;
 }
 
-static sae_status directions(const experiment *e, sae_result *r, sae_error *err)
+static sae_status directions(const structure *s, sae_result *r, sae_error *err)
 {
     static const char *const columns[] = {"direction", "singular value", "spread of its code", "mean of its code"};
     sae_status status = SAE_OK;
-    const scaffold_map *m = &e->map;
+    const scaffold_map *m = s->map;
 
     SAE_TRY(sae_result_table(r, "directions", "Directions of the scaffold", columns, 4, err));
     for (int64_t i = 0; i < m->rank; i++) {
@@ -148,20 +148,16 @@ done:
     return status;
 }
 
-sae_status structure_report(experiment *e, sae_error *err)
+sae_status structure_report(const structure *s, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_result *r = NULL;
-    char title[128];
 
-    snprintf(title, sizeof title, "What the scaffold of %s is", e->pair[ARM_SCAFFOLD]->name);
-    SAE_TRY(experiment_result(e, "structure", title, &r, err));
-    SAE_TRY(facts(e, r, err));
-    SAE_TRY(overlaps(e, r, err));
-    SAE_TRY(angles(e, r, err));
-    SAE_TRY(energies(e, r, err));
-    SAE_TRY(directions(e, r, err));
-    SAE_TRY(outliers_report(e, r, err));
+    SAE_TRY(facts(s, r, err));
+    SAE_TRY(overlaps(s, r, err));
+    SAE_TRY(angles(s, r, err));
+    SAE_TRY(energies(s, r, err));
+    SAE_TRY(directions(s, r, err));
+    SAE_TRY(outliers_report(s, r, err));
 done:
     return status;
 }

@@ -71,23 +71,23 @@ static counted best_of(const json_t *table, const char *dense, const char *site,
 }
 
 /* The column of latents over the run's threshold: the survey has those of density_thresholds. */
-static sae_status find_column(const experiment *e, const json_t *table, char out[24], sae_error *err)
+static sae_status find_column(const scaffold_options *o, const json_t *table, char out[24], sae_error *err)
 {
-    const double threshold = e->options.dense_threshold > 0 ? e->options.dense_threshold : density_thresholds[1];
+    const double threshold = o->dense_threshold > 0 ? o->dense_threshold : density_thresholds[1];
 
     snprintf(out, 24, "%g %%", 100 * threshold);
     if (column_named(json_object_get(table, "columns"), out) >= 0) return SAE_OK;
     return SAE_FAIL(err, SAE_RANGE,
                     "%s has no counts of latents over %s of tokens: with --survey, --dense-threshold is 0.05, 0.1, 0.2 "
                     "or 0.3",
-                    e->options.survey, out);
+                    o->survey, out);
 }
 
 /* The survey's result, which is checked so, and its file as it stands, whose table of counts is read. */
-static sae_status survey_read(const experiment *e, sae_result **found, json_t **file, sae_error *err)
+static sae_status survey_read(const scaffold_options *o, sae_result **found, json_t **file, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = path_join(e->options.survey, "results/survey.json", err);
+    char *path = path_join(o->survey, "results/survey.json", err);
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(sae_result_read(found, path, err));
@@ -98,18 +98,18 @@ done:
 }
 
 /* It counts for nothing on another model. Its text may be another one, as long as it is text. */
-static sae_status same_model(const experiment *e, sae_error *err)
+static sae_status same_model(const scaffold_options *o, const sae_model *model, sae_error *err)
 {
     sae_status status = SAE_OK;
     json_t *theirs = NULL, *ours = NULL;
-    char *path = path_join(e->options.survey, "survey.json", err);
+    char *path = path_join(o->survey, "survey.json", err);
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&theirs, path, err));
-    SAE_TRY(lab_inputs(&ours, e->options.model, e->model, NULL, 0, err));
+    SAE_TRY(lab_inputs(&ours, o->model, model, NULL, 0, err));
     if (!json_equal(json_object_get(theirs, "model"), json_object_get(ours, "model")))
-        SAE_RAISE(err, SAE_STATE, "%s is a survey of another model: make one of %s (sae lab survey)", e->options.survey,
-                  e->options.model_name ? e->options.model_name : e->options.model);
+        SAE_RAISE(err, SAE_STATE, "%s is a survey of another model: make one of %s (sae lab survey)", o->survey,
+                  o->model_name ? o->model_name : o->model);
 done:
     json_decref(theirs);
     json_decref(ours);
@@ -122,28 +122,27 @@ static const json_t *counts_of(const json_t *file)
     return json_object_get(json_object_get(file, "tables"), "counts");
 }
 
-sae_status survey_choose(experiment *e, sae_error *err)
+sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err)
 {
     sae_status status = SAE_OK;
-    scaffold_options *o = &e->options;
     sae_result *found = NULL;
     json_t *file = NULL;
     sae_site site = {0};
     char dense[24];
 
     if (!o->survey) return SAE_OK;
-    SAE_TRY(survey_read(e, &found, &file, err));
-    SAE_TRY(same_model(e, err));
+    SAE_TRY(survey_read(o, &found, &file, err));
+    SAE_TRY(same_model(o, model, err));
     const json_t *table = counts_of(file);
-    SAE_TRY(find_column(e, table, dense, err));
+    SAE_TRY(find_column(o, table, dense, err));
     const counted all = best_of(table, dense, NULL, 0, 0);
     if (!all.site) SAE_RAISE(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
-    if (o->site) SAE_TRY(sae_site_parse(&site, o->site, e->model, err));
+    if (o->site) SAE_TRY(sae_site_parse(&site, o->site, model, err));
     if (o->site)
-        sae_site_name(site, e->survey_site, sizeof e->survey_site);
+        sae_site_name(site, site_name, 64);
     else
-        snprintf(e->survey_site, sizeof e->survey_site, "%s", all.site);
-    o->site = e->survey_site;
+        snprintf(site_name, 64, "%s", all.site);
+    o->site = site_name;
     const counted chosen = best_of(table, dense, o->site, o->width, o->k);
     if (!best_of(table, dense, o->site, 0, 0).site)
         SAE_RAISE(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out", o->survey,
@@ -166,9 +165,8 @@ static sae_status show(experiment *e, sae_error *err)
     json_t *file = NULL;
     char text[600], dense[24];
 
-    if (!o->survey) return SAE_OK;
-    SAE_TRY(survey_read(e, &found, &file, err));
-    SAE_TRY(find_column(e, counts_of(file), dense, err));
+    SAE_TRY(survey_read(o, &found, &file, err));
+    SAE_TRY(find_column(o, counts_of(file), dense, err));
     const counted here = best_of(counts_of(file), dense, e->site_name, 0, 0),
                   all = best_of(counts_of(file), dense, NULL, 0, 0);
     snprintf(text, sizeof text,
@@ -186,4 +184,7 @@ done:
     return status;
 }
 
-sae_status survey_parts(experiment *e, sae_error *err) { return part_derive(e, "survey", show, err); }
+sae_status survey_parts(experiment *e, sae_error *err)
+{
+    return e->options.survey ? part_derive(e, "survey", show, err) : SAE_OK;
+}

@@ -81,7 +81,7 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         double value;
     } numbers[] = {{"dictionaries", "dictionaries", (double)e->roster.n},
                    {"rows_per_arm", "training rows of each", (double)(e->recipe.steps * e->recipe.batch)},
-                   {"distinct_rows", "distinct rows (tokens)", (double)e->store_rows},
+                   {"distinct_rows", "distinct rows (tokens)", (double)e->rows.n},
                    {"dropped_rows", "rows dropped for their norm", (double)e->dropped_rows},
                    {"steps", "steps", (double)e->recipe.steps},
                    {"lr", "learning rate", e->recipe.lr}};

@@ -185,6 +185,39 @@ void recipe_fields_put(json_t **object, const sae_train_options *o)
     RECIPE_FIELDS(PUT)
 }
 
+static sae_status choice_from(const json_t *object, const char *key, const char *names, int *value, const char *file,
+                              sae_error *err)
+{
+    const char *name = NULL;
+    sae_status status = json_get_string(object, key, "", &name, file, err);
+
+    if (status != SAE_OK) return status;
+    *value = recipe_choice_find(names, name);
+    if (*value < 0)
+        return SAE_FAIL(err, SAE_FORMAT, "%s: \"%s\" is \"%s\"; expected one of %s", file, key, name, names);
+    return SAE_OK;
+}
+
+sae_status recipe_fields_take(sae_train_options *o, const json_t *object, const char *file, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int choice = 0;
+
+#define FROM_COUNT(field, names) SAE_TRY(json_get_int(object, #field, o->field, &o->field, file, err));
+#define FROM_REAL(field, names)  SAE_TRY(json_get_double(object, #field, o->field, &o->field, file, err));
+#define FROM_CHOICE(field, names)                                                                                      \
+    SAE_TRY(choice_from(object, #field, names, &choice, file, err));                                                   \
+    o->field = choice;
+#define TAKE(field, type, option, argument, help)                                                                      \
+    if (!json_object_get(object, #field))                                                                              \
+        SAE_RAISE(err, SAE_FORMAT, "%s: the recipe lacks \"%s\": another version of this program wrote it", file,      \
+                  #field);                                                                                             \
+    FROM_##type(field, argument)
+    RECIPE_FIELDS(TAKE)
+done:
+    return status;
+}
+
 /* Linear warm-up, constant, linear decay to 0. Where the first step has lr 0, its moments still update. */
 double learning_rate(const sae_train_options *o, int64_t step)
 {

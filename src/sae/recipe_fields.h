@@ -55,5 +55,7 @@ int recipe_choice_find(const char *names, const char *name);
 const char *recipe_difference_hint(const char *key);
 /* Puts every field into an object: numbers, and choices by name (recipe.c). */
 void recipe_fields_put(json_t **object, const sae_train_options *options);
+/* Takes every field from such an object; FORMAT, naming `file`, where one is missing or is none. */
+sae_status recipe_fields_take(sae_train_options *options, const json_t *object, const char *file, sae_error *err);
 
 #endif

@@ -68,6 +68,9 @@ typedef struct split {
  * RANGE: a class is not there, or has fewer than two documents for one of the parts. Caller frees with split_free. */
 sae_status split_create(split *out, const labelled *l, const split_options *options, sae_error *err);
 void split_free(split *s);
+/* The documents of n divisions, one after the other, of each those to train on first: what has to be read for all of them. mem_free
+ * *docs. */
+sae_status split_documents(const split *const *of, int n, int64_t **docs, int64_t *n_docs, sae_error *err);
 static inline int split_class(const split_part *p, int64_t i) { return (int)(i / p->per_class); }
 
 #endif

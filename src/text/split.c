@@ -191,3 +191,19 @@ done:
     split_free(&s);
     return status;
 }
+
+sae_status split_documents(const split *const *of, int n, int64_t **docs, int64_t *n_docs, sae_error *err)
+{
+    int64_t total = 0, at = 0;
+
+    for (int i = 0; i < n; i++) total += of[i]->train.n + of[i]->test.n;
+    *docs = mem_alloc_array((size_t)total, sizeof **docs, "documents", err);
+    if (!*docs) return SAE_NOMEM;
+    for (int i = 0; i < n; i++) {
+        const split_part *parts[] = {&of[i]->train, &of[i]->test};
+        for (int k = 0; k < 2; at += parts[k++]->n)
+            memcpy(*docs + at, parts[k]->doc, (size_t)parts[k]->n * sizeof **docs);
+    }
+    *n_docs = total;
+    return SAE_OK;
+}

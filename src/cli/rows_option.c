@@ -1,0 +1,22 @@
+/* rows_option.c - opens the rows of --store or --array. */
+#include "cli/rows_option.h"
+
+sae_status rows_option_open(sae_acts **out, args *a, int64_t d, const char *reader, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *store = args_text(a, "store"), *array = args_text(a, "array");
+    const sae_acts_options how = {.in_order = true, .max_norm = -1};
+    sae_acts *acts = NULL;
+
+    if (store && array) SAE_TRY(args_fail(a, err, "--store and --array: rows come from one of them"));
+    if (store) SAE_TRY(sae_acts_open_store(&acts, &store, 1, &how, err));
+    if (array) SAE_TRY(sae_acts_open_array(&acts, array, &how, err));
+    if (acts && sae_acts_get_info(acts).d != d)
+        SAE_RAISE(err, SAE_SHAPE, "%s holds rows of width %lld, %s reads rows of width %lld: give rows of its site",
+                  store ? store : array, (long long)sae_acts_get_info(acts).d, reader, (long long)d);
+    *out = acts;
+    acts = NULL;
+done:
+    sae_acts_free(acts);
+    return status;
+}

@@ -1,0 +1,13 @@
+/*
+ * rows_option.h - rows of a site that were kept: the folder of --store or the file of --array.
+ */
+#ifndef SAE_CLI_ROWS_OPTION_H
+#define SAE_CLI_ROWS_OPTION_H
+
+#include "cli/cli.h"
+
+/* All of them in their order, each once; NULL when neither is given, a usage error when both are. SHAPE: their width is not d, that of
+ * what `reader` (a path, for the message) reads. Caller frees with sae_acts_free. */
+sae_status rows_option_open(sae_acts **out, args *a, int64_t d, const char *reader, sae_error *err);
+
+#endif

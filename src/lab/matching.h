@@ -1,0 +1,38 @@
+/*
+ * matching.h - a dictionary with a scaffold against its baseline when something is held equal: k, L0, L0 with the scaffold's codes
+ * counted, or FVU (docs/method.md, A7). At equal k a scaffold lowers FVU, so the question is open until it is asked both ways.
+ */
+#ifndef SAE_LAB_MATCHING_H
+#define SAE_LAB_MATCHING_H
+
+#include "base/base.h"
+
+/* What is compared, in this order; the first MATCHING_CENSUS of them are those of a dictionary on rows (census.h). */
+enum { MATCHING_CENSUS = 7, MATCHING_MEASURES = 10 };
+extern const char *const matching_keys[MATCHING_MEASURES]; /* "l0", "fvu", .. */
+
+/* A dictionary as a point of the curve; NaN: not measured. */
+typedef struct matching_place {
+    double k, at[MATCHING_MEASURES];
+} matching_place;
+
+typedef struct matching_set {
+    const char *name;  /* of the table, and before the numbers: "batchtopk" */
+    const char *title; /* of the table */
+    const char *kind;  /* of the dictionaries with a scaffold: "P1" */
+    double rank;       /* of their scaffolds */
+    int n_measures;    /* MATCHING_CENSUS or MATCHING_MEASURES */
+    matching_place base;
+    const matching_place *equal_k; /* NULL: none has the baseline's k */
+    matching_place *curve; /* [n] all with a scaffold, one for each k; borrowed, and brought into the order of L0 */
+    int n;
+} matching_set;
+
+/* A table and its numbers "NAME.baseline.fvu", "NAME.k.fvu", "NAME.l0.fvu", "NAME.l0r.fvu", "NAME.fvu.l0", .. : of the baseline; with a
+ * scaffold at its k; where L0, L0 + rank and FVU are the baseline's. Between two points of the curve every number is taken to be linear
+ * in the one held equal; beyond them, and with fewer than two, nothing is said. */
+sae_status matching_report(sae_result *r, const matching_set *set, sae_error *err);
+/* What the table's rows mean, as a note. */
+sae_status matching_note(sae_result *r, sae_error *err);
+
+#endif

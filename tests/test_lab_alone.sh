@@ -1,0 +1,212 @@
+#!/bin/sh
+# test_lab_alone.sh - `sae lab structure`, `stability`, `matching` and `retrain`: on the dictionaries, rows and text of a run they find the
+# numbers of the run's own parts, digit for digit; and what they refuse.
+set -u
+root=$PWD
+case $BUILD in
+/*) sae=$BUILD/sae ;;
+*) sae=$root/$BUILD/sae ;;
+esac
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+
+ok() { echo "ok $1"; }
+not_ok() { # NAME DETAILS...
+    echo "not ok $1"
+    shift
+    printf '%s\n' "$@"
+    head -c 1000 err
+}
+# Runs sae and demands an exit code and a text on standard error ('' none at all).
+expect() { # NAME CODE TEXT ARGUMENTS...
+    name=$1 wanted=$2 text=$3
+    shift 3
+    "$sae" "$@" >out 2>err </dev/null
+    code=$?
+    if [ "$code" -ne "$wanted" ]; then
+        not_ok "$name" "exit code $code, expected $wanted"
+    elif [ -z "$text" ] && [ -s err ]; then
+        not_ok "$name" "standard error should be empty"
+    elif [ -n "$text" ] && ! grep -qF -e "$text" err; then
+        not_ok "$name" "standard error should contain: $text"
+    else
+        ok "$name"
+    fi
+}
+# A member of a result: its lines down to the bracket that closes it.
+member() { # FILE KEY
+    awk -v begin="  \"$2\": " 'index($0, begin) == 1 { inside = 1 } inside { print } inside && /^  [}\]]/ { exit }' "$1"
+}
+alike() { # NAME FILE FILE KEY...
+    name=$1 first=$2 second=$3
+    shift 3
+    for key in "$@"; do
+        member "$first" "$key" >one
+        member "$second" "$key" >two
+        if [ "$(wc -l <one)" -gt 3 ] && cmp -s one two; then
+            ok "$name: the same $key"
+        else
+            not_ok "$name: the same $key" "$(diff one two | head -n 20)"
+        fi
+    done
+}
+# Numbers of one file and of another, by their names: value and interval.
+same_numbers() { # NAME FILE KEY FILE KEY
+    grep -F -A 4 "\"$3\": {" "$2" | sed 1d >one
+    grep -F -A 4 "\"$5\": {" "$4" | sed 1d >two
+    if [ "$(sed -n '/"value": -*[0-9]/p' one | wc -l)" -gt 0 ] && [ "$(head -n 3 one)" = "$(head -n 3 two)" ]; then
+        ok "$1: $3"
+    else
+        not_ok "$1: $3" "$(cat one two)"
+    fi
+}
+
+make_npy() { # FILE SHAPE TYPE: data from standard input
+    header="{'descr': '$3', 'fortran_order': False, 'shape': $2, }"
+    header=$(printf '%-117s' "$header")
+    printf '\223NUMPY\001\000v\000%s\n' "$header" >"$1"
+    cat >>"$1"
+}
+
+# ---- A run ----
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+"$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 3 --rank 2 --width 64 \
+    --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 1 \
+    --topics none --seed 5 --out run --quiet >out 2>err || not_ok "the run of the test" "$(cat out)"
+at=run/dictionaries results=run/results
+base=$at/batchtopk-baseline-s5 p1=$at/batchtopk-p1-s5
+given="--model tiny --text letters.jsonl --ctx 32 --tokens 400 --quiet"
+
+# 64 rows of width 24, of numbers between 0.5 and 2, and two dictionaries that read them
+awk 'BEGIN { srand(3); for (i = 0; i < 1536; i++) printf "\\%03o\\%03o\\%03o\\077", rand() * 256, rand() * 256, rand() * 256 }' >octal
+printf "$(cat octal)" | make_npy narrow.npy '(64, 24)' '<f4'
+"$sae" train --array narrow.npy --width 32 --k 4 --rank 2 --batch 16 --rows 1024 --out narrow --quiet >out 2>err || not_ok "a dictionary of another width"
+"$sae" train --array narrow.npy --target-array narrow.npy --width 32 --k 4 --rank 2 --batch 16 --rows 1024 --out transcoder --quiet >out 2>err ||
+    not_ok "a transcoder"
+
+# ---- structure ----
+expect "structure" 0 '' lab structure --dict $p1 --store run/acts --seed 5 --out structure.json --quiet
+alike "structure" structure.json $results/batchtopk-p1-s5/structure.json numbers tables plots
+expect "structure overwrites nothing" 1 'structure.json' lab structure --dict $p1 --store run/acts --out structure.json
+# $given is a list of options
+# shellcheck disable=SC2086
+{
+    expect "structure from a text" 0 '' lab structure --dict $p1 $given --split all --tokens 3000 --json
+    if grep -q '"overlap_pca_r"' out; then ok "structure --json is one"; else not_ok "structure --json is one"; fi
+    expect "structure, too few rows to say much" 0 '' lab structure --dict $p1 $given --tokens 8 --ctx 8 --split all
+    if grep -q 'too few' out; then ok "and says so"; else not_ok "and says so" "$(cat out)"; fi
+    expect "structure, text and a store" 2 'is for rows from a model' lab structure --dict $p1 $given --store run/acts
+}
+expect "structure without rows" 2 '--store' lab structure --dict $p1
+expect "structure, a store and an array" 2 'from one of them' lab structure --dict $p1 --store run/acts --array x.npy
+expect "structure, no dictionary" 2 '--dict' lab structure --store run/acts
+expect "structure of a baseline" 1 'has no scaffold' lab structure --dict $base --store run/acts
+expect "structure, a store that is none" 1 'nowhere' lab structure --dict $p1 --store nowhere
+expect "structure, rows of another width" 1 'rows of width' lab structure --dict $p1 --array narrow.npy
+expect "structure of a transcoder" 1 'is a transcoder' lab structure --dict transcoder/sae --array narrow.npy
+expect "structure by an array" 0 '' lab structure --dict narrow/sae --array narrow.npy --quiet
+
+# ---- stability ----
+expect "stability" 0 '' lab stability $p1 $at/batchtopk-p1-s6 $at/batchtopk-p1-s7 --store run/acts --out stability.json --quiet
+same_numbers "stability" stability.json pairs $results/stability/stability.json seeds.batchtopk
+for file in stability.json $results/stability/stability.json; do # the table of components, up to what follows it
+    awk '/^    "pca": {/ { inside = 1 } inside && /^    }/ { exit } inside { print }' $file >"$(basename "$(dirname $file)").pca"
+done
+if [ "$(wc -l <stability.pca)" -gt 20 ] && cmp -s stability.pca ..pca; then ok "stability: the same pca"; else not_ok "stability: the same pca" "$(diff stability.pca ..pca)"; fi
+expect "stability without rows" 0 '' lab stability $p1 $at/batchtopk-p1-s6 --json --quiet
+if grep -q '"pca"' out; then not_ok "it has no components"; else ok "it has no components"; fi
+expect "stability of one with itself" 0 '' lab stability $p1 $p1 --out self.json
+if grep -A 1 '"pairs": {' self.json | grep -qE '"value": (1\.0|0\.9999999999)'; then ok "is 1"; else not_ok "is 1" "$(grep -A 3 '"pairs"' self.json)"; fi
+expect "stability of one" 2 'something is missing' lab stability $p1
+expect "stability with a baseline" 1 'has no scaffold' lab stability $p1 $base
+expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
+
+# ---- matching ----
+# shellcheck disable=SC2086
+{
+    curve="$p1 $at/batchtopk-p1-k3-s5 $at/batchtopk-p1-k6-s5"
+    expect "matching" 0 '' lab matching $base $curve $given --ce-tokens 200 --seed 5 --out matching.json
+    n=0
+    for key in $(member matching.json numbers | sed -n 's/^    "\(.*\)": {$/\1/p'); do
+        case $key in
+        batchtopk.*) other=$results/matching/matching.json ;;
+        *) other=$results/census/census.json ;;
+        esac
+        grep -F -A 4 "\"$key\": {" matching.json | sed -n 2,4p >one
+        grep -F -A 4 "\"$key\": {" $other | sed -n 2,4p >two
+        if [ -s one ] && cmp -s one two; then n=$((n + 1)); else not_ok "matching: $key" "$(cat one two)"; fi
+    done
+    # five rows of seven numbers, if the curve reaches them, and eleven of each of four dictionaries
+    if [ $n -ge 65 ]; then ok "matching: $n numbers of the run"; else not_ok "matching: $n numbers of the run"; fi
+    for key in batchtopk.k.fvu batchtopk.l0.fvu batchtopk-p1-k6-s5.ce_ratio; do same_numbers "matching" matching.json $key matching.json $key; done
+    expect "matching, one with a scaffold" 0 '' lab matching $base $at/batchtopk-p1-k6-s5 $given
+    if grep -q 'there is none' out; then ok "none has the baseline's k"; else not_ok "none has the baseline's k" "$(cat out)"; fi
+    expect "matching without a baseline" 1 'one of rank 0' lab matching $curve $given
+    expect "matching, two baselines" 1 'give one baseline' lab matching $base $at/batchtopk-baseline-s6 $p1 $given
+    expect "matching, one k twice" 1 'both have k 4' lab matching $base $p1 $at/batchtopk-p1-s6 $given
+    expect "matching, one dictionary" 2 'something is missing' lab matching $base $given
+    expect "matching, no text" 2 '--text or --ids' lab matching $base $p1 --model tiny
+    expect "matching, another width" 1 'another width of rows' lab matching $base narrow/sae $given
+    expect "matching, nothing to lose" 2 '--ce-tokens' lab matching $base $p1 $given --ce-tokens 0
+}
+
+# ---- retrain ----
+# shellcheck disable=SC2086
+{
+    again="lab retrain --dict $base --store run/acts $given --seed 5"
+    expect "retrain" 0 '' $again --out anew
+    alike "retrain" anew/results/retrain.json $results/retrain/retrain.json numbers tables plots
+    for arm in less-dense less-others; do
+        if cmp -s anew/$arm/sae/sae_weights.safetensors $at/batchtopk-$arm-s5/sae_weights.safetensors; then ok "$arm: the same weights"; else not_ok "$arm: the same weights"; fi
+    done
+    if [ -s anew/report.html ] && [ ! -e anew/less-dense/checkpoints ]; then ok "it leaves a report and no checkpoint"; else not_ok "it leaves a report and no checkpoint"; fi
+    expect "retrain of a finished run" 1 'finished run' $again --out anew
+    rm -r anew/run.json anew/less-others
+    cp anew/less-dense/log.jsonl kept
+    expect "retrain goes on" 0 '' $again --out anew
+    alike "retrain, gone on with" anew/results/retrain.json $results/retrain/retrain.json numbers
+    if cmp -s kept anew/less-dense/log.jsonl; then ok "with what was finished"; else not_ok "with what was finished"; fi
+    rm anew/run.json
+    expect "retrain, other text" 1 'trained otherwise' $again --tokens 300 --out anew
+    expect "retrain, another draw by force" 0 '' $again --seed 6 --out anew --force
+    mkdir -p theirs/less-dense
+    expect "retrain, somebody else's folder" 1 'of no run of this command' $again --out theirs
+    expect "retrain of a scaffold" 1 'give a baseline' lab retrain --dict $p1 --store run/acts $given --out none
+    expect "retrain, no store" 2 '--store' lab retrain --dict $base $given --out none
+    expect "retrain, nowhere to go" 2 '--out' lab retrain --dict $base --store run/acts $given
+    cp -r $base lone
+    expect "retrain, no record" 1 '--record' lab retrain --dict lone --store run/acts $given --out none
+    expect "retrain, the record of another" 1 'recipe' lab retrain --dict lone --store run/acts $given --out none --record run/cost.json
+    sed 's/"lr": [0-9.]*/"lr": "fast"/' $base.json >lone.json
+    expect "retrain, a record that is broken" 1 'lone.json' lab retrain --dict lone --store run/acts $given --out none
+    sed '/"auxk_rule"/d' $base.json >lone.json
+    expect "retrain, a record that lacks something" 1 'auxk_rule' lab retrain --dict lone --store run/acts $given --out none
+    if [ -e none ]; then not_ok "what is refused makes nothing"; else ok "what is refused makes nothing"; fi
+    expect "a dictionary of sae train" 0 '' train --store run/acts --width 64 --k 4 --batch 64 --rows 4096 --out trained --quiet
+    expect "retrain of it" 0 '' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --json
+    if grep -q '"less_others.dense_0.1"' out; then ok "retrain --json is one"; else not_ok "retrain --json is one"; fi
+}
+
+# ---- Parts that leave a run ----
+mkdir $results/mine && echo mine >$results/mine/notes && echo mine >$results/retrain/notes
+expect "the run with fewer parts" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 1 \
+    --rank 2 --width 64 --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 \
+    --cards 1 --topics none --seed 5 --retrain no --out run --quiet --force
+for gone in stability batchtopk-p1-s6 batchtopk-p1-s7 retrain/retrain.json; do
+    if [ -e $results/$gone ]; then not_ok "$gone is gone"; else ok "$gone is gone"; fi
+done
+for gone in batchtopk-p1-s6 retrain; do
+    if [ -e run/parts/$gone.json ]; then not_ok "the record of $gone is gone"; else ok "the record of $gone is gone"; fi
+done
+for kept in mine/notes retrain/notes matching/matching.json census/census.json batchtopk-p1-s5/structure.json summary/summary.json; do
+    if [ -s $results/$kept ]; then ok "$kept stays"; else not_ok "$kept stays"; fi
+done
