@@ -12,7 +12,7 @@ typedef struct scaffold_map {
     int64_t d, rank;       /* rank: directions with a singular value over 1e-6 of the largest */
     double *read, *write;  /* [rank, d] */
     double *singular;      /* [rank] */
-    double *mean, *spread; /* [rank] of the code singular <x - b_dec, read> over the rows */
+    double *mean, *spread; /* [rank] of the code <s, write> over the rows: singular <x - b_dec, read> */
     int64_t width;         /* of W_down and W_up: what `rank` is at most */
     double trace, square;  /* of the map: tr A, |A|_F^2 */
     subspace write_space;  /* row space of W_up: where the scaffold writes */
