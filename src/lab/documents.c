@@ -43,7 +43,7 @@ static void documents_free(documents *w)
     labelled_paths_free(w->paths, w->n_sets);
 }
 
-sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err)
+static sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **all = NULL, **more = NULL, **grown;
@@ -98,6 +98,17 @@ static sae_status check_new(const uint64_t *seen, char *const *paths, int i, sae
     return SAE_OK;
 }
 
+/* Tokens of a document of so many bytes, for a plan: a token for three of them (English has four, other languages fewer), as many as are
+ * read (pooled.h). */
+static double about_tokens(size_t bytes) { return fmin(1 + (double)bytes / 3, 128); }
+
+static void add_sizes(experiment *e, const labelled *docs, const split_part *part)
+{
+    for (int64_t i = 0; i < part->n; i++)
+        e->labelled_tokens += about_tokens(docs->start[part->doc[i] + 1] - docs->start[part->doc[i]]);
+    e->labelled_documents += part->n;
+}
+
 sae_status documents_check(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -112,6 +123,8 @@ sae_status documents_check(experiment *e, sae_error *err)
         status = open_set(e, paths[i], &docs, &s, err);
         seen[i] = docs.hash;
         e->labelled_hash = e->labelled_hash * 31 + docs.hash;
+        add_sizes(e, &docs, &s.train);
+        add_sizes(e, &docs, &s.test);
         split_free(&s);
         labelled_free(&docs);
         SAE_TRY(status);

@@ -145,6 +145,8 @@ typedef struct experiment {
     subspace other; /* what another seed's scaffold writes; rank 0: there is none */
     loss_table losses;
     uint64_t topics_hash, labelled_hash; /* of the documents */
+    int64_t labelled_documents;          /* that probing and TPP read */
+    double labelled_tokens;              /* in them, about */
 
     char part[64]; /* that runs now */
     part_result results[RESULTS_MAX];
@@ -252,9 +254,8 @@ sae_status census_parts(experiment *e, sae_error *err);
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
  * "ARCH-probing" and "ARCH-tpp". */
-/* documents.c: the files of every --labelled; labelled_paths_free. */
-sae_status documents_list(const scaffold_options *o, char ***paths, int *n_sets, sae_error *err);
-sae_status documents_check(experiment *e, sae_error *err); /* whether they can be used, before all else */
+sae_status documents_check(experiment *e,
+                           sae_error *err); /* whether they can be used, and how large they are, before all else */
 sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, NaN: not measured. */
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);

@@ -20,7 +20,8 @@ typedef struct plan {
     const scaffold_options *o;
     const model_shape *shape;
     const roster *roster;
-    int n_sets;          /* of labelled documents */
+    int64_t documents; /* labelled ones, of all sets */
+    double document_tokens;
     double below, above; /* FLOP of a token up to the site; behind it, with the unembedding */
     double encode;       /* of a row in one dictionary */
     double rate;         /* FLOP/s of this machine */
@@ -91,15 +92,17 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
 {
     const scaffold_options *o = p->o;
     sae_status status = SAE_OK;
-    const double documents = 1.0 * p->n_sets * 5000 * 128, ce = (double)o->ce_tokens * p->above;
+    /* All label sets of MMLU with the first architecture, ten subjects with each: about three tenths of the questions. */
+    const double asked = (double)o->questions * (o->budget == BUDGET_QUICK ? o->n_archs : 1 + 0.3 * o->n_archs);
+    const double ce = (double)o->ce_tokens * p->above;
     const double reads = (double)o->held_out_tokens * p->encode, n = p->roster->n;
     char what[5][96];
 
     snprintf(what[0], 96, "%lld tokens through %lld layers", (long long)o->tokens, (long long)p->shape->layer + 1);
     snprintf(what[1], 96, "%d dictionaries x %lld rows", p->roster->n, (long long)o->rows);
     snprintf(what[2], 96, "%.0f edits of %lld tokens", edits(p), (long long)o->ce_tokens);
-    snprintf(what[3], 96, "%lld questions of about 100 tokens", (long long)o->questions);
-    snprintf(what[4], 96, "%d sets of about 5,000 documents", p->n_sets);
+    snprintf(what[3], 96, "%.0f questions of about 70 tokens", asked);
+    snprintf(what[4], 96, "%lld documents, %.0f tokens", (long long)p->documents, p->document_tokens);
     SAE_TRY(part(r, p, "training rows", "rows", (double)o->tokens * p->below, what[0], total, err));
     SAE_TRY(part(r, p, "training", "training", n * (double)o->rows * p->encode, what[1], total, err));
     SAE_TRY(part(r, p, "pairs", "pairs",
@@ -113,10 +116,9 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
         SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
                      err));
     }
-    if (o->topics)
-        SAE_TRY(part(r, p, "topics", "topics", o->n_archs * (double)o->questions * 100 * (p->below + p->encode),
-                     what[3], total, err));
-    SAE_TRY(part(r, p, "probing, TPP", "documents", documents * (p->below + n * p->encode), what[4], total, err));
+    if (o->topics) SAE_TRY(part(r, p, "topics", "topics", asked * 70 * (p->below + p->encode), what[3], total, err));
+    SAE_TRY(
+        part(r, p, "probing, TPP", "documents", p->document_tokens * (p->below + n * p->encode), what[4], total, err));
     SAE_TRY(part(r, p, "ranks", "ranks", 4.0 * used_as(p, USE_RANK) * ce, "removal at each rank", total, err));
 done:
     return status;
@@ -179,8 +181,6 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     experiment *e = mem_alloc(sizeof *e, "a plan", err);
     sae_result *r = NULL;
     double total = 0;
-    char **paths = NULL;
-    int n_sets = 0;
 
     if (!e) return SAE_NOMEM;
     e->options = *options;
@@ -189,8 +189,13 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     sae_choose_exact_codes(&e->recipe, e->d);
     roster_list(e);
-    SAE_TRY(documents_list(&e->options, &paths, &n_sets, err));
-    plan p = {.o = &e->options, .shape = shape, .roster = &e->roster, .n_sets = n_sets, .rate = measured_rate(err)};
+    SAE_TRY(documents_check(e, err));
+    plan p = {.o = &e->options,
+              .shape = shape,
+              .roster = &e->roster,
+              .documents = e->labelled_documents,
+              .document_tokens = e->labelled_tokens,
+              .rate = measured_rate(err)};
     if (p.rate <= 0) SAE_TRY(SAE_NOMEM);
     fill(&p);
     SAE_TRY(sae_result_create(&r, "plan", err));
@@ -205,7 +210,6 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     *out = r;
     r = NULL;
 done:
-    labelled_paths_free(paths, n_sets);
     sae_result_free(r);
     mem_free(e);
     return status;
