@@ -630,7 +630,7 @@ kill -INT $pid
 began=$(date +%s)
 wait $pid
 code=$?
-if [ $code -eq 1 ] && [ $(($(date +%s) - began)) -le 5 ] && grep -q 'stopped on request' err && [ ! -s filling/log.jsonl ]; then
+if [ $code -eq 1 ] && [ $(($(date +%s) - began)) -le 5 ] && grep -q 'stopped on request before the first step' err && [ ! -s filling/log.jsonl ]; then
     ok "a buffer that is filled can be stopped"
 else
     not_ok "a buffer that is filled can be stopped" "exit code $code after $(($(date +%s) - began)) s"
@@ -645,6 +645,8 @@ of_two="--width 16 --k 2 --batch 32 --steps 4 --quiet"
 {
     expect "train, a tensor of a file" 0 '' train --array two.safetensors:a $of_two --out of_a
     expect "resumed with another tensor of it" 1 'begun on other rows (array differs)' train --array two.safetensors:b $of_two --out of_a --resume
+    expect "train, two texts" 0 '' train --model tiny --text letters.jsonl --text letters.jsonl --site resid_post.0 --ctx 32 $of_two --out texts
+    expect "resumed with one of them" 1 'begun on other rows (text 1 differs)' train --model tiny --text letters.jsonl --site resid_post.0 --ctx 32 $of_two --out texts --resume
     expect "resumed with its own" 0 '' train --array two.safetensors:a $of_two --out of_a --resume
 }
 held="--model tiny --text letters.jsonl --split all --tokens 600 --ctx 32 --quiet"
@@ -703,8 +705,9 @@ for again in blocked elsewhere; do
     different=$(diff -r first $again/results 2>&1)
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
-expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
-grep -q "probing, TPP" out || not_ok "the plan has its parts"
+expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled "$root/data/labelled/rt-polarity.jsonl.zst"
+grep -q "probing, TPP  *2000 documents" out || not_ok "the plan has its parts"
+expect "scaffold --plan, documents without labels" 1 "expected a label" scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
 expect "scaffold --plan of a shape" 0 '' scaffold --plan --budget full --text letters.jsonl --shape 2304,26,2614341888,256000,12
 grep -q "28 dictionaries x 500000000 rows" out || not_ok "and its dictionaries"
 if [ -e x ]; then not_ok "a plan makes nothing"; else ok "a plan makes nothing"; fi

@@ -83,6 +83,31 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "a dictionary that was taken away" sweep $small --arch matryoshka,batchtopk --groups 8,32 --out kept
     [ -s kept/w32-k3-r2-s0/sae/cfg.json ]
     check "is trained again" $?
+    for choice in "--scaffold-centre none" "--scaffold-lr 0.3" "--scaffold-start pca --scaffold-tie orthonormal" "--target-array y.npy"; do
+        run 0 "a sweep with $choice" sweep $small $choice --out chosen
+        run 1 "and without it" sweep $small --out chosen
+        grep -q 'another\|differs' err && rm -r chosen
+        check "is another" $?
+    done
+    run 0 "a sweep of p2" sweep $small --rank 0 --variant p2 --out variants
+    run 0 "with p1 beside it" sweep $small --rank 0 --variant p1,p2 --out variants
+    [ "$(wc -l <out)" -eq 4 ]
+    check "has three dictionaries" $? "$(cat out)"
+    run 1 "--force with what does not fit" sweep $small --out variants --force --memory 1k
+    [ -s variants/w32-k3-r2-s0/sae/cfg.json ] && [ -s variants/sweep.json ]
+    check "removes nothing" $?
+    run 1 "a run in a sweep's folder" train $small --out variants
+    run 1 "by force neither" train $small --out variants --force
+    sed 's/"dictionary"/"then"/' variants/w32-k3-r2-s0/result.json >older && cp older variants/w32-k3-r2-s0/result.json
+    run 1 "a result of an older version" sweep $small --out variants
+    grep -q 'an older version of this program' err
+    check "is told" $?
+    printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (6, 32), }" >order6.npy
+    head -c 768 /dev/zero >>order6.npy
+    run 0 "a sweep in an order" sweep $small --order order6.npy --out ordered6
+    run 1 "and without it" sweep $small --out ordered6
+    grep -q 'order differs' err
+    check "is one on other rows" $?
     run 2 "a coefficient twice" sweep $rows --arch standard --width 32 --l1-coefficient 0.1,0.10 --steps 6 --out twice
     run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
     [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]

@@ -64,7 +64,7 @@ typedef struct live {
         bool limited;
     } begin;
     int64_t dropped, given;
-    int64_t seeking; /* the row that a seek goes to; -1: rows are served */
+    bool seeking;
     char describe[900];
 } live;
 
@@ -178,16 +178,14 @@ static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, 
     return SAE_OK;
 }
 
-/* Between passes: how far a seek or the first filling of the buffer is; later ones are a part of training, whose progress is shown. */
+/* Between passes: how far the first filling of the buffer is; later ones, and seeks, are a part of what shows its own progress. */
 static sae_status tell(const live *l, sae_error *err)
 {
     const sae_progress *p = l->options.progress;
     int stop;
 
     if (!p || !p->report) return SAE_OK;
-    if (l->seeking >= 0)
-        stop = p->report(p->user, "rows to go on from", (double)l->given, (double)l->seeking);
-    else if (l->given == 0 && l->buffer.room > 0)
+    if (!l->seeking && l->given == 0 && l->buffer.room > 0)
         stop = p->report(p->user, "rows for the shuffle buffer", (double)l->filled, (double)l->buffer.room);
     else
         stop = p->report(p->user, NULL, 0, 0);
@@ -357,7 +355,7 @@ static sae_status live_seek(void *self, int64_t row, sae_error *err)
     live *l = self;
 
     if (l->options.plan_only) return acts_is_plan(err);
-    l->seeking = row;
+    l->seeking = true;
     if (row < l->given) {
         SAE_TRY(sae_text_seek(l->text, l->first_sequence, err));
         reset(l);
@@ -371,7 +369,7 @@ static sae_status live_seek(void *self, int64_t row, sae_error *err)
                       (long long)l->given);
     }
 done:
-    l->seeking = -1;
+    l->seeking = false;
     return status;
 }
 
@@ -553,7 +551,6 @@ sae_status sae_acts_open_live(sae_acts **out, sae_model *model, sae_text *text, 
     l->text = text;
     l->ctx = sae_text_ctx(text);
     l->first_sequence = sae_text_tell(text);
-    l->seeking = -1;
     SAE_TRY(acts_options_fill(&l->options, options, err));
     SAE_TRY(take_sites(l, sites, n_sites, err));
     SAE_TRY(check_fit(l, err));

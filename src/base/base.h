@@ -120,6 +120,8 @@ json_t *json_number_or_null(double value);
 /* The key of the first member of `ours` that `theirs` has another value of, or none (numbers by value, whole or not); NULL: no
  * such. Borrowed from `ours`. */
 const char *json_first_difference(const json_t *ours, const json_t *theirs);
+/* The same, and where there is none, of a member that only `theirs` has. */
+const char *json_any_difference(const json_t *ours, const json_t *theirs);
 /* Typed members. `otherwise` is given when the member is absent or null; a wrong type is an error naming `name`. */
 sae_status json_get_int(const json_t *object, const char *key, int64_t otherwise, int64_t *out, const char *name,
                         sae_error *err);

@@ -200,6 +200,13 @@ const char *json_first_difference(const json_t *ours, const json_t *theirs)
     return NULL;
 }
 
+const char *json_any_difference(const json_t *ours, const json_t *theirs)
+{
+    const char *key = json_first_difference(ours, theirs);
+
+    return key ? key : json_first_difference(theirs, ours);
+}
+
 sae_status json_get_string(const json_t *object, const char *key, const char *otherwise, const char **out,
                            const char *name, sae_error *err)
 {

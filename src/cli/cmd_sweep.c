@@ -68,7 +68,8 @@ static sae_status clear_folder(const sweep *s, const char *record_path, char **n
         mem_free(path);
         path = path_join(s->folder, names[i], err);
         if (!path) SAE_TRY(SAE_NOMEM);
-        if (is_of_a_sweep(names[i])) {
+        if (is_of_a_sweep(names[i])) { /* sweep.json stays until it is written over: without it none is ours */
+            if (strcmp(names[i], "sweep.json") == 0) continue;
             SAE_TRY(file_is_folder(path) ? folder_remove(path, err) : file_remove(path, err));
         } else if (is_a_dictionary(s, record, path, names[i])) {
             SAE_TRY(folder_remove_ours(path, is_result, err)); /* first: it says that the dictionary is there */
@@ -82,7 +83,8 @@ done:
     return status;
 }
 
-/* A folder with this sweep in it is gone on with; with another sweep, or with anything that we would write over, refused. */
+/* A folder with this sweep in it is gone on with; with another sweep, or with anything that we would write over, refused. Makes the
+ * groups; nothing is written or, with --force, cleared before they are known to be possible. */
 static sae_status begin_folder(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -96,8 +98,15 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     SAE_TRY(folder_list(s->folder, &names, &n, err));
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
+        const char *folder = s->folder;
+        s->folder = NULL; /* as if nothing were there: what cannot be trained clears nothing */
+        status = sweep_make_groups(s, err);
+        s->folder = folder;
+        SAE_TRY(status);
         SAE_TRY(clear_folder(s, record, names, n, err));
-    } else if (ours) {
+        goto done;
+    }
+    if (ours) {
         SAE_TRY(train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err));
     } else {
         for (int i = 0; i < n; i++) {
@@ -108,6 +117,7 @@ static sae_status begin_folder(sweep *s, sae_error *err)
                           s->folder, names[i]);
         }
     }
+    SAE_TRY(sweep_make_groups(s, err));
 done:
     folder_list_free(names, n);
     mem_free(record);
@@ -159,7 +169,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
         status = sweep_set_aside(s, &p, diverged, why.message, err);
         goto done;
     }
-    if (status != SAE_OK && status != SAE_NUMERIC)
+    if (status != SAE_OK && status != SAE_NUMERIC && status != SAE_STATE && status != SAE_FORMAT)
         args_advise_again(s->a, "The same command goes on from there:", NULL);
     SAE_TRY(status);
     SAE_TRY(sweep_finish_group(s, &p, group, t, err));
@@ -193,8 +203,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     size_t available = memory_available(), buffers = s.in.acts ? sae_acts_get_info(s.in.acts).buffer_bytes : 0;
     if (args_flag(a, "plan")) available = available > buffers ? available - buffers : 1; /* not taken yet */
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
-    if (!args_flag(a, "plan")) SAE_TRY(begin_folder(&s, err));
-    SAE_TRY(sweep_make_groups(&s, err));
+    SAE_TRY(args_flag(a, "plan") ? sweep_make_groups(&s, err) : begin_folder(&s, err));
     if (!args_flag(a, "plan")) /* not before: a command that is refused must not stand there */
         SAE_TRY(train_folder_write_run(a, s.folder, "sweep.json", &s.in, &s.dicts, sweep_recipes_json(&s), err));
     sweep_tell_groups(&s);

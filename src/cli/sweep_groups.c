@@ -21,6 +21,27 @@ char *sweep_group_folder(const sweep *s, int group, sae_error *err)
 
 /* ---- What is there already --------------------------------------------------------------------------------------------- */
 
+/* OUT/NAME/result.json, of a dictionary that may not be of this grid; *finished: it is there, and so is the dictionary, or it diverged.
+ * Somebody may have taken the dictionary away: it is trained again. */
+static sae_status read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
+                              char **path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *folder = path_join(s->folder, name, err), *cfg = folder ? path_join(folder, "sae/cfg.json", err) : NULL;
+
+    *finished = *diverged = false;
+    *path = folder ? path_join(folder, "result.json", err) : NULL;
+    if (!cfg || !*path) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(*path)) goto done;
+    SAE_TRY(json_read_file(result, *path, err));
+    *diverged = json_object_get(*result, "diverged") != NULL;
+    *finished = *diverged || file_exists(cfg);
+done:
+    mem_free(folder);
+    mem_free(cfg);
+    return status;
+}
+
 static sae_status find_finished(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -28,24 +49,14 @@ static sae_status find_finished(sweep *s, sae_error *err)
     json_t *result = NULL;
 
     for (int i = 0; i < s->dicts.n; i++) {
-        char name[96];
-        snprintf(name, sizeof name, "%s/result.json", s->dicts.names[i]);
-        mem_free(path);
-        path = path_join(s->folder, name, err);
-        if (!path) SAE_TRY(SAE_NOMEM);
-        s->finished[i] = file_exists(path);
-        if (!s->finished[i]) continue;
+        SAE_TRY(read_result(s, s->dicts.names[i], &s->finished[i], &s->diverged[i], &result, &path, err));
+        if (result)
+            SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
+                                    path, err));
         json_decref(result);
         result = NULL;
-        SAE_TRY(json_read_file(&result, path, err));
-        SAE_TRY(sweep_same_dict(s, i, result, json_object_get(result, "recipe"), path, err));
-        s->diverged[i] = json_object_get(result, "diverged") != NULL;
-        if (s->diverged[i]) continue;
-        snprintf(name, sizeof name, "%s/sae/cfg.json", s->dicts.names[i]);
         mem_free(path);
-        path = path_join(s->folder, name, err);
-        if (!path) SAE_TRY(SAE_NOMEM);
-        s->finished[i] = file_exists(path); /* somebody took it away: it is trained again */
+        path = NULL;
     }
 done:
     json_decref(result);
@@ -60,15 +71,16 @@ static int index_of(const sweep *s, const char *name)
     return -1;
 }
 
-/* Whether OUT/NAME/result.json is there, of a dictionary that may not be of this grid. */
-static bool is_finished(const sweep *s, const char *name)
+static sae_status is_finished(const sweep *s, const char *name, bool *finished, sae_error *err)
 {
-    char *folder = path_join(s->folder, name, NULL), *path = folder ? path_join(folder, "result.json", NULL) : NULL;
-    bool there = path && file_exists(path);
+    bool diverged;
+    json_t *result = NULL;
+    char *path = NULL;
+    sae_status status = read_result(s, name, finished, &diverged, &result, &path, err);
 
+    json_decref(result);
     mem_free(path);
-    mem_free(folder);
-    return there;
+    return status;
 }
 
 /* Members of a begun group stay in it; one with nothing left to do is passed over. */
@@ -83,8 +95,16 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
     json_array_foreach(dicts, i, dict)
     {
         const char *name = json_string_value(json_object_get(dict, "name"));
-        if (!name) return SAE_FAIL(err, SAE_FORMAT, "%s: a dictionary has no name", path);
-        open = open || !is_finished(s, name);
+        bool finished = false;
+        if (!name)
+            return SAE_FAIL(
+                err, SAE_STATE,
+                "%s: does not say all of its dictionaries: an older version of this program wrote it; go on "
+                "with that version, or use another --out or --force",
+                path);
+        sae_status status = is_finished(s, name, &finished, err);
+        if (status != SAE_OK) return status;
+        open = open || !finished;
     }
     if (!open) return SAE_OK;
     json_array_foreach(dicts, i, dict)
@@ -281,6 +301,7 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
     json_t *dicts = json_array(), *about = NULL;
 
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
+    if (file_exists(path)) goto done; /* a group that goes on: it has been compared */
     for (int i = 0; i < p->dicts.n; i++) json_add(&dicts, sweep_dict_json(s, p->index[i]));
     about = json_pack("{sOso}", "dictionaries", dicts, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");

@@ -145,7 +145,8 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     SAE_TRY(fit_create(&f, s->in.d_target > 0 ? s->in.d_target : s->in.d_in, err));
     SAE_TRY(measure(dict, rows, n, &found, &f, err));
     SAE_TRY(last_of_log(group_folder, name, &last, err));
-    result = sweep_dict_json(s, p->index[i]);
+    result = train_dict_json(&p->dicts.configs[i], name);
+    json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_t *numbers = json_pack("{sI so so so sI sI}", "rows", (json_int_t)n, "l0",
                                 json_number_or_null((double)found.n_fired / (double)n), "fvu",
                                 json_number_or_null(fit_fvu(&f)), "cosine", json_number_or_null(fit_cosine(&f)), "dead",
@@ -193,9 +194,10 @@ sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why
     sae_status status = SAE_OK;
     const char *name = p->dicts.names[i];
     char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
-    json_t *result = sweep_dict_json(s, p->index[i]);
+    json_t *result = train_dict_json(&p->dicts.configs[i], name);
 
     if (!path) SAE_TRY(SAE_NOMEM);
+    json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "recipe", recipe_json(p->recipe));
     json_put(&result, "diverged", json_string(why));
     if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);

@@ -77,9 +77,12 @@ json_t *sweep_recipes_json(const sweep *s)
 
 json_t *sweep_dict_json(const sweep *s, int i)
 {
-    json_t *dict = train_dict_json(&s->dicts.configs[i], s->dicts.names[i]);
+    sae_dict_config c = s->dicts.configs[i];
 
-    if (dict && s->dicts.configs[i].rank > 0) json_put(&dict, "export", json_string(train_export_name(s->how)));
+    if (c.rank == 0) c.variant = SAE_P1; /* what has no meaning for it does not make it another one */
+    if (c.arch != SAE_MATRYOSHKA) c.scaffold_last = false;
+    json_t *dict = train_dict_json(&c, s->dicts.names[i]);
+    if (dict && c.rank > 0) json_put(&dict, "export", json_string(train_export_name(s->how)));
     return dict;
 }
 
@@ -91,7 +94,12 @@ sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json
     char key[RECIPE_KEY_ROOM] = "";
 
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to compare %s", s->dicts.names[i]);
-    const char *other = json_first_difference(ours, dict);
+    if (!json_is_object(dict))
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: does not say all of %s: an older version of this program wrote it; go on with that version, or "
+                  "use another --out or --force",
+                  path, s->dicts.names[i]);
+    const char *other = json_any_difference(ours, dict);
     if (other)
         snprintf(key, sizeof key, "%s", other);
     else if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], recipe, key))

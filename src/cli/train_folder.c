@@ -11,8 +11,9 @@
 /* What a run leaves behind, or file_writer and folder_writer while they write it. */
 static bool is_of_a_run(const train_dicts *dicts, const char *name)
 {
-    static const char *const names[] = {"run.json", "log.jsonl", "time.jsonl", "checkpoints",
-                                        "sae",      "results",   "report.html"};
+    static const char *const names[] = {
+        "run.json", "log.jsonl",   "time.jsonl", "checkpoints", "sae",
+        "results",  "report.html", "sweep.json", "groups"}; /* the last two: of a sweep */
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0 || is_leftover(name, names[i])) return true;
@@ -160,7 +161,7 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&run, path, err));
     SAE_TRY(train_input_json(in, a, &ours, err));
-    const char *key = json_first_difference(ours, json_object_get(run, "data"));
+    const char *key = json_any_difference(ours, json_object_get(run, "data"));
     if (key)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun on other rows (%s differs): resume with the data it was started with", path,

@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LOG_LINES = 200 };
@@ -166,12 +167,26 @@ done:
     return status;
 }
 
+/* Stopped on request when so many steps were done, of which a checkpoint is written. */
+static sae_status stopped(loop *l, int64_t steps, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (steps == 0) SAE_RAISE(err, SAE_CANCELLED, "stopped on request before the first step");
+    SAE_TRY(save(l, err));
+    SAE_RAISE(err, SAE_CANCELLED, "stopped on request after step %lld of %lld; %s/checkpoints/%012lld holds all of it",
+              (long long)steps - 1, (long long)l->recipe->steps, l->options->folder, (long long)l->saved);
+done:
+    return status;
+}
+
 /* The rows of a step could not be had. What was learned so far is whole, so it is kept. */
 static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_error *cause, sae_error *err)
 {
     int64_t batch = l->recipe->batch;
     char last[400];
 
+    if (why == SAE_CANCELLED) return stopped(l, step, err);
     if (step > 0) save(l, NULL);
     if (why != SAE_NUMERIC) return SAE_FAIL(err, why, "%s", cause->message);
     return SAE_FAIL(err, why, "step %lld, rows %lld to %lld of the stream: %.500s; %s", (long long)step,
@@ -179,30 +194,32 @@ static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_e
                     last_checkpoint(l, last, sizeof last));
 }
 
-/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the median row; -1:
- * none is. No learning rate makes up for such a row; without it the same rate may do. */
+/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the median row (of those
+ * that are not 0; of two the smaller); -1: none is. No learning rate makes up for such a row; without it the same rate may do. */
 static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *largest, double *usual)
 {
     static const double ABSURD = 1e6;
     double *means = mem_alloc_array((size_t)n, sizeof *means, "sizes of rows", NULL);
-    int64_t found = -1;
+    int64_t found = -1, counted = 0;
 
     *largest = *usual = 0;
     if (!means) return -1;
     for (int64_t b = 0; b < n; b++) {
-        double most = 0;
+        double most = 0, mean = 0;
         for (int64_t j = 0; j < d; j++) {
             double size = fabs((double)rows[b * d + j]);
             if (size > most) most = size;
-            means[b] += size / (double)d;
+            mean += size / (double)d;
         }
+        if (mean > 0) means[counted++] = mean;
         if (most <= *largest) continue;
         *largest = most;
         found = b;
     }
-    *usual = sort_quantile(means, n, 0.5);
+    if (counted > 0) qsort(means, (size_t)counted, sizeof *means, compare_doubles);
+    if (counted > 0) *usual = means[(counted - 1) / 2];
     mem_free(means);
-    return *largest > ABSURD * *usual ? found : -1;
+    return counted > 1 && *largest > ABSURD * *usual ? found : -1;
 }
 
 /* The step gave numbers that are not finite, first of all in `dict`: the dictionaries are not to be saved any more. */
@@ -288,8 +305,10 @@ static sae_status pass_over(loop *l, int64_t rows, const sae_progress *progress,
 
     for (int64_t at = 0; at < rows;) {
         at = rows - at < stride ? rows : at + stride;
-        SAE_TRY(sae_acts_seek(l->acts, at, err));
-        if (at < rows && progress && progress->report(progress->user, "rows passed over", (double)at, (double)rows))
+        status = sae_acts_seek(l->acts, at, err);
+        if (status != SAE_OK && status != SAE_CANCELLED) goto done;
+        if (status == SAE_CANCELLED ||
+            (at < rows && progress && progress->report(progress->user, "rows passed over", (double)at, (double)rows)))
             SAE_RAISE(err, SAE_CANCELLED,
                       "stopped on request on the way to row %lld, where the run goes on; the checkpoint "
                       "stands",
@@ -342,12 +361,8 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
     for (; step < recipe->steps; step++) {
         SAE_TRY(one_step(&l, step, err));
         if (progress && progress->report(progress->user, "rows trained", (double)((step + 1) * recipe->batch),
-                                         (double)(recipe->steps * recipe->batch))) {
-            SAE_TRY(save(&l, err));
-            SAE_RAISE(err, SAE_CANCELLED,
-                      "stopped on request after step %lld of %lld; %s/checkpoints/%012lld holds all of it",
-                      (long long)step, (long long)recipe->steps, options->folder, (long long)l.saved);
-        }
+                                         (double)(recipe->steps * recipe->batch)))
+            SAE_TRY(stopped(&l, step + 1, err));
     }
     SAE_TRY(save(&l, err));
 done:

@@ -61,8 +61,7 @@ static sae_status folder_begin(experiment *e, sae_error *err)
         SAE_TRY(only_ours(e->options.out, err));
     } else if (!e->options.force) {
         const char *key =
-            json_read_file(&theirs, record, &ignored) == SAE_OK ? json_first_difference(ours, theirs) : "scaffold.json";
-        if (!key) key = json_first_difference(theirs, ours); /* a choice that is the default is not said */
+            json_read_file(&theirs, record, &ignored) == SAE_OK ? json_any_difference(ours, theirs) : "scaffold.json";
         if (key)
             SAE_RAISE(err, SAE_EXISTS,
                       "%s holds a run of other settings (%s): give another --out, or --force to go on with these: what "

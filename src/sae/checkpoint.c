@@ -275,14 +275,6 @@ done:
     return status;
 }
 
-/* Either may have a member that the other lacks: what is the default is not said. */
-static const char *config_difference(const json_t *ours, const json_t *theirs)
-{
-    const char *key = json_first_difference(ours, theirs);
-
-    return key ? key : json_first_difference(theirs, ours);
-}
-
 /* Dictionary i of the trainer from entry `from` of the checkpoint. */
 static sae_status load_learner(sae_trainer *t, int i, int from, const char *folder, const json_t *entry, sae_error *err)
 {
@@ -292,7 +284,7 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     char *path = NULL;
     double cutoff, aux_cutoff;
     json_t *ours = describe(l);
-    const char *difference = ours ? config_difference(ours, json_object_get(entry, "config")) : NULL;
+    const char *difference = ours ? json_any_difference(ours, json_object_get(entry, "config")) : NULL;
 
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     if (difference)
@@ -338,7 +330,8 @@ static int find_entry(const sae_trainer *t, int i, const json_t *dicts, int from
     json_t *ours = describe(&t->learners[i]);
     int n = (int)json_array_size(dicts);
 
-    while (ours && from < n && config_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
+    while (ours && from < n &&
+           json_any_difference(ours, json_object_get(json_array_get(dicts, (size_t)from), "config")))
         from++;
     json_decref(ours);
     return from;

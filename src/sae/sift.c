@@ -3,7 +3,8 @@
  *
  * Of a dictionary that keeps 64 of 4,608 latents a row, 99 % of the encoder product is thrown away. The 8-bit screen
  * (kernels/screen.h) finds every pair that can be over the threshold, and only those are computed, each as a dot product in one
- * fixed order: the codes are the same floats on every instruction set and however many rows are encoded at once.
+ * fixed order: from SIFT_FEWEST_ROWS rows a call on, codes of the same inputs are the same floats on every instruction set. Fewer rows
+ * take the whole product, whose last bits differ.
  */
 #include "sae/dict.h"
 
