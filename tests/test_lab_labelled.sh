@@ -185,9 +185,9 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, a set twice" 1 'give each set once' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out twice --rank 2 --width 64 \
         --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --topics none --labelled data,data/three.csv --quiet
     if [ -e twice ]; then not_ok "and makes nothing"; else ok "and makes nothing"; fi
-    cp data/three.csv data/more.csv
+    sed '2s/a/b/' data/three.csv >data/more.csv # another set of as many documents
     expect "the plan of a run" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --topics none --labelled data
-    shows "2 sets of about"
+    shows "$(($(wc -l <data/three.csv) * 2 - 2)) documents"
     rm data/more.csv
     expect "topics, a label set that is none" 2 'subjects' lab topics $given --data data --labels colours
     expect "probing --binary where no set is" 1 'exactly two classes' lab probing pair/baseline/sae $given --data data --binary
