@@ -413,6 +413,24 @@ stop() { # SIGNAL FOLDER: starts the long run there and stops it in the middle
     wait $pid
     code=$?
 }
+# No thread that computes may run a handler (src/cli/interrupt.c): both signals are blocked in all but the one that waits for them.
+# shellcheck disable=SC2086
+"$sae" train $long_run --out masked >out 2>err </dev/null &
+pid=$!
+tries=0
+while [ ! -s masked/log.jsonl ] && [ $tries -lt 400 ]; do
+    sleep 0.05
+    tries=$((tries + 1))
+done
+open=0 threads=0
+for task in /proc/$pid/task/*/status; do
+    mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' "$task")
+    threads=$((threads + 1))
+    case $mask in *[4567cdef]??[2367abef]) ;; *) open=$((open + 1)) ;; esac # bit 14: SIGTERM, bit 1: SIGINT
+done
+kill -TERM $pid
+wait $pid
+if [ $threads -ge 2 ] && [ $open -eq 1 ]; then ok "signals are blocked where it computes"; else not_ok "signals are blocked where it computes" "$open of $threads threads"; fi
 for signal in INT TERM; do
     stop $signal "stopped_$signal"
     if [ $code -eq 1 ]; then ok "SIG$signal ends a run with 1"; else not_ok "SIG$signal ends a run with 1"; fi

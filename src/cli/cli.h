@@ -138,7 +138,11 @@ sae_progress progress_begin(progress_line *p, const args *a);
 /* Text for the end of the line, from now on: "loss 0.31, L0 32.0". */
 void progress_note(progress_line *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void progress_end(progress_line *p); /* accepts a zeroed struct */
-bool interrupted(void);              /* Ctrl-C came */
+
+/* interrupt.c */
+void interrupt_begin(void);  /* first of all: before any other thread is there */
+void interrupt_listen(void); /* from now on the first SIGINT or SIGTERM is a request, which interrupted() tells */
+bool interrupted(void);
 
 /* Prints JSON, indented, with a newline; NOMEM when there is no value or no memory for its text. The standard output is
  * checked for write errors when the program ends. */

@@ -195,6 +195,7 @@ int main(int argc, char **argv)
 
     begin_again_with_newer_kernels(argv);
     set_signals();
+    interrupt_begin();
     if (argc < 2) {
         fprintf(stderr, "usage: sae COMMAND [OPTIONS]\nTry 'sae --help'.\n");
         return EXIT_USAGE;

@@ -3,35 +3,11 @@
  */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t interrupt_seen;
-
-/* The first one asks the running call to stop; a second one ends the program at once, as if we had never listened. */
-static void on_interrupt(int signal_number)
-{
-    static const char stopping[] = "\nstopping at the next step; once more: at once\n";
-    int interrupted_errno = errno; /* what was interrupted may be about to look at it */
-
-    if (interrupt_seen) {
-        signal(signal_number, SIG_DFL);
-        raise(signal_number);
-    }
-    interrupt_seen = 1;
-    if (isatty(STDERR_FILENO)) {
-        ssize_t written = write(STDERR_FILENO, stopping, sizeof stopping - 1);
-        (void)written;
-    }
-    errno = interrupted_errno;
-}
-
-bool interrupted(void) { return interrupt_seen != 0; }
 
 void say(const args *a, const char *format, ...)
 {
@@ -148,12 +124,9 @@ static int report(void *user, const char *what, double done, double total)
 
 sae_progress progress_begin(progress_line *p, const args *a)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-
     *p = (progress_line){.quiet = args_quiet(a), .terminal = isatty(STDERR_FILENO) != 0};
     p->started = p->shown = clock_seconds();
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    interrupt_listen();
     return (sae_progress){report, p};
 }
 

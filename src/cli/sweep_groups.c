@@ -28,16 +28,18 @@ static sae_status read_result(const sweep *s, const char *name, bool *finished, 
 {
     sae_status status = SAE_OK;
     char *folder = path_join(s->folder, name, err), *cfg = folder ? path_join(folder, "sae/cfg.json", err) : NULL;
+    char *weights = folder ? path_join(folder, "sae/sae_weights.safetensors", err) : NULL;
 
     *finished = *diverged = false;
     *path = folder ? path_join(folder, "result.json", err) : NULL;
-    if (!cfg || !*path) SAE_TRY(SAE_NOMEM);
+    if (!cfg || !weights || !*path) SAE_TRY(SAE_NOMEM);
     if (!file_exists(*path)) goto done;
     SAE_TRY(json_read_file(result, *path, err));
     *diverged = json_object_get(*result, "diverged") != NULL;
-    *finished = *diverged || file_exists(cfg);
+    *finished = *diverged || (file_exists(cfg) && file_exists(weights));
 done:
     mem_free(folder);
+    mem_free(weights);
     mem_free(cfg);
     return status;
 }

@@ -219,7 +219,9 @@ static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *large
     if (counted > 0) qsort(means, (size_t)counted, sizeof *means, compare_doubles);
     if (counted > 0) *usual = means[(counted - 1) / 2];
     mem_free(means);
-    return counted > 1 && *largest > ABSURD * *usual ? found : -1;
+    if (counted > 1) return *largest > ABSURD * *usual ? found : -1;
+    *usual = 0; /* beside rows of zeros nothing says what is usual but the numbers themselves */
+    return n > 1 && *largest > ABSURD ? found : -1;
 }
 
 /* The step gave numbers that are not finite, first of all in `dict`: the dictionaries are not to be saved any more. */
@@ -305,8 +307,9 @@ static sae_status pass_over(loop *l, int64_t rows, const sae_progress *progress,
 
     for (int64_t at = 0; at < rows;) {
         at = rows - at < stride ? rows : at + stride;
-        status = sae_acts_seek(l->acts, at, err);
-        if (status != SAE_OK && status != SAE_CANCELLED) goto done;
+        sae_error cause = {0};
+        status = sae_acts_seek(l->acts, at, &cause);
+        if (status != SAE_OK && status != SAE_CANCELLED) SAE_RAISE(err, status, "%s", cause.message);
         if (status == SAE_CANCELLED ||
             (at < rows && progress && progress->report(progress->user, "rows passed over", (double)at, (double)rows)))
             SAE_RAISE(err, SAE_CANCELLED,
