@@ -135,6 +135,22 @@ for command in train sweep; do
     kill -s INT $pid
     wait $pid
 done
+# shellcheck disable=SC2086
+{
+    "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ -z "$(find turned -name '*.safetensors' 2>/dev/null | head -n 1)" ] && [ $tries -lt 400 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    kill -s INT $pid
+    wait $pid
+    cp turned/sweep.json before.json
+    run 1 "a begun group in another order" sweep $rows --width 32 --k 4,3 --steps 1000000 --checkpoint-every 50 --out turned
+    grep -q 'in another order' err && cmp -s turned/sweep.json before.json
+    check "is refused, and sweep.json stays" $?
+}
 
 # ---- Architectures -----------------------------------------------------------------------------------------------------------
 # The literal recipe has other constants for each of jumprelu, standard and gated; the others share theirs but for the learning rate,

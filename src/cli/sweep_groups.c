@@ -90,6 +90,7 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
 {
     const json_t *dicts = json_object_get(group, "dictionaries");
     bool open = false;
+    int before = -1;
     size_t i;
     json_t *dict;
 
@@ -119,6 +120,12 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
                             "command in sweep.json, give it up by removing the folder of that file (the group begins "
                             "anew), or use another --out",
                             path, name);
+        if (at < before)
+            return SAE_FAIL(err, SAE_STATE,
+                            "%s: the group was begun with its dictionaries in another order, which its checkpoint has: "
+                            "list the values as the command in sweep.json does",
+                            path);
+        before = at;
         sae_status status = sweep_same_dict(s, at, dict, json_object_get(group, "recipe"), path, err);
         if (status != SAE_OK) return status;
         if (!s->diverged[at]) s->group[at] = number;
