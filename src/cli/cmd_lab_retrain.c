@@ -28,6 +28,7 @@ static const char *const folders[] = {"less-dense", "less-others"}; /* by retrai
 typedef struct job {
     const char *dict_path, *store, *out;
     uint64_t seed;
+    int lock; /* on out */
     lab_input in;
     training_record record;
     sae_dict_config config; /* the baseline's, with the seed that it began with */
@@ -85,7 +86,7 @@ done:
 }
 
 /* OUT/retrain.json says what stands in OUT/less-dense and OUT/less-others. */
-static sae_status folder_begin(const job *j, bool force, sae_error *err)
+static sae_status folder_begin(job *j, bool force, sae_error *err)
 {
     sae_status status = SAE_OK;
     json_t *ours = NULL, *theirs = NULL;
@@ -93,6 +94,8 @@ static sae_status folder_begin(const job *j, bool force, sae_error *err)
 
     if (!record) return SAE_NOMEM;
     SAE_TRY(identity(j, &ours, err));
+    SAE_TRY(folder_make(j->out, err));
+    SAE_TRY(folder_lock(j->out, &j->lock, err));
     if (file_exists(record)) SAE_TRY(json_read_file(&theirs, record, err));
     bool same = theirs && json_equal(ours, theirs);
     for (int i = 0; i < 2 && !same; i++) {
@@ -106,7 +109,6 @@ static sae_status folder_begin(const job *j, bool force, sae_error *err)
                       path);
         SAE_TRY(folder_remove(path, err));
     }
-    SAE_TRY(folder_make(j->out, err));
     if (!same) SAE_TRY(json_write_file(ours, record, true, err));
 done:
     json_decref(ours);
@@ -182,7 +184,7 @@ static sae_status run(args *a, sae_error *err)
     sae_status status = SAE_OK;
     progress_line line = {0};
     sae_progress progress = progress_begin(&line, a);
-    job j = {.progress = &progress};
+    job j = {.progress = &progress, .lock = -1};
     sae_result *result = NULL;
 
     SAE_TRY(job_open(&j, a, err));
@@ -199,6 +201,7 @@ static sae_status run(args *a, sae_error *err)
 done:
     progress_end(&line);
     sae_result_free(result);
+    folder_unlock(j.lock);
     lab_input_close(&j.in);
     return status;
 }

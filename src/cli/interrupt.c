@@ -1,9 +1,10 @@
 /*
  * interrupt.c - Ctrl-C and SIGTERM, taken by a thread of their own.
  *
- * oneDNN's generated products use the stack pointer as one more register. A handler's frame is then written wherever it points, into the
- * heap (seen: one run in forty of those that were stopped in a forward pass ended in malloc's "corrupted size"). So no thread
- * that computes may run a handler: both signals are blocked before any other thread begins, and waited for here.
+ * oneDNN's generated products run with the stack pointer in a block of the heap (gdb shows it in oneDNN 2.6.3 with AVX-512). A handler's
+ * frame is then written below it, over whatever lies there: runs that were stopped in a forward pass ended now and then in
+ * malloc's "corrupted size". So no thread that computes may run a handler: both signals are blocked before any other thread
+ * begins, and waited for here.
  */
 #include "cli/cli.h"
 

@@ -24,6 +24,8 @@ sae_status sift_rows(sift *s, const float *u, int64_t n, int64_t *counts, sae_er
 /* What sift_rows found: row i's latents from place[i] [n] on, ascending; place moves to their end. */
 void sift_write(const sift *s, int64_t n, int64_t *place, int32_t *latent, float *value);
 
+double float_dot(const float *a, const float *b, int64_t n); /* summed in double (scaffold_export.c) */
+
 /* The encoder sees what the scaffold leaves. */
 static inline bool dict_sees_residual(const sae_dict_config *c)
 {

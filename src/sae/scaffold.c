@@ -5,6 +5,7 @@
  * Invariants: of a P3 scaffold neither gradient nor clipping depends on the dictionary's latents. After a step W_down and W_up are
  * tied as the configuration says.
  */
+#include "sae/dict.h"
 #include "sae/train.h"
 
 #include "kernels/linalg.h"
@@ -138,14 +139,6 @@ double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
 
 /* ---- Ties and starts ------------------------------------------------------------------------------------------------------ */
 
-static double dot(const float *a, const float *b, int64_t n)
-{
-    double sum = 0;
-
-    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
 /* Gram and Schmidt, row after row, twice: once leaves what a nearly dependent row amplifies. It is the Q of a QR decomposition whose R
  * has a positive diagonal, so rows that are orthonormal stay where they are, up to rounding. */
 void orthonormal_rows(float *W, int64_t rows, int64_t columns)
@@ -154,10 +147,10 @@ void orthonormal_rows(float *W, int64_t rows, int64_t columns)
         float *w = W + k * columns;
         for (int round = 0; round < 2; round++) {
             for (int64_t j = 0; j < k; j++) {
-                double along = dot(w, W + j * columns, columns);
+                double along = float_dot(w, W + j * columns, columns);
                 for (int64_t i = 0; i < columns; i++) w[i] = (float)((double)w[i] - along * (double)W[j * columns + i]);
             }
-            double norm = sqrt(dot(w, w, columns));
+            double norm = sqrt(float_dot(w, w, columns));
             for (int64_t i = 0; norm > 0.0 && i < columns; i++) w[i] = (float)((double)w[i] / norm);
         }
     }
@@ -180,7 +173,7 @@ void scaffold_start_bias(learner *l)
     int64_t d = l->config.d_in;
 
     for (int64_t k = 0; k < l->p[P_B_DOWN].rows * l->config.rank; k++)
-        l->p[P_B_DOWN].w[k] = (float)-dot(l->p[P_W_DOWN].w + k * d, l->p[P_B_DEC].w, d);
+        l->p[P_B_DOWN].w[k] = (float)-float_dot(l->p[P_W_DOWN].w + k * d, l->p[P_B_DEC].w, d);
 }
 
 size_t scaffold_pca_bytes(int64_t d)

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-static double dot(const float *a, const float *b, int64_t n)
+double float_dot(const float *a, const float *b, int64_t n)
 {
     double sum = 0;
 
@@ -26,7 +26,7 @@ static double code_bias(const sae_dict *dict, int64_t k)
     double own = w->b_down ? (double)w->b_down[k] : 0;
 
     if (dict_scaffold_is_centred(c) == c->apply_b_dec_to_input) return own;
-    double along = dot(w->W_down + k * c->d_in, w->b_dec, c->d_in);
+    double along = float_dot(w->W_down + k * c->d_in, w->b_dec, c->d_in);
     return c->apply_b_dec_to_input ? own + along : own - along;
 }
 
@@ -39,7 +39,7 @@ static void copy_encoder_row(const sae_dict *dict, int64_t j, double *along, flo
     double shift = 0;
 
     for (int64_t k = 0; k < rank; k++) {
-        along[k] = dot(w->W_up + k * d, w->W_enc + j * d, d);
+        along[k] = float_dot(w->W_up + k * d, w->W_enc + j * d, d);
         shift -= along[k] * code_bias(dict, k);
     }
     for (int64_t i = 0; i < d; i++) {
@@ -70,7 +70,7 @@ static void write_pair(const sae_dict *dict, int64_t k, int64_t at, sae_weights 
     const sae_dict_config *c = &dict->config;
     int64_t d = c->d_in, d_out = dict_d_out(c);
     const float *down = dict->weights.W_down + k * d, *up = dict->weights.W_up + k * d_out;
-    double norm = sqrt(dot(up, up, d_out));
+    double norm = sqrt(float_dot(up, up, d_out));
     double shift = code_bias(dict, k);
 
     if (norm == 0) norm = 1; /* an untrained direction: it adds nothing, whatever its code */
