@@ -83,6 +83,10 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "a dictionary that was taken away" sweep $small --arch matryoshka,batchtopk --groups 8,32 --out kept
     [ -s kept/w32-k3-r2-s0/sae/cfg.json ]
     check "is trained again" $?
+    rm -r kept/w32-k3-r2-s0/sae
+    run 0 "while it is away, another command" sweep $small --arch matryoshka --groups 8,32 --seed 0,1 --out kept
+    [ "$(wc -l <out)" -eq 3 ] && [ ! -e kept/w32-k3-r2-s0/sae ]
+    check "has no need of it" $? "$(cat out)"
     for choice in "--scaffold-centre none" "--scaffold-lr 0.3" "--scaffold-start pca --scaffold-tie orthonormal" "--target-array y.npy"; do
         run 0 "a sweep with $choice" sweep $small $choice --out chosen
         run 1 "and without it" sweep $small --out chosen
@@ -96,8 +100,11 @@ refused() { # NAME TEXT ARGUMENTS
     run 1 "--force with what does not fit" sweep $small --out variants --force --memory 1k
     [ -s variants/w32-k3-r2-s0/sae/cfg.json ] && [ -s variants/sweep.json ]
     check "removes nothing" $?
-    run 1 "a run in a sweep's folder" train $small --out variants
-    run 1 "by force neither" train $small --out variants --force
+    for option in "" --force --resume; do
+        run 1 "a run in a sweep's folder, $option" train $small --out variants $option
+        grep -q 'variants holds a sweep, .* use another --out' err
+        check "is told where it can go" $?
+    done
     sed 's/"dictionary"/"then"/' variants/w32-k3-r2-s0/result.json >older && cp older variants/w32-k3-r2-s0/result.json
     run 1 "a result of an older version" sweep $small --out variants
     grep -q 'an older version of this program' err
@@ -150,6 +157,29 @@ done
     run 1 "a begun group in another order" sweep $rows --width 32 --k 4,3 --steps 1000000 --checkpoint-every 50 --out turned
     grep -q 'in another order' err && cmp -s turned/sweep.json before.json
     check "is refused, and sweep.json stays" $?
+    run 1 "a part of a begun group" sweep $rows --width 32 --k 4 --steps 1000000 --out turned
+    grep -q 'group.json: w32-k3-r0-s0 was begun together with what is asked for' err && cmp -s turned/sweep.json before.json
+    check "is refused, and told what is missing" $?
+    run 0 "what has nothing to do with it" sweep $rows --width 32 --k 5 --steps 6 --out turned
+    [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
+    check "leaves its checkpoints" $?
+
+    # Ctrl-C after the last step, while dictionaries are measured.
+    "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while [ ! -e measured/w32768-k3-r0-s0/result.json ] && [ $tries -lt 1000 ]; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -s INT $pid
+    wait $pid
+    code=$?
+    [ $code -eq 1 ] && grep -q 'stopped on request before .* was measured' err
+    check "Ctrl-C is heard while a sweep measures" $? "exit code $code"
+    run 0 "the same again" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured
+    [ "$(wc -l <out)" -eq 5 ] && [ ! -e measured/groups/001/checkpoints ]
+    check "measures the rest" $? "$(cat out)"
 }
 
 # ---- Architectures -----------------------------------------------------------------------------------------------------------
@@ -223,6 +253,18 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     check "leaves what it made and what somebody put there" $? "$found"
     [ "$(ls -d replaced/topk* | wc -l)" -eq 3 ]
     check "and no empty folders" $? "$(ls -d replaced/topk*)"
+    # Killed while --force clears what two commands made; the first one's dictionaries are known by their results alone.
+    one="$rows --arch topk --width 32 --steps 12 --checkpoint-every 4"
+    run 0 "a command for one more" sweep $one --k 5 --out small
+    call=1 cut=0 wrong=0
+    while [ "$cut" -lt 60 ] && rm -rf forced && cp -r small forced &&
+        ! SAE_FAIL_IO="$call:KILL" "$sae" sweep $one --k 6 --out forced --force >out 2>err </dev/null; do
+        "$sae" sweep $one --k 6 --out forced --force >out 2>err </dev/null || wrong=$((wrong + 1))
+        [ "$(cd forced && find . -name '*.safetensors')" = ./topk-w32-k6-r0-s0/sae/sae_weights.safetensors ] || wrong=$((wrong + 1))
+        call=$((call + 1)) cut=$((cut + 1))
+    done
+    [ "$cut" -ge 40 ] && [ "$wrong" -eq 0 ]
+    check "killed at any call of --force and forced again, nothing of the old ones is left" $? "$wrong of $cut differ"
     run 1 "another constant for what is finished" sweep $rows $sizes --arch topk,gated --out calm --lr 0.5
     grep -q 'topk-w32-k3-r0-s0 was begun with another "lr"' err
     check "it says of which" $?

@@ -182,11 +182,13 @@ static sae_status take_rows(void *user, float *rows, int64_t n_rows, int64_t d, 
 static sae_status tell(const live *l, sae_error *err)
 {
     const sae_progress *p = l->options.progress;
+    int64_t had = l->filled + l->to - l->from; /* the first ones wait in the window for the limits of norms */
     int stop;
 
     if (!p || !p->report) return SAE_OK;
+    if (had > l->buffer.room) had = l->buffer.room;
     if (!l->seeking && l->given == 0 && l->buffer.room > 0)
-        stop = p->report(p->user, "rows for the shuffle buffer", (double)l->filled, (double)l->buffer.room);
+        stop = p->report(p->user, "rows for the shuffle buffer", (double)had, (double)l->buffer.room);
     else
         stop = p->report(p->user, NULL, 0, 0);
     return stop ? SAE_FAIL(err, SAE_CANCELLED, "stopped on request") : SAE_OK;

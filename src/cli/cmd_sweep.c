@@ -72,9 +72,8 @@ static sae_status clear_folder(const sweep *s, const char *record_path, char **n
             if (strcmp(names[i], "sweep.json") == 0) continue;
             SAE_TRY(file_is_folder(path) ? folder_remove(path, err) : file_remove(path, err));
         } else if (is_a_dictionary(s, record, path, names[i])) {
-            SAE_TRY(folder_remove_ours(path, is_result, err)); /* first: it says that the dictionary is there */
             SAE_TRY(train_folder_forget_export(path, err));
-            SAE_TRY(folder_remove_ours(path, is_result, err)); /* the folder, when nothing is left in it */
+            SAE_TRY(folder_remove_ours(path, is_result, err)); /* last: it may be all that says whose this was */
         }
     }
 done:
@@ -161,7 +160,6 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     snprintf(what, sizeof what, "group %d of %d, ", place, of);
     if (of > 1) watch.what = what;
     status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &s->in.progress, err);
-    s->in.progress = (sae_progress){0};
     progress_end(&watch.line);
     if (status == SAE_NUMERIC && diverged >= 0) {
         const sae_error why = *err;
@@ -169,12 +167,13 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
         status = sweep_set_aside(s, &p, diverged, why.message, err);
         goto done;
     }
+    if (status == SAE_OK) status = sweep_finish_group(s, &p, group, t, err);
     if (status != SAE_OK && status != SAE_NUMERIC && status != SAE_STATE && status != SAE_FORMAT)
         args_advise_again(s->a, "The same command goes on from there:", NULL);
     SAE_TRY(status);
-    SAE_TRY(sweep_finish_group(s, &p, group, t, err));
     train_watch_tell_deaths(&watch, s->a, p.recipe);
 done:
+    s->in.progress = (sae_progress){0};
     train_watch_free(&watch);
     sae_trainer_free(t);
     sweep_part_free(&p);

@@ -2,7 +2,7 @@
  * sweep_groups.c - which dictionaries are trained together: as many of one recipe as fit into the memory, each group one pass over
  * the rows.
  *
- * A group that was begun keeps its members, whatever memory is free now: its checkpoint holds all of them.
+ * A group with a checkpoint keeps its members, whatever memory is free now: the checkpoint holds all of them.
  */
 #include "cli/sweep.h"
 #include "io/io.h"
@@ -85,17 +85,23 @@ static sae_status is_finished(const sweep *s, const char *name, bool *finished, 
     return status;
 }
 
-/* Members of a begun group stay in it; one with nothing left to do is passed over. */
-static sae_status take_group(sweep *s, int number, const json_t *group, const char *path, sae_error *err)
+/* What there is of a group that was begun. */
+typedef struct begun_group {
+    int number;
+    const char *path;    /* of group.json */
+    const json_t *group; /* what it holds */
+    bool checkpoint;     /* of its members together */
+    bool finished;       /* some member is */
+    bool wanted;         /* this command names a member that is not finished */
+    const char *other;   /* a member that is not finished and that this command does not name; NULL: there is none */
+} begun_group;
+
+static sae_status look_at_members(const sweep *s, begun_group *g, sae_error *err)
 {
-    const json_t *dicts = json_object_get(group, "dictionaries");
-    bool open = false;
-    int before = -1;
     size_t i;
     json_t *dict;
 
-    if (number > s->n_groups) s->n_groups = number;
-    json_array_foreach(dicts, i, dict)
+    json_array_foreach(json_object_get(g->group, "dictionaries"), i, dict)
     {
         const char *name = json_string_value(json_object_get(dict, "name"));
         bool finished = false;
@@ -104,39 +110,70 @@ static sae_status take_group(sweep *s, int number, const json_t *group, const ch
                 err, SAE_STATE,
                 "%s: does not say all of its dictionaries: an older version of this program wrote it; go on "
                 "with that version, or use another --out or --force",
-                path);
+                g->path);
         sae_status status = is_finished(s, name, &finished, err);
         if (status != SAE_OK) return status;
-        open = open || !finished;
+        if (finished)
+            g->finished = true;
+        else if (index_of(s, name) >= 0)
+            g->wanted = true;
+        else
+            g->other = name;
     }
-    if (!open) return SAE_OK;
-    json_array_foreach(dicts, i, dict)
+    return SAE_OK;
+}
+
+/* The members that this command names go on together from the group's checkpoint, which has them in their order. */
+static sae_status take_members(sweep *s, const begun_group *g, sae_error *err)
+{
+    int before = -1;
+    size_t i;
+    json_t *dict;
+
+    if (g->other)
+        return SAE_FAIL(err, SAE_STATE,
+                        "%s: %s was begun together with what is asked for, is not finished, and this command does not "
+                        "name it: name it too (the command in sweep.json does), give the group up by removing the "
+                        "folder of that file (its dictionaries begin anew), or use another --out",
+                        g->path, g->other);
+    json_array_foreach(json_object_get(g->group, "dictionaries"), i, dict)
     {
-        const char *name = json_string_value(json_object_get(dict, "name"));
-        int at = index_of(s, name);
-        if (at < 0)
-            return SAE_FAIL(err, SAE_STATE,
-                            "%s: a group was begun with %s, which this command does not name: finish it first with the "
-                            "command in sweep.json, give it up by removing the folder of that file (the group begins "
-                            "anew), or use another --out",
-                            path, name);
+        int at = index_of(s, json_string_value(json_object_get(dict, "name")));
+        if (at < 0) continue; /* finished, and not asked for */
         if (at < before)
             return SAE_FAIL(err, SAE_STATE,
                             "%s: the group was begun with its dictionaries in another order, which its checkpoint has: "
                             "list the values as the command in sweep.json does",
-                            path);
+                            g->path);
         before = at;
-        sae_status status = sweep_same_dict(s, at, dict, json_object_get(group, "recipe"), path, err);
+        sae_status status = sweep_same_dict(s, at, dict, json_object_get(g->group, "recipe"), g->path, err);
         if (status != SAE_OK) return status;
-        if (!s->diverged[at]) s->group[at] = number;
+        if (!s->diverged[at]) s->group[at] = g->number;
     }
     return SAE_OK;
+}
+
+/* A group binds by its checkpoint: without one its dictionaries begin anew in any group. One that is finished but for its checkpoint
+ * was killed just then. */
+static sae_status take_group(sweep *s, begun_group *g, const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *checkpoints = path_join(folder, "checkpoints", err);
+
+    if (!checkpoints) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(look_at_members(s, g, err));
+    if ((g->checkpoint || g->finished) && g->number > s->n_groups) s->n_groups = g->number;
+    if (g->checkpoint && g->wanted) SAE_TRY(take_members(s, g, err));
+    if (g->checkpoint && !g->wanted && !g->other && !args_flag(s->a, "plan")) SAE_TRY(folder_remove(checkpoints, err));
+done:
+    mem_free(checkpoints);
+    return status;
 }
 
 static sae_status read_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char **names = NULL, *folder = path_join(s->folder, "groups", err), *path = NULL;
+    char **names = NULL, *folder = path_join(s->folder, "groups", err), *one = NULL, *path = NULL;
     json_t *group = NULL;
     int n = 0;
 
@@ -144,23 +181,27 @@ static sae_status read_groups(sweep *s, sae_error *err)
     if (!file_is_folder(folder)) goto done;
     SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
-        char name[300], *end = NULL;
+        char *end = NULL;
         long number = strtol(names[i], &end, 10);
         if (*end || number < 1 || number > MOST_DICTS) continue;
-        snprintf(name, sizeof name, "%.200s/group.json", names[i]);
+        mem_free(one);
         mem_free(path);
-        path = path_join(folder, name, err);
+        one = path_join(folder, names[i], err);
+        path = one ? path_join(one, "group.json", err) : NULL;
         if (!path) SAE_TRY(SAE_NOMEM);
         if (!file_exists(path)) continue;
         json_decref(group);
         group = NULL;
         SAE_TRY(json_read_file(&group, path, err));
-        SAE_TRY(take_group(s, (int)number, group, path, err));
+        begun_group g = {
+            .number = (int)number, .path = path, .group = group, .checkpoint = train_folder_has_checkpoint(one)};
+        SAE_TRY(take_group(s, &g, one, err));
     }
 done:
     json_decref(group);
     folder_list_free(names, n);
     mem_free(path);
+    mem_free(one);
     mem_free(folder);
     return status;
 }
@@ -310,7 +351,7 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
     json_t *dicts = json_array(), *about = NULL;
 
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
-    if (file_exists(path)) goto done; /* a group that goes on: it has been compared */
+    if (train_folder_has_checkpoint(folder)) goto done; /* a group that goes on: it has been compared */
     for (int i = 0; i < p->dicts.n; i++) json_add(&dicts, sweep_dict_json(s, p->index[i]));
     about = json_pack("{sOso}", "dictionaries", dicts, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");

@@ -87,13 +87,16 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
 {
     sae_status status = SAE_OK;
     char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
-         *run = path_join(folder, "run.json", err);
+         *run = path_join(folder, "run.json", err), *sweep = path_join(folder, "sweep.json", err);
     json_t *record = NULL;
     int n = 0;
 
-    if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
+    if (!checkpoints || !run || !sweep) SAE_TRY(SAE_NOMEM);
     if (file_exists(folder) && !file_is_folder(folder))
         SAE_RAISE(err, SAE_EXISTS, "%s is a file: --out names the folder of a run", folder);
+    if (file_exists(sweep))
+        SAE_RAISE(err, SAE_EXISTS, "%s holds a sweep, which `sae sweep` goes on with or replaces: use another --out",
+                  folder);
     if (args_flag(a, "resume")) {
         if (!file_exists(run))
             SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it",
@@ -123,6 +126,7 @@ done:
     folder_list_free(names, n);
     mem_free(checkpoints);
     mem_free(run);
+    mem_free(sweep);
     return status;
 }
 

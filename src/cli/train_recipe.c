@@ -103,7 +103,7 @@ done:
 bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM])
 {
     json_t *json = recipe_json(ours);
-    const char *key = json_first_difference(json, theirs);
+    const char *key = json_any_difference(json, theirs);
 
     snprintf(name, RECIPE_KEY_ROOM, "%s", key ? key : "");
     json_decref(json);
