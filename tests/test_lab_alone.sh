@@ -156,6 +156,9 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "matching, one dictionary" 2 'something is missing' lab matching $base $given
     expect "matching, no text" 2 '--text or --ids' lab matching $base $p1 --model tiny
     expect "matching, another width" 1 'another width of rows' lab matching $base narrow/sae $given
+    expect "matching over 20 %" 0 '' lab matching $base $curve $given --ce-tokens 200 --dense-threshold 0.2 --out over20.json
+    if grep -q 'shares over 20 %' over20.json; then ok "it says so"; else not_ok "it says so" "$(grep -o 'shares over.*' over20.json)"; fi
+    expect "matching, no share" 2 'between 0 and 1' lab matching $base $p1 $given --dense-threshold 0
     expect "matching, nothing to lose" 2 '--ce-tokens' lab matching $base $p1 $given --ce-tokens 0
 }
 
@@ -194,6 +197,11 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "a dictionary of sae train" 0 '' train --store run/acts --width 64 --k 4 --batch 64 --rows 4096 --out trained --quiet
     expect "retrain of it" 0 '' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --json
     if grep -q '"less_others.dense_0.1"' out; then ok "retrain --json is one"; else not_ok "retrain --json is one"; fi
+    rm trained_anew/run.json
+    expect "another threshold is another training" 1 'trained otherwise' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --dense-threshold 0.2
+    expect "retrain of latents over 20 %" 0 '' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --dense-threshold 0.2 --json --force
+    if grep -q '"less_others.dense_0.2"' out; then ok "it counts those"; else not_ok "it counts those"; fi
+    expect "retrain, no share" 2 'between 0 and 1' lab retrain --dict $base --store run/acts $given --out none --dense-threshold 1
 }
 
 # ---- Parts that leave a run ----

@@ -47,6 +47,7 @@ typedef struct option_row {
 #define OPTION_WIDTH_ROW(d) {"width", OPTION_COUNT, "N", "latents in the dictionary (d_sae)", d}
 #define OPTION_K_ROW(d)     {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (L0)", d}
 #define OPTION_RANK_ROW(d)  {"rank", OPTION_COUNT, "R", "rank of the dense scaffold; 0: none", d}
+#define OPTION_DENSE_THRESHOLD_ROW(help) {"dense-threshold", OPTION_REAL, "X", help, "0.1"}
 #define OPTION_WITH_BOS_ROW {"with-bos", OPTION_FLAG, NULL, "rows of position 0 and special tokens too, of any norm unless --max-norm is given", NULL}
 #define OPTION_LR_ROW(d)    {"lr", OPTION_REAL, "X", "learning rate", d}
 #define OPTION_BATCH_ROW(d) {"batch", OPTION_COUNT, "N", "rows per training step", d}
@@ -64,6 +65,7 @@ bool args_flag(const args *a, const char *name);
 const char *args_text(const args *a, const char *name);               /* NULL: neither given nor defaulted */
 int64_t args_int(const args *a, const char *name, int64_t otherwise); /* COUNT, INT; `otherwise`: no value at all */
 double args_real(const args *a, const char *name, double otherwise);
+sae_status args_dense_threshold(args *a, double *out, sae_error *err); /* --dense-threshold; a share of tokens */
 double args_max_norm(const args *a); /* of a command with --with-bos: with it there is no limit but a given one (-1) */
 int args_list(const args *a, const char *name, const char *const **items); /* MANY, LIST; borrowed */
 int args_operands(const args *a, const char *const **operands);            /* what is not an option; borrowed */

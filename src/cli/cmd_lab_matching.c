@@ -15,6 +15,7 @@ enum { MOST_COMPARED = 64 };
 static const option_row options[] = {
     LAB_SAMPLE_ROWS("20480"),
     {"ce-tokens", OPTION_COUNT, "N", "how many of the tokens each loss is measured on", "8192"},
+    OPTION_DENSE_THRESHOLD_ROW("mass and antipodality are of latents that fire on more than this share of tokens"),
     {"seed", OPTION_COUNT, "N", "of the intervals of losses", "0"},
     OPTION_OUT_ROW("FILE"),
     OPTION_FORCE_ROW,
@@ -27,6 +28,7 @@ typedef struct job {
     lab_input in;
     census_entry entries[MOST_COMPARED];
     int base; /* the one without a scaffold */
+    double threshold;
 } job;
 
 /* ---- Do they make a comparison? ---------------------------------------------------------------------------------------------------- */
@@ -92,9 +94,8 @@ static sae_status measure(job *j, args *a, const sae_progress *progress, sae_err
     SAE_TRY(census_clean(&clean, &j->in.sample, ce_tokens, progress, err));
     for (int i = 0; i < j->dicts.n; i++) {
         census_entry *n = &j->entries[i];
-        *n = (census_entry){.name = j->dicts.names[i],
-                            .config = sae_dict_get_config(j->dicts.at[i]),
-                            .threshold = density_thresholds[1]};
+        *n = (census_entry){
+            .name = j->dicts.names[i], .config = sae_dict_get_config(j->dicts.at[i]), .threshold = j->threshold};
         status = census_measure(n, &j->in.sample, j->dicts.at[i], &clean, ce_tokens, (uint64_t)args_int(a, "seed", 0),
                                 progress, err);
         if (status != SAE_OK) sae_error_prefix(err, "%s", j->dicts.paths[i]);
@@ -140,7 +141,7 @@ static sae_status compare(const job *j, sae_result *r, sae_error *err)
     SAE_TRY(matching_report(r, &set, err));
     SAE_TRY(census_table(r, err));
     for (int i = 0; i < j->dicts.n; i++) SAE_TRY(census_row(r, &j->entries[i], err));
-    SAE_TRY(census_note(r, density_thresholds[1], err));
+    SAE_TRY(census_note(r, j->threshold, err));
 done:
     return status;
 }
@@ -157,6 +158,7 @@ static sae_status run(args *a, sae_error *err)
 
     if (n > MOST_COMPARED) SAE_TRY(args_fail(a, err, "%d dictionaries: at most %d", n, (int)MOST_COMPARED));
     if (args_int(a, "ce-tokens", 0) < 1) SAE_TRY(args_fail(a, err, "--ce-tokens must be at least 1"));
+    SAE_TRY(args_dense_threshold(a, &j.threshold, err));
     SAE_TRY(out_check(a, err));
     SAE_TRY(dict_set_open(&j.dicts, operands, n, err));
     SAE_TRY(check(&j, err));

@@ -14,8 +14,7 @@ static const option_row options[] = {
     {"points", OPTION_COUNT, "N",
      "sizes of A on a log grid from 1 to the width, beside the marked one; 1: that one alone", "8"},
     {"draws", OPTION_COUNT, "N", "random sets beside each", "2"},
-    {"dense-threshold", OPTION_REAL, "X", "all latents that fire on more than this share of tokens are a set too",
-     "0.1"},
+    OPTION_DENSE_THRESHOLD_ROW("all latents that fire on more than this share of tokens are a set too"),
     {"ce-tokens", OPTION_COUNT, "N", "how many of the tokens each loss is measured on", "4096"},
     OPTION_SEED_ROW("0"),
     OPTION_OUT_ROW("FILE"),
@@ -73,17 +72,17 @@ done:
 static sae_status read_options(args *a, redundancy_options *o, sae_error *err)
 {
     int rule = 0;
+    double dense = 0;
     sae_status status = args_choice(a, "select", alignment_names, &rule, err);
 
-    if (status != SAE_OK) return status;
     if (args_given(a, "basis") == args_given(a, "scaffold-of"))
         return args_fail(a, err, "one of --scaffold-of and --basis is needed: what latents shall be aligned with");
     if (args_int(a, "points", 0) < 1 || args_int(a, "points", 0) > 32)
         return args_fail(a, err, "--points must lie between 1 and 32");
     if (args_int(a, "draws", 0) < 1 || args_int(a, "draws", 0) > 8)
         return args_fail(a, err, "--draws must lie between 1 and 8");
-    const double dense = args_real(a, "dense-threshold", 0);
-    if (!(dense > 0 && dense < 1)) return args_fail(a, err, "--dense-threshold must lie between 0 and 1");
+    if (status == SAE_OK) status = args_dense_threshold(a, &dense, err);
+    if (status != SAE_OK) return status;
     if (args_int(a, "ce-tokens", 0) < 1) return args_fail(a, err, "--ce-tokens must be at least 1");
     *o = (redundancy_options){.rule = (alignment_rule)rule,
                               .points = args_int(a, "points", 0),

@@ -16,6 +16,7 @@ static const option_row options[] = {
     LAB_INPUT_ROWS("20480"),
     {"store", OPTION_TEXT, "FOLDER", "the rows that it was trained on", NULL},
     {"record", OPTION_TEXT, "FILE", "how it was trained (default: DICT.json, else DICT/../run.json)", NULL},
+    OPTION_DENSE_THRESHOLD_ROW("a latent is dense when it fires on more than this share of tokens"),
     {"seed", OPTION_COUNT, "N", "of the choice of other latents", "0"},
     OPTION_OUT_ROW("FOLDER"),
     OPTION_FORCE_ROW,
@@ -28,6 +29,7 @@ static const char *const folders[] = {"less-dense", "less-others"}; /* by retrai
 typedef struct job {
     const char *dict_path, *store, *out;
     uint64_t seed;
+    double threshold;
     int lock; /* on out */
     lab_input in;
     training_record record;
@@ -76,10 +78,11 @@ static sae_status identity(const job *j, json_t **out, sae_error *err)
         json_decref(dict);
         return err && err->code ? err->code : SAE_NOMEM;
     }
-    *out = json_pack("{ss so so so sI sI sI sI sf}", "version", sae_version(), "dictionary", dict, "store", store,
-                     "recipe", recipe_json(&j->record.recipe), "seed", (json_int_t)(j->record.seed & INT64_MAX),
-                     "order", (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX),
-                     "tokens", (json_int_t)s->n_counted, "median_norm", s->median_norm);
+    *out =
+        json_pack("{ss so so so sI sI sI sI sf sf}", "version", sae_version(), "dictionary", dict, "store", store,
+                  "recipe", recipe_json(&j->record.recipe), "seed", (json_int_t)(j->record.seed & INT64_MAX), "order",
+                  (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX), "tokens",
+                  (json_int_t)s->n_counted, "median_norm", s->median_norm, "dense_threshold", j->threshold);
     if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the training");
 done:
     return status;
@@ -126,6 +129,7 @@ static sae_status job_open(job *j, args *a, sae_error *err)
     SAE_TRY(args_require(a, "store", &j->store, err));
     SAE_TRY(args_require(a, "out", &j->out, err));
     j->seed = (uint64_t)args_int(a, "seed", 0);
+    SAE_TRY(args_dense_threshold(a, &j->threshold, err));
     SAE_TRY(out_folder_check(a, err));
     SAE_TRY(lab_input_open(&j->in, a, false, j->progress, err));
     SAE_TRY(training_record_read(&j->record, j->in.h.dict, j->dict_path, args_text(a, "record"), err));
@@ -192,8 +196,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(core_describe(result, &j.in.sample, err));
     SAE_TRY(sae_result_setting(result, "dictionary", (sae_cell){j.dict_path, NAN}, err));
     SAE_TRY(sae_result_setting(result, "store", (sae_cell){j.store, NAN}, err));
-    status =
-        retrain_report(result, j.in.h.dict, &j.in.sample, density_thresholds[1], j.seed, train_arm, &j, &progress, err);
+    status = retrain_report(result, j.in.h.dict, &j.in.sample, j.threshold, j.seed, train_arm, &j, &progress, err);
     progress_end(&line);
     if (status == SAE_CANCELLED) args_advise_again(a, "To go on from the newest checkpoint:", NULL);
     SAE_TRY(status);
@@ -211,9 +214,9 @@ const command command_lab_retrain = {
     .arguments = "",
     .summary = "train anew on rows without a baseline's dense latents, and count again",
     .details =
-        "The span of the decoder rows of the baseline's latents over 10 % is taken out of the rows of --store, and a\n"
+        "The span of the decoder rows of the baseline's dense latents is taken out of the rows of --store, and a\n"
         "dictionary is trained on what is left by the recipe, seed and order of the baseline; the control loses the\n"
-        "span of as many latents that fire, but on at most 10 % of tokens. Counted on the held-out tokens. OUT gets\n"
+        "span of as many latents that fire, but are not dense. Counted on the held-out tokens. OUT gets\n"
         "both dictionaries (less-dense/sae, less-others/sae), their logs, results/retrain.json and report.html; the\n"
         "same command goes on where it was stopped.",
     .examples = "sae lab retrain --dict runs/pair/dictionaries/batchtopk-baseline-s0 --store runs/pair/acts --model "

@@ -45,10 +45,8 @@ static const option_row options[] = {
     {"survey", OPTION_TEXT, "FOLDER",
      "a finished `sae lab survey`: site, width and k that are not given are those with most dense latents in it", NULL},
     OPTION_SCAFFOLD_ROWS,
-    {"dense-threshold", OPTION_REAL, "X",
-     "a latent is dense when it fires on more than this share of tokens: in the claims, in what dense latents are, in "
-     "ablate and retrain, in --survey's choice",
-     "0.1"},
+    OPTION_DENSE_THRESHOLD_ROW("a latent is dense when it fires on more than this share of tokens: in the claims, in "
+                               "what dense latents are, in ablate and retrain, in --survey's choice"),
     {"last-token", OPTION_FLAG, NULL, "topics, probing, TPP: a document is its last token's row, not the mean", NULL},
     {"ablate", OPTION_TEXT, "WHOSE", "redundancy, topics: latents of the baseline, or of the scaffold's own dictionary",
      "baseline"},
@@ -177,12 +175,9 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
     o->ctx = given_count(a, "ctx");
     o->max_norm = args_max_norm(a);
     o->with_bos = args_flag(a, "with-bos");
-    o->dense_threshold = args_real(a, "dense-threshold", 0);
-    if (!(o->dense_threshold > 0 && o->dense_threshold < 1))
-        return args_fail(a, err, "--dense-threshold must lie between 0 and 1");
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;
     o->force = args_flag(a, "force");
-    return SAE_OK;
+    return args_dense_threshold(a, &o->dense_threshold, err);
 }
 
 static sae_status read_data(args *a, scaffold_options *o, sae_error *err)

@@ -342,6 +342,12 @@ double args_real(const args *a, const char *name, double otherwise)
     return v->n_items ? v->real : otherwise;
 }
 
+sae_status args_dense_threshold(args *a, double *out, sae_error *err)
+{
+    *out = args_real(a, "dense-threshold", 0);
+    return *out > 0 && *out < 1 ? SAE_OK : args_fail(a, err, "--dense-threshold must lie between 0 and 1");
+}
+
 double args_max_norm(const args *a)
 {
     return args_flag(a, "with-bos") && !args_given(a, "max-norm") ? -1 : args_real(a, "max-norm", 0);
