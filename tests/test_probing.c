@@ -504,6 +504,15 @@ START_TEST(test_topics_planted)
     ck_assert_int_eq(m.ablated[0], 3);
     /* With the mean 0 the two operators are one. */
     ck_assert_double_eq(planted_arm->fixed.value, topic_arm(&m, "planted removed, R3")->fixed.value);
+    /* Features to compare with are never the aligned ones, but where there are too few others. */
+    for (what.seed = 0; what.seed < 8; what.seed++) {
+        OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+        ck_assert_double_gt(topic_arm(&m, "3 random features")->fixed.value, 0.95);
+        ck_assert_int_eq(m.shared[0], 0);
+    }
+    what.counts[1] = w.p.codes[0].d_sae - 2;
+    OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+    ck_assert_int_eq(m.shared[1], what.counts[1] - 2);
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
     subspace_free(&space);
     subspace_free(&pca);

@@ -120,20 +120,24 @@ done:
 sae_status core_describe(sae_result *result, const sample *s, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char name[64], text[400];
+    char name[64], text[480], documents[64] = "";
 
+    if (s->n_documents > 0) snprintf(documents, sizeof documents, " from %lld documents", (long long)s->n_documents);
     sae_site_name(s->site, name, sizeof name);
     SAE_TRY(sae_result_setting(result, "site", (sae_cell){name, NAN}, err));
     SAE_TRY(sae_result_setting(result, "ctx", (sae_cell){NULL, (double)s->ctx}, err));
     SAE_TRY(sae_result_input(result, "model", sae_model_hash(s->model), err));
     snprintf(
         text, sizeof text,
-        "Measured on %lld sequences of %lld held-out tokens: %lld tokens counted, %lld masked (position 0, special "
+        "Measured on %lld sequences of %lld held-out tokens%s: %lld tokens counted, %lld masked (position 0, special "
         "tokens), %lld over the norm limit (median norm %.4g). Rows that are not counted are neither changed nor "
         "scored.",
-        (long long)s->n_seq, (long long)s->ctx, (long long)s->n_counted, (long long)s->n_masked,
+        (long long)s->n_seq, (long long)s->ctx, documents, (long long)s->n_counted, (long long)s->n_masked,
         (long long)s->n_over_norm, s->median_norm);
     SAE_TRY(sae_result_note(result, text, err));
+    if (s->n_documents > 0)
+        SAE_TRY(sae_result_silent(result, "documents", (double)s->n_documents, (double)s->n_documents,
+                                  (double)s->n_documents, err));
 done:
     return status;
 }

@@ -51,6 +51,15 @@ static sae_status sample_grow(sample *s, int64_t *capacity, int64_t more, sae_er
     return SAE_OK;
 }
 
+/* A sequence begins with the separator, which stands behind each document. */
+static int64_t documents_end(const int32_t *ids, int64_t ctx)
+{
+    int64_t n = 0;
+
+    for (int64_t t = 1; t < ctx; t++) n += ids[t] == ids[0];
+    return n;
+}
+
 static sae_status read_text(sample *s, sae_text *text, const sample_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -62,8 +71,10 @@ static sae_status read_text(sample *s, sae_text *text, const sample_options *opt
         SAE_TRY(sae_text_next(text, 1, s->ids + at, s->mask + at, &got, err));
         if (options->with_bos) memset(s->mask + at, 1, (size_t)(got * s->ctx));
         unmasked += count_ones(s->mask + at, got * s->ctx);
+        s->n_documents += got ? documents_end(s->ids + at, s->ctx) : 0;
         s->n_seq += got;
     }
+    s->n_documents++; /* the one that the text stopped in */
     if (s->n_seq < 2)
         SAE_RAISE(
             err, SAE_RANGE,

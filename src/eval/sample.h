@@ -30,7 +30,8 @@ typedef struct sample {
     float *batch;       /* [batch_seqs * ctx, d], when there is no cache */
     double median_norm; /* of the unmasked rows, or as the options gave it */
     int64_t n_counted, n_masked, n_over_norm;
-    loss_log *known; /* borrowed: losses on this sample that need not be measured again; NULL: none are kept */
+    int64_t n_documents; /* of which the text's sequences hold a part; 0: not known, of given tokens */
+    loss_log *known;     /* borrowed: losses on this sample that need not be measured again; NULL: none are kept */
 } sample;
 
 /* Reads sequences from the text until enough tokens are unmasked or the text ends,

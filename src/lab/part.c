@@ -8,14 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Raised when parts are measured otherwise than before, so that what an older program left is not taken for what this one would find. */
-enum { REVISION = 5 };
-
 json_t *part_identity(const experiment *e, json_t *more)
 {
     const scaffold_options *o = &e->options;
 
-    return json_pack("{si sO sI sI sI so}", "revision", REVISION, "inputs", e->inputs, "held_out_tokens",
+    return json_pack("{si sO sI sI sI so}", "revision", PARTS_REVISION, "inputs", e->inputs, "held_out_tokens",
                      (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens, "seed",
                      (json_int_t)(o->seed & INT64_MAX), "of", more ? more : json_null());
 }

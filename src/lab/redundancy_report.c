@@ -267,7 +267,7 @@ done:
     return status;
 }
 
-/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N", ratios to the clean loss, and what
+/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N" and their mean "random.N", ratios to the clean loss, and what
  * the aligned ones cost over their controls, "over_matched.N", "over_random.N", nats per token; N is "dense" for all dense latents. */
 static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
 {
@@ -284,6 +284,11 @@ static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error 
             snprintf(random, sizeof random, "random%d", k - 2);
             snprintf(key, sizeof key, "%s.%s", k < 3 ? names[k] : random, p->dense ? "dense" : size);
             SAE_TRY(ratio_of(r, p->first + k, &v, err));
+            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
+        }
+        if (p->n_sets > 1) {
+            snprintf(key, sizeof key, "random.%s", p->dense ? "dense" : size);
+            SAE_TRY(ratio_of_random(r, p, &v, err));
             SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
         }
         snprintf(key, sizeof key, "aligned_over_reconstruction.%s", p->dense ? "dense" : size);

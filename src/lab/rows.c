@@ -111,10 +111,13 @@ sae_status experiment_sample(experiment *e, sae_error *err)
     sample_options want = {
         .tokens = e->options.held_out_tokens, .max_norm = e->options.max_norm, .with_bos = e->options.with_bos};
     char *path = NULL, *of = NULL;
+    json_t *about = NULL;
 
     if (e->held_out.ids) return SAE_OK;
     path = experiment_path(e, "losses.jsonl", err);
-    of = json_to_text(e->inputs, JSON_SORT_KEYS, err);
+    about = json_pack("{si sO}", "revision", PARTS_REVISION, "inputs", e->inputs);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe losses");
+    of = json_to_text(about, JSON_SORT_KEYS, err);
     if (!path || !of) SAE_TRY(SAE_NOMEM);
     SAE_TRY(loss_log_open(&e->known, path, of, err));
     SAE_TRY(experiment_text(e, SAE_SPLIT_HELD_OUT, &text, err));
@@ -122,6 +125,7 @@ sae_status experiment_sample(experiment *e, sae_error *err)
     e->held_out.known = e->known;
 done:
     sae_text_free(text);
+    json_decref(about);
     mem_free(path);
     mem_free(of);
     return status;

@@ -179,6 +179,9 @@ json_t *roster_identity(const experiment *e, const roster_entry *r);
 /* Puts how a scaffold learns into an object, as far as it is not the default. */
 void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 
+/* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
+ * would find. Of dictionaries the program's version (SAE_VERSION) says so. */
+enum { PARTS_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);

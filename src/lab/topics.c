@@ -102,7 +102,7 @@ typedef struct bench {
     float *rows, *changed; /* [n_train + n_test, d] */
     probe clean;
     score right;             /* of the clean probe */
-    int64_t *order, *random; /* [d_sae] features by alignment; a random order */
+    int64_t *order, *random; /* [d_sae] features by alignment; features to compare with */
 } bench;
 
 static void bench_close(bench *b)
@@ -178,13 +178,12 @@ static int compare_aligned(const void *a, const void *b)
     return (x->latent > y->latent) - (x->latent < y->latent);
 }
 
-/* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates; and a random order. */
+/* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates. */
 static sae_status order_features(bench *b, sae_error *err)
 {
     sae_status status = SAE_OK;
     const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)b->what->dict); /* read only */
     const pooled_codes *c = &b->p->codes[b->what->which_dict];
-    rng random = rng_seed(b->what->seed, 102);
     aligned *all = mem_alloc_array((size_t)c->d_sae, sizeof *all, "alignments", err);
 
     b->order = mem_alloc_array((size_t)c->d_sae, sizeof *b->order, "features in order", err);
@@ -201,14 +200,33 @@ static sae_status order_features(bench *b, sae_error *err)
         }
     }
     qsort(all, (size_t)c->d_sae, sizeof *all, compare_aligned);
-    for (int64_t i = 0; i < c->d_sae; i++) {
-        b->order[i] = all[i].latent;
-        b->random[i] = i;
-    }
-    rng_shuffle(&random, b->random, c->d_sae);
+    for (int64_t i = 0; i < c->d_sae; i++) b->order[i] = all[i].latent;
 done:
     mem_free(all);
     return status;
+}
+
+/* Into b->random k features to compare the first k of the order with: others that fire on these documents; where there are too few,
+ * aligned ones fill up. Returns how many these are. */
+static int64_t choose_random(bench *b, int64_t k, sae_error *err)
+{
+    const pooled_codes *c = &b->p->codes[b->what->which_dict];
+    rng random = rng_seed(b->what->seed, 102);
+    int64_t n = 0, shared = 0;
+    uint8_t *fires = mem_alloc_array((size_t)c->d_sae, 1, "features that fire", err);
+
+    if (!fires) return -1;
+    for (int64_t i = 0; i < c->row_start[b->p->n]; i++) fires[c->latent[i]] = 1;
+    for (int64_t i = k; i < c->d_sae; i++)
+        if (fires[b->order[i]]) b->random[n++] = b->order[i];
+    rng_shuffle(&random, b->random, n);
+    if (n < k) {
+        shared = k - n;
+        memcpy(b->random + n, b->order, (size_t)k * sizeof *b->order);
+        rng_shuffle(&random, b->random + n, k);
+    }
+    mem_free(fires);
+    return shared;
 }
 
 static sae_status bench_open(bench *b, sae_error *err)
@@ -367,6 +385,8 @@ static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sa
             break;
         }
         SAE_TRY(ablation_arm(b, m, "topic-aligned features", b->order, k, err));
+        m->shared[i] = choose_random(b, k, err);
+        if (m->shared[i] < 0) SAE_TRY(SAE_NOMEM);
         SAE_TRY(ablation_arm(b, m, "random features", b->random, k, err));
         if (progress && progress->report(progress->user, "changes", 8 + 2 * i, 6 + 2 * TOPICS_COUNTS))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");

@@ -39,6 +39,7 @@ typedef struct topics {
     topics_arm arms[TOPICS_MOST_ARMS]; /* [0]: clean */
     interval shuffled;                 /* a probe of shuffled labels: chance */
     int64_t ablated[TOPICS_COUNTS];    /* features really ablated */
+    int64_t shared[TOPICS_COUNTS];     /* of as many random ones those that are aligned ones, for want of others */
 } topics;
 
 /* All arms on one division of the pooled documents. */

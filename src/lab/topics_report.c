@@ -42,6 +42,22 @@ done:
     return status;
 }
 
+static sae_status note_shared(sae_result *r, const topics *m, const char *name, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char text[240];
+
+    for (int i = 0; i < TOPICS_COUNTS; i++) {
+        if (m->shared[i] == 0) continue;
+        snprintf(text, sizeof text,
+                 "%.100s: of the %lld random features %lld are aligned ones: there are too few others.", name,
+                 (long long)m->ablated[i], (long long)m->shared[i]);
+        SAE_TRY(sae_result_note(r, text, err));
+    }
+done:
+    return status;
+}
+
 sae_status topics_report(sae_result *result, const topics *sets, const char *const *names, int n_sets, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -55,10 +71,12 @@ sae_status topics_report(sae_result *result, const topics *sets, const char *con
         "x "
         "- (x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the same rank "
         "(answers averaged over 3 draws). Ablating features takes f_i d_i off every token. Topic-aligned: the largest "
-        "|<d_i, w_c>| over classes c. Intervals: 95 %, test questions resampled. Questions that begin alike are never "
+        "|<d_i, w_c>| over classes c; random features: others that fire on these documents. Intervals: 95 %, test "
+        "questions resampled. Questions that begin alike are never "
         "in "
         "both parts.",
         err));
+    for (int i = 0; i < n_sets; i++) SAE_TRY(note_shared(result, &sets[i], names[i], err));
 done:
     return status;
 }

@@ -67,13 +67,17 @@ const char *verdict_necessity(const interval *ratio, const interval *over_random
                         "cannot be told from random directions: against the paper");
 }
 
-const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *scaffold)
+const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *r2,
+                               const interval *r3)
 {
     if (over_matched->high < 0) return "less than features of equal density: alignment is not what counts";
     if (over_matched->low <= 0) return "cannot be told from features of equal density";
-    if (aligned->high < scaffold->low)
+    if (aligned->high < r2->low && aligned->high < r3->low)
         return "more than features of equal density, less than the scaffold: as the paper says";
-    if (aligned->low > scaffold->high)
+    if (aligned->high < r2->low)
+        return "more than features of equal density, less than the scaffold: as the paper says, not when the mean is "
+               "kept";
+    if (aligned->low > r2->high)
         return "more than features of equal density, and more than the scaffold: against the paper";
     return "more than features of equal density; not told from the scaffold";
 }

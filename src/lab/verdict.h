@@ -22,8 +22,10 @@ const char *verdict_outliers(double inside, double chance, double count);
 /* Removing the scaffold against removing random subspaces: ratio to clean; paired to the mean over them, of one seed over sequences and
  * over seeds (low NaN: one seed). */
 const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
-/* N6: what aligned features cost over those of equal density, nats, paired; loss ratios of ablating them and of removing the scaffold. */
-const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *scaffold);
+/* N6: what aligned features cost over those of equal density, nats, paired; loss ratios of ablating them and of removing the scaffold
+ * by R2 and by R3. */
+const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *r2,
+                               const interval *r3);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many random features or directions, and its paired fall. */
