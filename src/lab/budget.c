@@ -70,9 +70,13 @@ static void fill_grids(scaffold_options *o, int64_t d)
     const bool grids = budgets[o->budget].grids;
 
     if (o->n_ks == 0 && grids) {
-        const int64_t grid[] = {o->k / 2, o->k * 3 / 2};
-        for (int i = 0; i < 2; i++)
+        /* The last one has an L0 + r near the pairs' L0, which need not be taken from between others then. */
+        const bool whole = o->budget == BUDGET_FULL && !o->rank_knee;
+        const int64_t grid[] = {o->k / 2, o->k * 3 / 2, whole ? o->k - o->rank : 0};
+        for (int i = 0; i < 3; i++) {
+            leave_out(o->ks, &o->n_ks, grid[i]);
             if (grid[i] >= 1 && grid[i] <= o->width) o->ks[o->n_ks++] = grid[i];
+        }
     }
     if (o->n_ranks == 0 && (grids || o->rank_knee))
         for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid && rank_grid[i] < d; i++)
