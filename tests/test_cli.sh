@@ -731,6 +731,10 @@ grep -q "28 dictionaries x 500000000 rows" out || not_ok "and its dictionaries"
 if [ -e x ]; then not_ok "a plan makes nothing"; else ok "a plan makes nothing"; fi
 expect "scaffold --plan, half a shape" 2 'five numbers' scaffold --plan --text letters.jsonl --shape 2304,26
 expect "scaffold, a shape without a plan" 2 '--plan' scaffold --model tiny --text letters.jsonl --shape 2304,26,2614341888,256000,12 --out x
+expect "scaffold, a last prefix without prefixes" 2 '--scaffold-last would do nothing' scaffold --model tiny --text letters.jsonl --out x --scaffold-last
+expect "scaffold, the rate of one that is frozen" 2 '--scaffold-lr would do nothing' \
+    scaffold --model tiny --text letters.jsonl --out x --scaffold-freeze --scaffold-start pca --scaffold-lr 0.5
+expect "scaffold, the last prefix of Matryoshka" 0 '' scaffold --plan --model tiny --text letters.jsonl --budget standard --labelled none --scaffold-last
 expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"

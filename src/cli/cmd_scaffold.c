@@ -255,6 +255,21 @@ done:
     return status;
 }
 
+/* Of those of a scaffold, over the dictionaries that the run will have: all have one. */
+static sae_status refuse_idle_scaffold(args *a, const scaffold_options *o, sae_error *err)
+{
+    scaffold_options all = *o;
+    sae_dict_config dicts[ARCHS_MAX];
+
+    budget_set_archs(&all);
+    for (int i = 0; i < all.n_archs; i++) {
+        dicts[i] = o->scaffold;
+        dicts[i].arch = all.archs[i];
+        dicts[i].rank = 1; /* any: it is at least that */
+    }
+    return train_check_scaffold_effects(a, dicts, all.n_archs, err);
+}
+
 /* An option that can do nothing here is refused with the reason. */
 static sae_status refuse_idle(args *a, const scaffold_options *o, sae_error *err)
 {
@@ -265,7 +280,7 @@ static sae_status refuse_idle(args *a, const scaffold_options *o, sae_error *err
                          "--last-token would do nothing: no documents are looked at; give --topics or --labelled");
     if (args_given(a, "ablate") && !o->topics && !redundancy)
         return args_fail(a, err, "--ablate would do nothing: no latents are ablated; give --topics or --points");
-    return SAE_OK;
+    return refuse_idle_scaffold(a, o, err);
 }
 
 static sae_status read_options(args *a, scaffold_options *o, char **path, sae_error *err)

@@ -138,6 +138,8 @@ sae_status train_check_row_effects(args *a, sae_error *err);
 /* ... or to none of the dictionaries. recipe_of [dicts->n]: the index of each one's recipe; NULL: all have the first. */
 sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
                                const int *recipe_of, sae_error *err);
+/* The same of OPTION_SCAFFOLD_ROWS alone, for a command without the other options. dicts [n]. */
+sae_status train_check_scaffold_effects(args *a, const sae_dict_config *dicts, int n, sae_error *err);
 
 /* ---- The run's folder (train_folder.c) ------------------------------------------------------------------------------------ */
 

@@ -7,6 +7,8 @@
 #include "cli/train.h"
 #include "sae/effects.h"
 
+#include <string.h>
+
 enum { LIVE = 1, STORE = 2, ARRAY = 4 };
 
 static const struct row_effect {
@@ -39,15 +41,33 @@ sae_status train_check_row_effects(args *a, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status check(args *a, const effect *e, const sae_dict_config *dicts, int n, const sae_train_options *recipes,
+                        const int *recipe_of, sae_error *err)
+{
+    bool acts = false;
+
+    if (!args_given(a, e->option)) return SAE_OK;
+    for (int i = 0; i < n && !acts; i++) acts = e->acts(&dicts[i], &recipes[recipe_of ? recipe_of[i] : 0]);
+    return acts ? SAE_OK : refuse(a, e->option, e->needs, err);
+}
+
 sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
                                const int *recipe_of, sae_error *err)
 {
-    for (int e = 0; e < n_effects; e++) {
-        bool acts = false;
-        if (!args_given(a, effects[e].option)) continue;
-        for (int i = 0; i < dicts->n && !acts; i++)
-            acts = effects[e].acts(&dicts->configs[i], &recipes[recipe_of ? recipe_of[i] : 0]);
-        if (!acts) return refuse(a, effects[e].option, effects[e].needs, err);
-    }
-    return SAE_OK;
+    sae_status status = SAE_OK;
+
+    for (int e = 0; e < n_effects && status == SAE_OK; e++)
+        status = check(a, &effects[e], dicts->configs, dicts->n, recipes, recipe_of, err);
+    return status;
+}
+
+sae_status train_check_scaffold_effects(args *a, const sae_dict_config *dicts, int n, sae_error *err)
+{
+    const sae_train_options recipe = {0}; /* no option of a scaffold depends on it */
+    sae_status status = SAE_OK;
+
+    for (int e = 0; e < n_effects && status == SAE_OK; e++)
+        if (strncmp(effects[e].option, "scaffold-", 9) == 0)
+            status = check(a, &effects[e], dicts, n, &recipe, NULL, err);
+    return status;
 }

@@ -21,15 +21,19 @@ static const int64_t rank_grid[] = {2, 4, 6, 8, 16, 24, 48};
 
 static int64_t or_default(int64_t value, int64_t otherwise) { return value ? value : otherwise; }
 
+void budget_set_archs(scaffold_options *o)
+{
+    if (o->n_archs > 0) return;
+    o->archs[o->n_archs++] = SAE_BATCHTOPK;
+    if (o->budget != BUDGET_QUICK) o->archs[o->n_archs++] = SAE_MATRYOSHKA;
+}
+
 static void fill_sizes(scaffold_options *o, int64_t d)
 {
     const int b = o->budget;
 
     if (!o->model_name) o->model_name = o->model ? o->model : ""; /* a plan may be of a shape alone */
-    if (o->n_archs == 0) {
-        o->archs[o->n_archs++] = SAE_BATCHTOPK;
-        if (b != BUDGET_QUICK) o->archs[o->n_archs++] = SAE_MATRYOSHKA;
-    }
+    budget_set_archs(o);
     o->ctx = or_default(o->ctx, b == BUDGET_FULL ? 1024 : 256);
     o->tokens = or_default(o->tokens, budgets[b].tokens);
     o->rows = or_default(o->rows, budgets[b].rows);

@@ -3,8 +3,8 @@
  * latents of the baseline (or of the scaffold arm's own dictionary) are ablated. topics.h has the measurement; here it gets the run's
  * subspaces, mean and dictionaries.
  *
- * Of MMLU ten subjects that lie far apart; beyond the quick budget the four categories and all 57 subjects too, with the first
- * architecture. Of other documents every class.
+ * Of MMLU ten subjects that lie far apart; beyond the quick budget the four categories, where the documents say theirs, and all 57
+ * subjects too, with the first architecture. Of other documents every class.
  */
 #include "lab/scaffold.h"
 #include "lab/topics.h"
@@ -27,6 +27,7 @@ typedef struct label_set {
 typedef struct topic_run {
     label_set sets[LABELS_MAX];
     int n;
+    bool no_categories; /* MMLU without them: its documents have no member "category" */
     pooled pooled;
     subspace random[TOPICS_DRAWS];
 } topic_run;
@@ -84,12 +85,30 @@ static sae_status documents_of(const label_set *set, uint8_t **marks, sae_error 
     return SAE_OK;
 }
 
-/* Categories are told of the questions that the subjects have, so that the model reads these alone. */
+/* Categories are told of the questions that the subjects have, so that the model reads these alone. A user's own MMLU may have
+ * subjects only. */
+static sae_status add_categories(topic_run *t, const experiment *e, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const labelled_options how = {.label = "category"};
+    sae_error why = {0};
+    uint8_t *only = NULL;
+
+    status = labelled_read(&t->sets[t->n].docs, path, &how, &why);
+    t->no_categories = status == SAE_FORMAT;
+    if (t->no_categories) return SAE_OK;
+    if (status != SAE_OK) return SAE_FAIL(err, status, "%s", why.message);
+    SAE_TRY(documents_of(&t->sets[t->n - 1], &only, err));
+    SAE_TRY(add_set(t, e, path, "categories", how.label, false, only, err));
+done:
+    mem_free(only);
+    return status;
+}
+
 static sae_status open_documents(topic_run *t, const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     labelled_options how = {0};
-    uint8_t *only = NULL;
     char **paths = NULL;
     int n = 0;
 
@@ -101,12 +120,10 @@ static sae_status open_documents(topic_run *t, const experiment *e, sae_error *e
     SAE_TRY(add_set(t, e, paths[0], mmlu ? "ten-subjects" : "classes", NULL, mmlu, NULL, err));
     if (mmlu && e->options.budget != BUDGET_QUICK && is_first_arch(e)) {
         SAE_TRY(add_set(t, e, paths[0], "subjects", NULL, false, NULL, err));
-        SAE_TRY(documents_of(&t->sets[1], &only, err));
-        SAE_TRY(add_set(t, e, paths[0], "categories", "category", false, only, err));
+        SAE_TRY(add_categories(t, e, paths[0], err));
     }
 done:
     labelled_paths_free(paths, n);
-    mem_free(only);
     return status;
 }
 
@@ -198,6 +215,8 @@ static sae_status report(const topic_run *t, experiment *e, sae_error *err)
              e->options.last_token ? "Rows of the last token" : "Mean rows", (long long)t->pooled.n,
              e->pair[e->options.ablate]->name);
     SAE_TRY(sae_result_note(r, text, err));
+    if (t->no_categories)
+        SAE_TRY(sae_result_note(r, "Not every document has a \"category\": the four categories are left out.", err));
     SAE_TRY(sae_result_input(r, "documents", t->sets[0].docs.hash, err));
     for (int i = 0; i < t->n; i++) {
         found[i] = t->sets[i].found;
