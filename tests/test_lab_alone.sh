@@ -93,6 +93,16 @@ printf "$(cat octal)" | make_npy narrow.npy '(64, 24)' '<f4'
 "$sae" train --array narrow.npy --target-array narrow.npy --width 32 --k 4 --rank 2 --batch 16 --rows 1024 --out transcoder --quiet >out 2>err ||
     not_ok "a transcoder"
 
+# Both as if they had been trained at another site
+for dict in base p1; do
+    eval "from=\$$dict"
+    # shellcheck disable=SC2154
+    cp -r "$from" other_$dict && cp "$from.json" other_$dict.json
+    sed 's/blocks.0.hook_resid_post/blocks.1.hook_resid_post/' "$from/cfg.json" >other_$dict/cfg.json
+done
+cp -r $p1 centred
+sed 's/"sae_scaffold": /"sae_scaffold_centre": "none", &/' $p1/cfg.json >centred/cfg.json
+
 # ---- structure ----
 expect "structure" 0 '' lab structure --dict $p1 --store run/acts --seed 5 --out structure.json --quiet
 alike "structure" structure.json $results/batchtopk-p1-s5/structure.json numbers tables plots
@@ -112,6 +122,7 @@ expect "structure, no dictionary" 2 '--dict' lab structure --store run/acts
 expect "structure of a baseline" 1 'has no scaffold' lab structure --dict $base --store run/acts
 expect "structure, a store that is none" 1 'nowhere' lab structure --dict $p1 --store nowhere
 expect "structure, rows of another width" 1 'rows of width' lab structure --dict $p1 --array narrow.npy
+expect "structure, rows of another site" 1 'holds rows of blocks.0.hook_resid_post' lab structure --dict other_p1 --store run/acts
 expect "structure of a transcoder" 1 'is a transcoder' lab structure --dict transcoder/sae --array narrow.npy
 expect "structure by an array" 0 '' lab structure --dict narrow/sae --array narrow.npy --quiet
 
@@ -128,6 +139,7 @@ expect "stability of one with itself" 0 '' lab stability $p1 $p1 --out self.json
 if grep -A 1 '"pairs": {' self.json | grep -qE '"value": (1\.0|0\.9999999999)'; then ok "is 1"; else not_ok "is 1" "$(grep -A 3 '"pairs"' self.json)"; fi
 expect "stability of one" 2 'something is missing' lab stability $p1
 expect "stability with a baseline" 1 'has no scaffold' lab stability $p1 $base
+expect "stability, rows of another site" 1 'other_p1 was trained on rows of blocks.1' lab stability $p1 other_p1 --store run/acts
 expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
 
 # ---- matching ----
@@ -156,6 +168,10 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "matching, one dictionary" 2 'something is missing' lab matching $base $given
     expect "matching, no text" 2 '--text or --ids' lab matching $base $p1 --model tiny
     expect "matching, another width" 1 'another width of rows' lab matching $base narrow/sae $given
+    expect "matching, another site" 1 'another site' lab matching $base other_p1 $given
+    expect "matching, another name of it" 0 '' lab matching $base other_p1 $given --site resid_post.0
+    expect "matching, another centre" 1 'another --scaffold-centre' lab matching $base $p1 centred $given
+    expect "redundancy, another site" 1 'was trained on rows of blocks.1' lab redundancy --dict $base --scaffold-of other_p1 $given
     expect "matching over 20 %" 0 '' lab matching $base $curve $given --ce-tokens 200 --dense-threshold 0.2 --out over20.json
     if grep -q 'shares over 20 %' over20.json; then ok "it says so"; else not_ok "it says so" "$(grep -o 'shares over.*' over20.json)"; fi
     expect "matching, no share" 2 'between 0 and 1' lab matching $base $p1 $given --dense-threshold 0
@@ -186,6 +202,7 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "retrain of a scaffold" 1 'give a baseline' lab retrain --dict $p1 --store run/acts $given --out none
     expect "retrain, no store" 2 '--store' lab retrain --dict $base $given --out none
     expect "retrain, nowhere to go" 2 '--out' lab retrain --dict $base --store run/acts $given
+    expect "retrain, rows of another site" 1 'holds rows of blocks.0' lab retrain --dict other_base --store run/acts $given --out none
     cp -r $base lone
     expect "retrain, no record" 1 '--record' lab retrain --dict lone --store run/acts $given --out none
     expect "retrain, the record of another" 1 'recipe' lab retrain --dict lone --store run/acts $given --out none --record run/cost.json

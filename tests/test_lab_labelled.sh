@@ -122,6 +122,25 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, questions of nothing" 2 '--topics' scaffold --model tiny --text letters.jsonl --out none --questions 9
     expect "topics, an array" 1 'a basis must be [' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
 
+    # ---- MMLU's ten subjects beyond the quick budget, with and without their categories ----
+    awk 'BEGIN { srand(3); n = split("astronomy computer_security elementary_mathematics high_school_chemistry high_school_geography high_school_us_history " \
+        "international_law marketing nutrition world_religions", s, " "); for (i = 0; i < 30 * n; i++) { line = ""; for (j = 0; j < 24; j++)
+        line = line substr("abcd ", int(rand() * 5) + 1, 1)
+        print "{\"text\": \"" line "\", \"label\": \"" s[i % n + 1] "\", \"category\": \"" (i % n < 5 ? "one" : "two") "\"}" } }' >mmlu.jsonl
+    sed 's/, "category": "[a-z]*"//' mmlu.jsonl >subjects.jsonl
+    beyond="--model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --seeds 1 --variants p1 --ks none --ranks none --retrain no
+        --points 0 --labelled none --rank 2 --width 64 --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1
+        --cards 2 --questions 200 --quiet --out beyond"
+    expect "scaffold, MMLU without categories" 0 '' scaffold $beyond --topics subjects.jsonl
+    told=beyond/results/batchtopk-topics/topics.json
+    if grep -q '"subjects.clean.fixed"' $told && grep -q 'four categories are left out' $told && ! grep -q '"categories.clean' $told; then
+        ok "tells the subjects, and that there are no categories"
+    else
+        not_ok "tells the subjects, and that there are no categories" "$(head -c 2000 $told)"
+    fi
+    expect "scaffold, MMLU with categories" 0 '' scaffold $beyond --topics mmlu.jsonl --force
+    if grep -q '"ten-subjects.clean.fixed"' $told && grep -q '"categories.clean.fixed"' $told; then ok "tells them"; else not_ok "tells them" "$(head -c 2000 $told)"; fi
+
     # ---- Every part at once ----
     everything="--model tiny --text letters.jsonl --site resid_post.0 --budget full --rank 2 --width 64 --k 4 --ks 2,8 --ranks 1,3 --seeds 2 --batch 64 --ctx 32
         --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --points 2 --topics data/three.csv --questions 120

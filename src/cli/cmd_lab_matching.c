@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MOST_COMPARED = 64 };
 
@@ -50,18 +51,25 @@ static sae_status find_base(job *j, sae_error *err)
     return SAE_OK;
 }
 
-/* In what two dictionaries of one curve differ besides k; NULL: in nothing. */
-static const char *difference(const sae_dict_config *a, const sae_dict_config *b)
+static bool differ(const char *a, const char *b) { return *a && *b && strcmp(a, b) != 0; } /* as far as both say it */
+
+/* In what two dictionaries of one curve differ besides k; NULL: in nothing. Where --site or --model says what it is, the names that
+ * they had in training are not asked. */
+static const char *difference(const args *o, const sae_dict_config *a, const sae_dict_config *b)
 {
     if (a->arch != b->arch) return "architecture";
     if (a->d_in != b->d_in) return "width of rows";
     if (a->d_sae != b->d_sae) return "width";
     if (a->rank > 0 && b->rank > 0 && a->rank != b->rank) return "rank";
     if (a->rank > 0 && b->rank > 0 && a->variant != b->variant) return "variant";
+    if (a->rank > 0 && b->rank > 0 && a->scaffold_centre != b->scaffold_centre) return "--scaffold-centre";
+    if (a->rank > 0 && b->rank > 0 && a->scaffold_tie != b->scaffold_tie) return "--scaffold-tie";
+    if (!args_given(o, "site") && differ(a->site, b->site)) return "site";
+    if (!args_given(o, "model") && differ(a->model, b->model)) return "model";
     return NULL;
 }
 
-static sae_status check(job *j, sae_error *err)
+static sae_status check(job *j, const args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
 
@@ -70,7 +78,7 @@ static sae_status check(job *j, sae_error *err)
         const sae_dict_config *c = sae_dict_get_config(j->dicts.at[i]);
         for (int k = 0; k < i; k++) {
             const sae_dict_config *other = sae_dict_get_config(j->dicts.at[k]);
-            const char *what = difference(c, other);
+            const char *what = difference(a, c, other);
             if (what)
                 SAE_RAISE(err, SAE_STATE, "%s has another %s than %s: what is compared differs in scaffold and k alone",
                           j->dicts.paths[i], what, j->dicts.paths[k]);
@@ -161,7 +169,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(args_dense_threshold(a, &j.threshold, err));
     SAE_TRY(out_check(a, err));
     SAE_TRY(dict_set_open(&j.dicts, operands, n, err));
-    SAE_TRY(check(&j, err));
+    SAE_TRY(check(&j, a, err));
     SAE_TRY(lab_input_open_for(&j.in, a, operands[0], false, &progress, err));
     SAE_TRY(measure(&j, a, &progress, err));
     progress_end(&line);

@@ -5,6 +5,8 @@
 
 #include "lab/redundancy.h"
 
+#include <string.h>
+
 static const option_row options[] = {
     LAB_INPUT_ROWS("20480"),
     {"scaffold-of", OPTION_TEXT, "DICT", "the subspace is what this dictionary's scaffold writes: the rows of W_up",
@@ -37,9 +39,12 @@ static void directions_free(directions *u)
     mem_free(u->owned);
 }
 
-static sae_status read_scaffold(directions *u, const char *path, int64_t d, sae_error *err)
+/* Of the site that the baseline says it was trained on; not asked where --site says what it is. */
+static sae_status read_scaffold(directions *u, const args *a, const sae_dict_config *baseline, sae_error *err)
 {
     sae_status status = SAE_OK;
+    const char *path = args_text(a, "scaffold-of");
+    const int64_t d = baseline->d_in;
 
     SAE_TRY(sae_dict_load(&u->scaffold, path, err));
     const sae_dict_config *c = sae_dict_get_config(u->scaffold);
@@ -47,6 +52,11 @@ static sae_status read_scaffold(directions *u, const char *path, int64_t d, sae_
     if (c->d_in != d || c->d_out > 0)
         SAE_RAISE(err, SAE_SHAPE, "%s: its scaffold writes rows of width %lld, the baseline reads %lld", path,
                   (long long)(c->d_out > 0 ? c->d_out : c->d_in), (long long)d);
+    if (!args_given(a, "site") && *c->site && *baseline->site && strcmp(c->site, baseline->site) != 0)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s was trained on rows of %s, the baseline on rows of %s: give dictionaries of one site, or --site "
+                  "if these are two names of it",
+                  path, c->site, baseline->site);
     u->rows = sae_dict_weights(u->scaffold).W_up;
     u->n = c->rank;
 done:
@@ -110,7 +120,7 @@ static sae_status run(args *a, sae_error *err)
     if (args_given(a, "basis"))
         SAE_TRY(read_basis(&u, a, in.sample.d, err));
     else
-        SAE_TRY(read_scaffold(&u, args_text(a, "scaffold-of"), in.sample.d, err));
+        SAE_TRY(read_scaffold(&u, a, sae_dict_get_config(in.h.dict), err));
     o.scaffold = u.scaffold;
     SAE_TRY(redundancy_run(&result, &in.sample, in.h.dict, u.rows, u.n, &o, &progress, err));
     progress_end(&line);

@@ -2,6 +2,7 @@
 #include "acts/store.h"
 #include "cli/lab_input.h"
 #include "cli/result_output.h"
+#include "cli/rows_option.h"
 #include "cli/training_record.h"
 #include "eval/core.h"
 #include "eval/training.h"
@@ -134,6 +135,7 @@ static sae_status job_open(job *j, args *a, sae_error *err)
     SAE_TRY(lab_input_open(&j->in, a, false, j->progress, err));
     SAE_TRY(training_record_read(&j->record, j->in.h.dict, j->dict_path, args_text(a, "record"), err));
     SAE_TRY(set_config(j, err));
+    SAE_TRY(rows_option_check_site(j->store, j->in.h.dict, j->dict_path, err));
     SAE_TRY(folder_begin(j, args_flag(a, "force"), err));
 done:
     return status;

@@ -44,6 +44,7 @@ static sae_status open_kept(job *j, args *a, const char *path, sae_error *err)
     SAE_TRY(sae_dict_load(&j->in.h.dict, path, err));
     SAE_TRY(scaffold_check(j->in.h.dict, path, err));
     SAE_TRY(rows_option_open(&j->acts, a, sae_dict_get_config(j->in.h.dict)->d_in, path, err));
+    if (args_given(a, "store")) SAE_TRY(rows_option_check_site(args_text(a, "store"), j->in.h.dict, path, err));
 done:
     return status;
 }

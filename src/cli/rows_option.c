@@ -1,5 +1,9 @@
 /* rows_option.c - opens the rows of --store or --array. */
 #include "cli/rows_option.h"
+#include "acts/store.h"
+#include "io/io.h"
+
+#include <string.h>
 
 sae_status rows_option_open(sae_acts **out, args *a, int64_t d, const char *reader, sae_error *err)
 {
@@ -18,5 +22,24 @@ sae_status rows_option_open(sae_acts **out, args *a, int64_t d, const char *read
     acts = NULL;
 done:
     sae_acts_free(acts);
+    return status;
+}
+
+sae_status rows_option_check_site(const char *store, const sae_dict *dict, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *trained = sae_dict_get_config(dict)->site, *site = "";
+    json_t *meta = NULL;
+    char *file = path_join(store, STORE_META_NAME, err);
+
+    if (!file) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&meta, file, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, file, err));
+    if (*trained && *site && strcmp(trained, site) != 0)
+        SAE_RAISE(err, SAE_STATE, "%s holds rows of %s, %s was trained on rows of %s: give rows of its site", store, site,
+                  path, trained);
+done:
+    json_decref(meta);
+    mem_free(file);
     return status;
 }
