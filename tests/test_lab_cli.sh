@@ -57,6 +57,22 @@ holds "redundancy prints the curve" '3, 787 of 16,384' out
 holds "redundancy writes a result" '"aligned.3"' r.json
 expect "redundancy, JSON by a basis" 0 '' "$@" --basis basis.npy --ce-tokens 100 --points 3 --draws 1 --select union --json --quiet
 holds "redundancy --json is one" '"tables"' out
+# W_up [2, 32] of the scaffold, transposed: [32, 2]
+weights=$scaffold/sae_weights.safetensors
+header=$(od -An -v -t u8 -N 8 "$weights" | tr -d ' ')
+begin=$(head -c $((header + 8)) "$weights" | tail -c "$header" | tr -d ' ' | sed 's/.*"W_up":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/')
+tail -c +$((header + 9 + begin)) "$weights" | head -c 256 | od -An -v -t o1 -w4 | awk '{ gsub(" ", "\\"); row[NR] = $0 }
+    END { for (i = 1; i <= 32; i++) printf "%s%s", row[i], row[32 + i] }' >octal
+printf "$(cat octal)" | make_npy W_up.npy '(32, 2)' '<f4'
+for rule in union best; do
+    expect "redundancy, $rule of W_up" 0 '' "$@" --select $rule --scaffold-of $scaffold --ce-tokens 300 --out $rule.json --quiet
+    expect "redundancy, $rule of the same by a basis" 0 '' "$@" --select $rule --basis W_up.npy --ce-tokens 300 --out ${rule}_basis.json --quiet
+    for n in 1 3 11; do
+        grep -A 3 "\"aligned.$n\"" $rule.json >one
+        grep -A 3 "\"aligned.$n\"" ${rule}_basis.json >two
+        if [ -s one ] && cmp -s one two; then echo "ok $rule: the same $n latents"; else echo "not ok $rule: the same $n latents"; cat one two; fi
+    done
+done
 expect "redundancy overwrites nothing" 1 'r.json' "$@" --scaffold-of $scaffold --out r.json
 expect "redundancy, no --dict" 2 '--dict' lab redundancy --basis basis.npy --model "$model" --ids ids.npy
 expect "redundancy, nothing to be aligned with" 2 '--scaffold-of' "$@"

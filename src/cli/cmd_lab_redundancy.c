@@ -63,19 +63,20 @@ done:
     return status;
 }
 
+/* The columns themselves: the rules union and best are of single directions. */
 static sae_status read_basis(directions *u, const args *a, int64_t d, sae_error *err)
 {
     sae_status status = SAE_OK;
-    subspace space = {0};
+    basis_file b = {0};
 
-    SAE_TRY(basis_option_read(&space, a, d, err));
-    u->n = space.rank;
+    SAE_TRY(basis_option_file(&b, a, d, err));
+    u->n = b.n_units;
     u->owned = mem_alloc_array((size_t)u->n, (size_t)d * sizeof *u->owned, "a basis", err);
     if (!u->owned) SAE_TRY(SAE_NOMEM);
-    for (int64_t i = 0; i < u->n * d; i++) u->owned[i] = (float)space.basis[i];
+    for (int64_t i = 0; i < u->n * d; i++) u->owned[i] = (float)b.units[i];
     u->rows = u->owned;
 done:
-    subspace_free(&space);
+    basis_file_free(&b);
     return status;
 }
 
@@ -146,8 +147,8 @@ const command command_lab_redundancy = {
         "that\n"
         "is to this width as 787 to 16,384 is marked. --select: energy takes the largest |d_i P|^2; union in turn the "
         "best\n"
-        "of each direction; best the largest |cos| with any one direction (both look at the very rows of W_up); match\n"
-        "the largest mean |f_i d_i P|^2, and marks where their sum is that of the scaffold's output.",
+        "of each direction; best the largest |cos| with any one direction (both look at the very rows of W_up, or columns of --basis);\n"
+        "match the largest mean |f_i d_i P|^2, and marks where their sum is that of the scaffold's output.",
     .examples = "sae lab redundancy --dict runs/pair/baseline/sae --scaffold-of runs/pair/scaffold/sae --model smollm2 "
                 "--text books.jsonl.zst\n"
                 "sae lab redundancy --dict plain/ --basis U.npy --model gpt2/ --ids tokens.npy --select match --json\n",

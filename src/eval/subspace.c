@@ -66,7 +66,7 @@ done:
 }
 
 /* Divided by its largest entry first: no square overflows or vanishes. */
-static bool unit_of(const double *v, int64_t d, double *out)
+bool subspace_unit(const double *v, int64_t d, double *out)
 {
     double largest = 0, norm;
 
@@ -85,7 +85,7 @@ sae_status subspace_of_directions(subspace *out, const double *directions, int64
     double *units = mem_alloc_array((size_t)n + 1, (size_t)d * sizeof(double), "the directions of a basis", err);
 
     if (!units) return SAE_NOMEM;
-    for (int64_t i = 0; i < n; i++) kept += unit_of(directions + i * d, d, units + kept * d);
+    for (int64_t i = 0; i < n; i++) kept += subspace_unit(directions + i * d, d, units + kept * d);
     if (kept == 0)
         *out = (subspace){.d = d};
     else

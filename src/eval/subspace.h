@@ -37,6 +37,8 @@ sae_status subspace_of_rows(subspace *out, const float *rows, int64_t n, int64_t
 /* The span of directions [n, d] whose lengths say nothing: each is brought to norm 1 first, those of length 0 are left out. n = 0
  * or all 0: rank 0. */
 sae_status subspace_of_directions(subspace *out, const double *directions, int64_t n, int64_t d, sae_error *err);
+/* v [d] brought to norm 1; out may be v. False: v is 0, out as it was. */
+bool subspace_unit(const double *v, int64_t d, double *out);
 /* The eigenvectors number first to first + rank - 1 (from 0, largest eigenvalue first) of a covariance [d, d]; values
  * [d] takes all eigenvalues unless NULL. */
 sae_status subspace_pca(subspace *out, const double *covariance, int64_t d, int64_t first, int64_t rank, double *values,

@@ -11,6 +11,7 @@
 void basis_file_free(basis_file *b)
 {
     subspace_free(&b->space);
+    mem_free(b->units);
     *b = (basis_file){0};
 }
 
@@ -64,24 +65,20 @@ sae_status basis_file_read(basis_file *out, const char *path, int64_t d, sae_err
     sae_status status = SAE_OK;
     array_file a = {0};
     basis_file b = {0};
-    double *rows = NULL;
 
     SAE_TRY(array_open(&a, path, err));
     SAE_TRY(check_shape(&a.t, path, d, err));
     b.columns = a.t.rank == 2 ? a.t.shape[1] : 1;
-    rows = mem_alloc_array((size_t)b.columns, (size_t)d * sizeof *rows, "a basis", err);
-    if (!rows) {
-        status = SAE_NOMEM;
-        goto done;
-    }
-    SAE_TRY(read_columns(&a.t, path, rows, err));
-    SAE_TRY(subspace_of_directions(&b.space, rows, b.columns, d, err));
+    b.units = mem_alloc_array((size_t)b.columns, (size_t)d * sizeof *b.units, "a basis", err);
+    if (!b.units) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(read_columns(&a.t, path, b.units, err));
+    SAE_TRY(subspace_of_directions(&b.space, b.units, b.columns, d, err));
     if (b.space.rank == 0)
         SAE_RAISE(err, SAE_RANGE, "%s: every column of the basis is 0: it spans nothing that could be removed", path);
+    for (int64_t i = 0; i < b.columns; i++) b.n_units += subspace_unit(b.units + i * d, d, b.units + b.n_units * d);
     *out = b;
     b = (basis_file){0};
 done:
-    mem_free(rows);
     basis_file_free(&b);
     array_close(&a);
     return status;
