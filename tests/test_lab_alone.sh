@@ -218,6 +218,8 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "another threshold is another training" 1 'trained otherwise' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --dense-threshold 0.2
     expect "retrain of latents over 20 %" 0 '' lab retrain --dict trained/sae --store run/acts $given --out trained_anew --dense-threshold 0.2 --json --force
     if grep -q '"less_others.dense_0.2"' out; then ok "it counts those"; else not_ok "it counts those"; fi
+    expect "retrain, dense latents that span all of the rows" 0 '' lab retrain --dict $base --store run/acts $given --out spanned --dense-threshold 0.000001
+    if grep -q 'has 32 of 32 dimensions' spanned/results/retrain.json && [ ! -e spanned/less-dense ]; then ok "nothing is trained"; else not_ok "nothing is trained"; fi
     expect "retrain, no share" 2 'between 0 and 1' lab retrain --dict $base --store run/acts $given --out none --dense-threshold 1
 }
 

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const double LEAST_LEFT = 1e-6; /* of the variance: float32 rows less a span that they lie in keep less */
+
 /* What retrain_report was handed, and the baseline's latents with their spans. */
 typedef struct ablated {
     sae_result *r;
@@ -66,6 +68,60 @@ static sae_status find_spans(ablated *w, sae_dict *dict, uint64_t seed, sae_erro
     SAE_TRY(span_of(&w->others, dict, latents, n_others < w->n_dense ? n_others : w->n_dense, err));
 done:
     mem_free(latents);
+    return status;
+}
+
+/* Of the held-out rows' variance, the share outside the span. */
+static sae_status variance_left(sample *s, const subspace *span, double *share, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t d = s->d;
+    double square[2] = {0}, variance[2] = {0}; /* of x and of x (I - P) */
+    double *mean = mem_alloc_array((size_t)d, 2 * sizeof *mean, "means of rows", err);
+    float *kept = mem_alloc_array((size_t)(s->batch_seqs * s->ctx), 2 * (size_t)d * sizeof *kept, "counted rows", err);
+    const float *rows = NULL;
+
+    if (!mean || !kept) SAE_TRY(SAE_NOMEM);
+    for (int64_t first = 0; first < s->n_seq; first += s->batch_seqs) {
+        int64_t n = sample_batch(s, first, s->n_seq), n_kept;
+        SAE_TRY(sample_rows(s, first, n, &rows, err));
+        n_kept = sample_gather(s, first, n, rows, kept, NULL);
+        SAE_TRY(subspace_remove(span, NULL, kept, n_kept, kept + n_kept * d, err));
+        for (int64_t i = 0; i < 2 * n_kept * d; i++) {
+            const double x = (double)kept[i];
+            const int which = i >= n_kept * d;
+            square[which] += x * x;
+            mean[which * d + i % d] += x;
+        }
+    }
+    for (int which = 0; which < 2; which++) {
+        variance[which] = square[which] / (double)s->n_counted;
+        for (int64_t j = 0; j < d; j++) variance[which] -= pow(mean[which * d + j] / (double)s->n_counted, 2);
+    }
+    *share = variance[0] > 0 ? fmax(0, variance[1]) / variance[0] : 0;
+done:
+    mem_free(mean);
+    mem_free(kept);
+    return status;
+}
+
+/* Is there something to train on without these latents? A note says why not. */
+static sae_status leaves_something(const ablated *w, const subspace *span, const char *whose, bool *leaves,
+                                   sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double share = 0;
+    char note[400];
+
+    if (span->rank < w->s->d) SAE_TRY(variance_left(w->s, span, &share, err));
+    *leaves = share > LEAST_LEFT;
+    if (*leaves) return SAE_OK;
+    snprintf(note, sizeof note,
+             "Nothing was trained: the span of %s has %lld of %lld dimensions and leaves a share of %.2g of the rows' "
+             "variance, which is rounding. A higher --dense-threshold or a smaller k has fewer dense latents.",
+             whose, (long long)span->rank, (long long)w->s->d, share);
+    SAE_TRY(sae_result_note(w->r, note, err));
+done:
     return status;
 }
 
@@ -162,6 +218,7 @@ sae_status retrain_report(sae_result *r, sae_dict *baseline, sample *s, double t
 {
     sae_status status = SAE_OK;
     ablated w = {.r = r, .s = s, .train = train, .user = user, .progress = progress, .threshold = threshold};
+    bool leaves = false;
     char note[128];
 
     SAE_TRY(core_measure(&w.baseline, s, baseline, progress, err));
@@ -170,7 +227,9 @@ sae_status retrain_report(sae_result *r, sae_dict *baseline, sample *s, double t
     if (w.n_dense == 0)
         SAE_TRY(sae_result_note(r, note, err));
     else
-        SAE_TRY(measure(&w, err));
+        SAE_TRY(leaves_something(&w, &w.dense, "the baseline's dense latents", &leaves, err));
+    if (leaves) SAE_TRY(leaves_something(&w, &w.others, "as many other latents", &leaves, err));
+    if (leaves) SAE_TRY(measure(&w, err));
 done:
     ablated_free(&w);
     return status;
