@@ -58,6 +58,11 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     mkdir mine && touch mine/notes
     run 1 "a folder of something else" $survey --out mine
 
+    mkdir empty && mkdir -p begun/results && touch begun/survey.json.tmp.12345
+    run 0 "an empty folder" $survey --out empty
+    run 0 "what a call leaves that is killed at once" $survey --out begun
+    check "gives the same numbers" "$(cmp first/results/survey.json begun/results/survey.json >/dev/null; echo $?)"
+
     # Killed in the middle, twice, then let be.
     for pause in 0.3 0.9; do
         timeout -s KILL "$pause" "$sae" $survey --out second >out 2>err
@@ -93,6 +98,9 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 1 "a threshold that the survey lacks" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.15 $small --out x
     check "is told which it has" "$(grep -q '0.05, 0.1, 0.2' err && [ ! -e x ]; echo $?)"
     run 0 "with a width of its own" scaffold --model tiny --text letters.jsonl --survey first --width 32 --k 8 $small --out other
+    run 1 "a width that it lacks" scaffold --model tiny --text letters.jsonl --survey first --width 48 $small --out x
+    check "decides no k" "$(grep -q 'give both --width and --k' err && [ ! -e x ]; echo $?)"
+    run 0 "with the k as well" scaffold --plan --model tiny --text letters.jsonl --survey first --width 48 --k 5 $small
     run 1 "a site that it lacks" scaffold --model tiny --text letters.jsonl --survey first --site blocks.0.hook_mlp_out $small --out x
     check "is named" "$(grep -q 'nothing of blocks.0.hook_mlp_out' err; echo $?)"
     cp -r first foreign && sed 's/"model": "[0-9a-f]*"/"model": "0123"/' first/survey.json >foreign/survey.json

@@ -114,6 +114,26 @@ static sae_status text_open(const survey *s, sae_split split, sae_text **text, s
 
 /* ---- The folder ----------------------------------------------------------------------------------------------------------- */
 
+/* A folder without our record: empty but for what a call leaves that was killed before it wrote that. */
+static sae_status holds_nothing(const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, **results = NULL, *parts = path_join(folder, "results", err);
+    int n = 0, n_results = 0;
+
+    if (!parts) return SAE_NOMEM;
+    if (file_is_folder(folder)) SAE_TRY(folder_list(folder, &names, &n, err));
+    if (file_is_folder(parts)) SAE_TRY(folder_list(parts, &results, &n_results, err));
+    for (int i = 0; i < n; i++)
+        if (!is_leftover(names[i], NULL) && !(strcmp(names[i], "results") == 0 && n_results == 0))
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s and no survey: give another --out", folder, names[i]);
+done:
+    folder_list_free(names, n);
+    folder_list_free(results, n_results);
+    mem_free(parts);
+    return status;
+}
+
 /* OUT/survey.json says what the parts in OUT belong to. */
 static sae_status folder_begin(const survey *s, sae_error *err)
 {
@@ -132,8 +152,7 @@ static sae_status folder_begin(const survey *s, sae_error *err)
                       s->options.out);
         goto done;
     }
-    if (file_is_folder(s->options.out))
-        SAE_RAISE(err, SAE_EXISTS, "%s is there already and holds no survey: give another --out", s->options.out);
+    SAE_TRY(holds_nothing(s->options.out, err));
     SAE_TRY(folder_make(parts, err));
     SAE_TRY(json_write_file(s->inputs, path, false, err));
 done:

@@ -147,6 +147,12 @@ sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_
     if (!best_of(table, dense, o->site, 0, 0).site)
         SAE_RAISE(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out", o->survey,
                   o->site);
+    if (!chosen.site && (!o->width || !o->k))
+        SAE_RAISE(
+            err, SAE_RANGE,
+            "%s has nothing of %s with this width or k, so it cannot decide the other: give both --width and --k, or "
+            "one that was surveyed",
+            o->survey, o->site);
     if (chosen.site) {
         o->width = chosen.width;
         o->k = chosen.k;
