@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SEQS = 12, CTX = 24, SPECIAL = 5 };
@@ -264,6 +265,14 @@ START_TEST(test_site_inside_a_block)
 }
 END_TEST
 
+static int64_t file_bytes(const char *path)
+{
+    struct stat s;
+
+    ck_assert_int_eq(stat(path, &s), 0);
+    return s.st_size;
+}
+
 /* Losses that were measured before are found by the rows: the same sums bit for bit, without the model (of which there is none then);
  * in another call, after the log was damaged, and for another edit that comes to the same rows. Other positions that count, other ids or
  * another model are other losses. */
@@ -296,6 +305,18 @@ START_TEST(test_known_losses)
         if (round == 1) ck_assert_int_eq(truncate(path, 150), 0); /* in the middle of a line */
     }
     s.model = b.model;
+
+    /* Without the memory to read it nothing of it is lost. */
+    const int64_t whole = file_bytes(path);
+    sae_status opened = SAE_NOMEM;
+    for (int64_t nth = 1; opened != SAE_OK; nth++) {
+        mem_fail_nth(nth);
+        opened = loss_log_open(&log, path, "a model", NULL);
+        mem_fail_nth(0);
+        ck_assert_int_eq(file_bytes(path), whole);
+        ck_assert(opened == SAE_OK ? nth > 5 : opened == SAE_NOMEM);
+    }
+    loss_log_close(log);
 
     ck_assert_int_eq(loss_log_open(&log, path, "a model", NULL), SAE_OK);
     const loss_key key = loss_log_key(log, s.cache, 5 * CTX, b.d, s.ids, s.mask, s.counted);
