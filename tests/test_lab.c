@@ -239,6 +239,19 @@ START_TEST(test_verdicts)
          {.8, .76, .84},
          "the fixed probe falls: against the paper; one trained anew falls too",
          "as the paper says, not when the mean is kept; one trained anew does too"},
+        /* below chance */
+        {{{.95, .9, .98},
+          {.05, .03, .08},
+          {.9, .86, .94},
+          {.94, .9, .98},
+          {.01, -.01, .03},
+          {.9, .87, .93},
+          {.05, .02, .08},
+          .1},
+         {.8, .76, .84},
+         {.8, .76, .84},
+         "cannot be told from before",
+         "below chance, not to it: it tells wrong topics; one trained anew stays above"},
         /* at chance, but so may be something far above it */
         {{{.95, .9, .98},
           {.2, .05, .35},
@@ -1030,6 +1043,13 @@ START_TEST(test_rank_knee)
     ck_assert(file_says(o.out, "results/summary/summary.json", "found before the comparison"));
     run_again(&o); /* the same command */
     ck_assert(kept(o.out, "knee") && kept(o.out, "training for the rank") && kept(o.out, "batchtopk-p1-s0"));
+    o.ranks[0] = (int64_t)knee; /* found among this one alone: no sweep is left to be shown */
+    o.n_ranks = 1;
+    o.force = true;
+    run_again(&o);
+    ck_assert(!file_exists(scratch_path("other/results/ranks/ranks.json")));
+    ck_assert(file_says(o.out, "results/summary/summary.json", "knee of the sweep at"));
+    ck_assert(!file_says(o.out, "results/summary/summary.json", "no rank sweep"));
     scratch_remove();
 }
 END_TEST

@@ -87,6 +87,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
     shows "scaffold removed, R3 centred"
     shows "topic-aligned features ablated"
+    expect "topics, label sets beside a label's name" 2 '--labels would do nothing' lab topics $given --data data --label-name target --labels subjects
     expect "topics without a subspace" 0 '' lab topics $given --data data --label-name target --rank 3
     shows "PCA removed, R2 uncentred"
     whole="--model tiny --text letters.jsonl --site resid_post.0 --out whole --rank 2 --width 64 --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192

@@ -143,6 +143,8 @@ static sae_status read_sets(topics_run *t, args *a, sae_error *err)
 
     if (t->in.n_sets != 1)
         return args_fail(a, err, "--data: topics are told in one set of documents, %d are given", t->in.n_sets);
+    if (args_given(a, "label-name") && args_given(a, "labels"))
+        return args_fail(a, err, "--labels would do nothing: --label-name names the one member that is told");
     if (args_given(a, "label-name")) return add_set(t, args_text(a, "label-name"), NULL, false, err);
     if (n < 1 || n > MOST_SETS) return args_fail(a, err, "--labels: 1 to %d names", MOST_SETS);
     for (int i = 0; i < n; i++) {

@@ -72,7 +72,8 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 
     snprintf(c.here, sizeof c.here, "%lld used%s (d %lld)", (long long)e->options.rank,
              e->options.rank_knee ? ", found before the comparison" : "", (long long)e->d);
-    if (!number_of(e, "ranks", "ranks", "knee", &knee)) {
+    /* Without other ranks than the knee there is no sweep after the comparison, only the one before it. */
+    if (!number_of(e, "ranks", "ranks", "knee", &knee) && !number_of(e, "knee", "knee", "knee", &knee)) {
         snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);

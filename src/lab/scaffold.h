@@ -70,7 +70,7 @@ typedef struct scaffold_options {
 
 /* Every default of the budget in place of what was not given; d: width of the site's rows. RANGE for what cannot be. (budget.c) */
 sae_status budget_fill(scaffold_options *o, int64_t d, sae_error *err);
-void budget_set_archs(scaffold_options *o); /* its architectures, where none is given */
+void budget_set_archs(scaffold_options *o);              /* its architectures, where none is given */
 void budget_set_rank(scaffold_options *o, int64_t rank); /* of the scaffold; `ranks` leaves it out */
 
 /* ---- The dictionaries (roster.c) ----------------------------------------------------------------------------------------- */

@@ -111,6 +111,10 @@ void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interv
         snprintf(out, VERDICT_TEXT, "falls, but topics can still be told: against the paper");
     else if (n->fixed.high > n->chance + NEAR_CHANCE)
         snprintf(out, VERDICT_TEXT, "falls; too few questions to tell whether to chance");
+    else if (n->fixed.high < n->chance)
+        snprintf(out, VERDICT_TEXT,
+                 "a fixed probe falls below chance, not to it: it tells wrong topics; one trained anew %s chance",
+                 n->retrained.low > n->chance ? "stays above" : "is not told from");
     else
         snprintf(out, VERDICT_TEXT, "a fixed probe falls to chance, as the paper says%s%s; one trained anew %s",
                  n->random.low <= n->chance ? ", but also with random directions"
