@@ -147,7 +147,8 @@ const command command_lab_redundancy = {
         "that\n"
         "is to this width as 787 to 16,384 is marked. --select: energy takes the largest |d_i P|^2; union in turn the "
         "best\n"
-        "of each direction; best the largest |cos| with any one direction (both look at the very rows of W_up, or columns of --basis);\n"
+        "of each direction; best the largest |cos| with any one direction (both look at the very rows of W_up, or "
+        "columns of --basis);\n"
         "match the largest mean |f_i d_i P|^2, and marks where their sum is that of the scaffold's output.",
     .examples = "sae lab redundancy --dict runs/pair/baseline/sae --scaffold-of runs/pair/scaffold/sae --model smollm2 "
                 "--text books.jsonl.zst\n"

@@ -36,8 +36,8 @@ sae_status rows_option_check_site(const char *store, const sae_dict *dict, const
     SAE_TRY(json_read_file(&meta, file, err));
     SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, file, err));
     if (*trained && *site && strcmp(trained, site) != 0)
-        SAE_RAISE(err, SAE_STATE, "%s holds rows of %s, %s was trained on rows of %s: give rows of its site", store, site,
-                  path, trained);
+        SAE_RAISE(err, SAE_STATE, "%s holds rows of %s, %s was trained on rows of %s: give rows of its site", store,
+                  site, path, trained);
 done:
     json_decref(meta);
     mem_free(file);

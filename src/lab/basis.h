@@ -7,8 +7,8 @@
 #include "eval/subspace.h"
 
 typedef struct basis_file {
-    subspace space;  /* orthonormal, whatever the columns were */
-    double *units;   /* [n_units, d] the file's columns themselves, of norm 1, without those that are 0 */
+    subspace space; /* orthonormal, whatever the columns were */
+    double *units;  /* [n_units, d] the file's columns themselves, of norm 1, without those that are 0 */
     int64_t n_units;
     int64_t columns; /* in the file: more than space.rank where some lie in the span of others, or are 0 */
 } basis_file;
