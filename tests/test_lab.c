@@ -1,5 +1,7 @@
 /* test_lab.c - the comparison: the scaffold's map, and the whole command on a tiny model. */
+#include "lab/retrain.h"
 #include "lab/scaffold.h"
+#include "lab/store_training.h"
 #include "lab/structure.h"
 #include "lab/verdict.h"
 #include "report/report.h"
@@ -1054,6 +1056,104 @@ START_TEST(test_rank_knee)
 }
 END_TEST
 
+/* The baseline of a run trained once more on its rows without `less`, as the part "retrain" does. */
+static sae_dict *trained_without(const scaffold_options *o, const sae_dict *baseline, const char *name,
+                                 const subspace *less)
+{
+    sae_train_options recipe = sae_recipe_saebench(o->batch, o->rows / o->batch);
+    sae_dict_config config = *sae_dict_get_config(baseline);
+    sae_trainer *trainer = NULL;
+    sae_dict *dict = NULL;
+    char store[200], folder[200];
+    const store_training what = {.store = store,
+                                 .order = o->seed,
+                                 .configs = &config,
+                                 .names = &name,
+                                 .n = 1,
+                                 .recipe = &recipe,
+                                 .folder = folder,
+                                 .less = less};
+
+    snprintf(store, sizeof store, "%s/acts", o->out);
+    snprintf(folder, sizeof folder, "%s", scratch_path(name));
+    sae_choose_exact_codes(&recipe, config.d_in);
+    config.last_step_threshold = false;
+    config.seed = o->seed;
+    OK(folder_make(folder, &err));
+    OK(store_train(&trainer, &what, NULL, &err));
+    OK(sae_trainer_export(trainer, 0, &dict, &err));
+    sae_trainer_free(trainer);
+    return dict;
+}
+
+static bool same_weights(sae_dict *a, sae_dict *b)
+{
+    const sae_weights x = sae_dict_weights(a), y = sae_dict_weights(b);
+    const size_t matrix = 64 * 32 * sizeof *x.W_enc, latents = 64 * sizeof *x.b_enc;
+
+    return memcmp(x.W_enc, y.W_enc, matrix) == 0 && memcmp(x.W_dec, y.W_dec, matrix) == 0 &&
+           memcmp(x.b_enc, y.b_enc, latents) == 0 && memcmp(x.threshold, y.threshold, latents) == 0 &&
+           memcmp(x.b_dec, y.b_dec, 32 * sizeof *x.b_dec) == 0;
+}
+
+static sae_status train_nothing(void *user, retrain_arm arm, const subspace *less, sae_dict **out, sae_error *err)
+{
+    (void)user, (void)arm, (void)less, (void)out, (void)err;
+    ck_abort_msg("trained, though no latent is dense");
+}
+
+/* Ablate and retrain where there is nothing to ablate: rows without a span of rank 0 give the baseline again, bit for bit (without one of
+ * rank 2 another); where no latent is dense nothing is removed or trained. */
+START_TEST(test_retrain_null)
+{
+    sae_dict *baseline = NULL;
+    const subspace nothing = {.d = 32};
+    subspace two;
+    rng r = rng_seed(95, 0);
+    sae_result *result = NULL;
+    sae_model *model = NULL;
+    sae_tokenizer *tok = NULL;
+    sae_text *text = NULL;
+    sae_text_options how = sae_text_defaults();
+    sae_site site;
+    sample s;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    run_again(&o);
+    OK(sae_dict_load(&baseline, scratch_path("run/dictionaries/batchtopk-baseline-s0"), &err));
+    sae_dict *null = trained_without(&o, baseline, "null", &nothing);
+    ck_assert(same_weights(baseline, null));
+    OK(subspace_random(&two, 32, 2, &r, &err));
+    sae_dict *less = trained_without(&o, baseline, "less", &two);
+    ck_assert(!same_weights(baseline, less));
+
+    OK(sae_model_open(&model, o.model, NULL, &err));
+    OK(sae_tokenizer_open(&tok, o.model, &err));
+    OK(sae_site_parse(&site, o.site, model, &err));
+    how.ctx = 32;
+    how.split = SAE_SPLIT_HELD_OUT;
+    OK(sae_text_open(&text, tok, o.texts, 1, &how, &err));
+    OK(sample_create(&s, model, text, site, &(sample_options){.tokens = 1024}, NULL, &err));
+    OK(sae_result_create(&result, "retrain", &err));
+    OK(retrain_report(result, baseline, &s, 0.99, 0, train_nothing, NULL, NULL, &err));
+    char *said = json_dumps(result_json(result), 0);
+    ck_assert_ptr_nonnull(strstr(said, "there is nothing to remove"));
+    free(said);
+    sae_result_free(result);
+    sample_free(&s);
+    sae_text_free(text);
+    sae_tokenizer_free(tok);
+    sae_model_free(model);
+    subspace_free(&two);
+    sae_dict_free(null);
+    sae_dict_free(less);
+    sae_dict_free(baseline);
+    ck_assert_uint_eq(mem_in_use(), 0);
+    scratch_remove();
+}
+END_TEST
+
 static const struct {
     const char *what, *says;
     sae_status code;
@@ -1139,6 +1239,7 @@ int main(void)
     tcase_add_test(whole, test_dense_threshold);
     tcase_add_test(whole, test_with_bos);
     tcase_add_test(whole, test_rank_knee);
+    tcase_add_test(whole, test_retrain_null);
     tcase_add_test(whole, test_stopped);
     tcase_add_loop_test(whole, test_wrong_options, 0, (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(whole, test_allocation_failures);
