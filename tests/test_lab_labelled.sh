@@ -142,9 +142,9 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, MMLU with categories" 0 '' scaffold $beyond --topics mmlu.jsonl --force
     if grep -q '"ten-subjects.clean.fixed"' $told && grep -q '"categories.clean.fixed"' $told; then ok "tells them"; else not_ok "tells them" "$(head -c 2000 $told)"; fi
 
-    # ---- Every part at once ----
+    # ---- Every part at once: the full budget with every size made small ----
     everything="--model tiny --text letters.jsonl --site resid_post.0 --budget full --rank 2 --width 64 --k 4 --ks 2,8 --ranks 1,3 --seeds 2 --batch 64 --ctx 32
-        --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --points 2 --topics data/three.csv --questions 120
+        --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --points 2 --topics mmlu.jsonl --questions 200
         --labelled data/three.csv --quiet"
     expect "scaffold, everything" 0 '' scaffold $everything --out all
     for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, k 5, matryoshka" "TPP, n 20, batchtopk" \
@@ -152,11 +152,20 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         "the scaffold is causally necessary, matryoshka" "matryoshka, P3" "Not tested in this run: other sites"; do
         shows "$claim"
     done
-    for part in stability matching ranks retrain census figures documents/batchtopk-tpp matryoshka-redundancy/union batchtopk-p3-s0/removal; do
+    for part in stability matching ranks retrain census figures summary training cards ranks-removal/removal documents/batchtopk-tpp documents/matryoshka-probing \
+        batchtopk-dense/baseline matryoshka-dense/scaffold batchtopk-redundancy/match matryoshka-redundancy/union batchtopk-topics/topics matryoshka-topics/topics \
+        batchtopk-p1-s1/structure batchtopk-p2-s0/comparison batchtopk-p3-s0/removal matryoshka-p1-s1/density matryoshka-p3-s0/scaffold; do
         file=all/results/$part.json
         [ -s "$file" ] || file=all/results/$part/$part.json
         if [ -s "$file" ]; then ok "it leaves $part"; else not_ok "it leaves $part"; fi
     done
+    for heading in "What was found" "The claims as pictures" "With something held equal" "By the scaffold&#39;s rank" "Is it the same subspace each time?" \
+        "Dense latents removed, and trained anew" "Every dictionary" "What the scaffold of matryoshka-p1-s0 is" "Taking the scaffold of batchtopk-p1-s0 out of the model" \
+        "What the dense latents of matryoshka-baseline-s0 are" "ablated (rule: match)" "Topics of documents, matryoshka-p1-s0" "Sparse probing, matryoshka" \
+        "Targeted probe perturbation (TPP), batchtopk" "matryoshka-p3-s0 against matryoshka-baseline-s0" "Densest latents of the baseline" "What it cost"; do
+        if grep -qF "$heading" all/report.html; then ok "the report has: $heading"; else not_ok "the report has: $heading"; fi
+    done
+    for set in ten-subjects subjects categories; do holds all/results/batchtopk-topics/topics.json "$set.clean.fixed"; done
     cp -r all/results all_before
     expect "scaffold, everything again" 0 '' scaffold $everything --out all
     if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
