@@ -187,7 +187,7 @@ static sae_status find_rows(sample *s, const sample_options *options, const sae_
     sae_status status = SAE_OK;
     double *norms = NULL;
 
-    SAE_TRY(take_memory(s, options->cache_bytes ? options->cache_bytes : (size_t)512 << 20, err));
+    SAE_TRY(take_memory(s, options->cache_bytes ? options->cache_bytes : (size_t)SAMPLE_CACHE_MIB << 20, err));
     norms = mem_alloc_array((size_t)(s->n_seq * s->ctx), sizeof(double), "norms of rows", err);
     if (!norms) {
         status = SAE_NOMEM;

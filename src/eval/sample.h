@@ -10,13 +10,15 @@
 #include "base/base.h"
 #include "eval/loss_log.h"
 
+enum { SAMPLE_CACHE_MIB = 512 };
+
 typedef struct sample_options {
     int64_t tokens;     /* unmasked tokens wanted; whole sequences are taken */
     int64_t batch_seqs; /* sequences per forward pass; 0: 8 */
     double max_norm;    /* 0: 10; negative: count every unmasked row */
     bool with_bos;      /* no token is masked: position 0 and special tokens too */
     double median_norm; /* that max_norm multiplies; 0: of these rows */
-    size_t cache_bytes; /* rows are kept when they fit, else computed again at each use; 0: 512 MiB */
+    size_t cache_bytes; /* rows are kept when they fit, else computed again at each use; 0: SAMPLE_CACHE_MIB */
 } sample_options;
 
 typedef struct sample {

@@ -53,6 +53,8 @@ double alphabet_share(const float *logits, const int32_t *initials, int64_t n_vo
                       int32_t *letter);
 /* passes and class, from the numbers. */
 void dense_classify(latent_facts *f);
+/* How many latents' codes are held at once: for each so many the n_rows counted rows are read once. At least 1. */
+int64_t dense_at_once(int64_t n_rows);
 /* Every number of n latents (facts[i].latent is given, p is kept), and their classes. */
 sae_status dense_measure(latent_facts *facts, int64_t n, const dense_frame *frame, sample *s, const sae_dict *dict,
                          const sae_progress *progress, sae_error *err);

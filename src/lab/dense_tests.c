@@ -231,6 +231,13 @@ done:
     return status;
 }
 
+int64_t dense_at_once(int64_t n_rows)
+{
+    const int64_t most = (int64_t)(codes_bytes / sizeof(float)) / (n_rows + 1);
+
+    return most < 1 ? 1 : most;
+}
+
 sae_status dense_measure(latent_facts *facts, int64_t n, const dense_frame *frame, sample *s, const sae_dict *dict,
                          const sae_progress *progress, sae_error *err)
 {
@@ -238,10 +245,10 @@ sae_status dense_measure(latent_facts *facts, int64_t n, const dense_frame *fram
     gathered g = {0};
     /* sae_dict_weights gives writable pointers; nothing is written through them here */
     const float *W_dec = sae_dict_weights((sae_dict *)(uintptr_t)dict).W_dec;
-    int64_t most = (int64_t)(codes_bytes / sizeof(float)) / (s->n_counted + 1);
+    int64_t most = dense_at_once(s->n_counted);
 
     if (n == 0) return SAE_OK;
-    most = most < 1 ? 1 : most > n ? n : most;
+    most = most > n ? n : most;
     SAE_TRY(antipodes(facts, n, dict, err));
     SAE_TRY(directions(facts, n, frame, W_dec, err));
     SAE_TRY(lens(facts, n, frame, s->model, W_dec, err));

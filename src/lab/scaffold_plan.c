@@ -7,6 +7,8 @@
  */
 #include "base/threads.h"
 #include "kernels/matmul.h"
+#include "lab/dense.h"
+#include "lab/redundancy.h"
 #include "lab/scaffold.h"
 #include "text/labelled.h"
 
@@ -15,6 +17,7 @@
 #include <string.h>
 
 static const double overhead = 1.25;
+enum { DENSE_TAKEN = 100 }; /* dense latents of a dictionary, where their number matters */
 
 typedef struct plan {
     const scaffold_options *o;
@@ -88,6 +91,51 @@ static double edits(const plan *p)
            (double)OPERATORS * (2 + p->o->draws);
 }
 
+static double held_out_mib(const plan *p)
+{
+    return (double)p->o->held_out_tokens * (double)p->shape->d_model * 4 / (1 << 20);
+}
+
+/* Rules that redundancy asks of all architectures. */
+static int rules(const scaffold_options *o)
+{
+    if (o->points <= 0) return 0;
+    return ALIGN_RULES + (o->n_archs - 1) * (o->budget == BUDGET_FULL ? ALIGN_RULES : 1);
+}
+
+/* How often all held-out rows are read once they were counted: core measures of each arm of a pair; of each dictionary by the census; of
+ * dense latents core measures, the principal component, codes group by group, for two dictionaries of each architecture; in redundancy the
+ * latents' moments and the energy of s; two core measures and three scans for the cards; three and what two spans leave, for retrain. */
+static double passes(const plan *p)
+{
+    const scaffold_options *o = p->o;
+    const double census = p->roster->n - used_as(p, USE_DENSE) - used_as(p, USE_OTHERS);
+    const double groups = ceil(2.0 * DENSE_TAKEN / (double)dense_at_once(o->held_out_tokens));
+
+    return 2 * used_as(p, USE_SCAFFOLD) + census + 2 * o->n_archs * (2 + groups) + 2 * rules(o) + 5 +
+           (o->retrain > 0 ? 5 : 0) + (o->rank_knee ? used_as(p, USE_RANK) + 1 : 0);
+}
+
+/* And those that losses are measured on, once for all edits of a call: pairs, the census with the clean loss, redundancy, ranks. */
+static double loss_passes(const plan *p)
+{
+    const double census = p->roster->n - used_as(p, USE_DENSE) - used_as(p, USE_OTHERS);
+    const int ranks = used_as(p, USE_RANK);
+
+    return used_as(p, USE_SCAFFOLD) + census + 1 + rules(p->o) + (ranks ? ranks + 1 : 0);
+}
+
+/* Where they do not fit into memory each reading runs the layers up to the site. */
+static sae_status read_again(sae_result *r, const plan *p, double *total, sae_error *err)
+{
+    const double tokens = passes(p) * (double)p->o->held_out_tokens + loss_passes(p) * (double)p->o->ce_tokens;
+    char what[96];
+
+    if (held_out_mib(p) <= SAMPLE_CACHE_MIB) return SAE_OK;
+    snprintf(what, sizeof what, "%.0f readings; they take over %d MiB", passes(p) + loss_passes(p), SAMPLE_CACHE_MIB);
+    return part(r, p, "held-out rows, again", "again", tokens * p->below, what, total, err);
+}
+
 static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *err)
 {
     const scaffold_options *o = p->o;
@@ -120,6 +168,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     SAE_TRY(
         part(r, p, "probing, TPP", "documents", p->document_tokens * (p->below + n * p->encode), what[4], total, err));
     SAE_TRY(part(r, p, "ranks", "ranks", 4.0 * used_as(p, USE_RANK) * ce, "removal at each rank", total, err));
+    SAE_TRY(read_again(r, p, total, err));
 done:
     return status;
 }
@@ -143,7 +192,7 @@ static sae_status memory(sae_result *r, const plan *p, const sae_train_options *
         {"memory_each_more", "each further one in it, MiB", "as many as --memory allows are trained together",
          each * mib},
         {"memory_held_out", "held-out rows, MiB", "at most; else computed again at each use",
-         fmin(512, (double)p->o->held_out_tokens * d * 4 * mib)},
+         fmin(SAMPLE_CACHE_MIB, held_out_mib(p))},
         {"gflops", "this machine, GFLOP/s", "f32 products, measured now", p->rate * 1e-9}};
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
