@@ -20,7 +20,9 @@ static const option_row options[] = {
     {"width", OPTION_COUNT, "N", "latents in each dictionary (default: 8 x d_model; full: 16384)", NULL},
     {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (default: 32; full: 100)", NULL},
     {"ks", OPTION_LIST, "N[,N...]",
-     "P1 at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k - rank too; quick: none)", NULL},
+     "P1 at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k - rank too; quick: "
+     "none)",
+     NULL},
     {"rank", OPTION_TEXT, "R",
      "rank of the scaffold; knee: that of --ranks, which are trained first (default: max(2, d_model / 96), rounded)",
      NULL},
