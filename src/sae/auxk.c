@@ -16,7 +16,8 @@
 int64_t auxk_mark(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
-    int64_t n = 0, wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
+    int64_t n = 0, room = aux_few_room(s, l->config.d_sae),
+            wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
     s->aux_k = 0;
@@ -26,10 +27,10 @@ int64_t auxk_mark(sae_trainer *t, const learner *l)
         bool perhaps_dead = before_batch ? l->since_fired[j] > t->options.dead_tokens
                                          : l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
         s->aux_bias[j] = perhaps_dead ? l->p[P_B_ENC].w[j] : -INFINITY;
-        if (perhaps_dead && n < s->aux_few_room) s->few_latent[n] = (int32_t)j;
+        if (perhaps_dead && n < room) s->few_latent[n] = (int32_t)j;
         n += perhaps_dead;
     }
-    s->n_aux_few = l->family->one_threshold && n <= s->aux_few_room ? n : 0;
+    s->n_aux_few = l->family->one_threshold && n <= room ? n : 0;
     return n;
 }
 

@@ -90,6 +90,11 @@ static extent extent_of(const sae_trainer *t)
     return e;
 }
 
+int64_t aux_few_room(const scratch *s, int64_t d_sae)
+{
+    return s->exact ? smaller(larger(16, d_sae / 64), smaller(d_sae, s->tile_latents)) : 0;
+}
+
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
 {
     int64_t B = o->batch, d = e->d, widest = larger(d, e->d_out), tile_rows, tile_latents, threads = s->n_threads;
@@ -127,10 +132,10 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->row_keys = o->resample_every > 0 ? arena_take(a, (size_t)B * sizeof *s->row_keys) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
-    s->aux_few_room = s->exact && e->aux_k > 0 ? smaller(larger(16, e->F / 64), smaller(e->F, tile_latents)) : 0;
-    s->few_latent = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_latent);
-    s->few_W = arena_take(a, (size_t)s->aux_few_room * row);
-    s->few_bias = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_bias);
+    int64_t few = e->aux_k > 0 ? aux_few_room(s, e->F) : 0;
+    s->few_latent = arena_take(a, (size_t)few * sizeof *s->few_latent);
+    s->few_W = arena_take(a, (size_t)few * row);
+    s->few_bias = arena_take(a, (size_t)few * sizeof *s->few_bias);
     s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
