@@ -163,6 +163,10 @@ done
     run 0 "what has nothing to do with it" sweep $rows --width 32 --k 5 --steps 6 --out turned
     [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
     check "leaves its checkpoints" $?
+    echo '{}' >turned/groups/001/group.json
+    run 0 "and a group whose members are not known" sweep $rows --width 32 --k 6 --steps 6 --out turned
+    [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
+    check "keeps its checkpoints" $?
 
     # Ctrl-C after the last step, while dictionaries are measured.
     "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
@@ -241,6 +245,22 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     done
     [ "$cut" -ge 10 ] && [ "$wrong" -eq 0 ]
     check "killed at any call and begun again, it ends on the same table" $? "$wrong of $cut differ"
+    # A folder that cannot be read is not one without a checkpoint: no fault begins a group anew (its first time stays).
+    call=40
+    while SAE_FAIL_IO="$call:KILL" "$sae" sweep $small --out begun >out 2>err </dev/null || [ ! -d begun/groups/001/checkpoints/000000000004 ]; do
+        rm -rf begun
+        call=$((call + 4))
+        [ "$call" -lt 1000 ] || break
+    done
+    first=$(head -n 1 begun/groups/001/time.jsonl)
+    call=1 anew=0 failed=0
+    while [ "$call" -lt 200 ] && rm -rf cut && cp -r begun cut; do
+        SAE_FAIL_IO="$call:EIO" "$sae" sweep $small --out cut >out 2>err </dev/null || failed=$((failed + 1))
+        [ "$(head -n 1 cut/groups/001/time.jsonl)" = "$first" ] || anew=$((anew + 1))
+        call=$((call + 1))
+    done
+    [ -n "$first" ] && [ "$failed" -ge 40 ] && [ "$anew" -eq 0 ]
+    check "after no failing call a group is begun anew" $? "$anew of $failed"
     # Another sweep in its place: what it does not make goes, and nothing that was put there.
     cp -r small replaced
     mkdir -p replaced/own replaced/topk-w32-k9-r0-s0 && echo mine | tee replaced/own/result.json >replaced/topk-w32-k3-r0-s0/mine

@@ -180,10 +180,11 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
     if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
     SAE_TRY(read_rows(s, n, rows, err));
     for (int i = 0; i < p->dicts.n; i++) {
+        if (s->finished[p->index[i]]) continue;
         if (interrupted())
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request before %s was measured; %s holds all that was learned",
                       p->dicts.names[i], checkpoints);
-        if (!s->finished[p->index[i]]) SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
+        SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
     }
     SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
 done:

@@ -224,15 +224,18 @@ done:
     return status;
 }
 
-bool train_folder_has_checkpoint(const char *folder)
+sae_status train_folder_has_checkpoint(const char *folder, bool *any, sae_error *err)
 {
-    char **names = NULL, *path = path_join(folder, "checkpoints", NULL);
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = path_join(folder, "checkpoints", err);
     int n = 0;
-    bool any = false;
 
-    if (path && folder_list(path, &names, &n, NULL) == SAE_OK)
-        for (int i = 0; i < n; i++) any = any || strspn(names[i], "0123456789") == strlen(names[i]);
+    *any = false;
+    if (!path) SAE_TRY(SAE_NOMEM);
+    if (file_exists(path)) SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++) *any = *any || strspn(names[i], "0123456789") == strlen(names[i]);
+done:
     folder_list_free(names, n);
     mem_free(path);
-    return any;
+    return status;
 }
