@@ -5,6 +5,7 @@
 #include "expect.h"
 #include "io/io.h"
 #include "kernels/linalg.h"
+#include "sae/recipe_fields.h"
 #include "sae/train.h"
 
 #include <check.h>
@@ -465,6 +466,14 @@ START_TEST(test_recipes_say_their_constants)
     o = sae_recipe(SAE_RECIPE_DICTIONARY_LEARNING, SAE_GATED, 2048, 1000, 16384);
     ck_assert_double_eq(o.lr, 5e-5);
     ck_assert_int_eq(o.decoder_rule, SAE_DECODER_CONSTRAINED);
+    const sae_recipe_name dl = SAE_RECIPE_DICTIONARY_LEARNING, sl = SAE_RECIPE_SAELENS;
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_STANDARD), 0.1);
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_GATED), 0.1);
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_JUMPRELU), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_STANDARD), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_GATED), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_JUMPRELU), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_TOPK), 0);
 }
 END_TEST
 
