@@ -10,6 +10,7 @@
  * cut, and the time scaled back by the arithmetic.
  */
 #include "cli/train.h"
+#include "model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,11 @@ static flops flops_of(const sae_dict_config *c, int n, const sae_train_options *
 static sae_site last_site(const train_input *in)
 {
     return in->d_target > 0 && in->target_site.layer >= in->site.layer ? in->target_site : in->site;
+}
+
+size_t train_model_bytes(const train_input *in)
+{
+    return in->model ? weights_pass_bytes(in->model, last_site(in).layer + 1) : 0;
 }
 
 /* Products of the blocks up to the site, and their attention over half of a sequence. */
@@ -218,7 +224,7 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     flops f = flops_of(dicts->configs, dicts->n, recipe);
     size_t buffer = in->acts ? sae_acts_get_info(in->acts).buffer_bytes : 0;
     size_t batch = (size_t)(recipe->batch * (in->d_in + in->d_target)) * sizeof(float);
-    size_t weights = in->model ? sae_model_get_info(in->model)->expand_bytes : 0;
+    size_t weights = train_model_bytes(in);
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
     SAE_TRY(step_seconds(dicts, recipe, &step, &first, err));
