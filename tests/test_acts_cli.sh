@@ -93,6 +93,15 @@ expect "appended" 0 "500 rows of blocks.1.hook_resid_post" \
     acts model --site resid_post.1 $all --tokens 200 --append --out store300
 expect "in one go" 0 "500 rows" acts model --site resid_post.1 $all --tokens 500 --out store500
 check "appended rows are those of one go" cmp -s store300/shard-00000.safetensors store500/shard-00000.safetensors
+# Killed when all but tidying up was done: the same again finds all of its rows there.
+call=20
+while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed; do
+    SAE_FAIL_IO="$call:KILL" "$sae" acts model --site resid_post.1 $all --tokens 200 --append --out killed >out 2>err </dev/null
+    [ ! -e killed/progress.json ] || break
+    call=$((call + 1))
+done
+expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
+check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
 expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --dtype f32 --out f32_300
 expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
 expect "what stands there is still f32" 0 "F32" info f32_300

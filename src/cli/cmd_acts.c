@@ -218,11 +218,11 @@ static void take_stored_dtype(job *j, const char *out)
     mem_free(folder);
 }
 
-static bool is_unfinished(const char *out)
+static bool has_progress(const char *out, const char *suffix)
 {
     char path[4200];
 
-    snprintf(path, sizeof path, "%s.partial/%s", out, STORE_PROGRESS_NAME);
+    snprintf(path, sizeof path, "%s%s/%s", out, suffix, STORE_PROGRESS_NAME);
     return file_exists(path);
 }
 
@@ -242,15 +242,17 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .force = args_flag(a, "force"),
                                  .about = about};
     int64_t before = 0, n_rows = 0;
+    bool was_done = has_progress(out, ""); /* perhaps: but for removing what says so */
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
-    if (is_unfinished(out)) say(a, "going on with %s.partial", out);
+    if (has_progress(out, ".partial")) say(a, "going on with %s.partial", out);
     sae_progress progress = progress_begin(&line, a);
     status = sae_store_write(out, j->acts, wanted, &options, &progress, err);
     progress_end(&line);
     if (status != SAE_OK) goto done;
     SAE_TRY(count_rows(j, out, &n_rows, err));
+    if (was_done && n_rows == before) goto done; /* what was counted before had them already */
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:

@@ -142,12 +142,12 @@ typedef struct scratch {
     bool exact;           /* candidates' values are exact.c's */
     bool margins_are_set; /* of the rows and weights of this encoding */
     float *row_margin;    /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
-    screen_survivors *survivors;     /* [n_threads]; NULL without a screen */
-    int64_t n_survivors;             /* of the last step; 0 when it did not screen */
-    int64_t n_aux_few;               /* latents that count as dead, when they are few and values exact; else 0 */
-    int32_t *few_latent;             /* [aux_few_room of F] */
-    float *few_W, *few_bias;         /* [aux_few_room of F, d], [aux_few_room of F] */
-    int64_t *counter;                /* [max(B, n_threads x F)] */
+    screen_survivors *survivors; /* [n_threads]; NULL without a screen */
+    int64_t n_survivors;         /* of the last step; 0 when it did not screen */
+    int64_t n_aux_few;           /* latents that count as dead, when they are few and values exact; else 0 */
+    int32_t *few_latent;         /* [aux_few_room of F] */
+    float *few_W, *few_bias;     /* [aux_few_room of F, d], [aux_few_room of F] */
+    int64_t *counter;            /* [max(B, n_threads x F)] */
     pair_lists kept, aux;
     bool aux_used;         /* some latents are dead: the lists of aux hold */
     int64_t aux_k;         /* of a row */
