@@ -70,6 +70,7 @@ static extent extent_of(const sae_trainer *t)
 {
     const sae_train_options *o = &t->options;
     extent e = {.d = t->learners[0].config.d_in, .d_out = 1};
+    bool with_auxk = false;
 
     for (int i = 0; i < t->n_dicts; i++) {
         const sae_dict_config *c = &t->learners[i].config;
@@ -81,12 +82,13 @@ static extent extent_of(const sae_trainer *t)
         if (c->arch == SAE_TOPK) e.top_k = larger(e.top_k, k);
         if (c->arch != SAE_TOPK) e.pairs = larger(e.pairs, penalised ? penalised_most_pairs(c, o) : 2 * k * o->batch);
         e.penalised = e.penalised || penalised;
+        with_auxk = with_auxk || (!penalised && o->auxk_alpha > 0.0);
         e.uncentred = e.uncentred || (c->d_out == 0 && !c->apply_b_dec_to_input);
         e.d_out = larger(e.d_out, t->learners[i].d_out);
         e.residual = e.residual || sees_residual(&t->learners[i]);
         e.transcoder = e.transcoder || c->d_out > 0;
     }
-    if (o->auxk_alpha > 0.0) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
+    if (with_auxk) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
     return e;
 }
 
