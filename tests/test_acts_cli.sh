@@ -68,6 +68,9 @@ expect "no --site" 2 '--site' acts model $all --out none
 expect "a site twice" 2 'twice' acts model --site resid_post.1,resid_post.1 $all --out none
 expect "appended and shuffled" 2 '--shuffle' acts model --site resid_post.1 $all --append --shuffle --out none
 expect "appended to nothing" 1 'none' acts model --site resid_post.1 $all --append --out none
+expect "a seed of no order" 2 '--seed would do nothing' acts model --site resid_post.1 $all --seed 3 --out none
+expect "memory for no shuffling" 2 '--memory would do nothing' acts model --site resid_post.1 $all --memory 1G --out none
+expect "a limit that no row keeps" 2 '--max-norm 0 would leave no row' acts model --site resid_post.1 $all --max-norm 0 --out none
 expect "no --text" 2 '--text' acts model --site resid_post.1 --out none
 expect "an unknown type" 2 'bf16' acts model --site resid_post.1 $all --dtype f8 --out none
 expect "a site the model lacks" 1 'layer' acts model --site resid_post.9 $all --out none
@@ -86,6 +89,7 @@ expect "int8 tells its error" 0 "relative error of the stored rows 0.00" \
 expect "info of a store" 0 "shuffled" info eight
 expect "info of a store as JSON" 0 '"n_rows": 1341' info eight --json
 expect "verified" 0 "all 1341 rows" acts --verify eight
+expect "verified, as JSON" 0 '"rows_verified": 1341' acts --verify eight --json
 expect "verified, of several sites" 0 "all 300 rows" acts --verify both
 printf 'x' | dd of=eight/shard-00000.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
 expect "damage is named" 1 "eight/shard-00000.safetensors" acts --verify eight

@@ -111,6 +111,7 @@ refused() { # NAME TEXT ARGUMENTS
     check "is told" $?
     printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (6, 32), }" >order6.npy
     head -c 768 /dev/zero >>order6.npy
+    run 2 "a sweep in an order and in one by a seed" sweep $small --order order6.npy --data-seed 3 --out ordered6
     run 0 "a sweep in an order" sweep $small --order order6.npy --out ordered6
     run 1 "and without it" sweep $small --out ordered6
     grep -q 'order differs' err
@@ -199,6 +200,9 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     cp out calm.table
     [ "$(wc -l <out)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
     check "it has a line for each of 12, of 5 recipes" $? "$(cat out)" "$(ls calm/groups)"
+    run 0 "info of a sweep of several recipes" info calm
+    grep -q 'training *300 steps of 32 rows' out
+    check "says how long it is" $? "$(cat out)"
     for arch in $(echo $archs | tr , ' '); do
         k="--k 3"
         case $arch in standard | gated) k= ;; esac
@@ -292,6 +296,17 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     [ "$(grep -c '"encoder_per_step"' out)" -eq 3 ] && [ ! -e planned ]
     check "it has a part for each" $?
 }
+
+# ---- Curves ------------------------------------------------------------------------------------------------------------------
+# A dictionary that began anew in a later group has one curve, that of the later group.
+mkdir -p twice/run/groups/001 twice/run/groups/002 once/run/groups/002
+for rows_done in 32 64 96; do echo "{\"rows\": $rows_done, \"dict\": \"w32-k3-r0-s0\", \"loss\": $rows_done, \"fvu\": 0.5}"; done >twice/run/groups/001/log.jsonl
+for rows_done in 32 64; do echo "{\"rows\": $rows_done, \"dict\": \"w32-k3-r0-s0\", \"loss\": 7, \"fvu\": 0.25}"; done >once/run/groups/002/log.jsonl
+cp once/run/groups/002/log.jsonl twice/run/groups/002
+run 0 "curves of a dictionary in two groups" plot twice/run --out twice.html
+run 0 "and of it in the later one" plot once/run --out once.html
+cmp twice.html once.html >err
+check "are the same" $?
 
 # ---- Transcoders -------------------------------------------------------------------------------------------------------------
 transcoders="--k 3 --target-array y.npy --width 32,48 --steps 120"

@@ -823,6 +823,24 @@ static sae_dict_config chosen(sae_scaffold_start start, sae_scaffold_centre cent
 }
 
 /* A run of one choice cannot be gone on with by another, whichever of the two is the default. */
+/* A checkpoint that was written after one of a group had diverged cannot give it back. */
+START_TEST(test_checkpoint_of_fewer)
+{
+    sae_dict_config c[2] = {batchtopk(20, 64, 4, 0), batchtopk(20, 64, 5, 0)};
+    sae_train_options o = short_recipe(32, 10);
+    sae_trainer *one = create(c, 1, &o), *two = create(c, 2, &o);
+    sae_error err = {0};
+    int64_t rows;
+
+    steps(one, 3, 1, NULL);
+    ck_assert_int_eq(sae_trainer_save(one, folder, 96, &err), SAE_OK);
+    ck_assert_int_eq(trainer_resume(two, folder, true, &rows, &err), SAE_STATE);
+    ck_assert_msg(strstr(err.message, "result.json") != NULL, "%s", err.message);
+    sae_trainer_free(one);
+    sae_trainer_free(two);
+}
+END_TEST
+
 START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
 {
     const struct {
@@ -1119,6 +1137,7 @@ int main(void)
     tcase_add_test(laws, test_bf16_product_follows_f32);
     tcase_add_test(files, test_resumed_run_has_the_same_bytes);
     tcase_add_loop_test(files, test_resumed_run_of_other_rules_has_the_same_bytes, 0, 2);
+    tcase_add_test(files, test_checkpoint_of_fewer);
     tcase_add_loop_test(files, test_choices_of_a_scaffold_stand_in_the_checkpoint, 0, 5);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
     tcase_add_test(files, test_failing_memory);

@@ -203,6 +203,8 @@ static sae_status run_sweep(args *a, sae_error *err)
         s.folder = args_text(a, "out"); /* what stands there already counts */
     else
         SAE_TRY(args_require(a, "out", &s.folder, err));
+    if (args_given(a, "data-seed") && args_given(a, "order"))
+        SAE_TRY(args_fail(a, err, "--data-seed would do nothing: --order says which rows each step takes"));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
     SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));

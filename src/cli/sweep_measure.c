@@ -28,7 +28,9 @@ size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *c)
         SWEEP_MEASURE_CHUNK * (s->in.d_target > 0 ? both + d_out : d); /* a transcoder's rows are taken apart */
     int64_t rows = sweep_measure_rows(s) * both + chunk, pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
 
-    return (size_t)(2 * weights + rows + pairs) * sizeof(float);
+    /* As it was trained and as it was read back, or, while it is saved in another form, that one too. */
+    int copies = c->rank > 0 && s->how != SAE_SCAFFOLD_NATIVE ? 3 : 2;
+    return (size_t)(copies * weights + rows + pairs) * sizeof(float);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------------ */

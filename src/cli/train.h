@@ -121,6 +121,7 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
     {"exact-codes", OPTION_FLAG, NULL, "with --no-screen: compute what is kept once more, in one fixed order of summation: the bytes of the default", NULL}
 /* clang-format on */
 
+/* Which one --recipe names. */
 sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err);
 /* The recipe that --recipe names, for one dictionary, with every constant that the user gave in its place. */
 sae_status train_recipe_of(sae_train_options *out, args *a, const train_input *in, const sae_dict_config *dict,

@@ -165,7 +165,10 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&run, path, err));
     SAE_TRY(train_input_json(in, a, &ours, err));
-    const char *key = json_any_difference(ours, json_object_get(run, "data"));
+    const json_t *theirs = json_object_get(run, "data");
+    if (!json_object_get(theirs, "model_files"))
+        json_object_del(ours, "model_files"); /* an older run did not note them */
+    const char *key = json_any_difference(ours, theirs);
     if (key)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun on other rows (%s differs): resume with the data it was started with", path,
