@@ -822,7 +822,6 @@ static sae_dict_config chosen(sae_scaffold_start start, sae_scaffold_centre cent
     return c;
 }
 
-/* A run of one choice cannot be gone on with by another, whichever of the two is the default. */
 /* A checkpoint that was written after one of a group had diverged cannot give it back. */
 START_TEST(test_checkpoint_of_fewer)
 {
@@ -841,6 +840,7 @@ START_TEST(test_checkpoint_of_fewer)
 }
 END_TEST
 
+/* A run of one choice cannot be gone on with by another, whichever of the two is the default. */
 START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
 {
     const struct {
