@@ -68,6 +68,9 @@ expect "no --site" 2 '--site' acts model $all --out none
 expect "a site twice" 2 'twice' acts model --site resid_post.1,resid_post.1 $all --out none
 expect "appended and shuffled" 2 '--shuffle' acts model --site resid_post.1 $all --append --shuffle --out none
 expect "appended to nothing" 1 'none' acts model --site resid_post.1 $all --append --out none
+expect "a seed of no order" 2 '--seed would do nothing' acts model --site resid_post.1 $all --seed 3 --out none
+expect "memory for no shuffling" 2 '--memory would do nothing' acts model --site resid_post.1 $all --memory 1G --out none
+expect "a limit that no row keeps" 2 '--max-norm 0 would leave no row' acts model --site resid_post.1 $all --max-norm 0 --out none
 expect "no --text" 2 '--text' acts model --site resid_post.1 --out none
 expect "an unknown type" 2 'bf16' acts model --site resid_post.1 $all --dtype f8 --out none
 expect "a site the model lacks" 1 'layer' acts model --site resid_post.9 $all --out none
@@ -86,6 +89,7 @@ expect "int8 tells its error" 0 "relative error of the stored rows 0.00" \
 expect "info of a store" 0 "shuffled" info eight
 expect "info of a store as JSON" 0 '"n_rows": 1341' info eight --json
 expect "verified" 0 "all 1341 rows" acts --verify eight
+expect "verified, as JSON" 0 '"rows_verified": 1341' acts --verify eight --json
 expect "verified, of several sites" 0 "all 300 rows" acts --verify both
 printf 'x' | dd of=eight/shard-00000.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
 expect "damage is named" 1 "eight/shard-00000.safetensors" acts --verify eight
@@ -93,6 +97,15 @@ expect "appended" 0 "500 rows of blocks.1.hook_resid_post" \
     acts model --site resid_post.1 $all --tokens 200 --append --out store300
 expect "in one go" 0 "500 rows" acts model --site resid_post.1 $all --tokens 500 --out store500
 check "appended rows are those of one go" cmp -s store300/shard-00000.safetensors store500/shard-00000.safetensors
+# Killed when all but tidying up was done: the same again finds all of its rows there.
+call=20
+while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed; do
+    SAE_FAIL_IO="$call:KILL" "$sae" acts model --site resid_post.1 $all --tokens 200 --append --out killed >out 2>err </dev/null
+    [ ! -e killed/progress.json ] || break
+    call=$((call + 1))
+done
+expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
+check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
 expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --dtype f32 --out f32_300
 expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
 expect "what stands there is still f32" 0 "F32" info f32_300

@@ -302,6 +302,7 @@ printf '%s\n' \
     'scaffold-last|--scaffold-last --rank 2' 'scaffold-last|--scaffold-last --arch matryoshka' 'skip|--skip' \
     'groups|--groups 0.5,0.5' 'levels|--levels sum' 'warmup-from|--warmup-from one --warmup-steps 0' \
     'sparsity-warmup-steps|--sparsity-warmup-steps 5' 'k-anneal-start|--k-anneal-start 9' \
+    'k-anneal-start|--k-anneal-start 3 --k-anneal-steps 5 --k 4' \
     'threshold-start-step|--threshold-start-step 3 --threshold-from zero' 'auxk-k|--auxk-k 3 --auxk-alpha 0' \
     'auxk-rule|--auxk-rule plain --auxk-alpha 0' 'l1|--l1 norms' 'l0|--l0 linear' 'l0-rate|--l0-rate 1' \
     'l0-rate|--l0-rate 1 --arch jumprelu --l0 linear' 'bandwidth|--bandwidth 1' 'first-threshold|--first-threshold 1' \
@@ -634,6 +635,12 @@ small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
 # $small is a list of options
 # shellcheck disable=SC2086
 expect "train, live" 0 '' train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --out live $small
+# With another tokenizer the rows are others.
+cp tiny/tokenizer.json tokenizer.json && sed 's/"c": 3,/"c": 4,/; s/"d": 4,/"d": 3,/' tokenizer.json >tiny/tokenizer.json
+# shellcheck disable=SC2086
+expect "train, live, resumed with another tokenizer" 1 'model_files differs' \
+    train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --out live $small --resume
+mv tokenizer.json tiny/tokenizer.json
 # Filling a large buffer takes its time: it is shown, and can be stopped.
 # shellcheck disable=SC2086
 "$sae" train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 4M --out filling --width 64 --k 4 --batch 64 --ctx 32 >out 2>err </dev/null &

@@ -519,6 +519,32 @@ START_TEST(test_controller_moves_by_its_law)
 }
 END_TEST
 
+/* However fast it is moved, lambda stays a number that a checkpoint can hold. */
+START_TEST(test_controller_stays_finite)
+{
+    const case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0};
+    sae_train_options o = options_of(&c, WIDE_B, WIDE_F);
+    float *rows = make_rows(WIDE_B, WIDE_D, 3);
+    char folder[] = "/tmp/test_penalised_XXXXXX";
+
+    o.warmup_rule = SAE_WARMUP_FROM_ONE;
+    o.l0_rate = 1e8;
+    sae_trainer *t = make_trainer(&c, &o, WIDE_D, WIDE_F);
+    float *theta = t->learners[0].p[P_THRESHOLD].w;
+    for (int j = 0; j < WIDE_F; j++) theta[j] = _i ? 30 : 0.1f; /* no codes, or far too many */
+    t->learners[0].coefficient = 1;
+    step(t, rows);
+    ck_assert_msg(isfinite(t->learners[0].coefficient) && t->learners[0].coefficient > 0, "lambda %g",
+                  t->learners[0].coefficient);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    sae_error err = {0};
+    ck_assert_msg(sae_trainer_save(t, folder, 0, &err) == SAE_OK, "%s", err.message);
+    folder_remove(folder, NULL);
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
 enum { PLANTED_D = 32, PLANTED_F = 96, PLANTED = 64, PLANTED_B = 256 };
 
 /* Sums of about `mean` of 64 unit directions, and a little noise. */
@@ -619,6 +645,7 @@ int main(void)
     tcase_add_loop_test(tc, test_overflow_goes_dense, 0, N_CASES);
     tcase_add_loop_test(tc, test_resumed_is_undisturbed, 0, N_CASES);
     tcase_add_loop_test(tc, test_controller_moves_by_its_law, 0, 4);
+    tcase_add_loop_test(tc, test_controller_stays_finite, 0, 2);
     tcase_add_loop_test(tc, test_controller_reaches_its_target, 0, sizeof targets / sizeof *targets);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);

@@ -529,6 +529,40 @@ START_TEST(test_others_are_as_without_it)
 }
 END_TEST
 
+/* More dead latents than are few in a dictionary of its width, but not in the wide one beside it: the bytes of the narrow one alone. */
+START_TEST(test_auxk_does_not_see_the_widest)
+{
+    enum { ROWS = 64, D = 300, F = 256, WIDE = 8192, TURNS = 30 };
+    sae_dict_config configs[2] = {{.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = F, .k = 6},
+                                  {.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = WIDE, .k = 6}};
+    sae_train_options o = sae_recipe_saebench(ROWS, TURNS);
+    sae_trainer *alone = NULL, *beside = NULL;
+    sae_error err = {0};
+    rng r = rng_seed(5, 0);
+    static float rows[ROWS * D];
+    sae_step_stats one, both[2];
+    int64_t tried = 0;
+
+    o.lr = 3e-3;
+    o.dead_tokens = ROWS * 2;
+    o.exact_codes = true;
+    ck_assert_msg(sae_trainer_create(&alone, configs, 1, &o, &err) == SAE_OK, "%s", err.message);
+    ck_assert_msg(sae_trainer_create(&beside, configs, 2, &o, &err) == SAE_OK, "%s", err.message);
+    for (int64_t step = 0; step < TURNS; step++) {
+        int64_t silent = 0; /* since the last step: perhaps dead after this one */
+        for (int j = 0; j < F; j++) silent += alone->learners[0].since_fired[j] >= ROWS;
+        for (int i = 0; i < ROWS * D; i++) rows[i] = (float)(rng_normal(&r) + (i % 3 == 0));
+        ck_assert_msg(sae_trainer_step(alone, rows, NULL, &one, &err) == SAE_OK, "%s", err.message);
+        ck_assert_msg(sae_trainer_step(beside, rows, NULL, both, &err) == SAE_OK, "%s", err.message);
+        expect_equal(&alone->learners[0], &beside->learners[0], step);
+        tried += silent > 16 && silent <= WIDE / 64 && one.dead > 0;
+    }
+    ck_assert_int_gt(tried, 0);
+    sae_trainer_free(alone);
+    sae_trainer_free(beside);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("screen");
@@ -547,6 +581,7 @@ int main(void)
     tcase_add_loop_test(training, test_same_bytes_with_and_without, 0, N_CASES);
     tcase_add_test(training, test_what_it_is_not_for);
     tcase_add_test(training, test_others_are_as_without_it);
+    tcase_add_test(training, test_auxk_does_not_see_the_widest);
     tcase_set_timeout(training, 240);
     suite_add_tcase(suite, operations);
     suite_add_tcase(suite, bound);

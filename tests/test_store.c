@@ -579,6 +579,50 @@ START_TEST(whatever_fails_the_older_store_stands)
 }
 END_TEST
 
+/* A store killed anywhere while it replaces another, and then one of more rows asked for, or (from _i 1 on) the same again: what is
+ * asked for is what one gets, and nothing is left beside it. */
+START_TEST(killed_while_it_replaces)
+{
+    sae_store_options o = options_of(0), old = {.dtype = SAE_STORE_F32};
+    int64_t asked = _i ? 700 : 900;
+    bool reached = true;
+
+    o.force = true;
+    OK(write_to(folder_a, asked, &o, NULL, &err));
+    for (int64_t nth = 1; reached; nth++) {
+        OK(write_to(folder_b, 300, &old, NULL, &err));
+        kill_and_go_on(folder_b, 700, &o, nth, &reached);
+        OK(write_to(folder_b, asked, &o, NULL, &err));
+        expect_same(folder_a, folder_b);
+        expect_scratch(2);
+        OK(folder_remove(folder_b, &err));
+    }
+}
+END_TEST
+
+/* Done, and killed before it had its place: only the call that asked for so many rows puts it there. */
+START_TEST(a_done_store_of_another_number_of_rows)
+{
+    sae_store_options o = options_of(0);
+    json_t *all = NULL;
+    bool done = false, reached = true;
+
+    for (int64_t nth = 1; !done && reached; nth++) {
+        kill_and_go_on(folder_b, 700, &o, nth, &reached);
+        if (json_read_file(&all, in_scratch("b.partial/progress.json"), NULL) != SAE_OK) continue;
+        done = json_is_true(json_object_get(all, "done"));
+        json_decref(all);
+        if (!done) OK(folder_remove(in_scratch("b.partial"), &err));
+    }
+    ck_assert(done);
+    FAILS(SAE_EXISTS, write_to(folder_b, 900, &o, NULL, &err), "\"rows\" differs");
+    FAILS(SAE_EXISTS, write_to(folder_b, -1, &o, NULL, &err), "\"rows\" differs");
+    OK(write_to(folder_b, 700, &o, NULL, &err));
+    OK(write_to(folder_a, 700, &o, NULL, &err));
+    expect_same(folder_a, folder_b);
+}
+END_TEST
+
 /* A shard that was damaged meanwhile is made again, with all that follows. */
 START_TEST(a_damaged_finished_shard_is_made_again)
 {
@@ -906,6 +950,8 @@ int main(void)
     tcase_add_loop_test(c, stopped_anywhere_the_bytes_are_the_same, 0, N_VARIANTS);
     tcase_add_loop_test(c, killed_anywhere_the_bytes_are_the_same, 0, N_VARIANTS);
     tcase_add_loop_test(c, whatever_fails_the_older_store_stands, 0, N_VARIANTS);
+    tcase_add_loop_test(c, killed_while_it_replaces, 0, 2);
+    tcase_add_test(c, a_done_store_of_another_number_of_rows);
     tcase_add_loop_test(c, a_damaged_finished_shard_is_made_again, 0, 3);
     tcase_add_test(c, unfinished_rows_of_something_else);
     tcase_add_loop_test(c, appended_equals_written_at_once, 0, 7 * N_VARIANTS);

@@ -111,6 +111,7 @@ refused() { # NAME TEXT ARGUMENTS
     check "is told" $?
     printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (6, 32), }" >order6.npy
     head -c 768 /dev/zero >>order6.npy
+    run 2 "a sweep in an order and in one by a seed" sweep $small --order order6.npy --data-seed 3 --out ordered6
     run 0 "a sweep in an order" sweep $small --order order6.npy --out ordered6
     run 1 "and without it" sweep $small --out ordered6
     grep -q 'order differs' err
@@ -163,6 +164,10 @@ done
     run 0 "what has nothing to do with it" sweep $rows --width 32 --k 5 --steps 6 --out turned
     [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
     check "leaves its checkpoints" $?
+    echo '{}' >turned/groups/001/group.json
+    run 0 "and a group whose members are not known" sweep $rows --width 32 --k 6 --steps 6 --out turned
+    [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
+    check "keeps its checkpoints" $?
 
     # Ctrl-C after the last step, while dictionaries are measured.
     "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
@@ -195,6 +200,9 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     cp out calm.table
     [ "$(wc -l <out)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
     check "it has a line for each of 12, of 5 recipes" $? "$(cat out)" "$(ls calm/groups)"
+    run 0 "info of a sweep of several recipes" info calm
+    grep -q 'training *300 steps of 32 rows' out
+    check "says how long it is" $? "$(cat out)"
     for arch in $(echo $archs | tr , ' '); do
         k="--k 3"
         case $arch in standard | gated) k= ;; esac
@@ -241,6 +249,22 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     done
     [ "$cut" -ge 10 ] && [ "$wrong" -eq 0 ]
     check "killed at any call and begun again, it ends on the same table" $? "$wrong of $cut differ"
+    # A folder that cannot be read is not one without a checkpoint: no fault begins a group anew (its first time stays).
+    call=40
+    while SAE_FAIL_IO="$call:KILL" "$sae" sweep $small --out begun >out 2>err </dev/null || [ ! -d begun/groups/001/checkpoints/000000000004 ]; do
+        rm -rf begun
+        call=$((call + 4))
+        [ "$call" -lt 1000 ] || break
+    done
+    first=$(head -n 1 begun/groups/001/time.jsonl)
+    call=1 anew=0 failed=0
+    while [ "$call" -lt 200 ] && rm -rf cut && cp -r begun cut; do
+        SAE_FAIL_IO="$call:EIO" "$sae" sweep $small --out cut >out 2>err </dev/null || failed=$((failed + 1))
+        [ "$(head -n 1 cut/groups/001/time.jsonl)" = "$first" ] || anew=$((anew + 1))
+        call=$((call + 1))
+    done
+    [ -n "$first" ] && [ "$failed" -ge 40 ] && [ "$anew" -eq 0 ]
+    check "after no failing call a group is begun anew" $? "$anew of $failed"
     # Another sweep in its place: what it does not make goes, and nothing that was put there.
     cp -r small replaced
     mkdir -p replaced/own replaced/topk-w32-k9-r0-s0 && echo mine | tee replaced/own/result.json >replaced/topk-w32-k3-r0-s0/mine
@@ -272,6 +296,17 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     [ "$(grep -c '"encoder_per_step"' out)" -eq 3 ] && [ ! -e planned ]
     check "it has a part for each" $?
 }
+
+# ---- Curves ------------------------------------------------------------------------------------------------------------------
+# A dictionary that began anew in a later group has one curve, that of the later group.
+mkdir -p twice/run/groups/001 twice/run/groups/002 once/run/groups/002
+for rows_done in 32 64 96; do echo "{\"rows\": $rows_done, \"dict\": \"w32-k3-r0-s0\", \"loss\": $rows_done, \"fvu\": 0.5}"; done >twice/run/groups/001/log.jsonl
+for rows_done in 32 64; do echo "{\"rows\": $rows_done, \"dict\": \"w32-k3-r0-s0\", \"loss\": 7, \"fvu\": 0.25}"; done >once/run/groups/002/log.jsonl
+cp once/run/groups/002/log.jsonl twice/run/groups/002
+run 0 "curves of a dictionary in two groups" plot twice/run --out twice.html
+run 0 "and of it in the later one" plot once/run --out once.html
+cmp twice.html once.html >err
+check "are the same" $?
 
 # ---- Transcoders -------------------------------------------------------------------------------------------------------------
 transcoders="--k 3 --target-array y.npy --width 32,48 --steps 120"

@@ -5,6 +5,7 @@
 #include "expect.h"
 #include "io/io.h"
 #include "kernels/linalg.h"
+#include "sae/recipe_fields.h"
 #include "sae/train.h"
 
 #include <check.h>
@@ -465,6 +466,36 @@ START_TEST(test_recipes_say_their_constants)
     o = sae_recipe(SAE_RECIPE_DICTIONARY_LEARNING, SAE_GATED, 2048, 1000, 16384);
     ck_assert_double_eq(o.lr, 5e-5);
     ck_assert_int_eq(o.decoder_rule, SAE_DECODER_CONSTRAINED);
+    const sae_recipe_name dl = SAE_RECIPE_DICTIONARY_LEARNING, sl = SAE_RECIPE_SAELENS;
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_STANDARD), 0.1);
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_GATED), 0.1);
+    ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_JUMPRELU), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_STANDARD), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_GATED), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_JUMPRELU), 1);
+    ck_assert_double_eq(recipe_l1_coefficient(sl, SAE_TOPK), 0);
+}
+END_TEST
+
+/* SAELens and sparsify divide by the aux_k that is asked for, also where the dictionary has fewer latents. */
+START_TEST(test_auxk_share_of_a_narrow_dictionary)
+{
+    sae_dict_config c = batchtopk(20, 6, 1, 0);
+    sae_train_options o = sae_recipe(SAE_RECIPE_SAELENS, SAE_BATCHTOPK, 32, 20, 6);
+    sae_trainer *t[2];
+    sae_step_stats stats[2];
+
+    o.dead_tokens = 32;
+    for (int i = 0; i < 2; i++) {
+        o.auxk_k = i ? 24 : 6;
+        t[i] = create(&c, 1, &o);
+    }
+    do /* until the first that are dead: so far both are the same */
+        for (int i = 0; i < 2; i++) steps(t[i], sae_trainer_steps_done(t[i]) + 1, 1, &stats[i]);
+    while (stats[0].dead == 0 && stats[0].step < 19);
+    ck_assert(stats[0].dead > 0 && stats[0].auxk_loss > 0);
+    EXPECT_WITHIN(fabs(stats[1].auxk_loss / stats[0].auxk_loss - 0.25), 1e-12, "the share is another"); /* [0] */
+    for (int i = 0; i < 2; i++) sae_trainer_free(t[i]);
 }
 END_TEST
 
@@ -791,6 +822,24 @@ static sae_dict_config chosen(sae_scaffold_start start, sae_scaffold_centre cent
     return c;
 }
 
+/* A checkpoint that was written after one of a group had diverged cannot give it back. */
+START_TEST(test_checkpoint_of_fewer)
+{
+    sae_dict_config c[2] = {batchtopk(20, 64, 4, 0), batchtopk(20, 64, 5, 0)};
+    sae_train_options o = short_recipe(32, 10);
+    sae_trainer *one = create(c, 1, &o), *two = create(c, 2, &o);
+    sae_error err = {0};
+    int64_t rows;
+
+    steps(one, 3, 1, NULL);
+    ck_assert_int_eq(sae_trainer_save(one, folder, 96, &err), SAE_OK);
+    ck_assert_int_eq(trainer_resume(two, folder, true, &rows, &err), SAE_STATE);
+    ck_assert_msg(strstr(err.message, "result.json") != NULL, "%s", err.message);
+    sae_trainer_free(one);
+    sae_trainer_free(two);
+}
+END_TEST
+
 /* A run of one choice cannot be gone on with by another, whichever of the two is the default. */
 START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
 {
@@ -1022,6 +1071,18 @@ START_TEST(test_plan_is_what_is_taken)
 END_TEST
 
 /* The bf16 product rounds both factors to 8 bits: the curve follows the f32 one. */
+/* Penalised families have no AuxK, whatever its weight: it takes no memory. */
+START_TEST(test_plan_without_auxk)
+{
+    sae_dict_config c = {.arch = SAE_STANDARD, .d_in = 20, .d_sae = 96, .l1_coefficient = 0.1};
+    sae_train_options o = short_recipe(128, 80), without = o;
+
+    without.auxk_alpha = 0.0;
+    ck_assert_double_gt(o.auxk_alpha, 0);
+    ck_assert_uint_eq(sae_trainer_plan(&c, 1, &o).total, sae_trainer_plan(&c, 1, &without).total);
+}
+END_TEST
+
 START_TEST(test_bf16_product_follows_f32)
 {
     sae_dict_config c = batchtopk(64, 256, 8, 2);
@@ -1061,6 +1122,7 @@ int main(void)
     tcase_add_test(laws, test_dead_latents_are_resampled);
     tcase_add_loop_test(laws, test_recipes, 0, SAE_RECIPE_SPARSIFY + 1);
     tcase_add_test(laws, test_recipes_say_their_constants);
+    tcase_add_test(laws, test_auxk_share_of_a_narrow_dictionary);
     tcase_add_test(laws, test_dictionaries_train_as_if_alone);
     tcase_add_loop_test(laws, test_zero_scaffold_is_the_baseline, 0, sizeof arms / sizeof *arms);
     tcase_add_test(laws, test_scaffold_alone_becomes_pca);
@@ -1071,9 +1133,11 @@ int main(void)
     tcase_add_test(laws, test_wrong_options);
     tcase_add_test(laws, test_wrong_combinations);
     tcase_add_test(laws, test_plan_is_what_is_taken);
+    tcase_add_test(laws, test_plan_without_auxk);
     tcase_add_test(laws, test_bf16_product_follows_f32);
     tcase_add_test(files, test_resumed_run_has_the_same_bytes);
     tcase_add_loop_test(files, test_resumed_run_of_other_rules_has_the_same_bytes, 0, 2);
+    tcase_add_test(files, test_checkpoint_of_fewer);
     tcase_add_loop_test(files, test_choices_of_a_scaffold_stand_in_the_checkpoint, 0, 5);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
     tcase_add_test(files, test_failing_memory);

@@ -127,8 +127,10 @@ json_t *store_part_about(const store_writer *w, const store_part *p);
 
 /* ---- store_progress.c ------------------------------------------------------------------------------------------------------- */
 
-/* Was a call like this one killed when all but its last step, removing progress.json from PATH, was done? Does that step. */
+/* Was this very call killed when all but its last step, removing progress.json from PATH, was done? Does that step. */
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err);
+/* Then PATH.partial, which is open, is what was replaced, unless it is an unfinished store: removes it. */
+sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err);
 /* Of a store that is appended to: its size of shards and rows. */
 sae_status store_progress_sizes(store_writer *w, sae_error *err);
 /* Goes on where PATH.partial stands, or begins it (with the rows of PATH when these are appended to). */

@@ -36,6 +36,19 @@ static json_t *make_plan(const store_writer *w)
                      bare_about(w->about));
 }
 
+/* That this call asks for; -1: all there are. What is not done yet can be gone on with to any end, what is done must have this one. */
+static json_int_t rows_asked(const store_writer *w)
+{
+    return w->n_wanted < 0 ? -1 : (json_int_t)(w->n_wanted - w->rows_before);
+}
+
+static bool asks_for_as_many(const store_writer *w, const json_t *all)
+{
+    const json_t *asked = json_object_get(all, "asked");
+
+    return json_is_integer(asked) && json_integer_value(asked) == rows_asked(w);
+}
+
 /* The first member in which two objects differ, for a message. */
 static const char *difference(const json_t *a, const json_t *b)
 {
@@ -62,9 +75,10 @@ sae_status store_progress_save(store_writer *w, bool with_tail, sae_error *err)
     if (!path) return SAE_NOMEM;
     if (with_tail && w->in_tail) SAE_TRY(store_write_rows(w, STORE_TAIL_NAME, &tail, err));
     int64_t rows = tail ? w->n_rows : w->n_rows - w->in_tail;
-    all = json_pack("{ss si so so sb sO so*}", "format", STORE_PROGRESS_FORMAT, "version", STORE_VERSION, "plan",
-                    json_incref(w->plan), "about", json_incref(w->about ? w->about : json_null()), "done", w->done,
-                    "shards", w->finished, "tail", tail);
+    all =
+        json_pack("{ss si so sI so sb sO so*}", "format", STORE_PROGRESS_FORMAT, "version", STORE_VERSION, "plan",
+                  json_incref(w->plan), "asked", rows_asked(w), "about", json_incref(w->about ? w->about : json_null()),
+                  "done", w->done, "shards", w->finished, "tail", tail);
     tail = NULL; /* stolen */
     if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     SAE_TRY(json_write_file(all, path, true, err));
@@ -378,18 +392,20 @@ done:
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *all = NULL, *mine = bare_about(w->about);
+    json_t *all = NULL, *mine = make_plan(w);
     char *progress = path_join(path, STORE_PROGRESS_NAME, err);
     bool whole = false;
 
     *done = false;
     if (!progress) SAE_TRY(SAE_NOMEM);
+    if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     if (!file_exists(progress)) goto done;
     SAE_TRY(json_read_file(&all, progress, err));
     SAE_TRY(json_get_bool(all, "done", false, &whole, progress, err));
-    const json_t *plan = json_object_get(all, "plan");
-    bool same = json_equal(mine, json_object_get(plan, "about")) &&
-                json_is_true(json_object_get(plan, "append")) == w->options.append;
+    json_t *plan = json_object_get(all, "plan"), *size = json_object_get(plan, "shard_rows");
+    if (w->options.append && !w->options.shard_rows && size) json_put(&mine, "shard_rows", json_incref(size));
+    if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
+    bool same = json_equal(mine, plan) && asks_for_as_many(w, all);
     SAE_TRY(file_remove(progress, err));
     *done = whole && same;
 done:
@@ -402,14 +418,15 @@ done:
 static sae_status is_same_work(const store_writer *w, const json_t *all, bool *same, sae_error *err)
 {
     const json_t *old = json_object_get(all, "plan");
+    bool alike = json_equal(w->plan, (json_t *)(uintptr_t)old);
     sae_status status = SAE_OK;
 
-    *same = json_equal(w->plan, (json_t *)(uintptr_t)old);
+    *same = alike && (!json_is_true(json_object_get(all, "done")) || asks_for_as_many(w, all));
     if (!*same && !w->options.force)
         status = SAE_FAIL(err, SAE_EXISTS,
                           "%s holds an unfinished store of something else (\"%s\" differs): finish it by the call that "
                           "began it, or use --force to begin anew",
-                          w->folder.temporary, difference(w->plan, old));
+                          w->folder.temporary, alike ? "rows" : difference(w->plan, old));
     return status;
 }
 
@@ -452,6 +469,17 @@ static sae_status check_ours(const store_writer *w, sae_error *err)
     }
 done:
     folder_list_free(names, n);
+    return status;
+}
+
+sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(w->folder.temporary, STORE_PROGRESS_NAME, err);
+
+    if (!path) return SAE_NOMEM;
+    if (!file_exists(path) && check_ours(w, NULL) == SAE_OK) status = folder_remove(w->folder.temporary, err);
+    mem_free(path);
     return status;
 }
 

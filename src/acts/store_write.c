@@ -514,8 +514,10 @@ sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, con
 
     SAE_TRY(check_options(&w, options, n_rows, err));
     if (w.options.resumable || w.options.append) SAE_TRY(store_progress_was_done(&w, path, &done_before, err));
-    if (done_before) goto done;
+    if (done_before && !w.options.force && !w.options.append) goto done; /* it replaced nothing */
     SAE_TRY(open_folder(&w, path, err));
+    if (done_before) SAE_TRY(store_progress_drop_replaced(&w, err));
+    if (done_before) goto done;
     SAE_TRY(store_progress_sizes(&w, err));
     SAE_TRY(allocate(&w, err));
     SAE_TRY(name_folders(&w, err));

@@ -86,6 +86,9 @@ static sae_status open_all(job *j, args *a, sae_error *err)
     int64_t drop = args_int(a, "drop-positions", 1);
 
     SAE_TRY(args_choice(a, "dtype", dtypes, &j->dtype, err));
+    if (args_real(a, "max-norm", 0) == 0)
+        SAE_TRY(
+            args_fail(a, err, "--max-norm 0 would leave no row: give at least 1, or a negative number to keep all"));
     args_operands(a, &operands);
     SAE_TRY(model_path(operands[0], &j->model_path, err));
     SAE_TRY(open_text(j, a, err));
@@ -218,11 +221,11 @@ static void take_stored_dtype(job *j, const char *out)
     mem_free(folder);
 }
 
-static bool is_unfinished(const char *out)
+static bool has_progress(const char *out, const char *suffix)
 {
     char path[4200];
 
-    snprintf(path, sizeof path, "%s.partial/%s", out, STORE_PROGRESS_NAME);
+    snprintf(path, sizeof path, "%s%s/%s", out, suffix, STORE_PROGRESS_NAME);
     return file_exists(path);
 }
 
@@ -242,15 +245,17 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .force = args_flag(a, "force"),
                                  .about = about};
     int64_t before = 0, n_rows = 0;
+    bool was_done = has_progress(out, ""); /* perhaps: but for removing what says so */
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
-    if (is_unfinished(out)) say(a, "going on with %s.partial", out);
+    if (has_progress(out, ".partial")) say(a, "going on with %s.partial", out);
     sae_progress progress = progress_begin(&line, a);
     status = sae_store_write(out, j->acts, wanted, &options, &progress, err);
     progress_end(&line);
     if (status != SAE_OK) goto done;
     SAE_TRY(count_rows(j, out, &n_rows, err));
+    if (was_done && n_rows == before) goto done; /* what was counted before had them already */
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
@@ -267,7 +272,12 @@ static sae_status verify(args *a, const char *folder, sae_error *err)
 
     status = sae_store_verify(folder, &n_rows, &progress, err);
     progress_end(&line);
-    if (status == SAE_OK) printf("%s: all %lld rows agree with their checksums\n", folder, (long long)n_rows);
+    if (status == SAE_OK && args_flag(a, "json")) {
+        json_t *json = json_pack("{so sI}", "store", json_text(folder), "rows_verified", (json_int_t)n_rows);
+        status = json ? print_json(json, err) : SAE_FAIL(err, SAE_NOMEM, "no memory for what was verified");
+        json_decref(json);
+    } else if (status == SAE_OK)
+        printf("%s: all %lld rows agree with their checksums\n", folder, (long long)n_rows);
     return status;
 }
 
@@ -286,6 +296,11 @@ static sae_status run(args *a, sae_error *err)
         SAE_TRY(args_fail(a, err, "--append and --shuffle: rows are not shuffled with those of a store that stands"));
     if (args_flag(a, "append") && args_flag(a, "force"))
         SAE_TRY(args_fail(a, err, "--append keeps what is there, --force replaces it: give one of them"));
+    for (int i = 0; i < 2; i++) {
+        const char *option = i ? "memory" : "seed";
+        if (args_given(a, option) && !args_flag(a, "shuffle"))
+            SAE_TRY(args_fail(a, err, "--%s would do nothing: it is of --shuffle", option));
+    }
     SAE_TRY(open_all(&j, a, err));
     if (args_flag(a, "append") && !args_given(a, "dtype")) take_stored_dtype(&j, out);
     say(a, "%s", sae_acts_get_info(j.acts).describe);

@@ -81,6 +81,7 @@ static sae_status add_line(curves *all, const char *run, const json_t *line, con
     if (!c) SAE_TRY(SAE_NOMEM);
     SAE_TRY(curve_reserve(c, err));
     SAE_TRY(json_get_double(line, "rows", NAN, &value, path, err));
+    if (c->n > 0 && value < c->values[c->n - 1]) c->n = 0; /* begun anew in a later group of a sweep */
     c->values[c->n] = value;
     for (int m = 0; m < N_MEASURES; m++) {
         SAE_TRY(json_get_double(line, measures[m].key, NAN, &value, path, err));

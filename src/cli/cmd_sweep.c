@@ -136,10 +136,12 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     char *folder = sweep_group_folder(s, group, err), what[48];
     int64_t every = (s->recipes->steps + CHECKPOINTS - 1) / CHECKPOINTS;
     int diverged = -1;
+    bool begun = false; /* there is a checkpoint */
 
     if (!folder) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
     SAE_TRY(sweep_part_make(&p, s, s->group, group, err));
-    SAE_TRY(sweep_group_begin(s, &p, group, err));
+    if (!begun) SAE_TRY(sweep_group_begin(s, &p, group, err)); /* one that goes on has been compared */
     SAE_TRY(sae_trainer_create(&t, p.dicts.configs, p.dicts.n, p.recipe, err));
     SAE_TRY(train_watch_create(&watch, &p.dicts, err));
     if (s->in.acts) SAE_TRY(sae_acts_seek(s->in.acts, 0, err)); /* resuming goes on from there */
@@ -147,7 +149,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .names = p.dicts.names,
                           .log_every = args_int(s->a, "log-every", 0),
                           .checkpoint_every = args_int(s->a, "checkpoint-every", every),
-                          .resume = train_folder_has_checkpoint(folder),
+                          .resume = begun,
                           .fewer = true,
                           .diverged = &diverged,
                           .order = s->in.order.pool ? &s->in.order : NULL,
@@ -181,6 +183,16 @@ done:
     return status;
 }
 
+/* What is free, but for what the rows will take and have not yet: the model's weights and, with --plan, the shuffle buffer. */
+static size_t left_to_train(const train_input *in, bool plan)
+{
+    size_t available = memory_available(), rows = train_model_bytes(in);
+
+    if (plan && in->acts) rows += sae_acts_get_info(in->acts).buffer_bytes;
+    if (available == 0) return SIZE_MAX; /* not known */
+    return available > rows ? available - rows : 1;
+}
+
 static sae_status run_sweep(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -191,6 +203,8 @@ static sae_status run_sweep(args *a, sae_error *err)
         s.folder = args_text(a, "out"); /* what stands there already counts */
     else
         SAE_TRY(args_require(a, "out", &s.folder, err));
+    if (args_given(a, "data-seed") && args_given(a, "order"))
+        SAE_TRY(args_fail(a, err, "--data-seed would do nothing: --order says which rows each step takes"));
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
     SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));
@@ -199,9 +213,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     s.diverged = mem_alloc_array((size_t)s.dicts.n, sizeof *s.diverged, "a sweep", err);
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
     if (!s.finished || !s.diverged || !s.group) SAE_TRY(SAE_NOMEM);
-    size_t available = memory_available(), buffers = s.in.acts ? sae_acts_get_info(s.in.acts).buffer_bytes : 0;
-    if (args_flag(a, "plan")) available = available > buffers ? available - buffers : 1; /* not taken yet */
-    s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : available > 0 ? available : SIZE_MAX;
+    s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : left_to_train(&s.in, args_flag(a, "plan"));
     SAE_TRY(args_flag(a, "plan") ? sweep_make_groups(&s, err) : begin_folder(&s, err));
     if (!args_flag(a, "plan")) /* not before: a command that is refused must not stand there */
         SAE_TRY(train_folder_write_run(a, s.folder, "sweep.json", &s.in, &s.dicts, sweep_recipes_json(&s), err));

@@ -105,6 +105,7 @@ static sae_status run_train(args *a, sae_error *err)
     const char *folder = NULL;
     sae_scaffold_export how = SAE_SCAFFOLD_NATIVE;
     int lock = -1;
+    bool begun = false; /* there is a checkpoint */
 
     if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &folder, err));
     if (args_flag(a, "resume") && args_flag(a, "force"))
@@ -129,7 +130,8 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(train_folder_begin(a, folder, &t.dicts, &lock, err));
     if (args_flag(a, "resume")) { /* its record stays as it was */
         SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err));
-        if (!train_folder_has_checkpoint(folder)) SAE_TRY(train_folder_same_run(a, folder, &t.dicts, &t.recipe, err));
+        SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
+        if (!begun) SAE_TRY(train_folder_same_run(a, folder, &t.dicts, &t.recipe, err));
     } else
         SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, recipe_json(&t.recipe), err));
     training_options o = {.folder = folder,
@@ -149,7 +151,7 @@ static sae_status run_train(args *a, sae_error *err)
     progress_end(&t.watch.line);
     /* those would fail again */
     if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC && status != SAE_FORMAT &&
-        train_folder_has_checkpoint(folder))
+        train_folder_has_checkpoint(folder, &begun, NULL) == SAE_OK && begun)
         args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);

@@ -118,6 +118,8 @@ sae_status info_run(const char *path, const char *record, bool as_json, sae_erro
         goto done;
     }
     const json_t *recipe = json_object_get(about, "recipe"), *dictionaries = json_object_get(about, "dictionaries");
+    if (json_is_array(recipe))
+        recipe = json_object_get(json_array_get(recipe, 0), "constants"); /* of a sweep: several */
     info_show(NULL, "", "kind", sweep ? "sweep" : "run of sae %s", text_of(about, "command"));
     show_command(about);
     show_dictionaries(dictionaries);

@@ -164,7 +164,8 @@ static sae_status take_group(sweep *s, begun_group *g, const char *folder, sae_e
     SAE_TRY(look_at_members(s, g, err));
     if ((g->checkpoint || g->finished) && g->number > s->n_groups) s->n_groups = g->number;
     if (g->checkpoint && g->wanted) SAE_TRY(take_members(s, g, err));
-    if (g->checkpoint && !g->wanted && !g->other && !args_flag(s->a, "plan")) SAE_TRY(folder_remove(checkpoints, err));
+    if (g->checkpoint && g->finished && !g->wanted && !g->other && !args_flag(s->a, "plan"))
+        SAE_TRY(folder_remove(checkpoints, err));
 done:
     mem_free(checkpoints);
     return status;
@@ -193,8 +194,8 @@ static sae_status read_groups(sweep *s, sae_error *err)
         json_decref(group);
         group = NULL;
         SAE_TRY(json_read_file(&group, path, err));
-        begun_group g = {
-            .number = (int)number, .path = path, .group = group, .checkpoint = train_folder_has_checkpoint(one)};
+        begun_group g = {.number = (int)number, .path = path, .group = group};
+        SAE_TRY(train_folder_has_checkpoint(one, &g.checkpoint, err));
         SAE_TRY(take_group(s, &g, one, err));
     }
 done:
@@ -351,7 +352,6 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae
     json_t *dicts = json_array(), *about = NULL;
 
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");
-    if (train_folder_has_checkpoint(folder)) goto done; /* a group that goes on: it has been compared */
     for (int i = 0; i < p->dicts.n; i++) json_add(&dicts, sweep_dict_json(s, p->index[i]));
     about = json_pack("{sOso}", "dictionaries", dicts, "recipe", recipe_json(p->recipe));
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for a group");

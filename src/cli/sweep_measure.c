@@ -28,7 +28,9 @@ size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *c)
         SWEEP_MEASURE_CHUNK * (s->in.d_target > 0 ? both + d_out : d); /* a transcoder's rows are taken apart */
     int64_t rows = sweep_measure_rows(s) * both + chunk, pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
 
-    return (size_t)(2 * weights + rows + pairs) * sizeof(float);
+    /* As it was trained and as it was read back, or, while it is saved in another form, that one too. */
+    int copies = c->rank > 0 && s->how != SAE_SCAFFOLD_NATIVE ? 3 : 2;
+    return (size_t)(copies * weights + rows + pairs) * sizeof(float);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
@@ -180,10 +182,11 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
     if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
     SAE_TRY(read_rows(s, n, rows, err));
     for (int i = 0; i < p->dicts.n; i++) {
+        if (s->finished[p->index[i]]) continue;
         if (interrupted())
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request before %s was measured; %s holds all that was learned",
                       p->dicts.names[i], checkpoints);
-        if (!s->finished[p->index[i]]) SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
+        SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
     }
     SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
 done:

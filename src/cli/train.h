@@ -73,7 +73,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka, topk, jumprelu, standard or gated", "batchtopk"},                        \
     {"width", OPTION_LIST, "N[,N]", "latents in the dictionary (d_sae); several values train several at once", "16384"},                  \
     {"k", OPTION_LIST, "N[,N]", "latents kept per row, on average over a batch (L0); of jumprelu the L0 that it aims at", "64"},        \
-    {"l1-coefficient", OPTION_LIST, "X[,X]", "weight of the sparsity penalty of standard, gated and jumprelu (default: 0.1, 0.1, 1)", NULL}, \
+    {"l1-coefficient", OPTION_LIST, "X[,X]", "weight of the sparsity penalty of standard, gated and jumprelu (default: 0.1, 0.1, 1; of --recipe saelens 1)", NULL}, \
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
     {"variant", OPTION_LIST, "NAME[,NAME]",                                                                                               \
      "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left; p3: that, and the scaffold learns by itself", "p1"},            \
@@ -121,6 +121,8 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
     {"exact-codes", OPTION_FLAG, NULL, "with --no-screen: compute what is kept once more, in one fixed order of summation: the bytes of the default", NULL}
 /* clang-format on */
 
+/* Which one --recipe names. */
+sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err);
 /* The recipe that --recipe names, for one dictionary, with every constant that the user gave in its place. */
 sae_status train_recipe_of(sae_train_options *out, args *a, const train_input *in, const sae_dict_config *dict,
                            sae_error *err);
@@ -159,8 +161,8 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
 sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *dicts, const sae_train_options *recipe,
                                  sae_error *err);
 
-/* Whether FOLDER/checkpoints holds any. */
-bool train_folder_has_checkpoint(const char *folder);
+/* Whether FOLDER/checkpoints holds any. What cannot be read is a failure: a run that has some must not begin anew. */
+sae_status train_folder_has_checkpoint(const char *folder, bool *any, sae_error *err);
 
 /* ---- What is left behind (train_export.c) --------------------------------------------------------------------------------- */
 
@@ -184,6 +186,8 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
             "print memory, arithmetic and an estimate of the time (two seconds), and make nothing", NULL               \
     }
 
+/* What a live run's model takes with its first pass: the weights that it expands. 0 of other rows. */
+size_t train_model_bytes(const train_input *in);
 /* To standard output, or, with `json`, into a new object there. */
 sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
                            json_t **json, sae_error *err);

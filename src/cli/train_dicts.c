@@ -130,12 +130,10 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
 static bool takes_k(sae_arch arch) { return arch != SAE_STANDARD && arch != SAE_GATED; }
 static bool takes_l1(sae_arch arch) { return arch == SAE_STANDARD || arch == SAE_GATED || arch == SAE_JUMPRELU; }
 
-/* Where none is given, dictionary_learning's; of batchtopk and its like 0. */
-static double coefficient(sae_arch arch, const axis *x, int64_t index)
+/* Where none is given, the recipe's; of batchtopk and its like 0. */
+static double coefficient(sae_recipe_name recipe, sae_arch arch, const axis *x, int64_t index)
 {
-    if (!takes_l1(arch)) return 0.0;
-    if (x->reals) return x->reals[index];
-    return arch == SAE_JUMPRELU ? 1.0 : 0.1;
+    return takes_l1(arch) && x->reals ? x->reals[index] : recipe_l1_coefficient(recipe, arch);
 }
 
 sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err)
@@ -166,13 +164,16 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
                               const int64_t value[N_AXES], sae_error *err)
 {
     sae_arch arch = archs[value[ARCH]];
+    sae_recipe_name recipe;
+    sae_status status = train_recipe_name(a, &recipe, err);
 
+    if (status != SAE_OK) return status;
     *c = (sae_dict_config){.arch = arch,
                            .variant = (sae_variant)value[VARIANT],
                            .d_in = in->d_in,
                            .d_sae = value[WIDTH],
                            .k = takes_k(arch) ? value[K] : 0,
-                           .l1_coefficient = coefficient(arch, &axes[L1], value[L1]),
+                           .l1_coefficient = coefficient(recipe, arch, &axes[L1], value[L1]),
                            .rank = value[RANK],
                            .d_out = in->d_target,
                            .skip = args_flag(a, "skip"),
@@ -181,7 +182,7 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
     snprintf(c->site, sizeof c->site, "%s", in->site_name);
     snprintf(c->target_site, sizeof c->target_site, "%s", in->target_name);
     snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
-    sae_status status = scaffold_choices(c, a, err);
+    status = scaffold_choices(c, a, err);
     return status == SAE_OK && c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : status;
 }
 

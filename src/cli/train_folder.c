@@ -165,7 +165,10 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(json_read_file(&run, path, err));
     SAE_TRY(train_input_json(in, a, &ours, err));
-    const char *key = json_any_difference(ours, json_object_get(run, "data"));
+    const json_t *theirs = json_object_get(run, "data");
+    if (!json_object_get(theirs, "model_files"))
+        json_object_del(ours, "model_files"); /* an older run did not note them */
+    const char *key = json_any_difference(ours, theirs);
     if (key)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun on other rows (%s differs): resume with the data it was started with", path,
@@ -224,15 +227,18 @@ done:
     return status;
 }
 
-bool train_folder_has_checkpoint(const char *folder)
+sae_status train_folder_has_checkpoint(const char *folder, bool *any, sae_error *err)
 {
-    char **names = NULL, *path = path_join(folder, "checkpoints", NULL);
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = path_join(folder, "checkpoints", err);
     int n = 0;
-    bool any = false;
 
-    if (path && folder_list(path, &names, &n, NULL) == SAE_OK)
-        for (int i = 0; i < n; i++) any = any || strspn(names[i], "0123456789") == strlen(names[i]);
+    *any = false;
+    if (!path) SAE_TRY(SAE_NOMEM);
+    if (file_exists(path)) SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++) *any = *any || strspn(names[i], "0123456789") == strlen(names[i]);
+done:
     folder_list_free(names, n);
     mem_free(path);
-    return any;
+    return status;
 }

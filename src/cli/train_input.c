@@ -75,6 +75,9 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));
     SAE_TRY(train_check_row_effects(a, err));
+    if (o.max_norm == 0)
+        SAE_TRY(
+            args_fail(a, err, "--max-norm 0 would leave no row: give at least 1, or a negative number to keep all"));
     if (order && !array) SAE_TRY(args_fail(a, err, "--order goes with --array"));
     if ((stores[1] && !store) || (arrays[1] && !array) || (args_text(a, "target-site") && !args_given(a, "model")))
         SAE_TRY(args_fail(a, err,
@@ -117,6 +120,33 @@ void train_input_close(train_input *in)
     *in = (train_input){0};
 }
 
+/* What makes a model's rows beside its weights: how text becomes tokens, and its configuration. A GGUF file has all in one. */
+static sae_status model_files_json(const train_input *in, json_t **out, sae_error *err)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
+                                        "merges.txt"};
+    sae_status status = SAE_OK;
+    json_t *files = json_object();
+    char *path = NULL, text[24];
+    uint64_t hash;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        mem_free(path);
+        path = path_join(in->model_path, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (!file_exists(path)) continue;
+        SAE_TRY(file_hash(path, &hash, err));
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        json_put(&files, names[i], json_string(text));
+    }
+    *out = files;
+    files = NULL;
+done:
+    json_decref(files);
+    mem_free(path);
+    return status;
+}
+
 sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err)
 {
     static const char *const names[] = {"store", "target-store", "array", "target-array", "order"};
@@ -150,6 +180,9 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     if (in->model) {
         snprintf(text, sizeof text, "%016llx", (unsigned long long)sae_model_hash(in->model));
         json_put(&data, "model", json_string(text));
+        json_t *files = NULL;
+        SAE_TRY(model_files_json(in, &files, err));
+        json_put(&data, "model_files", files);
     }
     for (int i = 0; i < n_texts; i++) {
         SAE_TRY(file_exists(texts[i]) ? file_hash(texts[i], &hash, err) : SAE_OK); /* "-" has none */

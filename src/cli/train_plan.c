@@ -10,6 +10,7 @@
  * cut, and the time scaled back by the arithmetic.
  */
 #include "cli/train.h"
+#include "model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,11 @@ static sae_site last_site(const train_input *in)
     return in->d_target > 0 && in->target_site.layer >= in->site.layer ? in->target_site : in->site;
 }
 
+size_t train_model_bytes(const train_input *in)
+{
+    return in->model ? weights_pass_bytes(in->model, last_site(in).layer + 1) : 0;
+}
+
 /* Products of the blocks up to the site, and their attention over half of a sequence. */
 static double model_flops(const train_input *in, int64_t ctx)
 {
@@ -98,7 +104,7 @@ done:
     return status;
 }
 
-/* Some of the dictionaries, none wider than `width` (or its own k). */
+/* Some of the dictionaries, none wider than `width` (or its own k), as in a step in which all of it learns. */
 static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width)
 {
     int stride = (dicts->n + MOST_CALIBRATED - 1) / MOST_CALIBRATED, n = 0;
@@ -106,6 +112,8 @@ static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width
     for (int i = 0; i < dicts->n; i += stride) {
         sae_dict_config *c = &out[n++];
         *c = dicts->configs[i];
+        c->scaffold_steps = 0;
+        c->scaffold_frozen = false;
         int64_t least = 2 * c->k > width ? 2 * c->k : width;
         if (c->d_sae > least) {
             c->d_sae = least;
@@ -142,6 +150,7 @@ static sae_status step_seconds(const train_dicts *dicts, const sae_train_options
     const float *targets = all[0].d_out > 0 ? rows + r.batch * all[0].d_in : NULL;
     for (int64_t i = 0; i < r.batch * width; i++) rows[i] = (float)rng_normal(&random);
     r.unit_scale = true;
+    r.k_anneal_steps = 0; /* the k that most of the run has */
     SAE_TRY(time_steps(small, n, &r, rows, targets, &low, first, err));
     high = low;
     if (total_width(large, n) > total_width(small, n)) {
@@ -217,16 +226,16 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
     flops f = flops_of(dicts->configs, dicts->n, recipe);
     size_t buffer = in->acts ? sae_acts_get_info(in->acts).buffer_bytes : 0;
-    size_t batch = (size_t)(recipe->batch * (in->d_in + in->d_target)) * sizeof(float);
-    size_t weights = in->model ? sae_model_get_info(in->model)->expand_bytes : 0;
+    size_t batch = (size_t)(recipe->batch * (in->d_in + 2 * in->d_target)) * sizeof(float); /* targets apart, too */
+    size_t weights = train_model_bytes(in);
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
     SAE_TRY(step_seconds(dicts, recipe, &step, &first, err));
     if (in->model) {
         f.model = model_flops(in, sae_text_ctx(in->text));
         SAE_TRY(model_seconds(in, &row, err));
-        model_rows =
-            rows + (double)buffer / (double)(in->d_in * (int64_t)sizeof(float) + 12); /* the buffer is filled first */
+        int64_t row_bytes = (in->d_in + in->d_target) * (int64_t)sizeof(float) + 12;
+        model_rows = rows + (double)buffer / (double)row_bytes; /* the buffer is filled first */
     }
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;

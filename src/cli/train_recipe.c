@@ -73,19 +73,29 @@ static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64
     return SAE_OK;
 }
 
+sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err)
+{
+    static const char *const names[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
+    int which = 0;
+    sae_status status = args_choice(a, "recipe", names, &which, err);
+
+    *out = (sae_recipe_name)which;
+    return status;
+}
+
 sae_status train_recipe_of(sae_train_options *r, args *a, const train_input *in, const sae_dict_config *dict,
                            sae_error *err)
 {
-    static const char *const recipes[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
     static const char *const dtypes[] = {"f32", "bf16", NULL};
     sae_status status = SAE_OK;
-    int which = 0, type = 0, choice = 0;
+    sae_recipe_name which;
+    int type = 0, choice = 0;
     int64_t batch = 0, steps = 0;
 
     SAE_TRY(run_size(a, in, &batch, &steps, err));
-    SAE_TRY(args_choice(a, "recipe", recipes, &which, err));
+    SAE_TRY(train_recipe_name(a, &which, err));
     SAE_TRY(args_choice(a, "encoder-dtype", dtypes, &type, err));
-    *r = sae_recipe((sae_recipe_name)which, dict->arch, batch, steps, dict->d_sae);
+    *r = sae_recipe(which, dict->arch, batch, steps, dict->d_sae);
 #define TAKE_COUNT(field, option, names) r->field = args_int(a, option, r->field);
 #define TAKE_REAL(field, option, names)  r->field = args_real(a, option, r->field);
 #define TAKE_CHOICE(field, option, names)                                                                              \

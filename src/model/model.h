@@ -169,6 +169,8 @@ struct sae_model {
 sae_status weights_bind(sae_model *m, sae_error *err);
 void weights_free(sae_model *m);
 size_t weights_layer_bytes(const sae_model *m); /* of a layer's four matrices in f32 */
+/* What passes through the first n_layer layers keep of them, from the first one on. */
+size_t weights_pass_bytes(const sae_model *m, int64_t n_layer);
 /* The layer's matrices in f32: borrowed until the next call (or until free when all are kept). */
 sae_status weights_layer(sae_model *m, int64_t index, layer_f32 *out, sae_error *err);
 /* Rows [first, first + n), as they are stored, one after the other into `out`, over all threads. */

@@ -311,6 +311,11 @@ size_t weights_layer_bytes(const sae_model *m)
     return count.used;
 }
 
+size_t weights_pass_bytes(const sae_model *m, int64_t n_layer)
+{
+    return (size_t)(m->expand_all ? n_layer : 1) * weights_layer_bytes(m);
+}
+
 sae_status weights_layer(sae_model *m, int64_t index, layer_f32 *out, sae_error *err)
 {
     layer_weights *l = &m->layers[index];

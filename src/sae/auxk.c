@@ -13,23 +13,29 @@
 #include <math.h>
 #include <string.h>
 
+/* Dead latents that a row uses, where there are so many. */
+static int64_t wanted(const sae_trainer *t, const learner *l)
+{
+    return t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
+}
+
 int64_t auxk_mark(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
-    int64_t n = 0, wanted = t->options.auxk_k > 0 ? t->options.auxk_k : l->config.d_in / 2;
+    int64_t n = 0, room = aux_few_room(s, l->config.d_sae), k = wanted(t, l);
     bool before_batch = t->options.dead_rule == SAE_DEAD_BEFORE_BATCH;
 
     s->aux_k = 0;
-    if (t->options.auxk_alpha <= 0.0 || wanted < 1) return 0;
-    s->aux_k = wanted < l->config.d_sae ? wanted : l->config.d_sae;
+    if (t->options.auxk_alpha <= 0.0 || k < 1) return 0;
+    s->aux_k = k < l->config.d_sae ? k : l->config.d_sae;
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         bool perhaps_dead = before_batch ? l->since_fired[j] > t->options.dead_tokens
                                          : l->since_fired[j] + t->options.batch >= t->options.dead_tokens;
         s->aux_bias[j] = perhaps_dead ? l->p[P_B_ENC].w[j] : -INFINITY;
-        if (perhaps_dead && n < s->aux_few_room) s->few_latent[n] = (int32_t)j;
+        if (perhaps_dead && n < room) s->few_latent[n] = (int32_t)j;
         n += perhaps_dead;
     }
-    s->n_aux_few = l->family->one_threshold && n <= s->aux_few_room ? n : 0;
+    s->n_aux_few = l->family->one_threshold && n <= room ? n : 0;
     return n;
 }
 
@@ -67,7 +73,7 @@ static double aux_weight(sae_trainer *t, const learner *l, const step_sums *sums
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->d_out;
-    double share = fmin((double)sums->dead / (double)s->aux_k, 1.0), mean_square = 0, V = sums->variance;
+    double share = fmin((double)sums->dead / (double)wanted(t, l), 1.0), mean_square = 0, V = sums->variance;
 
     if (t->options.auxk_rule == SAE_AUXK_PLAIN) return share / (double)B;
     if (t->options.auxk_rule == SAE_AUXK_RESIDUAL || t->options.auxk_rule == SAE_AUXK_BIAS) {

@@ -343,7 +343,12 @@ static sae_status load_learners(sae_trainer *t, const char *folder, const json_t
     sae_status status = SAE_OK;
     size_t n = json_array_size(dicts);
 
-    if (fewer ? n < (size_t)t->n_dicts : n != (size_t)t->n_dicts)
+    if (fewer && n < (size_t)t->n_dicts)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: holds %zu dictionar%s, this run has %d: one that diverged was set aside before it was written; "
+                  "put its result.json back, or remove the folder that checkpoints is in, so that all begin anew",
+                  folder, n, n == 1 ? "y" : "ies", t->n_dicts);
+    if (!fewer && n != (size_t)t->n_dicts)
         SAE_RAISE(err, SAE_STATE,
                   "%s: holds %zu dictionar%s, this run has %d: resume with the options it was started with", folder, n,
                   n == 1 ? "y" : "ies", t->n_dicts);

@@ -1,5 +1,6 @@
 /* effects.c - the table of options that act on some dictionaries only. */
 #include "sae/effects.h"
+#include "sae/train.h"
 
 #include <string.h>
 
@@ -28,7 +29,7 @@ static bool has_k(dict *c, recipe *o)
 {
     return keeps_k(c, o) || (is_jumprelu(c, o) && (o->l0_rule != SAE_L0_LINEAR || o->first_threshold <= 0.0));
 }
-static bool anneals(dict *c, recipe *o) { return keeps_k(c, o) && o->k_anneal_steps > 0; }
+static bool anneals(dict *c, recipe *o) { return keeps_k(c, o) && o->k_anneal_steps > 0 && largest_k(o, c) > c->k; }
 static bool begins_average(dict *c, recipe *o)
 {
     return keeps_k(c, o) && o->threshold_rule == SAE_THRESHOLD_FROM_FIRST;
@@ -69,7 +70,8 @@ const effect effects[] = {
     {"sparsity-warmup-steps", is_penalised, PENALISED},
     {"select-by", keeps_k, KEEPS_K},
     {"k-anneal-steps", keeps_k, KEEPS_K},
-    {"k-anneal-start", anneals, "no k is annealed: give --k-anneal-steps, and an --arch that keeps k latents"},
+    {"k-anneal-start", anneals,
+     "no k is annealed: give --k-anneal-steps, a start above --k, and an --arch that keeps k latents"},
     {"threshold-beta", keeps_k, KEEPS_K},
     {"threshold-from", keeps_k, KEEPS_K},
     {"threshold-start-step", begins_average,

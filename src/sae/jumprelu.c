@@ -13,6 +13,7 @@
  */
 #include "sae/penalised.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -130,7 +131,8 @@ static void control(sae_trainer *t, learner *l)
     double error = control_error(t, l), lr = dictionary_rate(t, l);
 
     if (o->l0_rule != SAE_L0_CONTROLLED || lr <= 0.0) return; /* with lr 0 nothing moves */
-    l->coefficient *= exp(o->l0_rate * lr / o->lr * error);
+    /* The next step takes it into its range; until then a checkpoint has it, which holds no infinite numbers. */
+    l->coefficient = fmin(fmax(l->coefficient * exp(o->l0_rate * lr / o->lr * error), DBL_MIN), DBL_MAX);
     float factor = (float)exp(THRESHOLD_RATE * error);
     for (int64_t j = 0; j < theta->columns; j++) theta->w[j] *= factor;
 }

@@ -70,6 +70,7 @@ static extent extent_of(const sae_trainer *t)
 {
     const sae_train_options *o = &t->options;
     extent e = {.d = t->learners[0].config.d_in, .d_out = 1};
+    bool with_auxk = false;
 
     for (int i = 0; i < t->n_dicts; i++) {
         const sae_dict_config *c = &t->learners[i].config;
@@ -81,13 +82,19 @@ static extent extent_of(const sae_trainer *t)
         if (c->arch == SAE_TOPK) e.top_k = larger(e.top_k, k);
         if (c->arch != SAE_TOPK) e.pairs = larger(e.pairs, penalised ? penalised_most_pairs(c, o) : 2 * k * o->batch);
         e.penalised = e.penalised || penalised;
+        with_auxk = with_auxk || (!penalised && o->auxk_alpha > 0.0);
         e.uncentred = e.uncentred || (c->d_out == 0 && !c->apply_b_dec_to_input);
         e.d_out = larger(e.d_out, t->learners[i].d_out);
         e.residual = e.residual || sees_residual(&t->learners[i]);
         e.transcoder = e.transcoder || c->d_out > 0;
     }
-    if (o->auxk_alpha > 0.0) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
+    if (with_auxk) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
     return e;
+}
+
+int64_t aux_few_room(const scratch *s, int64_t d_sae)
+{
+    return s->exact ? smaller(larger(16, d_sae / 64), smaller(d_sae, s->tile_latents)) : 0;
 }
 
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
@@ -127,10 +134,10 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->row_keys = o->resample_every > 0 ? arena_take(a, (size_t)B * sizeof *s->row_keys) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
-    s->aux_few_room = s->exact && e->aux_k > 0 ? smaller(larger(16, e->F / 64), smaller(e->F, tile_latents)) : 0;
-    s->few_latent = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_latent);
-    s->few_W = arena_take(a, (size_t)s->aux_few_room * row);
-    s->few_bias = arena_take(a, (size_t)s->aux_few_room * sizeof *s->few_bias);
+    int64_t few = e->aux_k > 0 ? aux_few_room(s, e->F) : 0;
+    s->few_latent = arena_take(a, (size_t)few * sizeof *s->few_latent);
+    s->few_W = arena_take(a, (size_t)few * row);
+    s->few_bias = arena_take(a, (size_t)few * sizeof *s->few_bias);
     s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);

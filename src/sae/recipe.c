@@ -153,6 +153,12 @@ sae_train_options sae_recipe(sae_recipe_name name, sae_arch arch, int64_t batch,
     return saebench(arch, batch, steps);
 }
 
+double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch)
+{
+    if (keeps_k(arch)) return 0.0;
+    return name == SAE_RECIPE_SAELENS || arch == SAE_JUMPRELU ? 1.0 : 0.1;
+}
+
 int recipe_choice_find(const char *names, const char *name)
 {
     size_t length = strlen(name);

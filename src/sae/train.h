@@ -142,12 +142,12 @@ typedef struct scratch {
     bool exact;           /* candidates' values are exact.c's */
     bool margins_are_set; /* of the rows and weights of this encoding */
     float *row_margin;    /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
-    screen_survivors *survivors;     /* [n_threads]; NULL without a screen */
-    int64_t n_survivors;             /* of the last step; 0 when it did not screen */
-    int64_t n_aux_few, aux_few_room; /* latents that count as dead, when they are few and values exact; else 0 */
-    int32_t *few_latent;             /* [aux_few_room] */
-    float *few_W, *few_bias;         /* [aux_few_room, d], [aux_few_room] */
-    int64_t *counter;                /* [max(B, n_threads x F)] */
+    screen_survivors *survivors; /* [n_threads]; NULL without a screen */
+    int64_t n_survivors;         /* of the last step; 0 when it did not screen */
+    int64_t n_aux_few;           /* latents that count as dead, when they are few and values exact; else 0 */
+    int32_t *few_latent;         /* [aux_few_room of F] */
+    float *few_W, *few_bias;     /* [aux_few_room of F, d], [aux_few_room of F] */
+    int64_t *counter;            /* [max(B, n_threads x F)] */
     pair_lists kept, aux;
     bool aux_used;         /* some latents are dead: the lists of aux hold */
     int64_t aux_k;         /* of a row */
@@ -382,6 +382,9 @@ sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_
 /* layout.c: hands out (or, from empty arenas, counts) weights, gradients, moments, scratch. */
 void describe_params(learner *l);
 void trainer_layout(sae_trainer *t, arena arenas[4]);
+/* How many dead latents are few in a dictionary of that width: whose activations have a product of their own. Not by the widest
+ * dictionary beside it: the two products round differently. */
+int64_t aux_few_room(const scratch *s, int64_t d_sae);
 /* Of the encoder product of dictionary i, which it shares with those of the same width. */
 encoder_shape encoder_shape_of(const sae_trainer *t, int i);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
