@@ -110,6 +110,9 @@ sae_status core_report(sae_result *result, const core_arm *a, const sample *s, c
     sae_status status = SAE_OK;
 
     SAE_TRY(measure(result, "tokens", "tokens counted", (double)s->n_counted, NULL, err));
+    if (s->n_documents > 0)
+        SAE_TRY(sae_result_silent(result, "documents", (double)s->n_documents, (double)s->n_documents,
+                                  (double)s->n_documents, err));
     SAE_TRY(report_fit(result, a, err));
     SAE_TRY(report_losses(result, losses, err));
     SAE_TRY(report_density(result, &a->density, err));
@@ -135,9 +138,6 @@ sae_status core_describe(sae_result *result, const sample *s, sae_error *err)
         (long long)s->n_seq, (long long)s->ctx, documents, (long long)s->n_counted, (long long)s->n_masked,
         (long long)s->n_over_norm, s->median_norm);
     SAE_TRY(sae_result_note(result, text, err));
-    if (s->n_documents > 0)
-        SAE_TRY(sae_result_silent(result, "documents", (double)s->n_documents, (double)s->n_documents,
-                                  (double)s->n_documents, err));
 done:
     return status;
 }
