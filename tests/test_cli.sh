@@ -302,7 +302,7 @@ printf '%s\n' \
     'scaffold-last|--scaffold-last --rank 2' 'scaffold-last|--scaffold-last --arch matryoshka' 'skip|--skip' \
     'groups|--groups 0.5,0.5' 'levels|--levels sum' 'warmup-from|--warmup-from one --warmup-steps 0' \
     'sparsity-warmup-steps|--sparsity-warmup-steps 5' 'k-anneal-start|--k-anneal-start 9' \
-    'k-anneal-start|--k-anneal-start 3 --k-anneal-steps 5 --k 4' \
+    'k-anneal-start|--k-anneal-start 3 --k-anneal-steps 5' \
     'threshold-start-step|--threshold-start-step 3 --threshold-from zero' 'auxk-k|--auxk-k 3 --auxk-alpha 0' \
     'auxk-rule|--auxk-rule plain --auxk-alpha 0' 'l1|--l1 norms' 'l0|--l0 linear' 'l0-rate|--l0-rate 1' \
     'l0-rate|--l0-rate 1 --arch jumprelu --l0 linear' 'bandwidth|--bandwidth 1' 'first-threshold|--first-threshold 1' \
