@@ -11,16 +11,21 @@
 #include <stdio.h>
 
 /* The number of a recipe that is there already; -1: none is like it. */
-static int find_recipe(const sweep *s, const sae_train_options *r)
+static sae_status find_recipe(const sweep *s, const sae_train_options *r, int *found, sae_error *err)
 {
+    sae_status status = SAE_OK;
     char key[RECIPE_KEY_ROOM];
     json_t *json = recipe_json(r);
-    int found = -1;
 
-    for (int k = 0; k < s->n_recipes && found < 0; k++)
-        if (!train_recipe_differs(&s->recipes[k], json, key)) found = k;
+    *found = -1;
+    if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory to compare recipes");
+    for (int k = 0; k < s->n_recipes && *found < 0; k++) {
+        SAE_TRY(train_recipe_differs(&s->recipes[k], json, key, err));
+        if (!*key) *found = k;
+    }
+done:
     json_decref(json);
-    return found;
+    return status;
 }
 
 static sae_status check(const sweep *s, sae_error *err)
@@ -45,7 +50,8 @@ sae_status sweep_make_recipes(sweep *s, sae_error *err)
     for (int i = 0; i < s->dicts.n; i++) {
         sae_train_options r;
         SAE_TRY(train_recipe_of(&r, s->a, &s->in, &s->dicts.configs[i], err));
-        int k = find_recipe(s, &r);
+        int k = -1;
+        SAE_TRY(find_recipe(s, &r, &k, err));
         if (k < 0) s->recipes[k = s->n_recipes++] = r;
         s->recipe_of[i] = k;
     }
@@ -102,8 +108,9 @@ sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json
     const char *other = json_any_difference(ours, dict);
     if (other)
         snprintf(key, sizeof key, "%s", other);
-    else if (!train_recipe_differs(&s->recipes[s->recipe_of[i]], recipe, key))
-        goto done;
+    else
+        SAE_TRY(train_recipe_differs(&s->recipes[s->recipe_of[i]], recipe, key, err));
+    if (!*key) goto done;
     SAE_RAISE(err, SAE_STATE,
               "%s: %s was begun with another \"%s\"%s: use the options that it was begun with, or another --out", path,
               s->dicts.names[i], key, recipe_difference_hint(key));

@@ -127,8 +127,9 @@ sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err);
 sae_status train_recipe_of(sae_train_options *out, args *a, const train_input *in, const sae_dict_config *dict,
                            sae_error *err);
 enum { RECIPE_KEY_ROOM = 64 };
-/* Whether a recipe, as recipe_json wrote it, has another value of some constant: the first one's name. */
-bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM]);
+/* The first constant that a recipe, as recipe_json wrote it, has another value of, or that one of the two lacks; "": none. */
+sae_status train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM],
+                                sae_error *err);
 /* The one recipe that all dictionaries share; a usage error when they do not. */
 sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err);

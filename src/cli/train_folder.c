@@ -214,7 +214,7 @@ sae_status train_folder_same_run(args *a, const char *folder, const train_dicts 
                     args_text(a, "init") ? args_text(a, "init") : ""))
         snprintf(key, sizeof key, "init");
     else
-        train_recipe_differs(recipe, json_object_get(run, "recipe"), key);
+        SAE_TRY(train_recipe_differs(recipe, json_object_get(run, "recipe"), key, err));
     if (*key)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the run was begun with other \"%s\": resume with the options it was begun with, or use another "

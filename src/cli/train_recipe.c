@@ -110,14 +110,16 @@ done:
     return status;
 }
 
-bool train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM])
+sae_status train_recipe_differs(const sae_train_options *ours, const json_t *theirs, char name[RECIPE_KEY_ROOM],
+                                sae_error *err)
 {
     json_t *json = recipe_json(ours);
-    const char *key = json_any_difference(json, theirs);
 
+    if (!json) return SAE_FAIL(err, SAE_NOMEM, "no memory to compare recipes");
+    const char *key = json_any_difference(json, theirs);
     snprintf(name, RECIPE_KEY_ROOM, "%s", key ? key : "");
     json_decref(json);
-    return *name != '\0';
+    return SAE_OK;
 }
 
 sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
@@ -133,7 +135,8 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
     for (int i = 1; i < dicts->n; i++) {
         sae_train_options other;
         SAE_TRY(train_recipe_of(&other, a, in, &dicts->configs[i], err));
-        if (train_recipe_differs(&other, first, key))
+        SAE_TRY(train_recipe_differs(&other, first, key, err));
+        if (*key)
             SAE_TRY(args_fail(a, err,
                               "--recipe %s has another %s for %s than for %s, and one run trains all by the same: use "
                               "`sae sweep`, which trains each by its own, or one --arch and --width",
