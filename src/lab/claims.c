@@ -104,7 +104,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_
     c.name = name;
     if (b.value > 0)
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold (%+.0f %%)", b.value, w.value,
-                 100 * (w.value / b.value - 1));
+                 round(100 * (w.value / b.value - 1)) + 0.0); /* no "-0 %" */
     else
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold", b.value, w.value);
     range_text(c.range, &f, "fewer, over seeds");
