@@ -116,6 +116,12 @@ refused() { # NAME TEXT ARGUMENTS
     run 1 "and without it" sweep $small --out ordered6
     grep -q 'order differs' err
     check "is one on other rows" $?
+    run 2 "a weight that jumprelu's controller finds itself" train $rows --arch jumprelu --k 3 --width 32 --steps 6 --l1-coefficient 0.5 --out weighted
+    grep -q 'finds its own' err
+    check "it says so" $?
+    run 0 "the plan of what does not fit at once" sweep $rows --width 2048 --k 3,4 --steps 6 --memory 12M --plan
+    [ "$(grep -c '^group . of 2' out)" -eq 2 ]
+    check "has a part for each group" $? "$(cat out err)"
     run 2 "a coefficient twice" sweep $rows --arch standard --width 32 --l1-coefficient 0.1,0.10 --steps 6 --out twice
     run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
     [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]

@@ -229,6 +229,9 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
+/* Said of what fails behind it: the same call with --append would append once more. */
+static const char ALL_THERE[] = "%s has all of its rows, do not ask for them again";
+
 static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -254,7 +257,9 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     status = sae_store_write(out, j->acts, wanted, &options, &progress, err);
     progress_end(&line);
     if (status != SAE_OK) goto done;
-    SAE_TRY(count_rows(j, out, &n_rows, err));
+    status = count_rows(j, out, &n_rows, err);
+    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    SAE_TRY(status);
     if (was_done && n_rows == before) goto done; /* what was counted before had them already */
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
@@ -305,7 +310,9 @@ static sae_status run(args *a, sae_error *err)
     if (args_flag(a, "append") && !args_given(a, "dtype")) take_stored_dtype(&j, out);
     say(a, "%s", sae_acts_get_info(j.acts).describe);
     SAE_TRY(write_store(&j, a, out, wanted, err));
-    SAE_TRY(print_result(a, &j, out, err));
+    status = print_result(a, &j, out, err);
+    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    SAE_TRY(status);
 done:
     job_free(&j);
     return status;

@@ -46,7 +46,7 @@ sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json
                            sae_error *err);
 /* All that makes the dictionary what it is beside the recipe, and in which form it is exported. NULL: no memory. */
 json_t *sweep_dict_json(const sweep *s, int i);
-/* --plan: for each recipe what its dictionaries take. */
+/* --plan: what each group that is to be trained takes, which follow one another. */
 sae_status sweep_tell_plan(const sweep *s, sae_error *err);
 
 /* sweep_groups.c */

@@ -133,7 +133,7 @@ static sae_status take_members(sweep *s, const begun_group *g, sae_error *err)
     if (g->other)
         return SAE_FAIL(err, SAE_STATE,
                         "%s: %s was begun together with what is asked for, is not finished, and this command does not "
-                        "name it: name it too (the command in sweep.json does), give the group up by removing the "
+                        "name it: name it too (that file lists the whole group), give the group up by removing the "
                         "folder of that file (its dictionaries begin anew), or use another --out",
                         g->path, g->other);
     json_array_foreach(json_object_get(g->group, "dictionaries"), i, dict)
@@ -143,7 +143,7 @@ static sae_status take_members(sweep *s, const begun_group *g, sae_error *err)
         if (at < before)
             return SAE_FAIL(err, SAE_STATE,
                             "%s: the group was begun with its dictionaries in another order, which its checkpoint has: "
-                            "list the values as the command in sweep.json does",
+                            "list the values so that they come in the order of that file",
                             g->path);
         before = at;
         sae_status status = sweep_same_dict(s, at, dict, json_object_get(g->group, "recipe"), g->path, err);

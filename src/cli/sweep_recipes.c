@@ -125,18 +125,23 @@ sae_status sweep_tell_plan(const sweep *s, sae_error *err)
     bool as_json = args_flag(s->a, "json");
     sweep_part p = {0};
     json_t *all = json_array(), *one = NULL;
+    int open = 0, place = 0;
 
     if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
-    for (int k = 0; k < s->n_recipes; k++) {
+    for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
+    for (int g = 1; g <= s->n_groups; g++) {
+        if (!sweep_group_is_open(s, g)) continue;
         sweep_part_free(&p);
-        SAE_TRY(sweep_part_make(&p, s, s->recipe_of, k, err));
-        if (s->n_recipes > 1 && !as_json)
-            printf("%sthe recipe of %s%s\n", k ? "\n" : "", p.dicts.names[0], p.dicts.n > 1 ? ", ..." : "");
+        SAE_TRY(sweep_part_make(&p, s, s->group, g, err));
+        place++;
+        if (open > 1 && !as_json)
+            printf("%sgroup %d of %d: %s%s\n", place > 1 ? "\n" : "", place, open, p.dicts.names[0],
+                   p.dicts.n > 1 ? ", ..." : "");
         SAE_TRY(train_plan_tell(&s->in, &p.dicts, p.recipe, as_json ? &one : NULL, err));
         if (one && json_array_append_new(all, one)) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         one = NULL;
     }
-    if (as_json) SAE_TRY(print_json(s->n_recipes == 1 ? json_array_get(all, 0) : all, err));
+    if (as_json) SAE_TRY(print_json(open == 1 ? json_array_get(all, 0) : all, err));
 done:
     json_decref(all);
     sweep_part_free(&p);

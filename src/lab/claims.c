@@ -5,6 +5,7 @@
  */
 #include "lab/scaffold.h"
 #include "lab/verdict.h"
+#include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[240], range[96], says[VERDICT_TEXT];
+    char here[400], range[96], says[VERDICT_TEXT];
 } claim;
 
 static sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
@@ -283,6 +284,24 @@ static const char *whose(const experiment *e)
     return e->options.ablate == ARM_SCAFFOLD ? " of its own dictionary" : "";
 }
 
+/* What is aligned may be asked otherwise (docs/method.md, A11): what as many cost then over those of equal density. */
+static void other_rules(const experiment *e, const char *part, double n, char *text, size_t room)
+{
+    static const char *const rules[] = {"union", "best", "match"};
+    char key[64];
+    interval over;
+    bool any = false;
+
+    snprintf(key, sizeof key, "over_matched.%.0f", n);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (!number_of(e, part, rules[i], key, &over)) continue;
+        size_t used = strlen(text);
+        snprintf(text + used, room - used, "%s %s %+.3f [%.3f, %.3f]",
+                 any ? "," : "; by other rules over matched, nats:", rules[i], over.value, over.low, over.high);
+        any = true;
+    }
+}
+
 static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
@@ -311,6 +330,7 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
+    other_rules(e, part, n.value, c.here, sizeof c.here);
     snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched [%.4f, %.4f] nats; first seed", aligned.low,
              aligned.high, over_matched.low, over_matched.high);
     snprintf(c.says, sizeof c.says, "%s", verdict_redundancy(&over_matched, &aligned, &r2, &r3));
@@ -432,6 +452,21 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
     return sae_result_note(r, text, err);
 }
 
+/* How scaffolds were made: without it a random one that is held fixed would read like the paper's. */
+static sae_status scaffold_note(const experiment *e, sae_result *r, sae_error *err)
+{
+    const sae_dict_config *c = &e->options.scaffold;
+    char text[400], alone[64] = "";
+
+    if (c->scaffold_steps > 0) snprintf(alone, sizeof alone, ", alone for %lld steps", (long long)c->scaffold_steps);
+    snprintf(text, sizeof text, "Scaffolds: start %s, centre %s, tie %s, learning rate %g x the common one%s%s%s.",
+             scaffold_start_names[c->scaffold_start], scaffold_centre_names[c->scaffold_centre],
+             scaffold_tie_names[c->scaffold_tie], c->scaffold_lr > 0 ? c->scaffold_lr : 1.0, alone,
+             c->scaffold_frozen ? ", then held as it is: it does not learn with its dictionary" : "",
+             c->scaffold_last ? ", in Matryoshka's last prefix alone" : "");
+    return sae_result_note(r, text, err);
+}
+
 static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -502,6 +537,7 @@ sae_status summary_report(experiment *e, sae_error *err)
 
     SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
     SAE_TRY(setting_note(e, r, err));
+    SAE_TRY(scaffold_note(e, r, err));
     SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
     SAE_TRY(rank_claim(e, r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(per_arch(e, a, r, err));

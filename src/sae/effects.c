@@ -24,6 +24,7 @@ static bool is_penalised(dict *c, recipe *o) { return sums_codes(c, o) || is_jum
 static bool keeps_k(dict *c, recipe *o) { return !is_penalised(c, o); }
 static bool keeps_k_of_batch(dict *c, recipe *o) { return keeps_k(c, o) && c->arch != SAE_TOPK; }
 static bool is_controlled(dict *c, recipe *o) { return is_jumprelu(c, o) && o->l0_rule == SAE_L0_CONTROLLED; }
+static bool is_weighted(dict *c, recipe *o) { return is_penalised(c, o) && !is_controlled(c, o); }
 /* jumprelu aims at k, or finds its first thresholds by it. */
 static bool has_k(dict *c, recipe *o)
 {
@@ -51,7 +52,9 @@ const effect effects[] = {
     {"k", has_k,
      "the sparsity of standard and gated follows from --l1-coefficient (that of jumprelu, with --l0 linear and a "
      "--first-threshold, too)"},
-    {"l1-coefficient", is_penalised, PENALISED},
+    {"l1-coefficient", is_weighted,
+     "no penalty has a weight of the user's: give --arch standard or gated, or jumprelu with --l0 linear or quadratic "
+     "(--l0 controlled finds its own)"},
     {"variant", has_scaffold, SCAFFOLD},
     {"scaffold-start", has_scaffold, SCAFFOLD},
     {"scaffold-steps", has_scaffold, SCAFFOLD},
