@@ -53,6 +53,14 @@ same_dictionaries() { # NAME FOLDER OTHER COUNT
     check "$1" $((found != $4)) "$found of $4 are the same"
 }
 
+until_saved() { # FOLDER: there is a checkpoint in it
+    tries=0
+    while [ -z "$(find "$1" -name '*.safetensors' 2>/dev/null | head -n 1)" ] && [ $tries -lt 400 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+}
+
 make_rows x.npy 256 24 1
 make_rows y.npy 256 20 2
 rows="--array x.npy --batch 32 --quiet"
@@ -133,11 +141,7 @@ refused() { # NAME TEXT ARGUMENTS
 for command in train sweep; do
     "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
     pid=$!
-    tries=0
-    while [ -z "$(find busy_$command -name 'weights*' -o -name '*.safetensors' 2>/dev/null | head -n 1)" ] && [ $tries -lt 400 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
+    until_saved busy_$command
     record=busy_$command/run.json
     [ $command = sweep ] && record=busy_$command/sweep.json
     cp $record before.json
@@ -153,11 +157,7 @@ done
 {
     "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
     pid=$!
-    tries=0
-    while [ -z "$(find turned -name '*.safetensors' 2>/dev/null | head -n 1)" ] && [ $tries -lt 400 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
+    until_saved turned
     kill -s INT $pid
     wait $pid
     cp turned/sweep.json before.json

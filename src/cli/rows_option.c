@@ -3,6 +3,7 @@
 #include "acts/store.h"
 #include "io/io.h"
 
+#include <stdio.h>
 #include <string.h>
 
 sae_status rows_option_open(sae_acts **out, args *a, int64_t d, const char *reader, sae_error *err)
@@ -25,21 +26,31 @@ done:
     return status;
 }
 
-sae_status rows_option_check_site(const char *store, const sae_dict *dict, const char *path, sae_error *err)
+sae_status store_about(const char *store, const char *key, char *out, size_t room, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *trained = sae_dict_get_config(dict)->site, *site = "";
+    const char *text = "";
     json_t *meta = NULL;
-    char *file = path_join(store, STORE_META_NAME, err);
+    char *path = path_join(store, STORE_META_NAME, err);
 
-    if (!file) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(json_read_file(&meta, file, err));
-    SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, file, err));
-    if (*trained && *site && strcmp(trained, site) != 0)
-        SAE_RAISE(err, SAE_STATE, "%s holds rows of %s, %s was trained on rows of %s: give rows of its site", store,
-                  site, path, trained);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(json_read_file(&meta, path, err));
+    SAE_TRY(json_get_string(json_object_get(meta, "about"), key, "", &text, path, err));
+    snprintf(out, room, "%s", text);
 done:
     json_decref(meta);
-    mem_free(file);
+    mem_free(path);
+    return status;
+}
+
+sae_status rows_option_check_site(const char *store, const sae_dict *dict, const char *path, sae_error *err)
+{
+    const char *trained = sae_dict_get_config(dict)->site;
+    char site[128];
+    sae_status status = store_about(store, "site", site, sizeof site, err);
+
+    if (status == SAE_OK && *trained && *site && strcmp(trained, site) != 0)
+        return SAE_FAIL(err, SAE_STATE, "%s holds rows of %s, %s was trained on rows of %s: give rows of its site",
+                        store, site, path, trained);
     return status;
 }

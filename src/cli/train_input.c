@@ -1,4 +1,5 @@
 /* train_input.c - the rows that a run trains on: live from a model, from a store, from an array or in a given order. */
+#include "cli/rows_option.h"
 #include "cli/train.h"
 #include "io/io.h"
 
@@ -37,24 +38,13 @@ done:
     return status;
 }
 
-/* Which model and site a store's rows come from, as `sae acts` noted it: for the dictionary's own record. */
+/* Which model and site a store's rows come from: for the dictionary's own record. */
 static sae_status store_origin(train_input *in, const char *store, bool targets, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    const char *site = NULL, *model = NULL;
-    json_t *meta = NULL;
-    char *path = path_join(store, "meta.json", err);
+    char *site = targets ? in->target_name : in->site_name;
+    sae_status status = store_about(store, "site", site, sizeof in->site_name, err);
 
-    if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(json_read_file(&meta, path, err));
-    SAE_TRY(json_get_string(json_object_get(meta, "about"), "site", "", &site, path, err));
-    SAE_TRY(json_get_string(json_object_get(meta, "about"), "model", "", &model, path, err));
-    snprintf(targets ? in->target_name : in->site_name, sizeof in->site_name, "%s", site);
-    snprintf(in->model_name, sizeof in->model_name, "%s", model);
-done:
-    json_decref(meta);
-    mem_free(path);
-    return status;
+    return status == SAE_OK ? store_about(store, "model", in->model_name, sizeof in->model_name, err) : status;
 }
 
 sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *err)

@@ -24,6 +24,7 @@ typedef struct ablated {
     core_arm baseline;
     int64_t n_dense;
     subspace dense, others;
+    row_moments rows; /* of the sample, once there is a dense latent */
 } ablated;
 
 static void ablated_free(ablated *w)
@@ -31,6 +32,7 @@ static void ablated_free(ablated *w)
     core_arm_free(&w->baseline);
     subspace_free(&w->dense);
     subspace_free(&w->others);
+    row_moments_free(&w->rows);
 }
 
 static sae_status span_of(subspace *out, sae_dict *dict, const int64_t *latents, int64_t n, sae_error *err)
@@ -71,49 +73,16 @@ done:
     return status;
 }
 
-/* Of the held-out rows' variance, the share outside the span. */
-static sae_status variance_left(sample *s, const subspace *span, double *share, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const int64_t d = s->d;
-    double square[2] = {0}, variance[2] = {0}; /* of x and of x (I - P) */
-    double *mean = mem_alloc_array((size_t)d, 2 * sizeof *mean, "means of rows", err);
-    float *kept = mem_alloc_array((size_t)(s->batch_seqs * s->ctx), 2 * (size_t)d * sizeof *kept, "counted rows", err);
-    const float *rows = NULL;
-
-    if (!mean || !kept) SAE_TRY(SAE_NOMEM);
-    for (int64_t first = 0; first < s->n_seq; first += s->batch_seqs) {
-        int64_t n = sample_batch(s, first, s->n_seq), n_kept;
-        SAE_TRY(sample_rows(s, first, n, &rows, err));
-        n_kept = sample_gather(s, first, n, rows, kept, NULL);
-        SAE_TRY(subspace_remove(span, NULL, kept, n_kept, kept + n_kept * d, err));
-        for (int64_t i = 0; i < 2 * n_kept * d; i++) {
-            const double x = (double)kept[i];
-            const int which = i >= n_kept * d;
-            square[which] += x * x;
-            mean[which * d + i % d] += x;
-        }
-    }
-    for (int which = 0; which < 2; which++) {
-        variance[which] = square[which] / (double)s->n_counted;
-        for (int64_t j = 0; j < d; j++) variance[which] -= pow(mean[which * d + j] / (double)s->n_counted, 2);
-    }
-    *share = variance[0] > 0 ? fmax(0, variance[1]) / variance[0] : 0;
-done:
-    mem_free(mean);
-    mem_free(kept);
-    return status;
-}
-
 /* Is there something to train on without these latents? A note says why not. */
 static sae_status leaves_something(const ablated *w, const subspace *span, const char *whose, bool *leaves,
                                    sae_error *err)
 {
     sae_status status = SAE_OK;
-    double share = 0;
+    double all = 0, share = 0; /* of the held-out rows' variance what lies outside the span */
     char note[400];
 
-    if (span->rank < w->s->d) SAE_TRY(variance_left(w->s, span, &share, err));
+    for (int64_t j = 0; j < w->rows.d; j++) all += w->rows.spectrum[j];
+    if (all > 0 && span->rank < w->rows.d) share = fmax(0, 1 - subspace_variance(span, w->rows.covariance) / all);
     *leaves = share > LEAST_LEFT;
     if (*leaves) return SAE_OK;
     snprintf(note, sizeof note,
@@ -224,10 +193,12 @@ sae_status retrain_report(sae_result *r, sae_dict *baseline, sample *s, double t
     SAE_TRY(core_measure(&w.baseline, s, baseline, progress, err));
     SAE_TRY(find_spans(&w, baseline, seed, err));
     snprintf(note, sizeof note, "The baseline has no latent over %g %%: there is nothing to remove.", 100 * threshold);
-    if (w.n_dense == 0)
+    if (w.n_dense == 0) {
         SAE_TRY(sae_result_note(r, note, err));
-    else
+    } else {
+        SAE_TRY(row_moments_of_sample(&w.rows, s, err));
         SAE_TRY(leaves_something(&w, &w.dense, "the baseline's dense latents", &leaves, err));
+    }
     if (leaves) SAE_TRY(leaves_something(&w, &w.others, "as many other latents", &leaves, err));
     if (leaves) SAE_TRY(measure(&w, err));
 done:

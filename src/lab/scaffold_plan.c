@@ -105,7 +105,7 @@ static int rules(const scaffold_options *o)
 
 /* How often all held-out rows are read once they were counted: core measures of each arm of a pair; of each dictionary by the census; of
  * dense latents core measures, the principal component, codes group by group, for two dictionaries of each architecture; in redundancy the
- * latents' moments and the energy of s; two core measures and three scans for the cards; three and what two spans leave, for retrain. */
+ * latents' moments and the energy of s; two core measures and three scans for the cards; three and the rows' covariance for retrain. */
 static double passes(const plan *p)
 {
     const scaffold_options *o = p->o;
@@ -113,7 +113,7 @@ static double passes(const plan *p)
     const double groups = ceil(2.0 * DENSE_TAKEN / (double)dense_at_once(o->held_out_tokens));
 
     return 2 * used_as(p, USE_SCAFFOLD) + census + 2 * o->n_archs * (2 + groups) + 2 * rules(o) + 5 +
-           (o->retrain > 0 ? 5 : 0) + (o->rank_knee ? used_as(p, USE_RANK) + 1 : 0);
+           (o->retrain > 0 ? 4 : 0) + (o->rank_knee ? used_as(p, USE_RANK) + 1 : 0);
 }
 
 /* And those that losses are measured on, once for all edits of a call: pairs, the census with the clean loss, redundancy, ranks. */
