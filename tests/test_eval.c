@@ -4,6 +4,7 @@
 #include "eval/fit.h"
 #include "eval/splice.h"
 #include "eval/subspace.h"
+#include "expect.h"
 #include "kernels/linalg.h"
 
 #include <check.h>
@@ -373,6 +374,53 @@ END_TEST
 
 /* ---- Bootstrap ----------------------------------------------------------------------------------------------------------- */
 
+/* A target that is one more draw is told from n draws about once in twenty, with much text and with little, whatever n; told from their
+ * mean taken as exact it would be nearly always, with much text. */
+START_TEST(test_beside_draws)
+{
+    enum { TRIALS = 1000, N = 40, MOST = 20 };
+    static const struct {
+        int draws;
+        double noise; /* of a sequence, beside draws that differ by 1 */
+    } cases[] = {{2, 0.1}, {3, 0.1}, {5, 0.1}, {20, 0.1}, {3, 5}, {5, 5}};
+    rng r = rng_seed(62, 0);
+    double ones[N], difference[N], effects[MOST];
+    interval sampled, beside;
+
+    for (int i = 0; i < N; i++) ones[i] = 1;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int n = cases[c].draws;
+        int told = 0, exact = 0;
+        for (int trial = 0; trial < TRIALS; trial++) {
+            double mean = 0;
+            for (int k = 0; k < n; k++) effects[k] = rng_normal(&r);
+            for (int k = 0; k < n; k++) mean += effects[k] / n;
+            const double target = rng_normal(&r) - mean;
+            for (int i = 0; i < N; i++) difference[i] = target + cases[c].noise * rng_normal(&r);
+            ck_assert_int_eq(bootstrap_ratio(&sampled, difference, ones, N, (uint64_t)trial, NULL), SAE_OK);
+            beside = interval_beside_draws(sampled, effects, n);
+            ck_assert(beside.low <= sampled.low && beside.high >= sampled.high && beside.value == sampled.value);
+            told += beside.low > 0 || beside.high < 0;
+            exact += sampled.low > 0 || sampled.high < 0;
+        }
+        if (getenv("SAE_OBSERVED")) printf("# %d draws, noise %g: told %d, %d\n", n, cases[c].noise, told, exact);
+        /* binomial(1000, 0.05): 4 sigma is 28; with two sources of error each known by itself somewhat more or less */
+        EXPECT_WITHIN(fabs(told - 50.0), 30, "%d draws, noise %g", n, cases[c].noise); /* observed 27 to 59 */
+        if (cases[c].noise < 1) ck_assert_int_gt(exact, 900);
+    }
+    beside = interval_beside_draws((interval){1, 0.9, 1.1}, effects, 1);
+    ck_assert(beside.value == 1 && isnan(beside.low) && isnan(beside.high));
+    beside = interval_of_mean((double[]){1, 2, 3}, 3);
+    ck_assert_double_eq(beside.value, 2);
+    ck_assert_double_eq_tol(beside.high, 2 + 4.3027 / sqrt(3), 1e-4);
+    double many[17] = {0};
+    many[0] = 17; /* mean 1, standard deviation sqrt(17); 16 degrees of freedom: 2.1199 */
+    beside = interval_of_mean(many, 17);
+    ck_assert_double_eq_tol(beside.high, 1 + 2.1199, 1e-3);
+    ck_assert(isnan(interval_of_mean(many, 1).low));
+}
+END_TEST
+
 /* The interval must hold the true ratio in about 95 of 100 samples. */
 START_TEST(test_bootstrap_covers)
 {
@@ -421,6 +469,7 @@ int main(void)
     tcase_add_test(tcase, test_density_brute_force);
     tcase_add_test(tcase, test_fit);
     tcase_add_test(tcase, test_bootstrap_covers);
+    tcase_add_test(tcase, test_beside_draws);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

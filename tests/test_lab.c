@@ -223,7 +223,7 @@ START_TEST(test_verdicts)
           {.94, .9, .98},
           {.01, -.01, .03},
           {.11, .07, .15},
-          {.84, .8, .88},
+          {-.01, -.05, .03},
           .1},
          {.1, .06, .14},
          {.1, .06, .14},
@@ -303,6 +303,7 @@ START_TEST(test_verdicts)
         const char *says;
     } redundant[] = {
         {{.1, -.1, .3}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"},
+        {{.1, NAN, NAN}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"}, /* one draw */
         {{-.1, -.2, -.05}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "less than features"},
         {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.5, 1.4, 1.6}, "less than the scaffold: as the paper says"},
         {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.03, 1, 1.06}, "paper says, not when the mean is kept"},
@@ -314,10 +315,24 @@ START_TEST(test_verdicts)
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &seeds), "as the paper says"));
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &wide), "cannot"));
     for (size_t i = 0; i < sizeof redundant / sizeof *redundant; i++) {
-        const char *said =
-            verdict_redundancy(&redundant[i].over_matched, &redundant[i].aligned, &redundant[i].r2, &redundant[i].r3);
-        ck_assert_msg(strstr(said, redundant[i].says), "redundancy %zu: %s", i, said);
+        const rule_cost rule = {"energy", redundant[i].over_matched};
+        verdict_redundancy(text, &rule, 1, &redundant[i].aligned, &redundant[i].r2, &redundant[i].r3);
+        ck_assert_msg(strstr(text, redundant[i].says), "redundancy %zu: %s", i, text);
+        ck_assert(!strstr(text, "disagree"));
     }
+    const rule_cost rules[] = {
+        {"energy", {.1, .05, .2}}, {"union", {.1, .02, .2}}, {"best", {0, -.1, .1}}, {"match", {-.2, -.3, -.1}}};
+    const interval aligned = {1.2, 1.1, 1.3}, removed = {2, 1.9, 2.1};
+    verdict_redundancy(text, rules, 4, &aligned, &removed, &removed);
+    ck_assert_msg(strstr(text, "as the paper says; other rules of alignment disagree: best not told, match less"), "%s",
+                  text);
+    verdict_redundancy(text, rules, 2, &aligned, &removed, &removed);
+    ck_assert(!strstr(text, "disagree"));
+    ck_assert(strstr(verdict_rank(&(interval){4, 2, 8}), "some directions are worth more"));
+    ck_assert(strstr(verdict_rank(&(interval){4, 0, 4}), "not decided"));
+    ck_assert(strstr(verdict_rank(&(interval){0, 0, 2}), "not decided"));
+    ck_assert(strstr(verdict_rank(&(interval){0, 0, 0}), "no scaffold is called for"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1.1, NAN, NAN}, &one_seed), "cannot"));
     ck_assert(strstr(verdict_outliers(0, 0.01, 0), "nothing to compare"));
     ck_assert(strstr(verdict_outliers(0.9, 0.01, 1), "as the paper says"));
     ck_assert(strstr(verdict_outliers(0.1, 0.01, 8), "than by chance, not most"));

@@ -60,6 +60,44 @@ START_TEST(test_knee)
 }
 END_TEST
 
+/* A knee far from its limit is found on any text; one at it is not, and the interval says so. */
+START_TEST(test_knee_interval)
+{
+    enum { D = 100, N = 3, SEQS = 50 };
+    static const int64_t ranks[N] = {0, 2, 4};
+    static const struct {
+        double fvu[N], noise;
+        interval expected;
+    } cases[] = {{{0.5, 0.40, 0.30}, 0.01, {4, 4, 4}},
+                 {{0.5, 0.40, 0.3685}, 0.01, {2, 2, 4}}, /* 0.01575 a direction, limit 0.016 */
+                 {{0.5, 0.4601, 0.45}, 0.01, {0, 0, 2}},
+                 {{0.5, 0.5, 0.5}, 0.01, {0, 0, 0}}};
+    double error[N * SEQS], square[SEQS];
+    rng r = rng_seed(63, 0);
+    interval found, again;
+
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const knee_errors e = {N, SEQS, error, square};
+        for (int i = 0; i < SEQS; i++) square[i] = 1 + rng_uniform(&r);
+        for (int k = 0; k < N; k++) {
+            double sum = 0, wanted = 0;
+            for (int i = 0; i < SEQS; i++) {
+                error[k * SEQS + i] = square[i] * (cases[c].fvu[k] + cases[c].noise * rng_normal(&r));
+                sum += error[k * SEQS + i];
+                wanted += square[i] * cases[c].fvu[k];
+            }
+            error[k * SEQS] += wanted - sum; /* FVU is what the case says */
+            ck_assert_double_eq_tol(knee_fvu(&e, k), cases[c].fvu[k], 1e-12);
+        }
+        ck_assert_int_eq(knee_interval(&found, ranks, &e, D, 3, NULL), SAE_OK);
+        ck_assert_msg(memcmp(&found, &cases[c].expected, sizeof found) == 0, "case %d: %g [%g, %g]", (int)c,
+                      found.value, found.low, found.high);
+        ck_assert_int_eq(knee_interval(&again, ranks, &e, D, 3, NULL), SAE_OK);
+        ck_assert_mem_eq(&found, &again, sizeof found);
+    }
+}
+END_TEST
+
 /* The reason of the rule: of features in random positions and of like power, n >= d, no direction holds over four times the mean. */
 START_TEST(test_limit_of_sparse_features)
 {
@@ -140,6 +178,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_knee);
+    tcase_add_test(tc, test_knee_interval);
     tcase_add_test(tc, test_limit_of_sparse_features);
     suite_add_tcase(s, tc);
     tcase_set_timeout(whole, 300);

@@ -501,6 +501,8 @@ START_TEST(test_topics_planted)
     ck_assert_double_lt(planted_arm->fixed.value, 0.5);
     ck_assert_double_gt(other->retrained.value, 0.9);
     ck_assert_double_gt(topic_arm(&m, "3 random features")->retrained.value, 0.9);
+    ck_assert_double_gt(topic_arm(&m, "3 topic-aligned features")->over_random.low, 0.2);
+    ck_assert(isnan(topic_arm(&m, "3 random features")->over_random.value));
     ck_assert_int_eq(m.ablated[0], 3);
     /* With the mean 0 the two operators are one. */
     ck_assert_double_eq(planted_arm->fixed.value, topic_arm(&m, "planted removed, R3")->fixed.value);

@@ -235,7 +235,13 @@ START_TEST(test_controls)
     ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
     ck_assert_int_eq(count_common(control, control, N), 60);
     ck_assert_int_eq(count_common(taken, control, N), 0);
-    for (int i = 0; i < 60; i++) ck_assert(control[200 + 3 * i]); /* the twin has the very same count */
+    double wanted = 0, got = 0;
+    for (int i = 0; i < N; i++) {
+        wanted += taken[i] ? (double)fired[i] : 0;
+        got += control[i] ? (double)fired[i] : 0;
+    }
+    ck_assert_double_lt(fabs(got / wanted - 1), 0.02); /* observed 0.0036 */
+    if (getenv("SAE_OBSERVED")) printf("# counts matched within %.2g\n", fabs(got / wanted - 1));
     for (int k = 0; k < DRAWS; k++) {
         ck_assert_int_eq(control_random(taken, N, &r, control, NULL), SAE_OK);
         ck_assert_int_eq(count_common(control, control, N), 60);
@@ -246,7 +252,7 @@ START_TEST(test_controls)
         double expected = DRAWS * 60.0 / 340;
         if (!taken[i]) chi += (chosen[i] - expected) * (chosen[i] - expected) / (expected * (1 - 60.0 / 340));
     }
-    ck_assert_double_lt(fabs(chi - 339) / sqrt(2 * 339), 4); /* every free latent equally often: observed 0.83 sigma */
+    ck_assert_double_lt(fabs(chi - 339) / sqrt(2 * 339), 4); /* every free latent equally often: observed 1.90 sigma */
     if (getenv("SAE_OBSERVED")) printf("# %.2f sigma\n", (chi - 339) / sqrt(2 * 339));
     for (int i = 0; i < N; i++) taken[i] = i < 300; /* 300 of 400: the 100 others, and 200 of A */
     for (int which = 0; which < 2; which++) {
@@ -260,7 +266,27 @@ START_TEST(test_controls)
 }
 END_TEST
 
-/* Where no latent has the same count the nearest free one is taken, densest of A first: against a plain search. */
+/* Draws of one set differ, although each is of its density: of 60 latents with eight free ones each near enough, two draws share what sets
+ * at random of the candidates would. */
+START_TEST(test_matched_draws)
+{
+    enum { N = 600, DRAWS = 20 };
+    int64_t fired[N];
+    density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
+    uint8_t taken[N] = {0}, control[DRAWS][N];
+    rng r = rng_seed(8, 0);
+    double shared = 0;
+
+    for (int i = 0; i < N; i++) fired[i] = 10000 + 7 * i; /* all within a fifth of their neighbours, no ties */
+    for (int i = 0; i < 60; i++) taken[10 * i] = 1;
+    for (int k = 0; k < DRAWS; k++) ck_assert_int_eq(control_matched(taken, &p, &r, control[k], NULL), SAE_OK);
+    for (int k = 1; k < DRAWS; k++) shared += count_common(control[k - 1], control[k], N) / 60.0 / (DRAWS - 1);
+    ck_assert_double_lt(fabs(shared - 1.0 / 8), 0.03); /* observed 0.113 */
+    if (getenv("SAE_OBSERVED")) printf("# two draws share %.3f\n", shared);
+}
+END_TEST
+
+/* Where no latent is near in count the nearest free one is taken, densest of A first: against a plain search. */
 START_TEST(test_matched_nearest)
 {
     enum { N = 60 };
@@ -270,7 +296,8 @@ START_TEST(test_matched_nearest)
         int64_t fired[N];
         density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
         uint8_t taken[N] = {0}, control[N], expected[N] = {0}, used[N] = {0};
-        for (int i = 0; i < N; i++) fired[i] = (int64_t)rng_below(&r, 1 << 20); /* no ties */
+        for (int i = 0; i < N; i++) fired[i] = (int64_t)(50 * pow(1.3, i)); /* no ties, and none within a fifth */
+        rng_shuffle(&r, fired, N);
         for (int i = 0; i < N; i++) taken[i] = rng_below(&r, 3) == 0;
         int n = count_common(taken, taken, N);
         if (2 * n > N) continue;
@@ -375,6 +402,46 @@ START_TEST(test_null)
 }
 END_TEST
 
+/* The number that the verdict goes by: with a random subspace what its latents cost is told from features of equal density, or from random
+ * ones, about once in twenty; ten latents that write along one direction are told from both. */
+START_TEST(test_null_of_the_verdict)
+{
+    enum { TRIES = 60 };
+    bed b;
+    sae_result *result = NULL;
+    float directions[3 * D];
+    rng r = rng_seed(19, 0);
+    int told[2] = {0};
+    redundancy_options o = {.points = 1, .ce_tokens = 1000};
+
+    bed_open(&b, 0);
+    for (int i = 0; i < TRIES; i++) {
+        static const char *const keys[2] = {"over_matched.5", "over_random.5"};
+        double over[3];
+        for (int j = 0; j < 3 * D; j++) directions[j] = (float)rng_normal(&r);
+        o.seed = (uint64_t)i;
+        ck_assert_int_eq(redundancy_run(&result, &b.s, b.dict, directions, 3, &o, NULL, NULL), SAE_OK);
+        for (int k = 0; k < 2; k++) {
+            ck_assert(sae_result_get_interval(result, keys[k], over));
+            told[k] += over[1] > 0 || over[2] < 0;
+        }
+        sae_result_free(result);
+    }
+    /* binomial(60, 0.05): more than 8 with probability 0.003 */
+    if (getenv("SAE_OBSERVED")) printf("# told %d and %d of %d\n", told[0], told[1], TRIES);
+    ck_assert_int_le(told[0], 8); /* observed 5 */
+    ck_assert_int_le(told[1], 8); /* observed 4 */
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < D; j++) b.w.W_dec[i * D + j] = 2.0F * b.w.W_dec[j];
+    ck_assert_int_eq(redundancy_run(&result, &b.s, b.dict, b.w.W_dec, 1, &o, NULL, NULL), SAE_OK);
+    double over[3];
+    ck_assert(sae_result_get_interval(result, "over_random.5", over) && (over[1] > 0 || over[2] < 0));
+    if (getenv("SAE_OBSERVED")) printf("# planted: %.4f [%.4f, %.4f]\n", over[0], over[1], over[2]);
+    sae_result_free(result);
+    bed_close(&b);
+}
+END_TEST
+
 /* ---- The report ----------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_report)
@@ -391,7 +458,16 @@ START_TEST(test_report)
         ck_assert_int_eq(redundancy_run(&one, &b.s, b.dict, W_up, 3, &o, NULL, NULL), SAE_OK);
         ck_assert_int_eq((int)sae_result_get(one, "n_marked", 0), 5);
         ck_assert_double_gt(sae_result_get(one, "aligned.5", NAN), 0);
-        ck_assert_double_gt(sae_result_get(one, "random2.5", NAN), 0);
+        for (int k = 1; k <= 5; k++) {
+            char key[2][24];
+            snprintf(key[0], sizeof key[0], "random%d.5", k);
+            snprintf(key[1], sizeof key[1], "matched%d.5", k);
+            for (int i = 0; i < 2; i++) ck_assert_double_gt(sae_result_get(one, key[i], NAN), 0);
+        }
+        ck_assert(isnan(sae_result_get(one, "random2.1", NAN))); /* one draw on the grid, and no interval */
+        double over[3];
+        ck_assert(sae_result_get_interval(one, "over_matched.1", over) && isnan(over[1]));
+        ck_assert(sae_result_get_interval(one, "over_matched.5", over) && over[1] < over[0] && over[0] < over[2]);
         ck_assert(isnan(sae_result_get(one, "matched.96", NAN))); /* every latent has no control */
         ck_assert_double_gt(sae_result_get(one, "aligned.dense", NAN), 0);
         ck_assert_double_eq_tol(
@@ -468,8 +544,10 @@ int main(void)
     tcase_add_test(tc, test_error_projected);
     tcase_add_test(tc, test_orders);
     tcase_add_test(tc, test_controls);
+    tcase_add_test(tc, test_matched_draws);
     tcase_add_test(tc, test_matched_nearest);
     tcase_add_test(tc, test_null);
+    tcase_add_test(tc, test_null_of_the_verdict);
     tcase_add_test(tc, test_report);
     tcase_add_test(tc, test_no_memory);
     suite_add_tcase(suite, tc);

@@ -226,6 +226,34 @@ START_TEST(test_random_is_random)
 }
 END_TEST
 
+/* The number that says so: a random subspace is told from five others about once in twenty; PCA's is. */
+START_TEST(test_over_random)
+{
+    enum { TRIES = 60, DRAWS = 5 };
+    bed b;
+    double rows[2 * D];
+    interval over;
+    int told = 0;
+
+    bed_open(&b, 10);
+    for (int i = 0; i < TRIES; i++) {
+        subspace_removal r;
+        random_directions(rows, 2, 700 + (uint64_t)i);
+        subspace s = span(rows, 2);
+        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s, DRAWS, 40 + (uint64_t)i, NULL, NULL),
+                         SAE_OK);
+        ck_assert_int_eq(
+            loss_ratio_beside(&over, &r.losses, REMOVAL_R2, (loss_draws){REMOVAL_RANDOM, 1, DRAWS}, 1, NULL), SAE_OK);
+        told += over.low > 1 || over.high < 1;
+        subspace_removal_free(&r);
+        subspace_free(&s);
+    }
+    if (getenv("SAE_OBSERVED")) printf("# %d of %d told from random\n", told, TRIES);
+    ck_assert_int_le(told, 8); /* binomial(60, 0.05): more with probability 0.003 */
+    bed_close(&b);
+}
+END_TEST
+
 /* ---- Edits -------------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_norm_kept)
@@ -469,6 +497,7 @@ int main(void)
     tcase_add_test(laws, test_any_basis_of_it);
     tcase_add_test(laws, test_comparators);
     tcase_add_test(laws, test_random_is_random);
+    tcase_add_test(laws, test_over_random);
     tcase_add_test(laws, test_norm_kept);
     tcase_add_test(laws, test_resampled);
     tcase_add_test(laws, test_statistics);

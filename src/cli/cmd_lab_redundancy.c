@@ -15,7 +15,7 @@ static const option_row options[] = {
     {"select", OPTION_TEXT, "RULE", "which latents are most aligned: energy, union, best or match", "energy"},
     {"points", OPTION_COUNT, "N",
      "sizes of A on a log grid from 1 to the width, beside the marked one; 1: that one alone", "8"},
-    {"draws", OPTION_COUNT, "N", "random sets beside each", "2"},
+    {"draws", OPTION_COUNT, "N", "matched and random sets beside the marked sizes; one of each beside the others", "5"},
     OPTION_DENSE_THRESHOLD_ROW("all latents that fire on more than this share of tokens are a set too"),
     {"ce-tokens", OPTION_COUNT, "N", "how many of the tokens each loss is measured on", "4096"},
     OPTION_SEED_ROW("0"),

@@ -110,6 +110,7 @@ sae_status core_report(sae_result *result, const core_arm *a, const sample *s, c
     sae_status status = SAE_OK;
 
     SAE_TRY(measure(result, "tokens", "tokens counted", (double)s->n_counted, NULL, err));
+    SAE_TRY(sae_result_silent(result, "sequences", (double)s->n_seq, (double)s->n_seq, (double)s->n_seq, err));
     if (s->n_documents > 0)
         SAE_TRY(sae_result_silent(result, "documents", (double)s->n_documents, (double)s->n_documents,
                                   (double)s->n_documents, err));
@@ -138,6 +139,12 @@ sae_status core_describe(sae_result *result, const sample *s, sae_error *err)
         (long long)s->n_seq, (long long)s->ctx, documents, (long long)s->n_counted, (long long)s->n_masked,
         (long long)s->n_over_norm, s->median_norm);
     SAE_TRY(sae_result_note(result, text, err));
+    if (s->n_seq < FEW_SEQUENCES)
+        SAE_TRY(sae_result_note(
+            result,
+            "Warning: so few sequences make intervals that are much too narrow: measure more tokens, or "
+            "shorter sequences.",
+            err));
 done:
     return status;
 }

@@ -226,3 +226,67 @@ done:
     mem_free(difference);
     return status;
 }
+
+/* ---- Beside draws -------------------------------------------------------------------------------------------------------- */
+
+/* Mean over the draws of each sequence's sum: [n_seq], mem_free. NULL: no memory. */
+static double *mean_of_draws(const loss_table *t, loss_draws draws, sae_error *err)
+{
+    double *mean = mem_alloc_array((size_t)t->n_seq, sizeof *mean, "mean losses of random controls", err);
+
+    for (int k = 0; mean && k < draws.n; k++)
+        for (int64_t i = 0; i < t->n_seq; i++)
+            mean[i] += t->nll[(draws.first + k * draws.step) * t->n_seq + i] / draws.n;
+    return mean;
+}
+
+/* `mean`: of the draws. What stands in the numerator of the draws themselves is their own loss, in the unit of the effect. */
+static sae_status beside(interval *out, const loss_table *t, int which, loss_draws draws, bool ratio, uint64_t seed,
+                         sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *mean = mean_of_draws(t, draws, err), *effect = NULL, sum = 0;
+    double *controls = mem_alloc_array((size_t)draws.n, sizeof *controls, "effects of random controls", err);
+    interval sampled;
+
+    effect = mem_alloc_array((size_t)t->n_seq, sizeof *effect, "effects of a change", err);
+    if (!mean || !controls || !effect) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < t->n_seq; i++) effect[i] = t->nll[which * t->n_seq + i] - (ratio ? 0 : mean[i]);
+    for (int k = 0; k < draws.n; k++) sum += loss_mean(t, draws.first + k * draws.step) / draws.n;
+    for (int k = 0; k < draws.n; k++) {
+        const double ce = loss_mean(t, draws.first + k * draws.step);
+        controls[k] = ratio ? ce / sum : ce - sum;
+    }
+    SAE_TRY(bootstrap_ratio(&sampled, effect, ratio ? mean : t->count, t->n_seq, seed, err));
+    *out = interval_beside_draws(sampled, controls, draws.n);
+done:
+    mem_free(mean);
+    mem_free(effect);
+    mem_free(controls);
+    return status;
+}
+
+sae_status loss_ratio_beside(interval *out, const loss_table *t, int which, loss_draws draws, uint64_t seed,
+                             sae_error *err)
+{
+    return beside(out, t, which, draws, true, seed, err);
+}
+
+sae_status loss_difference_beside(interval *out, const loss_table *t, int which, loss_draws draws, uint64_t seed,
+                                  sae_error *err)
+{
+    return beside(out, t, which, draws, false, seed, err);
+}
+
+sae_status loss_ratio_of_draws(interval *out, const loss_table *t, loss_draws draws, int clean, uint64_t seed,
+                               sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *mean = mean_of_draws(t, draws, err);
+
+    if (!mean) return SAE_NOMEM;
+    SAE_TRY(bootstrap_ratio(out, mean, t->nll + clean * t->n_seq, t->n_seq, seed, err));
+done:
+    mem_free(mean);
+    return status;
+}

@@ -43,6 +43,19 @@ sae_status loss_difference(interval *out, const loss_table *t, int which, int cl
 /* In nats: (a - b) - (c - d) of four edits, how far one difference is from another on the same text. */
 sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err);
 
+/* Edits that differ in what chance chose: first, first + step, .. */
+typedef struct loss_draws {
+    int first, step, n;
+} loss_draws;
+/* CE of edit `which` over the mean CE of the draws, as interval_beside_draws has it: on other text, and beside other draws. */
+sae_status loss_ratio_beside(interval *out, const loss_table *t, int which, loss_draws draws, uint64_t seed,
+                             sae_error *err);
+sae_status loss_difference_beside(interval *out, const loss_table *t, int which, loss_draws draws, uint64_t seed,
+                                  sae_error *err); /* nats */
+/* Mean CE of the draws over that of edit `clean`; the draws are taken as they are. */
+sae_status loss_ratio_of_draws(interval *out, const loss_table *t, loss_draws draws, int clean, uint64_t seed,
+                               sae_error *err);
+
 /* ---- Edits (edits.c) --------------------------------------------------------------------------------------------------- */
 
 /* user: NULL. Every counted row becomes 0. */

@@ -43,19 +43,6 @@ static const roster_entry *entry(const experiment *e, int arch, roster_use use, 
     return roster_find(e, e->options.archs[arch], use, SAE_P1, e->options.seed + (uint64_t)seed);
 }
 
-/* Mean over n values with its 95 % interval by Student's t; of one value the interval is undefined. */
-static interval over_seeds(const double *values, int64_t n)
-{
-    static const double t95[SEEDS_MAX] = {NAN,    12.706, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646,
-                                          2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314};
-    double mean = 0, square = 0, half;
-
-    for (int64_t i = 0; i < n; i++) mean += values[i] / (double)n;
-    for (int64_t i = 0; i < n; i++) square += (values[i] - mean) * (values[i] - mean);
-    half = n > 1 ? t95[n - 1] * sqrt(square / (double)(n - 1) / (double)n) : NAN;
-    return (interval){mean, mean - half, mean + half};
-}
-
 static void range_text(char out[96], const interval *v, const char *what)
 {
     if (isfinite(v->low))
@@ -78,30 +65,36 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
         snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);
-        snprintf(c.says, sizeof c.says, "%s",
-                 knee.value > 0 ? "some directions are worth more than sparse features explain"
-                                : "no direction is worth more than sparse features explain: no scaffold is called for");
+        snprintf(c.range, sizeof c.range, "knee [%g, %g] over sequences; first seed", knee.low, knee.high);
+        snprintf(c.says, sizeof c.says, "%s", verdict_rank(&knee));
     }
     return claim_row(r, &c, err);
 }
 
 /* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
 
-static sae_status dense_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
+/* P1 of every seed; P2 and P3 are trained of the first. */
+static sae_status dense_claim(const experiment *e, int arch, sae_variant variant, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N2", .paper = "up to 84 % fewer"};
-    char name[64];
-    double base[SEEDS_MAX], with[SEEDS_MAX], fewer[SEEDS_MAX];
-    int64_t n = e->options.seeds;
+    char name[96];
+    double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0};
+    int64_t n = variant == SAE_P1 ? e->options.seeds : 1;
 
     for (int64_t s = 0; s < n; s++) {
+        const roster_entry *scaffold =
+            roster_find(e, e->options.archs[arch], USE_SCAFFOLD, variant, e->options.seed + (uint64_t)s);
+        if (!scaffold) return SAE_OK; /* not in this run */
         base[s] = experiment_number(e, entry(e, arch, USE_BASELINE, s), e->dense_key);
-        with[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), e->dense_key);
+        with[s] = experiment_number(e, scaffold, e->dense_key);
         fewer[s] = base[s] - with[s];
     }
-    const interval b = over_seeds(base, n), w = over_seeds(with, n), f = over_seeds(fewer, n);
-    snprintf(name, sizeof name, "dense latents (over %g %%), %s", 100 * e->options.dense_threshold,
-             arch_name(e->options.archs[arch]));
+    const interval b = interval_of_mean(base, n), w = interval_of_mean(with, n), f = interval_of_mean(fewer, n);
+    snprintf(name, sizeof name, "dense latents (over %g %%), %s%s", 100 * e->options.dense_threshold,
+             arch_name(e->options.archs[arch]),
+             variant == SAE_P1   ? ""
+             : variant == SAE_P2 ? ", P2"
+                                 : ", P3 (stop-gradient)");
     c.name = name;
     if (b.value > 0)
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold (%+.0f %%)", b.value, w.value,
@@ -131,7 +124,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
     for (int64_t s = 0; s < e->options.seeds; s++)
         gain[s] = experiment_number(e, entry(e, arch, USE_SCAFFOLD, s), key) -
                   experiment_number(e, entry(e, arch, USE_BASELINE, s), key);
-    const interval g = over_seeds(gain, e->options.seeds);
+    const interval g = interval_of_mean(gain, e->options.seeds);
     if (!isfinite(g.value)) return SAE_OK; /* not measured in this run */
     snprintf(part, sizeof part, "%s-%s", family, file);
     snprintf(name, sizeof name, "%s.%s.gain.%s", entry(e, arch, USE_SCAFFOLD, 0)->name, file, at_size);
@@ -174,7 +167,7 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
         overlap[s] = number_of(e, pair, "structure", "overlap_pca_r", &v) ? v.value : NAN;
         number_of(e, pair, "structure", "overlap_chance_r", &chance);
     }
-    const interval mean = over_seeds(overlap, e->options.seeds);
+    const interval mean = interval_of_mean(overlap, e->options.seeds);
     snprintf(name, sizeof name, "the scaffold is the top principal components, %s", arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "overlap %.3f (1 identical, %.4f by chance)", mean.value, chance.value);
@@ -232,7 +225,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     if (!number_of(e, pair, "removal", key, &paired)) return SAE_OK;
     for (int64_t s = 0; s < e->options.seeds; s++)
         over[s] = number_of(e, entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
-    const interval seeds = over_seeds(over, e->options.seeds);
+    const interval seeds = interval_of_mean(over, e->options.seeds);
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x", a.value, b.value,
@@ -262,7 +255,7 @@ static sae_status necessity_claim(const experiment *e, int arch, sae_result *r, 
         return SAE_OK;
     for (int64_t s = 0; s < e->options.seeds; s++)
         over[s] = number_of(e, entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
-    const interval seeds = over_seeds(over, e->options.seeds);
+    const interval seeds = interval_of_mean(over, e->options.seeds);
     snprintf(name, sizeof name, "the scaffold is causally necessary, %s", arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
@@ -284,21 +277,27 @@ static const char *whose(const experiment *e)
     return e->options.ablate == ARM_SCAFFOLD ? " of its own dictionary" : "";
 }
 
-/* What is aligned may be asked otherwise (docs/method.md, A11): what as many cost then over those of equal density. */
-static void other_rules(const experiment *e, const char *part, double n, char *text, size_t room)
+/* What aligned features cost over those of equal density, by the rule of the claim and, where they were asked, the others
+ * (docs/method.md, A11); how many. */
+static int rules_of(const experiment *e, const char *part, double n, rule_cost out[4])
 {
-    static const char *const rules[] = {"union", "best", "match"};
+    static const char *const rules[4] = {"energy", "union", "best", "match"};
     char key[64];
-    interval over;
-    bool any = false;
+    int found = 0;
 
     snprintf(key, sizeof key, "over_matched.%.0f", n);
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        if (!number_of(e, part, rules[i], key, &over)) continue;
-        size_t used = strlen(text);
+    for (int i = 0; i < 4; i++)
+        if (number_of(e, part, rules[i], key, &out[found].over)) out[found++].rule = rules[i];
+    return found;
+}
+
+static void other_rules(const rule_cost *rules, int n, char *text, size_t room)
+{
+    for (int i = 1; i < n; i++) {
+        const size_t used = strlen(text);
         snprintf(text + used, room - used, "%s %s %+.3f [%.3f, %.3f]",
-                 any ? "," : "; by other rules over matched, nats:", rules[i], over.value, over.low, over.high);
-        any = true;
+                 i > 1 ? "," : "; by other rules over matched, nats:", rules[i].rule, rules[i].over.value,
+                 rules[i].over.low, rules[i].over.high);
     }
 }
 
@@ -306,23 +305,21 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
 {
     claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
     char part[64], name[96], key[64];
-    interval n, aligned, matched, random, error, r2, r3, over_matched;
+    interval n, aligned, matched, random, error, r2, r3;
+    rule_cost rules[4];
 
     snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
     if (!number_of(e, part, "energy", "n_marked", &n)) return SAE_OK;
     const struct {
         const char *what;
         interval *to;
-    } wanted[] = {{"aligned", &aligned},
-                  {"matched", &matched},
-                  {"random", &random},
-                  {"error", &error},
-                  {"over_matched", &over_matched}};
+    } wanted[] = {{"aligned", &aligned}, {"matched", &matched}, {"random", &random}, {"error", &error}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         snprintf(key, sizeof key, "%s.%.0f", wanted[i].what, n.value);
         if (!number_of(e, part, "energy", key, wanted[i].to)) return SAE_OK;
     }
     if (!number_of(e, part, "energy", "ratio_r2", &r2) || !number_of(e, part, "energy", "ratio_r3", &r3)) return SAE_OK;
+    const int n_rules = rules_of(e, part, n.value, rules);
     snprintf(name, sizeof name, "%.0f aligned features%s ablated, %s", n.value, whose(e),
              arch_name(e->options.archs[arch]));
     c.name = name;
@@ -330,10 +327,10 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
-    other_rules(e, part, n.value, c.here, sizeof c.here);
+    other_rules(rules, n_rules, c.here, sizeof c.here);
     snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched [%.4f, %.4f] nats; first seed", aligned.low,
-             aligned.high, over_matched.low, over_matched.high);
-    snprintf(c.says, sizeof c.says, "%s", verdict_redundancy(&over_matched, &aligned, &r2, &r3));
+             aligned.high, rules[0].over.low, rules[0].over.high);
+    verdict_redundancy(c.says, rules, n_rules, &aligned, &r2, &r3);
     return claim_row(r, &c, err);
 }
 
@@ -374,7 +371,7 @@ static bool topic_numbers_of(const experiment *e, const char *part, const char *
     return topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
            topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
            topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
-           topic(e, part, set, random, "fixed", &n->random) && topic(e, part, set, random, "fall", &n->random_fall);
+           topic(e, part, set, random, "fixed", &n->random) && topic(e, part, set, arm, "over_random", &n->over_random);
 }
 
 static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,
@@ -428,11 +425,12 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
 {
     const scaffold_options *o = &e->options;
     const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
-    interval counted = {0}, scored = {0}, documents = {0};
-    char text[1200], archs[48];
+    interval counted = {0}, scored = {0}, documents = {0}, sequences = {0};
+    char text[1400], archs[48];
 
     number_of(e, pair, "baseline", "tokens", &counted);
     number_of(e, pair, "removal", "ce_tokens", &scored);
+    number_of(e, pair, "removal", "ce_sequences", &sequences);
     number_of(e, pair, "baseline", "documents", &documents);
     snprintf(archs, sizeof archs, "%s%s%s", arch_name(o->archs[0]), o->n_archs > 1 ? " and " : "",
              o->n_archs > 1 ? arch_name(o->archs[1]) : "");
@@ -440,14 +438,18 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         text, sizeof text,
         "%.120s, %s: d %lld; %s, %lld latents, k %lld, rank %lld, %lld seed%s. %lld training rows per dictionary from "
         "%lld distinct tokens; densities and fits on %.0f held-out tokens of %.0f documents, each loss on the first "
-        "%.0f%s. The paper: "
+        "%.0f, %.0f sequences%s%s. The paper: "
         "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
         "weights differ, and by resampling sequences, documents or questions of the first seed; sequences of one "
-        "document count as independent, which makes the latter somewhat narrow. Verdicts of N3 to N5 and ii need both; "
-        "N2 and i go by seeds; N6 to N8 were asked of the first seed only.",
+        "document count as independent, which makes the latter somewhat narrow. Against controls that were drawn at "
+        "random (ii, N6, N7) an interval leaves "
+        "room for another draw too. Verdicts of N3 to N5 and ii need both; N2 and i go by seeds; N1, N6 to N8 were "
+        "asked of "
+        "the first seed only.",
         o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k, (long long)o->rank,
         (long long)o->seeds, o->seeds == 1 ? "" : "s", (long long)(e->recipe.steps * e->recipe.batch),
-        (long long)e->rows.n, counted.value, documents.value, scored.value,
+        (long long)e->rows.n, counted.value, documents.value, scored.value, sequences.value,
+        sequences.value < FEW_SEQUENCES ? " (so few that intervals over them are much too narrow)" : "",
         o->with_bos ? ", position 0 and special tokens among all of these" : "");
     return sae_result_note(r, text, err);
 }
@@ -474,7 +476,7 @@ static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_err
     char part[64];
     const char *set;
 
-    SAE_TRY(dense_claim(e, arch, r, err));
+    for (int v = SAE_P1; v <= SAE_P3; v++) SAE_TRY(dense_claim(e, arch, (sae_variant)v, r, err));
     SAE_TRY(documents_claim(e, arch, "probing", "k5", "sparse probing, k 5", r, err));
     SAE_TRY(documents_claim(e, arch, "tpp", "n20", "TPP, n 20", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));

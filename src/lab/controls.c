@@ -80,25 +80,44 @@ static int64_t free_from(int64_t *link, int64_t i)
     return i;
 }
 
-/* Places 1 .. n of `list` are candidates, 0 and n + 1 are ends that are never taken. */
-static void match_all(const counted *wanted, int64_t n_wanted, const counted *list, int64_t n, int64_t *up,
-                      int64_t *down, uint8_t *control)
+enum { NEAREST = 8 };
+static const double CALIPER = 0.2; /* as a share of the wanted count: a looser match is taken only when there is none */
+
+/* The free places nearest in count to `wanted`, nearest first, that may stand for it: at least one, none when nothing is free.
+ * Places 1 .. n of `list`, densest first, are candidates, 0 and n + 1 are ends that are never taken; `at`: the first place whose
+ * count is not above the wanted one. */
+static int candidates(int64_t wanted, int64_t at, const counted *list, int64_t n, int64_t *up, int64_t *down,
+                      int64_t out[NEAREST])
 {
-    int64_t at = 1;
+    int64_t above = free_from(up, at - 1), below = free_from(down, at);
+    int found = 0;
+
+    while (found < NEAREST && (above > 0 || below <= n)) {
+        const int64_t over = above > 0 ? list[above - 1].fired - wanted : INT64_MAX;
+        const int64_t under = below <= n ? wanted - list[below - 1].fired : INT64_MAX;
+        if (found > 0 && (double)(over < under ? over : under) > CALIPER * (double)wanted) break;
+        if (over < under) {
+            out[found++] = above;
+            above = free_from(up, above - 1);
+        } else {
+            out[found++] = below;
+            below = free_from(down, below + 1);
+        }
+    }
+    return found;
+}
+
+/* One at random of those that may stand for it, so that several draws differ as sets of this density do. */
+static void match_all(const counted *wanted, int64_t n_wanted, const counted *list, int64_t n, int64_t *up,
+                      int64_t *down, rng *random, uint8_t *control)
+{
+    int64_t at = 1, near[NEAREST];
 
     for (int64_t i = 0; i <= n + 1; i++) up[i] = down[i] = i;
     for (int64_t k = 0; k < n_wanted && k < n; k++) {
         while (at <= n && list[at - 1].fired > wanted[k].fired) at++;
-        int64_t above = free_from(up, at - 1), below = free_from(down, at), best;
-        if (above == 0)
-            best = below;
-        else if (below == n + 1)
-            best = above;
-        else
-            best = llabs((long long)(list[above - 1].fired - wanted[k].fired)) <
-                           llabs((long long)(list[below - 1].fired - wanted[k].fired))
-                       ? above
-                       : below;
+        int found = candidates(wanted[k].fired, at, list, n, up, down, near);
+        int64_t best = near[rng_below(random, (uint64_t)found)];
         control[list[best - 1].latent] = 1;
         up[best] = best - 1;
         down[best] = best + 1;
@@ -122,7 +141,7 @@ sae_status control_matched(const uint8_t *taken, const density *p, rng *random, 
     memset(control, 0, (size_t)p->d_sae);
     int64_t n = sorted_by_count(taken, 1, p, random, latents, inside);
     int64_t n_outside = sorted_by_count(taken, 0, p, random, latents, outside);
-    match_all(inside, n, outside, n_outside, up, down, control);
+    match_all(inside, n, outside, n_outside, up, down, random, control);
     SAE_TRY(fill_up(taken, p->d_sae, n - n_outside, random, control, err));
 done:
     mem_free(latents);

@@ -4,6 +4,7 @@
 #include "lab/knee.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static const double marchenko_pastur = 4; /* (1 + sqrt(d / n))^2 at n = d */
 
@@ -40,4 +41,59 @@ sae_status knee_find(knee *out, const int64_t *ranks, const double *fvu, int n, 
     }
     *out = k;
     return SAE_OK;
+}
+
+/* ---- On other text ------------------------------------------------------------------------------------------------------- */
+
+/* FVU of every dictionary, times counted[i] sequence i. */
+static void fvu_of(const knee_errors *e, const int64_t *counted, double *fvu)
+{
+    double square = 0;
+
+    for (int64_t i = 0; i < e->n_seq; i++) square += (double)counted[i] * e->square[i];
+    for (int k = 0; k < e->n; k++) {
+        double error = 0;
+        for (int64_t i = 0; i < e->n_seq; i++) error += (double)counted[i] * e->error[k * e->n_seq + i];
+        fvu[k] = error / square;
+    }
+}
+
+double knee_fvu(const knee_errors *e, int which)
+{
+    double square = 0, error = 0;
+
+    for (int64_t i = 0; i < e->n_seq; i++) {
+        square += e->square[i];
+        error += e->error[which * e->n_seq + i];
+    }
+    return error / square;
+}
+
+sae_status knee_interval(interval *out, const int64_t *ranks, const knee_errors *e, int64_t d, uint64_t seed,
+                         sae_error *err)
+{
+    sae_status status = SAE_OK;
+    rng random = rng_seed(seed, 0);
+    double fvu[KNEE_RANKS_MAX], *found = mem_alloc_array(BOOTSTRAP_RESAMPLES, sizeof *found, "resamples", err);
+    int64_t *counted = mem_alloc_array((size_t)e->n_seq, sizeof *counted, "a resample", err);
+    knee k;
+
+    if (!found || !counted) SAE_TRY(SAE_NOMEM);
+    for (int r = -1; r < BOOTSTRAP_RESAMPLES; r++) { /* -1: every sequence once */
+        for (int64_t i = 0; i < e->n_seq; i++) counted[i] = r < 0;
+        for (int64_t i = 0; r >= 0 && i < e->n_seq; i++) counted[rng_below(&random, (uint64_t)e->n_seq)]++;
+        fvu_of(e, counted, fvu);
+        SAE_TRY(knee_find(&k, ranks, fvu, e->n, d, err));
+        if (r < 0)
+            out->value = (double)k.rank;
+        else
+            found[r] = (double)k.rank;
+    }
+    qsort(found, BOOTSTRAP_RESAMPLES, sizeof *found, compare_doubles);
+    out->low = fmin(out->value, found[(int)(0.025 * BOOTSTRAP_RESAMPLES)]);
+    out->high = fmax(out->value, found[(int)(0.975 * BOOTSTRAP_RESAMPLES) - 1]);
+done:
+    mem_free(found);
+    mem_free(counted);
+    return status;
 }

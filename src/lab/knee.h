@@ -11,7 +11,7 @@
 #ifndef SAE_LAB_KNEE_H
 #define SAE_LAB_KNEE_H
 
-#include "base/base.h"
+#include "eval/bootstrap.h"
 
 enum { KNEE_RANKS_MAX = 64 };
 
@@ -25,5 +25,18 @@ typedef struct knee {
 /* ranks [n] ascending from 0, fvu [n] of dictionaries alike but for the rank, on the same rows of width d. RANGE for other
  * ranks, fewer than two, or an FVU that is negative or not finite. */
 sae_status knee_find(knee *out, const int64_t *ranks, const double *fvu, int n, int64_t d, sae_error *err);
+
+/* Sums over each of n_seq sequences: how FVU would be on other text. */
+typedef struct knee_errors {
+    int n; /* dictionaries */
+    int64_t n_seq;
+    double *error;  /* [n, n_seq] of |x - recon|^2 */
+    double *square; /* [n_seq] of |x - mean|^2, the mean over all rows */
+} knee_errors;
+/* FVU of dictionary `which` over all sequences. */
+double knee_fvu(const knee_errors *e, int which);
+/* The rank found on all sequences, and its 95 % interval when they are drawn with replacement, the same for every dictionary. */
+sae_status knee_interval(interval *out, const int64_t *ranks, const knee_errors *e, int64_t d, uint64_t seed,
+                         sae_error *err);
 
 #endif

@@ -2,7 +2,6 @@
  * ranks.c - everything against the scaffold's rank (docs/method.md, E9), with the first architecture and seed: dense latents, fit,
  * probing, TPP, what removing the scaffold costs beside as many principal components, and the knee.
  */
-#include "lab/knee.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
@@ -71,6 +70,8 @@ static sae_status removal(experiment *e, sae_error *err)
     SAE_TRY(experiment_result(e, "removal", "CE after removing scaffolds of several ranks", &numbers, err));
     for (int i = 0; i < n; i++)
         if (of[i]->config.rank > 0) SAE_TRY(remove_rank(e, of[i], numbers, err));
+    SAE_TRY(experiment_result(e, "knee", "How many directions a scaffold is worth", &numbers, err));
+    SAE_TRY(ranks_knee(e, of, n, numbers, err));
 done:
     return status;
 }
@@ -149,26 +150,22 @@ done:
     return status;
 }
 
-static sae_status find_knee(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
+static sae_status put_knee(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t ranks[POINTS_MAX];
-    double fvu[POINTS_MAX];
-    knee k;
-    char text[400];
+    const sae_result *found = experiment_find(e, "ranks-removal", "knee");
+    double knee[3];
+    char text[500];
 
-    for (int i = 0; i < n; i++) {
-        ranks[i] = of[i]->config.rank;
-        fvu[i] = experiment_number(e, of[i], "fvu");
-    }
-    SAE_TRY(knee_find(&k, ranks, fvu, n, e->d, err));
-    snprintf(text, sizeof text,
-             "The knee: rank %lld. It is the last rank of the grid into which FVU falls by more per direction than "
-             "sparse features in random positions could make it (4 FVU / d), and at which all directions together do; "
-             "0: no scaffold is worth it.",
-             (long long)k.rank);
+    if (!found || !sae_result_get_interval(found, "knee", knee)) return SAE_OK;
+    snprintf(
+        text, sizeof text,
+        "The knee: rank %.0f; on other text, 95 %%, %.0f to %.0f. It is the last rank of the grid into which FVU falls "
+        "by more per direction than sparse features in random positions could make it (4 FVU / d), and at which all "
+        "directions together do; 0: no scaffold is worth it.",
+        knee[0], knee[1], knee[2]);
     SAE_TRY(sae_result_note(r, text, err));
-    SAE_TRY(sae_result_silent(r, "knee", (double)k.rank, (double)k.rank, (double)k.rank, err));
+    SAE_TRY(sae_result_silent(r, "knee", knee[0], knee[1], knee[2], err));
 done:
     return status;
 }
@@ -181,7 +178,7 @@ static sae_status report(experiment *e, sae_error *err)
     int n = of_ranks(e, of);
 
     SAE_TRY(experiment_result(e, "ranks", "By the scaffold's rank", &r, err));
-    SAE_TRY(find_knee(e, of, n, r, err));
+    SAE_TRY(put_knee(e, r, err));
     SAE_TRY(table(e, of, n, r, err));
     SAE_TRY(plots(e, of, n, r, err));
 done:
@@ -208,38 +205,12 @@ done:
 
 static sae_status measure_knee(experiment *e, sae_error *err)
 {
-    static const char *const columns[] = {"rank", "FVU"};
-    sae_status status = SAE_OK;
     const roster_entry *of[POINTS_MAX];
-    int64_t ranks[POINTS_MAX];
-    double fvu[POINTS_MAX];
-    int n = of_ranks(e, of);
     sae_result *r = NULL;
-    sae_dict *dict = NULL;
-    core_arm arm = {0};
-    knee k;
+    int n = of_ranks(e, of);
+    sae_status status = experiment_result(e, "knee", "The rank, before the comparison", &r, err);
 
-    SAE_TRY(experiment_sample(e, err));
-    SAE_TRY(experiment_result(e, "knee", "The rank, before the comparison", &r, err));
-    SAE_TRY(sae_result_table(r, "ranks", "Held-out fit of the first architecture and seed", columns, 2, err));
-    for (int i = 0; i < n; i++) {
-        SAE_TRY(roster_load(e, of[i], &dict, err));
-        SAE_TRY(core_measure(&arm, &e->held_out, dict, e->progress, err));
-        ranks[i] = of[i]->config.rank;
-        fvu[i] = fit_fvu(&arm.full);
-        const sae_cell cells[] = {{NULL, (double)ranks[i]}, {NULL, fvu[i]}};
-        SAE_TRY(sae_result_row(r, "ranks", cells, 2, err));
-        core_arm_free(&arm);
-        sae_dict_free(dict);
-        dict = NULL;
-    }
-    SAE_TRY(knee_find(&k, ranks, fvu, n, e->d, err));
-    SAE_TRY(sae_result_number(r, "knee", (double)k.rank, err));
-    SAE_TRY(sae_result_label(r, "knee", "the rank compared", "the knee; docs/method.md 12", err));
-done:
-    core_arm_free(&arm);
-    sae_dict_free(dict);
-    return status;
+    return status == SAE_OK ? ranks_knee(e, of, n, r, err) : status;
 }
 
 static sae_status train_ranks(experiment *e, sae_error *err)

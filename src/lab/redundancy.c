@@ -144,14 +144,16 @@ static sae_status choose_sets(redundancy *r, point *p, rng *random, sae_error *e
 {
     sae_status status = SAE_OK;
 
-    p->n_sets = p->n == r->d_sae ? 1 : 2 + r->options.draws;
-    for (int k = 0; k < p->n_sets; k++) {
+    p->draws = p->n == r->d_sae ? 0 : p->what ? r->options.draws : 1; /* what has a name is what verdicts are about */
+    for (int k = 0; k < 1 + 2 * p->draws; k++) {
         p->sets[k] = mem_alloc_array((size_t)r->d_sae, 1, "a set of latents", err);
         if (!p->sets[k]) return SAE_NOMEM;
     }
     take_set(r, p, p->sets[0]);
-    if (p->n_sets > 1) SAE_TRY(control_matched(p->sets[0], &r->moments.density, random, p->sets[1], err));
-    for (int k = 2; k < p->n_sets; k++) SAE_TRY(control_random(p->sets[0], r->d_sae, random, p->sets[k], err));
+    for (int k = 1; k <= p->draws; k++) {
+        SAE_TRY(control_matched(p->sets[0], &r->moments.density, random, p->sets[k], err));
+        SAE_TRY(control_random(p->sets[0], r->d_sae, random, p->sets[p->draws + k], err));
+    }
 done:
     return status;
 }
@@ -212,7 +214,7 @@ static void fill_edits(operands *o, redundancy *r)
         p->first = o->n;
         add_ablation(o, p->sets[0], NULL);
         add_ablation(o, p->sets[0], space);
-        for (int k = 1; k < p->n_sets; k++) add_ablation(o, p->sets[k], NULL);
+        for (int k = 1; k < 1 + 2 * p->draws; k++) add_ablation(o, p->sets[k], NULL);
     }
 }
 
@@ -253,7 +255,7 @@ static sae_status check(const redundancy *r, int64_t n_directions, sae_error *er
     if (o->points < 1 || o->points > POINTS_MAX - 4)
         return SAE_FAIL(err, SAE_RANGE, "%lld sizes of A: 1 to %d are possible", (long long)o->points, POINTS_MAX - 4);
     if (o->draws < 1 || o->draws > DRAWS_MAX)
-        return SAE_FAIL(err, SAE_RANGE, "%d random sets beside each: 1 to %d are possible", o->draws, DRAWS_MAX);
+        return SAE_FAIL(err, SAE_RANGE, "%d matched and random sets: 1 to %d are possible", o->draws, DRAWS_MAX);
     return SAE_OK;
 }
 
@@ -267,7 +269,7 @@ sae_status redundancy_run(sae_result **out, sample *s, const sae_dict *dict, con
     if (!r) return SAE_NOMEM;
     *r = (redundancy){.options = *options, .dict = dict, .s = s, .d_sae = sae_dict_get_config(dict)->d_sae};
     if (r->options.points == 0) r->options.points = 8;
-    if (r->options.draws == 0) r->options.draws = 2;
+    if (r->options.draws == 0) r->options.draws = 5;
     if (r->options.ce_tokens == 0) r->options.ce_tokens = 4096;
     if (r->options.dense_threshold == 0) r->options.dense_threshold = density_thresholds[1];
     r->aligned.directions = directions;

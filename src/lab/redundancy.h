@@ -53,7 +53,8 @@ int64_t alignment_match(const int64_t *order, const double *energy, int64_t n, d
 /* ---- Controls: sets of as many latents outside A (filled up from A when there are not so many) -------------------------- */
 
 sae_status control_random(const uint8_t *taken, int64_t d_sae, rng *random, uint8_t *control, sae_error *err);
-/* For each latent of A, densest first, the free one of nearest firing count. */
+/* For each latent of A, densest first, one at random of the up to 8 free ones of nearest firing count that lie within a fifth of
+ * it; where none does, the nearest. */
 sae_status control_matched(const uint8_t *taken, const density *p, rng *random, uint8_t *control, sae_error *err);
 
 /* ---- The experiment ------------------------------------------------------------------------------------------------------ */
@@ -61,7 +62,7 @@ sae_status control_matched(const uint8_t *taken, const density *p, rng *random, 
 typedef struct redundancy_options {
     alignment_rule rule;
     int64_t points; /* sizes of A on a log grid from 1 to d_sae, beside the marked one; 1: the marked one alone; 0: 8 */
-    int draws;      /* random sets beside each; 0: 2 */
+    int draws; /* matched and random sets beside the marked size, the energy of s and dense latents, one of each elsewhere; 0: 5 */
     int64_t ce_tokens;      /* 0: 4,096 */
     double dense_threshold; /* latents over this share of tokens are a set of their own; 0: 0.1 */
     uint64_t seed;

@@ -17,38 +17,16 @@ static sae_status ratio_of(const redundancy *r, int which, interval *out, sae_er
     return loss_ratio(out, &r->losses, which, LOSS_OF_CLEAN, r->options.seed, err);
 }
 
-/* Ratio to clean of the mean loss of the random sets of a point. */
-static sae_status ratio_of_random(const redundancy *r, const point *p, interval *out, sae_error *err)
+/* Ratio to clean of the mean loss of controls. */
+static sae_status ratio_of_controls(const redundancy *r, loss_draws draws, interval *out, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    int64_t n = r->losses.n_seq;
-    double *sum = mem_alloc_array((size_t)n, sizeof *sum, "losses of random sets", err);
-
-    if (!sum) return SAE_NOMEM;
-    for (int k = 2; k < p->n_sets; k++)
-        for (int64_t i = 0; i < n; i++) sum[i] += r->losses.nll[(p->first + 1 + k) * n + i] / r->options.draws;
-    SAE_TRY(bootstrap_ratio(out, sum, r->losses.nll + LOSS_OF_CLEAN * n, n, r->options.seed, err));
-done:
-    mem_free(sum);
-    return status;
+    return loss_ratio_of_draws(out, &r->losses, draws, LOSS_OF_CLEAN, r->options.seed, err);
 }
 
-/* What A costs over the mean of its controls `from` to `to` - 1, nats per token. */
-static sae_status cost_over(const redundancy *r, const point *p, int from, int to, interval *out, sae_error *err)
+/* What A costs over its controls, nats per token: on other text, and beside other draws. */
+static sae_status cost_over(const redundancy *r, const point *p, loss_draws draws, interval *out, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    int64_t n = r->losses.n_seq;
-    const double *nll = r->losses.nll;
-    double *difference = mem_alloc_array((size_t)n, sizeof *difference, "differences of losses", err);
-
-    if (!difference) return SAE_NOMEM;
-    for (int64_t i = 0; i < n; i++) difference[i] = nll[p->first * n + i];
-    for (int k = from; k < to; k++)
-        for (int64_t i = 0; i < n; i++) difference[i] -= nll[(p->first + 1 + k) * n + i] / (to - from);
-    SAE_TRY(bootstrap_ratio(out, difference, r->losses.count, n, r->options.seed, err));
-done:
-    mem_free(difference);
-    return status;
+    return loss_difference_beside(out, &r->losses, p->first, draws, r->options.seed, err);
 }
 
 /* ---- The table ------------------------------------------------------------------------------------------------------------- */
@@ -59,55 +37,65 @@ static const char *set_name(const point *p, char *text, size_t size)
     return text;
 }
 
-/* The lowest and highest ratio of the random sets: what their choice moves. */
-static void random_range(const redundancy *r, const point *p, char *text, size_t size)
+/* The mean ratio of controls, and their lowest and highest: what their choice moves. */
+static sae_status controls_text(const redundancy *r, loss_draws draws, double *mean, char *text, size_t size,
+                                sae_error *err)
 {
+    sae_status status = SAE_OK;
     double clean = loss_mean(&r->losses, LOSS_OF_CLEAN), low = INFINITY, high = -INFINITY;
+    interval v;
 
-    for (int k = 2; k < p->n_sets; k++) {
-        double ratio = loss_mean(&r->losses, p->first + 1 + k) / clean;
+    SAE_TRY(ratio_of_controls(r, draws, &v, err));
+    for (int k = 0; k < draws.n; k++) {
+        double ratio = loss_mean(&r->losses, draws.first + k) / clean;
         low = fmin(low, ratio);
         high = fmax(high, ratio);
     }
-    snprintf(text, size, "%.3f to %.3f", low, high);
+    *mean = v.value;
+    if (draws.n > 1)
+        snprintf(text, size, "%.3f (%.3f to %.3f)", v.value, low, high);
+    else
+        snprintf(text, size, "%.3f", v.value);
+done:
+    return status;
 }
 
-enum { CELLS = 9 };
+/* One draw has no spread, so what A costs over it has no interval. */
+static void cost_text(char *text, size_t size, const interval *v)
+{
+    if (isfinite(v->low))
+        interval_text(text, size, v);
+    else
+        snprintf(text, size, "%.3f (one draw)", v->value);
+}
+
+enum { CELLS = 8 };
 
 static sae_status curve_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
 {
     sae_status status = SAE_OK;
-    interval v[6] = {{0}}, over_recon;
-    char name[64], text[6][64], range[64] = "-", over_text[64];
-    bool controls = p->n_sets > 1;
+    interval v[3], over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
+    double mean[2] = {NAN, NAN};
+    char name[64], text[3][64], control[2][64] = {"-", "-"}, cost[2][64] = {"-", "-"};
+    const loss_draws draws[2] = {point_matched(p), point_random(p)};
 
     SAE_TRY(ratio_of(r, p->first, &v[0], err));
     SAE_TRY(ratio_of(r, p->first + 1, &v[1], err));
-    for (int i = 2; i < 6; i++) v[i].value = NAN;
-    if (controls) {
-        SAE_TRY(ratio_of(r, p->first + 2, &v[2], err));
-        SAE_TRY(ratio_of_random(r, p, &v[3], err));
-        SAE_TRY(cost_over(r, p, 1, 2, &v[4], err));
-        SAE_TRY(cost_over(r, p, 2, p->n_sets, &v[5], err));
-        random_range(r, p, range, sizeof range);
+    SAE_TRY(loss_ratio(&v[2], &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
+    for (int i = 0; i < 3; i++) interval_text(text[i], sizeof text[i], &v[i]);
+    for (int i = 0; i < 2 && p->draws > 0; i++) {
+        SAE_TRY(controls_text(r, draws[i], &mean[i], control[i], sizeof control[i], err));
+        SAE_TRY(cost_over(r, p, draws[i], &over[i], err));
+        cost_text(cost[i], sizeof cost[i], &over[i]);
     }
-    for (int i = 0; i < 6; i++) {
-        if (i < 2 || controls)
-            interval_text(text[i], sizeof text[i], &v[i]);
-        else
-            snprintf(text[i], sizeof text[i], "-");
-    }
-    SAE_TRY(loss_ratio(&over_recon, &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
-    interval_text(over_text, sizeof over_text, &over_recon);
     const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
                                    {text[0], v[0].value},
                                    {text[1], v[1].value},
-                                   {text[2], v[2].value},
-                                   {text[3], v[3].value},
-                                   {range, NAN},
-                                   {text[4], v[4].value},
-                                   {text[5], v[5].value},
-                                   {over_text, over_recon.value}};
+                                   {control[0], mean[0]},
+                                   {control[1], mean[1]},
+                                   {cost[0], over[0].value},
+                                   {cost[1], over[1].value},
+                                   {text[2], v[2].value}};
     SAE_TRY(sae_result_row(out, "curve", cells, CELLS, err));
 done:
     return status;
@@ -115,9 +103,9 @@ done:
 
 static sae_status curve(const redundancy *r, sae_result *out, sae_error *err)
 {
-    static const char *const columns[] = {"latents in A",       "ratio to clean [95 %]", "and error projected",
-                                          "matched in density", "random, mean",          "random sets",
-                                          "over matched, nats", "over random, nats",     "ratio to the reconstruction"};
+    static const char *const columns[] = {
+        "latents in A",        "ratio to clean [95 %]", "and error projected", "matched in density (draws)",
+        "random sets (draws)", "over matched, nats",    "over random, nats",   "ratio to the reconstruction"};
     sae_status status = SAE_OK;
 
     SAE_TRY(sae_result_table(out, "curve", "Ablating aligned latents", columns, CELLS, err));
@@ -140,28 +128,31 @@ static void set_facts(const redundancy *r, const uint8_t *taken, double *mass, i
     }
 }
 
+/* Of controls the first draw of each kind. */
 static sae_status sets_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
 {
     double mass[3] = {NAN, NAN, NAN}, least = 1, inside = 0, all = 0;
+    const int which[3] = {0, 1, 1 + p->draws};
+    const char *none = p->draws > 0 ? NULL : "-";
     int64_t live[3] = {0}, shared = 0;
     char name[64];
 
-    for (int k = 0; k < 3 && k < p->n_sets; k++) set_facts(r, p->sets[k], &mass[k], &live[k]);
+    for (int k = 0; k < (p->draws > 0 ? 3 : 1); k++) set_facts(r, p->sets[which[k]], &mass[k], &live[k]);
     for (int64_t i = 0; i < r->d_sae; i++) {
         all += r->energy[i];
         if (!p->sets[0][i]) continue;
         least = fmin(least, r->squares[i]);
         inside += r->energy[i];
-        shared += p->n_sets > 1 && p->sets[1][i];
+        shared += p->draws > 0 && p->sets[1][i];
     }
     const sae_cell cells[] = {{set_name(p, name, sizeof name), (double)p->n},
                               {NULL, (double)live[0]},
                               {NULL, sqrt(least)},
                               {NULL, all > 0 ? inside / all : 0},
                               {NULL, mass[0]},
-                              {p->n_sets > 1 ? NULL : "-", mass[1]},
-                              {p->n_sets > 1 ? NULL : "-", mass[2]},
-                              {p->n_sets > 1 ? NULL : "-", (double)shared / (double)p->n}};
+                              {none, mass[1]},
+                              {none, mass[2]},
+                              {none, (double)shared / (double)p->n}};
     return sae_result_row(out, "sets", cells, 8, err);
 }
 
@@ -192,8 +183,11 @@ static sae_status plot_curve(const redundancy *r, sae_result *out, int which, sa
     for (int i = 0; i < r->n_points; i++) {
         const point *p = &r->points[i];
         interval v;
-        if (p->dense || (p->n_sets == 1 && which >= CURVE_MATCHED)) continue;
-        SAE_TRY(which == CURVE_RANDOM ? ratio_of_random(r, p, &v, err) : ratio_of(r, p->first + which, &v, err));
+        if (p->dense || (p->draws == 0 && which >= CURVE_MATCHED)) continue;
+        if (which >= CURVE_MATCHED)
+            SAE_TRY(ratio_of_controls(r, which == CURVE_MATCHED ? point_matched(p) : point_random(p), &v, err));
+        else
+            SAE_TRY(ratio_of(r, p->first + which, &v, err));
         x[n] = (double)p->n;
         y[n] = v.value;
         low[n] = v.low;
@@ -267,8 +261,42 @@ done:
     return status;
 }
 
-/* Machine-readable twins of the table: "aligned.N", "error.N", "matched.N", "randomK.N" and their mean "random.N", ratios to the clean loss, and what
- * the aligned ones cost over their controls, "over_matched.N", "over_random.N", nats per token; N is "dense" for all dense latents. */
+static sae_status silent(sae_result *out, const char *what, const char *size, const interval *v, sae_error *err)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s.%s", what, size);
+    return sae_result_silent(out, key, v->value, v->low, v->high, err);
+}
+
+/* "matched.N", "random.N": ratio to clean of their mean; "matchedK.N", "randomK.N": of each draw; "over_matched.N",
+ * "over_random.N": what the aligned ones cost over them, nats per token. */
+static sae_status control_numbers(const redundancy *r, sae_result *out, const point *p, const char *size,
+                                  sae_error *err)
+{
+    static const char *const kinds[2] = {"matched", "random"}, *const over[2] = {"over_matched", "over_random"};
+    const loss_draws draws[2] = {point_matched(p), point_random(p)};
+    sae_status status = SAE_OK;
+    char what[24];
+    interval v;
+
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < p->draws; k++) {
+            snprintf(what, sizeof what, "%s%d", kinds[i], k + 1);
+            SAE_TRY(ratio_of(r, draws[i].first + k, &v, err));
+            SAE_TRY(silent(out, what, size, &v, err));
+        }
+        SAE_TRY(ratio_of_controls(r, draws[i], &v, err));
+        SAE_TRY(silent(out, kinds[i], size, &v, err));
+        SAE_TRY(cost_over(r, p, draws[i], &v, err));
+        SAE_TRY(silent(out, over[i], size, &v, err));
+    }
+done:
+    return status;
+}
+
+/* Machine-readable twins of the table: "aligned.N" and "error.N", ratios to the clean loss, "aligned_over_reconstruction.N", and the
+ * controls'; N is "dense" for all dense latents. */
 static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -276,29 +304,15 @@ static sae_status point_numbers(const redundancy *r, sae_result *out, sae_error 
 
     for (int i = 0; i < r->n_points; i++) {
         const point *p = &r->points[i];
-        char size[24], key[64];
-        snprintf(size, sizeof size, "%lld", (long long)p->n);
-        for (int k = 0; k <= p->n_sets; k++) {
-            static const char *const names[] = {"aligned", "error", "matched"};
-            char random[24];
-            snprintf(random, sizeof random, "random%d", k - 2);
-            snprintf(key, sizeof key, "%s.%s", k < 3 ? names[k] : random, p->dense ? "dense" : size);
-            SAE_TRY(ratio_of(r, p->first + k, &v, err));
-            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
-        }
-        if (p->n_sets > 1) {
-            snprintf(key, sizeof key, "random.%s", p->dense ? "dense" : size);
-            SAE_TRY(ratio_of_random(r, p, &v, err));
-            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
-        }
-        snprintf(key, sizeof key, "aligned_over_reconstruction.%s", p->dense ? "dense" : size);
+        char size[24] = "dense";
+        if (!p->dense) snprintf(size, sizeof size, "%lld", (long long)p->n);
+        SAE_TRY(ratio_of(r, p->first, &v, err));
+        SAE_TRY(silent(out, "aligned", size, &v, err));
+        SAE_TRY(ratio_of(r, p->first + 1, &v, err));
+        SAE_TRY(silent(out, "error", size, &v, err));
         SAE_TRY(loss_ratio(&v, &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
-        SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
-        for (int k = 0; k < 2 && p->n_sets > 1; k++) {
-            snprintf(key, sizeof key, "%s.%s", k ? "over_random" : "over_matched", p->dense ? "dense" : size);
-            SAE_TRY(cost_over(r, p, k ? 2 : 1, k ? p->n_sets : 2, &v, err));
-            SAE_TRY(sae_result_silent(out, key, v.value, v.low, v.high, err));
-        }
+        SAE_TRY(silent(out, "aligned_over_reconstruction", size, &v, err));
+        if (p->draws > 0) SAE_TRY(control_numbers(r, out, p, size, err));
     }
 done:
     return status;
@@ -322,7 +336,11 @@ static sae_status describe(const redundancy *r, sae_result *out, sae_error *err)
         "where e (I - P) stands for it as well (an error that carries the subspace would make ablation look harmless). "
         "Controls are as many latents outside A; where A has more than half of all, they are filled up from A. Every "
         "row "
-        "sees the same tokens; intervals resample sequences, not the choice of random sets, whose range stands beside.",
+        "sees the same tokens; intervals resample sequences, and what A costs over its controls leaves room for "
+        "another "
+        "draw of them as well: beside 0 A is not told from one more control. On the grid there is one draw of each "
+        "kind, "
+        "and no such interval.",
         err));
 done:
     return status;

@@ -7,7 +7,7 @@
 
 #include "lab/redundancy.h"
 
-enum { POINTS_MAX = 40, DRAWS_MAX = 8, SETS_MAX = 2 + DRAWS_MAX };
+enum { POINTS_MAX = 40, DRAWS_MAX = 8, SETS_MAX = 1 + 2 * DRAWS_MAX };
 
 /* Edits that every run has, in this order; those of the points follow. */
 enum { LOSS_OF_CLEAN, LOSS_OF_ZERO, LOSS_OF_R2, LOSS_OF_R3, LOSS_OF_RECON, LOSS_OF_ERROR, LOSSES_FIXED };
@@ -15,12 +15,16 @@ enum { LOSS_OF_CLEAN, LOSS_OF_ZERO, LOSS_OF_R2, LOSS_OF_R3, LOSS_OF_RECON, LOSS_
 /* A set of aligned latents with its controls. */
 typedef struct point {
     int64_t n;
-    const char *what; /* NULL: a size of the grid; else what it is: "marked", .. */
-    bool dense;       /* A is not of the order: all latents over options.dense_threshold */
-    int n_sets;       /* A, matched, random..; 1: no controls, A is every latent */
-    uint8_t *sets[SETS_MAX];
-    int first; /* loss of A; then A with the error projected, matched, random.. */
+    const char *what;        /* NULL: a size of the grid; else what it is: "marked", .. */
+    bool dense;              /* A is not of the order: all latents over options.dense_threshold */
+    int draws;               /* of either kind of control; 0: none, A is every latent */
+    uint8_t *sets[SETS_MAX]; /* A, matched.., random.. */
+    int first;               /* loss of A; then A with the error projected, matched.., random.. */
 } point;
+
+/* The edits of a point's controls. */
+static inline loss_draws point_matched(const point *p) { return (loss_draws){p->first + 2, 1, p->draws}; }
+static inline loss_draws point_random(const point *p) { return (loss_draws){p->first + 2 + p->draws, 1, p->draws}; }
 
 typedef struct redundancy {
     redundancy_options options; /* with every default filled in */

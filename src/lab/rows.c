@@ -115,7 +115,7 @@ sae_status experiment_sample(experiment *e, sae_error *err)
 
     if (e->held_out.ids) return SAE_OK;
     path = experiment_path(e, "losses.jsonl", err);
-    about = json_pack("{si sO}", "revision", PARTS_REVISION, "inputs", e->inputs);
+    about = json_pack("{si sO}", "revision", LOSSES_REVISION, "inputs", e->inputs);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe losses");
     of = json_to_text(about, JSON_SORT_KEYS, err);
     if (!path || !of) SAE_TRY(SAE_NOMEM);

@@ -181,8 +181,9 @@ json_t *roster_identity(const experiment *e, const roster_entry *r);
 void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
- * would find. Of dictionaries the program's version (SAE_VERSION) says so. */
-enum { PARTS_REVISION = 6 };
+ * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries the program's version (SAE_VERSION)
+ * says so. */
+enum { PARTS_REVISION = 7, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
@@ -267,6 +268,9 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
 sae_status matching_parts(experiment *e, sae_error *err);
 /* stability.c: how alike the scaffolds of several seeds are. */
 sae_status stability_parts(experiment *e, sae_error *err);
+/* ranks_knee.c: the knee of n dictionaries that differ in rank alone, ascending from 0, into a result: number "knee" with its interval
+ * over sequences, and the steps as a table. */
+sae_status ranks_knee(experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err);
 /* ranks.c: everything against the scaffold's rank, and the knee. */
 sae_status ranks_parts(experiment *e, sae_error *err);
 sae_status ranks_choose(experiment *e,

@@ -105,15 +105,17 @@ static int rules(const scaffold_options *o)
 
 /* How often all held-out rows are read once they were counted: core measures of each arm of a pair; of each dictionary by the census; of
  * dense latents core measures, the principal component, codes group by group, for two dictionaries of each architecture; in redundancy the
- * latents' moments and the energy of s; two core measures and three scans for the cards; three and the rows' covariance for retrain. */
+ * latents' moments and the energy of s; two core measures and three scans for the cards; three and the rows' covariance for retrain; of
+ * a rank sweep mean, variance and each dictionary, for its knee, once more where the rank is chosen by it. */
 static double passes(const plan *p)
 {
     const scaffold_options *o = p->o;
     const double census = p->roster->n - used_as(p, USE_DENSE) - used_as(p, USE_OTHERS);
+    const double knee = used_as(p, USE_RANK) > 0 ? used_as(p, USE_RANK) + 4 : 0;
     const double groups = ceil(2.0 * DENSE_TAKEN / (double)dense_at_once(o->held_out_tokens));
 
     return 2 * used_as(p, USE_SCAFFOLD) + census + 2 * o->n_archs * (2 + groups) + 2 * rules(o) + 5 +
-           (o->retrain > 0 ? 4 : 0) + (o->rank_knee ? used_as(p, USE_RANK) + 1 : 0);
+           (o->retrain > 0 ? 4 : 0) + knee + (o->rank_knee ? used_as(p, USE_RANK) + 3 : 0);
 }
 
 /* And those that losses are measured on, once for all edits of a call: pairs, the census with the clean loss, redundancy, ranks. */
@@ -158,16 +160,20 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
                  total, err));
     SAE_TRY(part(r, p, "census", "census", n * reads + (used_as(p, USE_K) + used_as(p, USE_RANK)) * ce,
                  "each dictionary's fit and loss", total, err));
-    if (o->points > 0) { /* five losses for each set; of the other rules two sets at most */
-        const double whole = ((double)o->points + 2) * 5 * ce + 3 * 5 * fmin(4096, (double)o->ce_tokens) * p->above;
-        const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : 2 * 5 * ce;
+    if (o->points >
+        0) { /* A, with its error projected, and one or five controls of either kind; by the other rules four marked sets */
+        const double marked = 2 + 2 * 5, fewer = fmin(4096, (double)o->ce_tokens) * p->above;
+        const double whole = ((double)o->points * 4 + 2 * marked) * ce + 4 * marked * fewer;
+        const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : marked * ce;
         SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
                      err));
     }
     if (o->topics) SAE_TRY(part(r, p, "topics", "topics", asked * 70 * (p->below + p->encode), what[3], total, err));
     SAE_TRY(
         part(r, p, "probing, TPP", "documents", p->document_tokens * (p->below + n * p->encode), what[4], total, err));
-    SAE_TRY(part(r, p, "ranks", "ranks", 4.0 * used_as(p, USE_RANK) * ce, "removal at each rank", total, err));
+    SAE_TRY(part(r, p, "ranks", "ranks",
+                 used_as(p, USE_RANK) > 0 ? 4.0 * used_as(p, USE_RANK) * ce + (used_as(p, USE_RANK) + 2) * reads : 0,
+                 "removal at each rank, and the knee", total, err));
     SAE_TRY(read_again(r, p, total, err));
 done:
     return status;

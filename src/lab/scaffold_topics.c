@@ -194,6 +194,9 @@ static sae_status numbers(sae_result *r, const label_set *set, sae_error *err)
                                   err));
         snprintf(key, sizeof key, "%s.%s.retrained", set->name, arm->name);
         SAE_TRY(sae_result_silent(r, key, arm->retrained.value, arm->retrained.low, arm->retrained.high, err));
+        if (!isfinite(arm->over_random.value)) continue;
+        snprintf(key, sizeof key, "%s.%s.over_random", set->name, arm->name);
+        SAE_TRY(sae_result_silent(r, key, arm->over_random.value, arm->over_random.low, arm->over_random.high, err));
     }
 done:
     return status;

@@ -204,6 +204,13 @@ static sae_status put_numbers(sae_result *result, const subspace_removal *r, con
         SAE_TRY(loss_view_ratio(&ratio, view, random ? subspace_removal_random(r) : i, err));
         SAE_TRY(sae_result_interval(result, key, ratio.value, ratio.low, ratio.high, err));
     }
+    SAE_TRY(loss_ratio_beside(&ratio, view->losses, REMOVAL_R2, (loss_draws){REMOVAL_RANDOM, 1, r->draws}, view->seed,
+                              err));
+    SAE_TRY(sae_result_interval(result, "R2.over_random", ratio.value, ratio.low, ratio.high, err));
+    SAE_TRY(sae_result_label(result, "R2.over_random", "CE after R2 over the random subspaces'",
+                             r->draws > 1 ? "beside 1 another random subspace is not told from them"
+                                          : "one random subspace has no spread: raise --draws",
+                             err));
 done:
     return status;
 }

@@ -208,10 +208,9 @@ done:
 
 /* Into b->random k features to compare the first k of the order with: others that fire on these documents; where there are too few,
  * aligned ones fill up. Returns how many these are. */
-static int64_t choose_random(bench *b, int64_t k, sae_error *err)
+static int64_t choose_random(bench *b, int64_t k, rng *random, sae_error *err)
 {
     const pooled_codes *c = &b->p->codes[b->what->which_dict];
-    rng random = rng_seed(b->what->seed, 102);
     int64_t n = 0, shared = 0;
     uint8_t *fires = mem_alloc_array((size_t)c->d_sae, 1, "features that fire", err);
 
@@ -219,11 +218,11 @@ static int64_t choose_random(bench *b, int64_t k, sae_error *err)
     for (int64_t i = 0; i < c->row_start[b->p->n]; i++) fires[c->latent[i]] = 1;
     for (int64_t i = k; i < c->d_sae; i++)
         if (fires[b->order[i]]) b->random[n++] = b->order[i];
-    rng_shuffle(&random, b->random, n);
+    rng_shuffle(random, b->random, n);
     if (n < k) {
         shared = k - n;
         memcpy(b->random + n, b->order, (size_t)k * sizeof *b->order);
-        rng_shuffle(&random, b->random + n, k);
+        rng_shuffle(random, b->random + n, k);
     }
     mem_free(fires);
     return shared;
@@ -306,6 +305,7 @@ static sae_status finish_arm(const bench *b, topics *m, const char *name, const 
     SAE_TRY(score_accuracy(retrained, seed, &arm->retrained, err));
     SAE_TRY(fall_of(b, fixed, &arm->fall, err));
     SAE_TRY(fall_of(b, retrained, &arm->retrained_fall, err));
+    arm->over_random = (interval){NAN, NAN, NAN};
     m->n_arms++;
 done:
     return status;
@@ -339,24 +339,98 @@ done:
     return status;
 }
 
-static sae_status ablation_arm(bench *b, topics *m, const char *what, const int64_t *which, int64_t k, sae_error *err)
+/* Answers without features `which` [k], of the clean probe and of one trained anew; retrained NULL: not of that. */
+static sae_status add_ablated(bench *b, const int64_t *which, int64_t k, score *fixed, score *retrained, sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t n = b->n_train + b->n_test;
-    score fixed = {0}, retrained = {0};
-    char name[80];
 
-    SAE_TRY(score_create(&fixed, b->n_test, err));
-    SAE_TRY(score_create(&retrained, b->n_test, err));
     memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
     SAE_TRY(tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err));
-    SAE_TRY(add_answers(b, &b->clean, &fixed, err));
-    SAE_TRY(add_retrained(b, &retrained, err));
-    snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
-    SAE_TRY(finish_arm(b, m, name, &fixed, &retrained, err));
+    SAE_TRY(add_answers(b, &b->clean, fixed, err));
+    if (retrained) SAE_TRY(add_retrained(b, retrained, err));
 done:
-    score_free(&fixed);
+    return status;
+}
+
+static sae_status aligned_arm(bench *b, topics *m, const char *what, int64_t k, score *fixed, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    score retrained = {0};
+    char name[80];
+
+    SAE_TRY(score_create(&retrained, b->n_test, err));
+    SAE_TRY(add_ablated(b, b->order, k, fixed, &retrained, err));
+    snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
+    SAE_TRY(finish_arm(b, m, name, fixed, &retrained, err));
+done:
     score_free(&retrained);
+    return status;
+}
+
+/* Of several draws the fixed probe's answers are averaged, their accuracies go into right [TOPICS_FEATURE_DRAWS]; a probe is trained anew
+ * on the first alone. *shared: aligned ones among them. */
+static sae_status random_arm(bench *b, topics *m, int64_t k, score *fixed, double *right, int64_t *shared,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+    score retrained = {0};
+    rng random = rng_seed(b->what->seed, 102);
+    double before = 0;
+    char name[80];
+
+    SAE_TRY(score_create(&retrained, b->n_test, err));
+    for (int draw = 0; draw < TOPICS_FEATURE_DRAWS; draw++) {
+        double sum = 0;
+        *shared = choose_random(b, k, &random, err);
+        if (*shared < 0) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(add_ablated(b, b->random, k, fixed, draw == 0 ? &retrained : NULL, err));
+        for (int64_t i = 0; i < b->n_test; i++) sum += fixed->right[i];
+        right[draw] = (sum - before) / (double)b->n_test;
+        before = sum;
+    }
+    snprintf(name, sizeof name, "%lld random features ablated", (long long)k);
+    SAE_TRY(finish_arm(b, m, name, fixed, &retrained, err));
+done:
+    score_free(&retrained);
+    return status;
+}
+
+/* How much less often right without the chosen features than without random ones, on the same questions. */
+static sae_status over_random(const bench *b, const score *chosen, const score *random, const double *right,
+                              interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
+    interval sampled;
+
+    if (!less) return SAE_NOMEM;
+    for (int64_t i = 0; i < b->n_test; i++) less[i] = random->right[i] / TOPICS_FEATURE_DRAWS - chosen->right[i];
+    SAE_TRY(bootstrap_ratio(&sampled, less, chosen->asked, b->n_test, b->what->seed, err));
+    *out = interval_beside_draws(sampled, right, TOPICS_FEATURE_DRAWS);
+done:
+    mem_free(less);
+    return status;
+}
+
+static sae_status ablation_arms(bench *b, topics *m, int which, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t k = m->ablated[which], width = b->p->codes[b->what->which_dict].d_sae;
+    score chosen = {0}, random = {0};
+    double right[TOPICS_FEATURE_DRAWS];
+
+    SAE_TRY(score_create(&chosen, b->n_test, err));
+    SAE_TRY(score_create(&random, b->n_test, err));
+    /* All of them have no order, and nothing is left to compare with. */
+    SAE_TRY(aligned_arm(b, m, k == width ? "features, all," : "topic-aligned features", k, &chosen, err));
+    if (k == width) goto done;
+    topics_arm *arm = &m->arms[m->n_arms - 1];
+    SAE_TRY(random_arm(b, m, k, &random, right, &m->shared[which], err));
+    SAE_TRY(over_random(b, &chosen, &random, right, &arm->over_random, err));
+done:
+    score_free(&chosen);
+    score_free(&random);
     return status;
 }
 
@@ -377,17 +451,11 @@ static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sa
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }
     for (int i = 0; w->dict && i < TOPICS_COUNTS; i++) {
-        int64_t width = b->p->codes[w->which_dict].d_sae, k = w->counts[i] < width ? w->counts[i] : width;
-        m->ablated[i] = k;
-        if (k == 0) continue;
-        if (k == width) { /* whatever the order */
-            SAE_TRY(ablation_arm(b, m, "features, all,", b->order, k, err));
-            break;
-        }
-        SAE_TRY(ablation_arm(b, m, "topic-aligned features", b->order, k, err));
-        m->shared[i] = choose_random(b, k, err);
-        if (m->shared[i] < 0) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(ablation_arm(b, m, "random features", b->random, k, err));
+        int64_t width = b->p->codes[w->which_dict].d_sae;
+        m->ablated[i] = w->counts[i] < width ? w->counts[i] : width;
+        if (m->ablated[i] == 0) continue;
+        SAE_TRY(ablation_arms(b, m, i, err));
+        if (m->ablated[i] == width) break;
         if (progress && progress->report(progress->user, "changes", 8 + 2 * i, 6 + 2 * TOPICS_COUNTS))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }

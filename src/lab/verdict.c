@@ -5,12 +5,21 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const double LITTLE_HARM = 1.1;   /* a ratio of losses below this is called little */
 static const double LITTLE_CHANGE = 0.1; /* of a count */
 static const double LITTLE_FALL = 0.05;  /* of an accuracy: "virtually unchanged" */
 static const double NEAR_CHANCE = 0.1;   /* an accuracy this close above it may be called chance */
 static const double TOO_FEW = 5;         /* dense latents, for a claim about them to be tried */
+
+const char *verdict_rank(const interval *knee)
+{
+    if (knee->low > 0) return "some directions are worth more than sparse features explain";
+    if (knee->high > 0)
+        return "not decided: on other text no direction may be worth more than sparse features explain, or some";
+    return "no direction is worth more than sparse features explain: no scaffold is called for";
+}
 
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
 {
@@ -67,11 +76,11 @@ const char *verdict_necessity(const interval *ratio, const interval *over_random
                         "cannot be told from random directions: against the paper");
 }
 
-const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *r2,
-                               const interval *r3)
+static const char *redundancy_by_one(const interval *over_matched, const interval *aligned, const interval *r2,
+                                     const interval *r3)
 {
     if (over_matched->high < 0) return "less than features of equal density: alignment is not what counts";
-    if (over_matched->low <= 0) return "cannot be told from features of equal density";
+    if (!(over_matched->low > 0)) return "cannot be told from features of equal density";
     if (aligned->high < r2->low && aligned->high < r3->low)
         return "more than features of equal density, less than the scaffold: as the paper says";
     if (aligned->high < r2->low)
@@ -80,6 +89,27 @@ const char *verdict_redundancy(const interval *over_matched, const interval *ali
     if (aligned->low > r2->high)
         return "more than features of equal density, and more than the scaffold: against the paper";
     return "more than features of equal density; not told from the scaffold";
+}
+
+/* 1 more, -1 less, 0 not told. */
+static int side_of(const interval *over) { return over->low > 0 ? 1 : over->high < 0 ? -1 : 0; }
+
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
+                        const interval *r2, const interval *r3)
+{
+    static const char *const sides[3] = {"less", "not told", "more"};
+    const int first = side_of(&rules[0].over);
+    bool any = false;
+
+    snprintf(out, VERDICT_TEXT, "%s", redundancy_by_one(&rules[0].over, aligned, r2, r3));
+    for (int i = 1; i < n; i++) {
+        const int side = side_of(&rules[i].over);
+        const size_t used = strlen(out);
+        if (side == first) continue;
+        snprintf(out + used, VERDICT_TEXT - used, "%s %s %s",
+                 any ? "," : "; other rules of alignment disagree:", rules[i].rule, sides[side + 1]);
+        any = true;
+    }
 }
 
 static bool clean_says_nothing(char out[VERDICT_TEXT], const topic_numbers *n)
@@ -98,7 +128,7 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
         snprintf(out, VERDICT_TEXT, "too few questions to tell");
     else
         snprintf(out, VERDICT_TEXT, "the fixed probe falls%s: against the paper; one trained anew %s",
-                 n->random_fall.high >= n->fall.low ? ", not told from random features" : "",
+                 n->over_random.low > 0 ? "" : ", not told from random features",
                  n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
 }
 

@@ -7,8 +7,10 @@
 
 #include "eval/bootstrap.h"
 
-enum { VERDICT_TEXT = 240 };
+enum { VERDICT_TEXT = 320 };
 
+/* N1: the knee of the rank sweep, with its interval over sequences. */
+const char *verdict_rank(const interval *knee);
 /* N2: means over seeds of dense latents; fewer: of their difference, low NaN with one seed; rank of the scaffold. */
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank);
 /* N3, N4: `text` is the paired interval of one seed over documents or sequences, `seeds` that over seeds (low NaN: one seed). Both must
@@ -19,18 +21,23 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 const char *verdict_overlap(double overlap, double rank);
 /* Mean P_jj over outlier dimensions, of which there are `count`: 1 when all of them lie inside, rank / d by chance. */
 const char *verdict_outliers(double inside, double chance, double count);
-/* Removing the scaffold against removing random subspaces: ratio to clean; paired to the mean over them, of one seed over sequences and
+/* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws) and
  * over seeds (low NaN: one seed). */
 const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
-/* N6: what aligned features cost over those of equal density, nats, paired; loss ratios of ablating them and of removing the scaffold
- * by R2 and by R3. */
-const char *verdict_redundancy(const interval *over_matched, const interval *aligned, const interval *r2,
-                               const interval *r3);
+/* What features that are aligned by a rule cost over those of equal density, nats; low NaN: one set of those, whose spread is unknown. */
+typedef struct rule_cost {
+    const char *rule;
+    interval over;
+} rule_cost;
+/* N6: by the first of n rules, with what the others say where they disagree; loss ratios of ablating the first rule's features and of
+ * removing the scaffold by R2 and by R3. */
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
+                        const interval *r2, const interval *r3);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
- * after as many random features or directions, and its paired fall. */
+ * after as many random features or directions; over_random: how much more it falls than after those, beside other draws of them. */
 typedef struct topic_numbers {
-    interval clean, fixed, fall, retrained, retrained_fall, random, random_fall;
+    interval clean, fixed, fall, retrained, retrained_fall, random, over_random;
     double chance;
 } topic_numbers;
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n); /* N7 */
