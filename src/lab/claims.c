@@ -368,10 +368,11 @@ static bool topic_numbers_of(const experiment *e, const char *part, const char *
     snprintf(key, sizeof key, "%s.chance", set);
     if (!number_of(e, part, "topics", key, &chance)) return false;
     n->chance = chance.value;
+    if (!topic(e, part, set, arm, "over_random", &n->over_random)) n->over_random = (interval){NAN, NAN, NAN};
     return topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
            topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
            topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
-           topic(e, part, set, random, "fixed", &n->random) && topic(e, part, set, arm, "over_random", &n->over_random);
+           topic(e, part, set, random, "fixed", &n->random);
 }
 
 static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,

@@ -35,7 +35,8 @@ void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, c
                         const interval *r2, const interval *r3);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
- * after as many random features or directions; over_random: how much more it falls than after those, beside other draws of them. */
+ * after as many random features or directions; over_random: how much more it falls than after those features, beside other draws
+ * of them. */
 typedef struct topic_numbers {
     interval clean, fixed, fall, retrained, retrained_fall, random, over_random;
     double chance;
