@@ -203,9 +203,11 @@ const sae_result *experiment_find(const experiment *e, const char *part, const c
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
-/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), before other defaults are filled in; the
- * site's name goes into the caller's buffer. */
+/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), among its dictionaries of those that were,
+ * before other defaults are filled in; the site's name goes into the caller's buffer. */
 sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err);
+/* A note: the options' site, width and k beside what o->survey has most dense latents at. */
+sae_status survey_note(sae_result *r, const scaffold_options *o, sae_error *err);
 sae_status survey_parts(experiment *e, sae_error *err);
 sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
