@@ -92,6 +92,7 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "and by what the survey says" scaffold --plan --model tiny --text letters.jsonl --site "$(echo "$choice" | sed 's/.*site \([^ ]*\).*/\1/')" \
         --width "$(echo "$choice" | sed 's/.*width \([0-9]*\).*/\1/')" --k "$(echo "$choice" | sed 's/^k \([0-9]*\).*/\1/')" $small --json
     check "are of the same training" "$(grep -A 1 '"flop.training": {' out | cmp -s - by_survey && [ -s by_survey ]; echo $?)" "$(cat by_survey)" "$(grep -A 1 flop.training out)"
+    check "and print it" "$([ "$(sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' out | sed 's/\.0$//' | sort | tr '\n' ' ')" = "$choice" ]; echo $?)" "$(head -n 20 out)"
     run 2 "a survey with a shape" scaffold --plan --text letters.jsonl --survey first --shape 2304,26,2614341888,256000,12
     run 0 "a threshold of its own" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.05 $small --out loose
     check "is the column that decides" "$(grep -q 'most latents over 5 %' loose/results/survey/survey.json; echo $?)"
@@ -115,6 +116,10 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "and with sizes that were not surveyed" scaffold --model tiny --text letters.jsonl --survey made --k 5 --width 48 $small --out of_none
     check "where most latents are of all" "$([ "$(setting of_none)" = "k 5 site blocks.1.hook_resid_post width 48 " ]; echo $?)" "$(setting of_none)"
     check "which is said" "$(grep -q 'has none with 48 latents and k 5, at any site' of_none/results/survey/survey.json; echo $?)"
+    run 0 "the plan of one" scaffold --plan --model tiny --text letters.jsonl --survey made --k 5 --width 48 --site resid_post.0 $small
+    check "says what it is of" "$(grep -q '^site  *blocks.0.hook_resid_post$' out && grep -q '^width  *48$' out && grep -q '^k  *5$' out &&
+        grep -q '^rank  *2$' out; echo $?)" "$(head -n 20 out)"
+    check "and what the survey has" "$(tr '\n' ' ' <out | grep -q 'has none with 48 latents and k 5'; echo $?)" "$(head -n 20 out)"
     run 1 "a site that it lacks" scaffold --model tiny --text letters.jsonl --survey first --site blocks.0.hook_mlp_out $small --out x
     check "is named" "$(grep -q 'nothing of blocks.0.hook_mlp_out' err; echo $?)"
     cp -r first foreign && sed 's/"model": "[0-9a-f]*"/"model": "0123"/' first/survey.json >foreign/survey.json
