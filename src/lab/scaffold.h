@@ -226,6 +226,9 @@ const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 sae_status roster_check(experiment *e, sae_error *err);
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
 sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dict, sae_error *err);
+/* At the end: removes what stands in OUT/dictionaries twice, once by a name that is not of the list: a rank of the sweep that became
+ * that of the comparison. Others are kept, whatever the list: they took long to train. */
+sae_status roster_forget(const experiment *e, sae_error *err);
 
 /* arms.c: trains those of the roster that are not there yet, as many together as fit, on rows without `less` (NULL: as they are);
  * only those whose use is in [first, last]. */
