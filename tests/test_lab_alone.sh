@@ -162,6 +162,8 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     for key in batchtopk.k.fvu batchtopk.l0.fvu batchtopk-p1-k6-s5.ce_ratio; do same_numbers "matching" matching.json $key matching.json $key; done
     expect "matching, one with a scaffold" 0 '' lab matching $base $at/batchtopk-p1-k6-s5 $given
     if grep -q 'there is none' out; then ok "none has the baseline's k"; else not_ok "none has the baseline's k" "$(cat out)"; fi
+    if grep -q 'rank 2: there is P1 of one k alone' out && grep -q 'it takes further k' out; then ok "and other rules need more k"; else not_ok "and other rules need more k" "$(cat out)"; fi
+    if grep -q 'of one k alone' matching.json; then not_ok "which three have"; else ok "which three have"; fi
     expect "matching without a baseline" 1 'one of rank 0' lab matching $curve $given
     expect "matching, two baselines" 1 'give one baseline' lab matching $base $at/batchtopk-baseline-s6 $p1 $given
     expect "matching, one k twice" 1 'both have k 4' lab matching $base $p1 $at/batchtopk-p1-s6 $given
