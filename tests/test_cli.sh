@@ -698,6 +698,8 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
     [ -s pair/report.html ] || not_ok "scaffold writes a report"
     expect "scaffold of other settings does not overwrite" 1 'other settings (seed)' \
         scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --seed 5
+    expect "scaffold, with position 0 in a folder without it" 1 'other settings (with_bos)' \
+        scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --with-bos
     cp -r pair/results first
     expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
     if command -v flock >/dev/null; then

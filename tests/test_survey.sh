@@ -116,6 +116,8 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "and with sizes that were not surveyed" scaffold --model tiny --text letters.jsonl --survey made --k 5 --width 48 $small --out of_none
     check "where most latents are of all" "$([ "$(setting of_none)" = "k 5 site blocks.1.hook_resid_post width 48 " ]; echo $?)" "$(setting of_none)"
     check "which is said" "$(grep -q 'has none with 48 latents and k 5, at any site' of_none/results/survey/survey.json; echo $?)"
+    run 1 "by another survey in its folder" scaffold --model tiny --text letters.jsonl --survey first --k 8 $small --out of_k
+    check "is told by that, not by what it decides" "$(grep -q 'other settings (survey)' err; echo $?)"
     run 0 "the plan of one" scaffold --plan --model tiny --text letters.jsonl --survey made --k 5 --width 48 --site resid_post.0 $small
     check "says what it is of" "$(grep -q '^site  *blocks.0.hook_resid_post$' out && grep -q '^width  *48$' out && grep -q '^k  *5$' out &&
         grep -q '^rank  *2$' out; echo $?)" "$(head -n 20 out)"
