@@ -170,6 +170,16 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, everything again" 0 '' scaffold $everything --out all
     if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
     if diff -r all/results all_before; then ok "the results are the same"; else not_ok "the results are the same"; fi
+    # A gain of -0.00001 of both seeds is told as +0.0000.
+    probing=all/results/documents/batchtopk-probing.json
+    awk '/"batchtopk-(baseline|p1)-s[01].probing.k5": {/ { key = $1; sub(/^"batchtopk-/, "", key); sub(/".*/, "", key) }
+        key && /"value"/ { if (key ~ /^baseline/) { v = $2; sub(/,/, "", v); base[substr(key, 10)] = v }
+            else if (NR > FNR) { printf "      \"value\": %.12f,\n", base[substr(key, 4)] - 0.00001; key = ""; next } key = "" }
+        NR > FNR { print }' $probing $probing >edited && cp edited $probing
+    expect "scaffold, a gain of nothing" 0 '' scaffold $everything --out all
+    shows '+0.0000 at equal k'
+    if grep -q -e '-0\.0000 at' out; then not_ok "is not less than nothing" "$(grep -e '-0\.0000' out)"; else ok "is not less than nothing"; fi
+    cp all_before/documents/batchtopk-probing.json $probing
     # The scaffold's own latents: the numbers of `lab redundancy` on its dictionary; nothing else is made anew.
     expect "scaffold, latents of its own" 0 '' scaffold $everything --ablate scaffold --out all --force
     anew=$(tr -d '\n' <all/run.json | grep -o '"[a-z0-9-]*": *{ *"seconds": *[0-9.]*, *"kept": false' | sed 's/"\([^"]*\).*/\1/' | sort | tr '\n' ' ')
