@@ -20,6 +20,7 @@ static void experiment_free(experiment *e)
     sample_free(&e->held_out);
     loss_log_close(e->known);
     row_moments_free(&e->rows);
+    documents_forget(e);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);

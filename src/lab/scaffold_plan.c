@@ -277,6 +277,7 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     SAE_TRY(sae_result_table(r, "parts", "Arithmetic and time", columns, 4, err));
     SAE_TRY(parts(r, &p, &total, err));
     SAE_TRY(hours(r, &p, total, err));
+    SAE_TRY(documents_unfit(e, r, err));
     SAE_TRY(sae_result_note(r,
                             "Nothing was made. Times are those of the matrix products at this machine's speed and a "
                             "quarter more; the 8-bit screen, which trains faster, is not counted on.",
@@ -285,6 +286,7 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     r = NULL;
 done:
     sae_result_free(r);
+    documents_forget(e);
     mem_free(e);
     return status;
 }
