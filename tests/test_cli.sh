@@ -698,6 +698,8 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
     [ -s pair/report.html ] || not_ok "scaffold writes a report"
     expect "scaffold of other settings does not overwrite" 1 'other settings (seed)' \
         scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --seed 5
+    expect "scaffold, with position 0 in a folder without it" 1 'other settings (with_bos)' \
+        scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --with-bos
     cp -r pair/results first
     expect "scaffold again" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
     if command -v flock >/dev/null; then
@@ -735,8 +737,15 @@ grep -q "probing, TPP  *2000 documents" out || not_ok "the plan has its parts"
 expect "scaffold --plan, documents without labels" 1 "expected a label" scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
 expect "scaffold --plan of a shape" 0 '' scaffold --plan --budget full --text letters.jsonl --shape 2304,26,2614341888,256000,12
 grep -q "30 dictionaries x 500000000 rows" out || not_ok "and its dictionaries"
+if grep -q '^site  *layer 12$' out && grep -q '^width  *16,384$' out && grep -q '^k  *100$' out && grep -q '^rank  *24$' out; then
+    ok "and its setting"
+else
+    not_ok "and its setting" "$(head -n 8 out)"
+fi
 # 20 readings by pairs, 28 by the census, 36 for dense latents in 7 groups, 16, 5 and 4 by redundancy, cards and retrain; 10, 29, 8 and 7 of losses
 grep -q "held-out rows, again  *163 readings" out || not_ok "and its held-out rows again" "$(cat out)"
+expect "scaffold --plan of a knee" 0 '' scaffold --plan --model tiny --text letters.jsonl --rank knee --topics none --json
+if grep -q '"rank": "the knee of --ranks"' out && grep -q '"site": "blocks.1.hook_resid_post"' out; then ok "says so"; else not_ok "says so" "$(head -n 12 out)"; fi
 expect "scaffold --plan, held-out rows that fit" 0 '' scaffold --plan --budget full --held-out-tokens 50000 --text letters.jsonl --shape 2304,26,2614341888,256000,12
 if grep -q "again  *[0-9]* readings" out; then not_ok "are not read again"; else ok "are not read again"; fi
 if [ -e x ]; then not_ok "a plan makes nothing"; else ok "a plan makes nothing"; fi

@@ -1043,8 +1043,28 @@ START_TEST(test_rank_knee)
     o.ranks[0] = 3, o.ranks[1] = 1, o.ranks[2] = 8;
     o.n_ranks = 3;
     sae_result *summary = NULL; /* behind two blocks of a random model no direction stands out */
-    FAILS(scaffold_run(&summary, &o, NULL, &err), SAE_STATE, "the knee is at 0");
+    sae_error why = {0};
+    ck_assert_int_eq(scaffold_run(&summary, &o, NULL, &why), SAE_STATE);
+    ck_assert_msg(strstr(why.message, "the knee is at 0") && strstr(why.message, "with --ranks 3,1,8"), "%s",
+                  why.message);
     ck_assert(!file_exists(scratch_path("run/run.json")));
+    ck_assert(file_says(o.out, "report.html", "No scaffold was compared. None of the ranks 3,1,8"));
+    o.rank_knee = false; /* as the message says */
+    o.rank = 8;
+    o.force = true;
+    run_again(&o);
+    ck_assert(file_says(o.out, "results/summary/summary.json", "no scaffold is called for"));
+    ck_assert(!file_exists(scratch_path("run/dictionaries/batchtopk-p1-r8-s0.json")));
+    ck_assert(!file_exists(scratch_path("run/dictionaries/batchtopk-p1-r8-s0")));
+    ck_assert(!file_exists(scratch_path("run/results/knee")));
+    ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-p1-r3-s0/cfg.json")));
+    ck_assert(kept(o.out, "rows") && !kept(o.out, "training"));
+    o.force = false;
+    o.ranks[0] = 3, o.ranks[1] = 1, o.ranks[2] = 8;
+    run_again(&o); /* nothing that was removed is missed */
+    ck_assert(kept(o.out, "training") && kept(o.out, "ranks-removal"));
+    o.rank_knee = true;
+    o.rank = 0;
     o.out = small_run("other").out;
     o.site = "blocks.0.hook_resid_pre"; /* embeddings of a dozen letters */
     run_again(&o);

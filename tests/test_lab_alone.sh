@@ -135,7 +135,12 @@ done
 if [ "$(wc -l <stability.pca)" -gt 20 ] && cmp -s stability.pca ..pca; then ok "stability: the same pca"; else not_ok "stability: the same pca" "$(diff stability.pca ..pca)"; fi
 expect "stability without rows" 0 '' lab stability $p1 $at/batchtopk-p1-s6 --json --quiet
 if grep -q '"pca"' out; then not_ok "it has no components"; else ok "it has no components"; fi
-expect "stability of one with itself" 0 '' lab stability $p1 $p1 --out self.json
+expect "stability of one with itself" 1 'are the same dictionary' lab stability $p1 $p1
+cp -r $p1 copy
+expect "stability of one with its copy" 1 "$p1 and copy are the same" lab stability $at/batchtopk-p1-s6 $p1 copy
+"$sae" sweep --array narrow.npy --width 32 --k 3,4 --rank 2 --scaffold-start pca --scaffold-freeze --batch 16 --rows 1024 --out frozen --quiet >out 2>err ||
+    not_ok "two dictionaries of one scaffold" "$(cat out)"
+expect "stability of one scaffold in two dictionaries" 0 '' lab stability frozen/w32-k3-r2-s0/sae frozen/w32-k4-r2-s0/sae --out self.json --quiet
 if grep -A 1 '"pairs": {' self.json | grep -qE '"value": (1\.0|0\.9999999999)'; then ok "is 1"; else not_ok "is 1" "$(grep -A 3 '"pairs"' self.json)"; fi
 expect "stability of one" 2 'something is missing' lab stability $p1
 expect "stability with a baseline" 1 'has no scaffold' lab stability $p1 $base
@@ -162,6 +167,8 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     for key in batchtopk.k.fvu batchtopk.l0.fvu batchtopk-p1-k6-s5.ce_ratio; do same_numbers "matching" matching.json $key matching.json $key; done
     expect "matching, one with a scaffold" 0 '' lab matching $base $at/batchtopk-p1-k6-s5 $given
     if grep -q 'there is none' out; then ok "none has the baseline's k"; else not_ok "none has the baseline's k" "$(cat out)"; fi
+    if grep -q 'rank 2: there is P1 of one k alone' out && grep -q 'it takes further k' out; then ok "and other rules need more k"; else not_ok "and other rules need more k" "$(cat out)"; fi
+    if grep -q 'of one k alone' matching.json; then not_ok "which three have"; else ok "which three have"; fi
     expect "matching without a baseline" 1 'one of rank 0' lab matching $curve $given
     expect "matching, two baselines" 1 'give one baseline' lab matching $base $at/batchtopk-baseline-s6 $p1 $given
     expect "matching, one k twice" 1 'both have k 4' lab matching $base $p1 $at/batchtopk-p1-s6 $given

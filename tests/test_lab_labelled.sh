@@ -170,6 +170,16 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "scaffold, everything again" 0 '' scaffold $everything --out all
     if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
     if diff -r all/results all_before; then ok "the results are the same"; else not_ok "the results are the same"; fi
+    # A gain of -0.00001 of both seeds is told as +0.0000.
+    probing=all/results/documents/batchtopk-probing.json
+    awk '/"batchtopk-(baseline|p1)-s[01].probing.k5": {/ { key = $1; sub(/^"batchtopk-/, "", key); sub(/".*/, "", key) }
+        key && /"value"/ { if (key ~ /^baseline/) { v = $2; sub(/,/, "", v); base[substr(key, 10)] = v }
+            else if (NR > FNR) { printf "      \"value\": %.12f,\n", base[substr(key, 4)] - 0.00001; key = ""; next } key = "" }
+        NR > FNR { print }' $probing $probing >edited && cp edited $probing
+    expect "scaffold, a gain of nothing" 0 '' scaffold $everything --out all
+    shows '+0.0000 at equal k'
+    if grep -q -e '-0\.0000 at' out; then not_ok "is not less than nothing" "$(grep -e '-0\.0000' out)"; else ok "is not less than nothing"; fi
+    cp all_before/documents/batchtopk-probing.json $probing
     # The scaffold's own latents: the numbers of `lab redundancy` on its dictionary; nothing else is made anew.
     expect "scaffold, latents of its own" 0 '' scaffold $everything --ablate scaffold --out all --force
     anew=$(tr -d '\n' <all/run.json | grep -o '"[a-z0-9-]*": *{ *"seconds": *[0-9.]*, *"kept": false' | sed 's/"\([^"]*\).*/\1/' | sort | tr '\n' ' ')
@@ -218,6 +228,28 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "the plan of a run" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --topics none --labelled data
     shows "$(($(wc -l <data/three.csv) * 2 - 2)) documents"
     rm data/more.csv
+    # Of a folder what cannot be divided, or is there twice, is passed over and told; by its own name it is refused.
+    mkdir unfit && cp data/three.csv unfit/a.csv && cp data/three.csv unfit/b.csv && { cat data/three.csv && echo '"abcd","alone"'; } >unfit/c.csv
+    sets="--model tiny --text letters.jsonl --site resid_post.0 --rank 2 --width 64 --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 4096
+        --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics none --quiet"
+    expect "the plan of sets of which two are unfit" 0 '' scaffold --plan $sets --labelled unfit
+    shows "$(($(wc -l <data/three.csv) - 1)) documents"
+    shows 'unfit/c.csv: class "alone" has 1 documents'
+    expect "scaffold, sets of which two are unfit" 0 '' scaffold $sets --labelled unfit --out unfit_run
+    told=unfit_run/results/documents/batchtopk-probing.json
+    if grep -q '"sets passed over": 2' $told && grep -q 'unfit/b.csv holds the documents of unfit/a.csv' $told && grep -q 'has 1 documents' $told; then
+        ok "tells them"
+    else
+        not_ok "tells them" "$(head -c 600 $told)"
+    fi
+    expect "scaffold, the fit one alone" 0 '' scaffold $sets --labelled unfit/a.csv --out unfit_run --force
+    same() { grep -A 3 'probing.k[15]": {' "$1"; }
+    same $told >alone.txt
+    expect "scaffold, all of them again" 0 '' scaffold $sets --labelled unfit --out unfit_run --force
+    if [ -s alone.txt ] && same $told | cmp -s - alone.txt; then ok "and finds the same"; else not_ok "and finds the same" "$(cat alone.txt)"; fi
+    expect "scaffold, an unfit set by its name" 1 'class "alone" has 1 documents' scaffold --plan $sets --labelled unfit/a.csv,unfit/c.csv
+    rm unfit/a.csv unfit/b.csv
+    expect "scaffold, unfit sets alone" 1 'no set of --labelled can be used' scaffold $sets --labelled unfit --out none
     expect "topics, a label set that is none" 2 'subjects' lab topics $given --data data --labels colours
     expect "probing --binary where no set is" 1 'exactly two classes' lab probing pair/baseline/sae $given --data data --binary
     sed 's/,z$/,y/' data/three.csv >data/two.csv

@@ -130,6 +130,21 @@ expect "ids as a basis" 1 'must be [32, r]' lab removal --model "$tiny" --site r
 expect "a basis as ids" 1 'int32 or int64' $given --ids "$basis" --special 2
 expect "a file that is not there" 1 'nowhere.npy' $given --ids nowhere.npy --special 2
 
+# ids [2, 8] of which none, or one, is unmasked: the file that they are in is named
+make_ids() { # FILE, ids in octal behind it
+    header=$(printf '%-117s' "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 8), }")
+    file=$1
+    shift
+    printf '\223NUMPY\001\000v\000%s\n' "$header" >"$file"
+    for id in "$@"; do printf "\\$id\\000\\000\\000" >>"$file"; done
+}
+make_ids special.npy 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2
+make_ids one.npy 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2 7
+expect "special ids alone for the statistics" 1 'special.npy: every token is masked' $given --ids "$ids" --stats-ids special.npy --special 2,5
+expect "one row for the statistics" 1 'one.npy: a covariance takes two rows or more, found 1' $given --ids "$ids" --stats-ids one.npy --special 2,5
+expect "special ids alone" 1 'special.npy: every token is masked' $given --ids special.npy --special 2,5
+expect "one row" 1 'one.npy: a covariance takes two rows or more, found 1' $given --ids one.npy --special 2,5
+
 # Text, with a byte-level tokenizer of a few letters; id 0 begins sequences.
 cp -r "$tiny" model
 cat >model/tokenizer.json <<'END'

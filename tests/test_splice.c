@@ -341,6 +341,63 @@ START_TEST(test_known_losses)
 }
 END_TEST
 
+/* All losses but the one of key 1, when `but` says so, are in the log. */
+static void all_known(const char *path, uint64_t n, const double nll[2], bool but)
+{
+    loss_log *log = NULL;
+
+    ck_assert_int_eq(loss_log_open(&log, path, "a model", NULL), SAE_OK);
+    for (uint64_t i = 0; i < n; i++) {
+        const double *found = loss_log_find(log, (loss_key){i, 7}, 2);
+        ck_assert_msg((found == NULL) == (but && i == 1), "line %d", (int)i);
+        if (found) ck_assert_mem_eq(found, nll, 2 * sizeof *nll);
+    }
+    loss_log_close(log);
+}
+
+static void add_losses(const char *path, uint64_t first, uint64_t last, const double nll[2])
+{
+    loss_log *log = NULL;
+
+    ck_assert_int_eq(loss_log_open(&log, path, "a model", NULL), SAE_OK);
+    for (uint64_t i = first; i <= last; i++)
+        ck_assert_int_eq(loss_log_add(log, (loss_key){i, 7}, nll, 2, NULL), SAE_OK);
+    loss_log_close(log);
+}
+
+/* A line that is damaged, or was not written to its end, costs itself alone. */
+START_TEST(test_damaged_losses)
+{
+    enum { N = 4 };
+    static const double nll[2] = {1.25, 3.5};
+    static const char damage[] = "#\n\0";
+    char path[] = "/tmp/sae-losses-XXXXXX", was;
+    const int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    add_losses(path, 0, N - 1, nll);
+    all_known(path, N, nll, false);
+    const off_t line = file_bytes(path) / N; /* all are of one length */
+    const off_t places[] = {line, line + 20, 2 * line - 4};
+    for (int i = 0; i < 9; i++) {
+        ck_assert_int_eq(pread(fd, &was, 1, places[i % 3]), 1);
+        ck_assert_int_eq(pwrite(fd, &damage[i / 3], 1, places[i % 3]), 1);
+        all_known(path, N, nll, true);
+        ck_assert_int_eq(file_bytes(path), N * line);
+        if (i < 8) ck_assert_int_eq(pwrite(fd, &was, 1, places[i % 3]), 1);
+    }
+    add_losses(path, 1, 1, nll); /* measured again: a further line */
+    all_known(path, N, nll, false);
+    ck_assert_int_eq(ftruncate(fd, N * line + 60), 0); /* as a process leaves it that was killed while it wrote it */
+    all_known(path, N, nll, true);
+    add_losses(path, 1, 1, nll);
+    all_known(path, N, nll, false);
+    ck_assert_int_eq(file_bytes(path), (N + 1) * line);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
 /* ---- Core measures ----------------------------------------------------------------------------------------------------------- */
 
 /* T9: masked padding behind each sequence changes no density. */
@@ -538,6 +595,7 @@ int main(void)
     tcase_add_test(tcase, test_cache);
     tcase_add_test(tcase, test_site_inside_a_block);
     tcase_add_test(tcase, test_known_losses);
+    tcase_add_test(tcase, test_damaged_losses);
     tcase_add_test(tcase, test_padding_changes_no_density);
     tcase_add_test(tcase, test_core_result);
     tcase_add_test(tcase, test_wrong_width);

@@ -92,6 +92,7 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "and by what the survey says" scaffold --plan --model tiny --text letters.jsonl --site "$(echo "$choice" | sed 's/.*site \([^ ]*\).*/\1/')" \
         --width "$(echo "$choice" | sed 's/.*width \([0-9]*\).*/\1/')" --k "$(echo "$choice" | sed 's/^k \([0-9]*\).*/\1/')" $small --json
     check "are of the same training" "$(grep -A 1 '"flop.training": {' out | cmp -s - by_survey && [ -s by_survey ]; echo $?)" "$(cat by_survey)" "$(grep -A 1 flop.training out)"
+    check "and print it" "$([ "$(sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' out | sed 's/\.0$//' | sort | tr '\n' ' ')" = "$choice" ]; echo $?)" "$(head -n 20 out)"
     run 2 "a survey with a shape" scaffold --plan --text letters.jsonl --survey first --shape 2304,26,2614341888,256000,12
     run 0 "a threshold of its own" scaffold --model tiny --text letters.jsonl --survey first --dense-threshold 0.05 $small --out loose
     check "is the column that decides" "$(grep -q 'most latents over 5 %' loose/results/survey/survey.json; echo $?)"
@@ -101,6 +102,26 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 1 "a width that it lacks" scaffold --model tiny --text letters.jsonl --survey first --width 48 $small --out x
     check "decides no k" "$(grep -q 'give both --width and --k' err && [ ! -e x ]; echo $?)"
     run 0 "with the k as well" scaffold --plan --model tiny --text letters.jsonl --survey first --width 48 --k 5 $small
+    # Made-up counts: most latents over 10 % at blocks.1, width 64, k 8, of k 4 and of width 32 at blocks.0, width 32, k 4.
+    cp -r first made
+    count() { # SITE WIDTH K COUNT, of those that saw most rows
+        sed "s/\(\"blocks.$1.hook_resid_post\",$2.0,$3.0,{[^}]*},$most,[^,]*,[^,]*,[^,]*,\)[^,]*/\1$4.0/"
+    }
+    tr -d '\n' <first/results/survey.json | sed 's/  */ /g; s/\([][,:]\) /\1/g; s/ \([][]\)/\1/g' >flat
+    most=$(grep -o '},[0-9.]*,' flat | tr -d '},' | sort -n | tail -n 1)
+    count 1 64 8 60 <flat | count 0 32 4 32 >made/results/survey.json
+    setting() { sed -n 's/^ *"\(site\|width\|k\)": *"\{0,1\}\([^",]*\).*/\1 \2/p' "$1/scaffold.json" | sort | tr '\n' ' '; }
+    run 0 "a scaffold run with a k of its own" scaffold --model tiny --text letters.jsonl --survey made --k 4 $small --out of_k
+    check "is where most latents are with this k" "$([ "$(setting of_k)" = "k 4 site blocks.0.hook_resid_post width 32 " ]; echo $?)" "$(setting of_k)"
+    run 0 "and with sizes that were not surveyed" scaffold --model tiny --text letters.jsonl --survey made --k 5 --width 48 $small --out of_none
+    check "where most latents are of all" "$([ "$(setting of_none)" = "k 5 site blocks.1.hook_resid_post width 48 " ]; echo $?)" "$(setting of_none)"
+    check "which is said" "$(grep -q 'has none with 48 latents and k 5, at any site' of_none/results/survey/survey.json; echo $?)"
+    run 1 "by another survey in its folder" scaffold --model tiny --text letters.jsonl --survey first --k 8 $small --out of_k
+    check "is told by that, not by what it decides" "$(grep -q 'other settings (survey)' err; echo $?)"
+    run 0 "the plan of one" scaffold --plan --model tiny --text letters.jsonl --survey made --k 5 --width 48 --site resid_post.0 $small
+    check "says what it is of" "$(grep -q '^site  *blocks.0.hook_resid_post$' out && grep -q '^width  *48$' out && grep -q '^k  *5$' out &&
+        grep -q '^rank  *2$' out; echo $?)" "$(head -n 20 out)"
+    check "and what the survey has" "$(tr '\n' ' ' <out | grep -q 'has none with 48 latents and k 5'; echo $?)" "$(head -n 20 out)"
     run 1 "a site that it lacks" scaffold --model tiny --text letters.jsonl --survey first --site blocks.0.hook_mlp_out $small --out x
     check "is named" "$(grep -q 'nothing of blocks.0.hook_mlp_out' err; echo $?)"
     cp -r first foreign && sed 's/"model": "[0-9a-f]*"/"model": "0123"/' first/survey.json >foreign/survey.json

@@ -158,6 +158,15 @@ done:
     return status;
 }
 
+/* path: of the ids, which may be too few; NULL: of a text. */
+static sae_status measure_statistics(job *j, const args *a, sample *of, const char *path, sae_error *err)
+{
+    const sae_status status = row_statistics_measure(&j->stats, of, args_flag(a, "counted-stats"), err);
+
+    if (status != SAE_OK && path) sae_error_prefix(err, "%s", path);
+    return status;
+}
+
 /* Statistics first: the norm limit of the rows that are measured on is theirs. */
 static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_error *err)
 {
@@ -168,14 +177,14 @@ static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_e
     how.with_bos = args_flag(a, "with-bos");
     if (args_text(a, "stats-ids")) {
         SAE_TRY(sample_of_file(&other, j, args_text(a, "stats-ids"), &how, err));
-        SAE_TRY(row_statistics_measure(&j->stats, &other, args_flag(a, "counted-stats"), err));
+        SAE_TRY(measure_statistics(j, a, &other, args_text(a, "stats-ids"), err));
         how.median_norm = j->stats.median_norm;
     }
     if (args_text(a, "ids"))
         SAE_TRY(sample_of_file(&j->measured, j, args_text(a, "ids"), &how, err));
     else
         SAE_TRY(sample_of_text(&j->measured, j, a, &how, progress, err));
-    if (!j->stats.mean) SAE_TRY(row_statistics_measure(&j->stats, &j->measured, args_flag(a, "counted-stats"), err));
+    if (!j->stats.mean) SAE_TRY(measure_statistics(j, a, &j->measured, args_text(a, "ids"), err));
     if (j->stats.n_over_norm)
         warn("of the %lld rows that mean and PCA are of, %lld are over the norm limit, and may decide both; "
              "--counted-stats "

@@ -58,6 +58,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(rows_option_open(&acts, a, spaces[0].space.d, operands[0], err));
     for (int i = 0; args_given(a, "store") && i < dicts.n; i++)
         SAE_TRY(rows_option_check_site(args_text(a, "store"), dicts.at[i], operands[i], err));
+    SAE_TRY(dict_set_check_differ(&dicts, err));
     if (acts) SAE_TRY(row_moments_of_acts(&rows, acts, &progress, err));
     progress_end(&line);
     SAE_TRY(sae_result_create(&result, "Is it the same subspace each time?", err));

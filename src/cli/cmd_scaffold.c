@@ -220,7 +220,7 @@ static sae_status read_shape(args *a, model_shape *shape, sae_error *err)
     return SAE_OK;
 }
 
-/* The shape of --model and its --site, or --shape; and what --survey decides. */
+/* The shape of --model and its --site, which gets its full name, or --shape; and what --survey decides. */
 static sae_status find_shape(args *a, scaffold_options *o, char site_name[64], model_shape *shape, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -233,6 +233,8 @@ static sae_status find_shape(args *a, scaffold_options *o, char site_name[64], m
     const sae_model_info *m = sae_model_get_info(model);
     site = (sae_site){.layer = (int)(m->n_layer / 2), .hook = SAE_RESID_POST};
     if (o->site) SAE_TRY(sae_site_parse(&site, o->site, model, err));
+    sae_site_name(site, site_name, 64);
+    o->site = site_name;
     *shape = (model_shape){m->d_model, m->n_layer, m->n_params, m->n_vocab, site.layer};
 done:
     sae_model_free(model);

@@ -64,6 +64,30 @@ done:
     return status;
 }
 
+static bool are_one(sae_dict *a, sae_dict *b)
+{
+    const sae_dict_config *x = sae_dict_get_config(a), *y = sae_dict_get_config(b);
+    const sae_weights v = sae_dict_weights(a), w = sae_dict_weights(b);
+
+    if (x->d_in != y->d_in || x->d_out != y->d_out || x->d_sae != y->d_sae || x->rank != y->rank) return false;
+    const size_t d_out = (size_t)(x->d_out ? x->d_out : x->d_in) * sizeof(float);
+    return memcmp(v.W_enc, w.W_enc, (size_t)(x->d_sae * x->d_in) * sizeof(float)) == 0 &&
+           memcmp(v.W_dec, w.W_dec, (size_t)x->d_sae * d_out) == 0 &&
+           (x->rank == 0 || memcmp(v.W_up, w.W_up, (size_t)x->rank * d_out) == 0);
+}
+
+sae_status dict_set_check_differ(const dict_set *s, sae_error *err)
+{
+    for (int i = 0; i < s->n; i++)
+        for (int j = 0; j < i; j++)
+            if (are_one(s->at[i], s->at[j]))
+                return SAE_FAIL(err, SAE_STATE,
+                                "%s and %s are the same dictionary, which is like itself whatever it learned: give "
+                                "each once",
+                                s->paths[j], s->paths[i]);
+    return SAE_OK;
+}
+
 sae_status scaffold_check(const sae_dict *dict, const char *path, sae_error *err)
 {
     const sae_dict_config *c = sae_dict_get_config(dict);

@@ -76,7 +76,8 @@ sae_status ids_sample(sample *out, sae_model *model, const char *path, const spe
     }
     for (int64_t i = 0; i < t.n_seq * t.n_ctx; i++) mask[i] = i % t.n_ctx != 0 && !is_special(special, t.ids[i]);
     how.batch_seqs = sequences_at_once(t.n_ctx);
-    SAE_TRY(sample_of_ids(out, model, t.ids, mask, t.n_seq, t.n_ctx, site, &how, err));
+    status = sample_of_ids(out, model, t.ids, mask, t.n_seq, t.n_ctx, site, &how, err);
+    if (status != SAE_OK) sae_error_prefix(err, "%s", path); /* several such files may be given */
 done:
     mem_free(mask);
     token_ids_free(&t);

@@ -1,5 +1,6 @@
 /*
- * loss_log.c - a file of JSON lines, {"rows": KEY, "nll": [..]}, and the same in memory.
+ * loss_log.c - a file of JSON lines, {"rows": KEY, "nll": [..]}, and the same in memory. A line that cannot be read costs itself alone: it
+ * is passed over, and stays.
  */
 #include "eval/loss_log.h"
 
@@ -81,16 +82,15 @@ static int64_t read_numbers(const char *at, const char *end, double *out)
     return at == end + 1 ? n : 0; /* the last one ends where all do */
 }
 
-/* A line as loss_log_add writes it, '\n' behind. Not with a JSON parser: jansson's calls what it has no memory for a syntax error, and
- * the log would be cut. */
-static sae_status keep_line(loss_log *log, const char *line, size_t bytes, bool *good, sae_error *err)
+/* A line as loss_log_add writes it, '\n' behind; any other is passed over. Not with a JSON parser: jansson's calls what it has no memory for
+ * a syntax error. */
+static sae_status keep_line(loss_log *log, const char *line, size_t bytes, sae_error *err)
 {
     sae_status status = SAE_OK;
     const size_t key_at = sizeof before_key - 1, nll_at = key_at + KEY_DIGITS + sizeof before_nll - 1;
     double *nll = NULL;
     loss_key key;
 
-    *good = false;
     if (bytes < nll_at + sizeof behind || memcmp(line, before_key, key_at) != 0 ||
         memcmp(line + key_at + KEY_DIGITS, before_nll, sizeof before_nll - 1) != 0 ||
         memcmp(line + bytes - 2, behind, 2) != 0 || !key_of_text(line + key_at, &key))
@@ -99,7 +99,6 @@ static sae_status keep_line(loss_log *log, const char *line, size_t bytes, bool 
     if (!nll) return SAE_NOMEM;
     const int64_t n = read_numbers(line + nll_at, line + bytes - 2, nll);
     if (n > 0) SAE_TRY(keep(log, key, nll, n, err));
-    *good = n > 0;
 done:
     mem_free(nll);
     return status;
@@ -111,14 +110,13 @@ typedef struct reading {
     sae_error *err;
 } reading;
 
-static bool stands(void *user, const char *line, size_t bytes)
+/* Every whole line stands: what follows a damaged one is not lost with it. */
+static bool read_line(void *user, const char *line, size_t bytes)
 {
     reading *r = user;
-    bool good = false;
 
-    if (r->status == SAE_OK) r->status = keep_line(r->log, line, bytes, &good, r->err);
-    if (r->status != SAE_OK) return true; /* the log is not opened then, and nothing of it is lost */
-    return good;
+    if (r->status == SAE_OK) r->status = keep_line(r->log, line, bytes, r->err);
+    return true;
 }
 
 sae_status loss_log_open(loss_log **out, const char *path, const char *of, sae_error *err)
@@ -129,7 +127,7 @@ sae_status loss_log_open(loss_log **out, const char *path, const char *of, sae_e
 
     if (!log) return SAE_NOMEM;
     log->of = XXH3_64bits(of, strlen(of));
-    SAE_TRY(line_log_open(&log->file, path, stands, &r, err));
+    SAE_TRY(line_log_open(&log->file, path, read_line, &r, err));
     SAE_TRY(r.status);
     *out = log;
     log = NULL;

@@ -15,7 +15,7 @@ typedef struct loss_key {
     uint64_t low, high;
 } loss_key;
 
-/* The log at `path`, made when it is not there; of a damaged one what stands before the damage. `of` says what else losses depend
+/* The log at `path`, made when it is not there; of a damaged one all whole lines that can be read. `of` says what else losses depend
  * on: the model, the program. STATE: another process has it open. Caller closes with loss_log_close. */
 sae_status loss_log_open(loss_log **out, const char *path, const char *of, sae_error *err);
 void loss_log_close(loss_log *log);

@@ -76,7 +76,7 @@ sae_status moments_finish(const moments *m, double *mean, double *covariance, sa
     int64_t d = m->d;
     double n = (double)m->n;
 
-    if (m->n < 2) return SAE_FAIL(err, SAE_STATE, "%lld rows have no covariance: give two or more", (long long)m->n);
+    if (m->n < 2) return SAE_FAIL(err, SAE_STATE, "a covariance takes two rows or more, found %lld", (long long)m->n);
     for (int64_t i = 0; i < d; i++) {
         if (mean) mean[i] = m->shift[i] + m->sum[i] / n;
         for (int64_t j = 0; covariance && j < d; j++)

@@ -149,7 +149,8 @@ static sae_status median_of_unmasked(sample *s, const double *norms, sae_error *
             SAE_RAISE(err, SAE_NUMERIC, "a row of the model at held-out token %lld is not finite", (long long)i);
         sorted[n++] = norms[i];
     }
-    if (n == 0) SAE_RAISE(err, SAE_RANGE, "every token of the held-out text is masked: nothing to measure on");
+    if (n == 0)
+        SAE_RAISE(err, SAE_RANGE, "every token is masked, as position 0 and special ones are: nothing to measure on");
     qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
     s->median_norm = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 done:

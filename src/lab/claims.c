@@ -108,6 +108,9 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
+/* To four decimals, without a "-0.0000". */
+static double four_decimals(double v) { return round(v * 1e4) / 1e4 + 0.0; }
+
 /* What is gained at equal k over the seeds, and at the other rules by interpolation. */
 static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
                                   const char *label, sae_result *r, sae_error *err)
@@ -131,14 +134,14 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
     if (!number_of(e, "documents", part, name, &paired)) return SAE_OK;
     snprintf(name, sizeof name, "%s, %s", label, family);
     c.name = name;
-    snprintf(c.here, sizeof c.here, "%+.4f at equal k", g.value);
+    snprintf(c.here, sizeof c.here, "%+.4f at equal k", four_decimals(g.value));
     snprintf(part, sizeof part, "%s.baseline.%s", family, key);
     if (number_of(e, "matching", "matching", part, &base)) {
         for (int i = 0; i < 3; i++) {
             snprintf(part, sizeof part, "%s.%s.%s", family, rules[i], key);
             if (!number_of(e, "matching", "matching", part, &at)) continue;
             snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %+.4f at equal %s",
-                     at.value - base.value, names[i]);
+                     four_decimals(at.value - base.value), names[i]);
         }
     }
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);

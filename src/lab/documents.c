@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_TRAIN = 800, N_TEST = 200, SETS_MAX = 256 };
+enum { N_TRAIN = 800, N_TEST = 200 };
 
 /* The dictionaries that are asked, architecture by architecture, and what was found; while the part runs. */
 typedef struct documents {
@@ -26,7 +26,7 @@ typedef struct documents {
     int n_sets;
     probing *probing; /* [n_archs, n_sets] */
     tpp *tpp;         /* [n, n_tpp] */
-    const char *tpp_sets[SETS_MAX];
+    const char *tpp_sets[LABELLED_MAX];
     int n_tpp, asked; /* sets of three classes or more; so far */
 } documents;
 
@@ -60,7 +60,7 @@ static sae_status documents_list(const scaffold_options *o, char ***paths, int *
         more = NULL;
         n_more = 0;
     }
-    if (n > SETS_MAX) SAE_RAISE(err, SAE_RANGE, "--labelled names %d sets: at most %d", n, (int)SETS_MAX);
+    if (n > LABELLED_MAX) SAE_RAISE(err, SAE_RANGE, "--labelled names %d sets: at most %d", n, (int)LABELLED_MAX);
     *paths = all;
     *n_sets = n;
     all = NULL;
@@ -89,10 +89,10 @@ done:
 }
 
 /* A set twice, by whatever path, would count twice in the means over the sets. */
-static sae_status check_new(const uint64_t *seen, char *const *paths, int i, sae_error *err)
+static sae_status check_new(const experiment *e, const uint64_t *seen, char *const *paths, int i, sae_error *err)
 {
     for (int k = 0; k < i; k++)
-        if (seen[k] == seen[i])
+        if (!e->labelled_unfit[k] && seen[k] == seen[i])
             return SAE_FAIL(err, SAE_RANGE, "--labelled: %s holds the documents of %s: give each set once", paths[i],
                             paths[k]);
     return SAE_OK;
@@ -109,30 +109,104 @@ static void add_sizes(experiment *e, const labelled *docs, const split_part *par
     e->labelled_documents += part->n;
 }
 
+void documents_forget(experiment *e)
+{
+    for (int i = 0; i < LABELLED_MAX; i++) mem_free(e->labelled_unfit[i]);
+}
+
+/* Is it a file that the user named, not one of a folder? */
+static bool is_named(const scaffold_options *o, const char *path)
+{
+    for (int i = 0; i < o->n_labelled; i++)
+        if (strcmp(o->labelled[i], path) == 0) return true;
+    return false;
+}
+
+/* Reads and divides the i-th set for its size and seen[i], its hash. Passed over: one of a folder that cannot be divided, or that is there
+ * already. */
+static sae_status check_set(experiment *e, char *const *paths, int i, uint64_t *seen, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error why = {0};
+    labelled docs = {0};
+    split s = {0};
+
+    status = open_set(e, paths[i], &docs, &s, &why);
+    seen[i] = docs.hash;
+    if (status == SAE_OK) status = check_new(e, seen, paths, i, &why);
+    if (status == SAE_RANGE && !is_named(&e->options, paths[i])) {
+        e->labelled_unfit[i] = mem_strdup(why.message, err);
+        status = e->labelled_unfit[i] ? SAE_OK : SAE_NOMEM;
+        goto done;
+    }
+    if (status != SAE_OK) SAE_RAISE(err, status, "%s", why.message);
+    e->labelled_hash = e->labelled_hash * 31 + docs.hash;
+    add_sizes(e, &docs, &s.train);
+    add_sizes(e, &docs, &s.test);
+done:
+    split_free(&s);
+    labelled_free(&docs);
+    return status;
+}
+
 sae_status documents_check(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **paths = NULL;
-    uint64_t seen[SETS_MAX];
-    int n = 0;
+    uint64_t seen[LABELLED_MAX];
+    int n = 0, unfit = 0;
 
     SAE_TRY(documents_list(&e->options, &paths, &n, err));
     for (int i = 0; i < n; i++) {
-        labelled docs = {0};
-        split s = {0};
-        status = open_set(e, paths[i], &docs, &s, err);
-        seen[i] = docs.hash;
-        e->labelled_hash = e->labelled_hash * 31 + docs.hash;
-        add_sizes(e, &docs, &s.train);
-        add_sizes(e, &docs, &s.test);
-        split_free(&s);
-        labelled_free(&docs);
-        SAE_TRY(status);
-        SAE_TRY(check_new(seen, paths, i, err));
+        SAE_TRY(check_set(e, paths, i, seen, err));
+        unfit += e->labelled_unfit[i] != NULL;
     }
+    if (n > 0 && unfit == n)
+        SAE_RAISE(err, SAE_RANGE, "no set of --labelled can be used; the first: %s", e->labelled_unfit[0]);
 done:
     labelled_paths_free(paths, n);
     return status;
+}
+
+static int count_unfit(const experiment *e)
+{
+    int n = 0;
+
+    for (int i = 0; i < LABELLED_MAX; i++) n += e->labelled_unfit[i] != NULL;
+    return n;
+}
+
+sae_status documents_unfit(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const heads[] = {"why"};
+    sae_status status = SAE_OK;
+
+    if (count_unfit(e) == 0) return SAE_OK;
+    SAE_TRY(sae_result_setting(r, "sets passed over", (sae_cell){NULL, count_unfit(e)}, err));
+    SAE_TRY(sae_result_table(r, "unfit", "Sets of --labelled passed over", heads, 1, err));
+    for (int i = 0; i < LABELLED_MAX; i++)
+        if (e->labelled_unfit[i])
+            SAE_TRY(sae_result_row(r, "unfit", (const sae_cell[]){{e->labelled_unfit[i], NAN}}, 1, err));
+done:
+    return status;
+}
+
+/* The sets that documents_check has found fit. */
+static sae_status list_fit(documents *w, const experiment *e, sae_error *err)
+{
+    sae_status status = documents_list(&e->options, &w->paths, &w->n_sets, err);
+    int kept = 0;
+
+    if (status != SAE_OK) return status;
+    for (int i = 0; i < w->n_sets; i++) {
+        char *path = w->paths[i];
+        if (e->labelled_unfit[i])
+            mem_free(path);
+        else
+            w->paths[kept++] = path;
+    }
+    w->n_sets = kept;
+    return SAE_OK;
 }
 
 static sae_status pool(documents *w, experiment *e, const labelled *docs, const split *s, pooled *out, sae_error *err)
@@ -217,6 +291,7 @@ static sae_status report(documents *w, experiment *e, int a, sae_error *err)
     SAE_TRY(experiment_result(e, file, title, &r, err));
     SAE_TRY(probing_report(r, w->probing + a * w->n_sets, (const char *const *)w->paths, w->n_sets, names, &probing_how,
                            err));
+    SAE_TRY(documents_unfit(e, r, err));
     if (w->n_tpp == 0) goto done;
     snprintf(title, sizeof title, "Targeted probe perturbation (TPP), %s", arch);
     snprintf(file, sizeof file, "%s-tpp", arch);
@@ -254,7 +329,7 @@ static sae_status ask(experiment *e, sae_error *err)
 
     if (!w) return SAE_NOMEM;
     SAE_TRY(open_dicts(w, e, err));
-    SAE_TRY(documents_list(&e->options, &w->paths, &w->n_sets, err));
+    SAE_TRY(list_fit(w, e, err));
     w->probing = mem_alloc_array((size_t)(w->n_archs * w->n_sets), sizeof *w->probing, "probing", err);
     w->tpp = mem_alloc_array((size_t)(w->n_sets * w->n), sizeof *w->tpp, "TPP", err);
     if (!w->probing || !w->tpp) SAE_TRY(SAE_NOMEM);
@@ -278,6 +353,7 @@ sae_status documents_parts(experiment *e, sae_error *err)
             if (is_asked(e, &e->roster.entries[i], a))
                 json_put(&all, e->roster.entries[i].name, roster_identity(e, &e->roster.entries[i]));
     json_put(&all, "documents", json_integer((json_int_t)(e->labelled_hash & INT64_MAX)));
+    if (count_unfit(e) > 0) json_put(&all, "passed_over", json_integer(count_unfit(e)));
     json_put(&all, "last_token", json_boolean(e->options.last_token));
     return part_run(e, "documents", part_identity(e, all), ask, err);
 }

@@ -77,6 +77,20 @@ done:
     return status;
 }
 
+/* Of one k there is nothing to take the other rules between. */
+static sae_status few_note(sae_result *r, const matching_set *s, sae_error *err)
+{
+    char text[400];
+
+    snprintf(
+        text, sizeof text,
+        "%s: there is %s of one k alone. Equal L0, equal L0 + r and equal FVU lie between dictionaries of two k or "
+        "more, so nothing is said of them: it takes further k (--ks of sae scaffold; more DICT of sae lab "
+        "matching, alike but for k).",
+        s->title, s->kind);
+    return sae_result_note(r, text, err);
+}
+
 sae_status matching_report(sae_result *r, const matching_set *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -93,6 +107,7 @@ sae_status matching_report(sae_result *r, const matching_set *s, sae_error *err)
     SAE_TRY(add_row(r, s, "baseline", &s->base, err));
     SAE_TRY(add_numbers(r, s, "baseline", &s->base, err));
     SAE_TRY(add_equal_k(r, s, err));
+    if (s->n < 2) SAE_TRY(few_note(r, s, err));
     for (int i = 0; s->n > 1 && i < 3; i++) {
         matching_place p;
         bool inside = interpolate(s->curve, s->n, rules[i].measure, rules[i].value, &p);

@@ -28,6 +28,7 @@ static json_t *names(const char *const *values, int n)
     return list;
 }
 
+/* What others follow from comes before them: of two runs the first difference is what the user asked for otherwise. */
 json_t *options_json(const experiment *e)
 {
     const scaffold_options *o = &e->options;
@@ -35,22 +36,22 @@ json_t *options_json(const experiment *e)
 
     for (int i = 0; i < o->n_archs; i++) archs[i] = arch_name(o->archs[i]);
     json_t *all = json_pack(
-        "{ss ss ss so si sI sI sI sI sI sf so sI sI sI sI si so so sb sI so so sI so so sI sI si si ss sI sb}",
-        "budget", budget_names[o->budget], "model", o->model_name, "site", e->site_name, "text",
-        names(o->texts, o->n_texts), "separator", (int)o->separator, "ctx", (json_int_t)o->ctx, "tokens",
-        (json_int_t)o->tokens, "rows", (json_int_t)o->rows, "held_out_tokens", (json_int_t)o->held_out_tokens,
-        "ce_tokens", (json_int_t)o->ce_tokens, "max_norm", o->max_norm, "arch", names(archs, o->n_archs), "width",
+        "{ss ss so ss so si sI sI sI sI sI sb sf so sI sI sI sI si so so sb sI so so sI so sI sI si si ss sI sb}",
+        "budget", budget_names[o->budget], "model", o->model_name, "survey",
+        o->survey ? json_text(o->survey) : json_null(), "site", e->site_name, "text", names(o->texts, o->n_texts),
+        "separator", (int)o->separator, "ctx", (json_int_t)o->ctx, "tokens", (json_int_t)o->tokens, "rows",
+        (json_int_t)o->rows, "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens,
+        "with_bos", (int)o->with_bos, "max_norm", o->max_norm, "arch", names(archs, o->n_archs), "width",
         (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "seeds", (json_int_t)o->seeds,
         "variants", o->variants, "ks", counts(o->ks, o->n_ks), "ranks", counts(o->ranks, o->n_ranks), "retrain",
         (int)(o->retrain > 0), "batch", (json_int_t)o->batch, "lr", json_real(e->recipe.lr), "topics",
         o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions, "labelled",
-        names(o->labelled, o->n_labelled), "survey", o->survey ? json_text(o->survey) : json_null(), "points",
-        (json_int_t)(o->points > 0 ? o->points : 0), "seed", (json_int_t)(o->seed & INT64_MAX), "draws", o->draws,
-        "cards", o->cards, "scaffold_start", scaffold_start_names[o->scaffold.scaffold_start], "scaffold_steps",
-        (json_int_t)o->scaffold.scaffold_steps, "scaffold_last", (int)o->scaffold.scaffold_last);
+        names(o->labelled, o->n_labelled), "points", (json_int_t)(o->points > 0 ? o->points : 0), "seed",
+        (json_int_t)(o->seed & INT64_MAX), "draws", o->draws, "cards", o->cards, "scaffold_start",
+        scaffold_start_names[o->scaffold.scaffold_start], "scaffold_steps", (json_int_t)o->scaffold.scaffold_steps,
+        "scaffold_last", (int)o->scaffold.scaffold_last);
     if (o->rank_knee) json_put(&all, "rank", json_string("knee"));
     json_put(&all, "dense_threshold", json_real(o->dense_threshold));
-    json_put(&all, "with_bos", json_boolean(o->with_bos));
     json_put(&all, "last_token", json_boolean(o->last_token));
     json_put(&all, "ablate", json_string(arm_names[o->ablate]));
     scaffold_choices_put(&all, &o->scaffold);

@@ -236,3 +236,64 @@ done:
     mem_free(all);
     return status;
 }
+
+static bool is_listed(const experiment *e, const char *name)
+{
+    for (int i = 0; i < e->roster.n; i++)
+        if (strcmp(e->roster.entries[i].name, name) == 0) return true;
+    return false;
+}
+
+/* OUT/dictionaries/NAME and its record, when that is the record of a dictionary of the list. */
+static sae_status forget_twin(const experiment *e, const char *name, const char *record, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error ignored = {0};
+    char folder[96], *path = NULL;
+    json_t *theirs = NULL;
+    bool twin = false;
+
+    if (json_read_file(&theirs, record, &ignored) != SAE_OK) goto done;
+    for (int i = 0; i < e->roster.n && !twin; i++) {
+        json_t *ours = roster_identity(e, &e->roster.entries[i]);
+        twin = json_equal(ours, theirs);
+        json_decref(ours);
+    }
+    if (!twin) goto done;
+    snprintf(folder, sizeof folder, "dictionaries/%s", name);
+    path = experiment_path(e, folder, err);
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(file_remove(record, err));
+    SAE_TRY(folder_remove(path, err));
+done:
+    json_decref(theirs);
+    mem_free(path);
+    return status;
+}
+
+sae_status roster_forget(const experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *folder = experiment_path(e, "dictionaries", err), *record = NULL;
+    int n = 0;
+
+    if (!folder) return SAE_NOMEM;
+    if (e->options.rank_knee) goto done; /* the same call finds the knee of all of them */
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        const size_t length = strlen(names[i]);
+        char name[64];
+        if (length < 6 || length - 5 >= sizeof name || strcmp(names[i] + length - 5, ".json") != 0) continue;
+        snprintf(name, length - 4, "%s", names[i]);
+        if (is_listed(e, name)) continue;
+        mem_free(record);
+        record = path_join(folder, names[i], err);
+        if (!record) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(forget_twin(e, name, record, err));
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(record);
+    mem_free(folder);
+    return status;
+}

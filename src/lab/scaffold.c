@@ -20,6 +20,7 @@ static void experiment_free(experiment *e)
     sample_free(&e->held_out);
     loss_log_close(e->known);
     row_moments_free(&e->rows);
+    documents_forget(e);
     json_decref(e->inputs);
     sae_tokenizer_free(e->tok);
     sae_model_free(e->model);
@@ -165,10 +166,77 @@ static sae_status summary_parts(experiment *e, sae_error *err)
     return part_derive(e, "summary", summary_report, err);
 }
 
+/* ---- No scaffold ----------------------------------------------------------------------------------------------------------- */
+
+static void ranks_text(const scaffold_options *o, char *out, size_t size)
+{
+    size_t used = 0;
+
+    *out = '\0';
+    for (int i = 0; i < o->n_ranks && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "", (long long)o->ranks[i]);
+}
+
+static sae_status nothing_found(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *r = NULL;
+    char ranks[128], text[600];
+
+    ranks_text(&e->options, ranks, sizeof ranks);
+    snprintf(
+        text, sizeof text,
+        "No scaffold was compared. None of the ranks %s is worth its directions at %s: the knee of held-out FVU over "
+        "them, by which --rank knee takes the rank, is at 0 (docs/method.md 12).",
+        ranks, e->site_name);
+    SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
+    SAE_TRY(sae_result_note(r, text, err));
+done:
+    return status;
+}
+
+/* The page of a run that ends with the knee at 0. */
+static sae_status nothing_report(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(survey_parts(e, err));
+    SAE_TRY(part_derive(e, "summary", nothing_found, err));
+    SAE_TRY(results_write(e, err));
+done:
+    return status;
+}
+
+/* Where no rank is worth its directions the page says so. The ranks that were tried belong to what is asked next: their dictionaries are
+ * then the rank sweep of that run. */
+static sae_status rank_choose(experiment *e, sae_error *err)
+{
+    sae_error why = {0}, failed = {0};
+    char ranks[128];
+    sae_status status = ranks_choose(e, &why);
+    const sae_result *knee = experiment_find(e, "knee", "knee");
+
+    if (status == SAE_STATE && knee && sae_result_get(knee, "knee", 1) == 0) {
+        ranks_text(&e->options, ranks, sizeof ranks);
+        const size_t used = strlen(why.message);
+        snprintf(why.message + used, sizeof why.message - used,
+                 ", and used with --ranks %s; %s/report.html has what was found", ranks, e->options.out);
+        const sae_status written = nothing_report(e, &failed);
+        if (written != SAE_OK) {
+            status = written;
+            why = failed;
+        }
+    }
+    if (status != SAE_OK && err) *err = why;
+    return status;
+}
+
+/* ---- All of them ----------------------------------------------------------------------------------------------------------- */
+
 static sae_status run_all(experiment *e, sae_error *err)
 {
     static sae_status (*const steps[])(experiment *, sae_error *) = {
-        rows_all,       ranks_choose,    train_all,   pair_parts,    features_parts, census_parts,  documents_parts,
+        rows_all,       rank_choose,     train_all,   pair_parts,    features_parts, census_parts,  documents_parts,
         matching_parts, stability_parts, ranks_parts, retrain_parts, survey_parts,   figures_parts, summary_parts};
     sae_status status = SAE_OK;
 
@@ -189,6 +257,7 @@ sae_status scaffold_run(sae_result **summary, const scaffold_options *options, c
     SAE_TRY(open_inputs(e, options, err));
     SAE_TRY(run_all(e, err));
     SAE_TRY(parts_forget(e, err));
+    SAE_TRY(roster_forget(e, err));
     SAE_TRY(results_write(e, err));
     SAE_TRY(record_write(e, err));
     *summary = e->results[--e->n_results].result;

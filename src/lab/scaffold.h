@@ -18,7 +18,7 @@
 typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
 extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
 
-enum { ARCHS_MAX = 2, KS_MAX = 6, RANKS_MAX = 12, SEEDS_MAX = 16 };
+enum { ARCHS_MAX = 2, KS_MAX = 6, RANKS_MAX = 12, SEEDS_MAX = 16, LABELLED_MAX = 256 };
 
 typedef struct scaffold_options {
     const char *out;        /* the run's folder */
@@ -148,6 +148,7 @@ typedef struct experiment {
     uint64_t topics_hash, labelled_hash; /* of the documents */
     int64_t labelled_documents;          /* that probing and TPP read */
     double labelled_tokens;              /* in them, about */
+    char *labelled_unfit[LABELLED_MAX];  /* why the i-th set of options.labelled is passed over; NULL: it is read */
 
     char part[64]; /* that runs now */
     part_result results[RESULTS_MAX];
@@ -203,9 +204,11 @@ const sae_result *experiment_find(const experiment *e, const char *part, const c
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
-/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), before other defaults are filled in; the
- * site's name goes into the caller's buffer. */
+/* survey_choice.c: site, width and k that were not given by o->survey (NULL: as they are), among its dictionaries of those that were,
+ * before other defaults are filled in; the site's name goes into the caller's buffer. */
 sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err);
+/* A note: the options' site, width and k beside what o->survey has most dense latents at. */
+sae_status survey_note(sae_result *r, const scaffold_options *o, sae_error *err);
 sae_status survey_parts(experiment *e, sae_error *err);
 sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, before anything is computed */
 /* rows.c: the store of training rows in OUT/acts, written or reused; their mean, covariance and eigenvalues. */
@@ -224,6 +227,9 @@ const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 sae_status roster_check(experiment *e, sae_error *err);
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
 sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dict, sae_error *err);
+/* At the end: removes what stands in OUT/dictionaries twice, once by a name that is not of the list: a rank of the sweep that became
+ * that of the comparison. Others are kept, whatever the list: they took long to train. */
+sae_status roster_forget(const experiment *e, sae_error *err);
 
 /* arms.c: trains those of the roster that are not there yet, as many together as fit, on rows without `less` (NULL: as they are);
  * only those whose use is in [first, last]. */
@@ -259,8 +265,12 @@ sae_status census_parts(experiment *e, sae_error *err);
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
  * "ARCH-probing" and "ARCH-tpp". */
-sae_status documents_check(experiment *e,
-                           sae_error *err); /* whether they can be used, and how large they are, before all else */
+/* Whether they can be used, and how large they are, before all else. Of a folder's sets those that cannot be divided (numbers for labels,
+ * mostly) or are there twice are passed over; RANGE when all are, or when such a one is named itself. */
+sae_status documents_check(experiment *e, sae_error *err);
+sae_status documents_unfit(const experiment *e, sae_result *r,
+                           sae_error *err); /* a table of them, when there are any */
+void documents_forget(experiment *e);       /* frees what documents_check left */
 sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, NaN: not measured. */
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);

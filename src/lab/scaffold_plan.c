@@ -229,6 +229,24 @@ done:
     return status;
 }
 
+/* What it is a plan of, where --survey or a default has decided; of a shape alone the site is a layer. */
+static sae_status setting(sae_result *r, const plan *p, sae_error *err)
+{
+    const scaffold_options *o = p->o;
+    sae_status status = SAE_OK;
+    char layer[32];
+
+    snprintf(layer, sizeof layer, "layer %lld", (long long)p->shape->layer);
+    SAE_TRY(sae_result_setting(r, "site", (sae_cell){o->site ? o->site : layer, NAN}, err));
+    SAE_TRY(sae_result_setting(r, "width", (sae_cell){NULL, (double)o->width}, err));
+    SAE_TRY(sae_result_setting(r, "k", (sae_cell){NULL, (double)o->k}, err));
+    SAE_TRY(sae_result_setting(
+        r, "rank", o->rank_knee ? (sae_cell){"the knee of --ranks", NAN} : (sae_cell){NULL, (double)o->rank}, err));
+    if (o->survey) SAE_TRY(survey_note(r, o, err));
+done:
+    return status;
+}
+
 sae_status scaffold_plan(sae_result **out, const scaffold_options *options, const model_shape *shape, sae_error *err)
 {
     static const char *const columns[] = {"part", "what", "TFLOP", "hours here"};
@@ -254,10 +272,12 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     if (p.rate <= 0) SAE_TRY(SAE_NOMEM);
     fill(&p);
     SAE_TRY(sae_result_create(&r, "plan", err));
+    SAE_TRY(setting(r, &p, err));
     SAE_TRY(memory(r, &p, &e->recipe, err));
     SAE_TRY(sae_result_table(r, "parts", "Arithmetic and time", columns, 4, err));
     SAE_TRY(parts(r, &p, &total, err));
     SAE_TRY(hours(r, &p, total, err));
+    SAE_TRY(documents_unfit(e, r, err));
     SAE_TRY(sae_result_note(r,
                             "Nothing was made. Times are those of the matrix products at this machine's speed and a "
                             "quarter more; the 8-bit screen, which trains faster, is not counted on.",
@@ -266,6 +286,7 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     r = NULL;
 done:
     sae_result_free(r);
+    documents_forget(e);
     mem_free(e);
     return status;
 }

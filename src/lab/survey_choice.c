@@ -1,6 +1,7 @@
 /*
  * survey_choice.c - a finished `sae lab survey` before a run: site, width and k that were not given are those at which plain
- * dictionaries have most dense latents (ties: the larger sum of their densities), so they are chosen before any scaffold is trained.
+ * dictionaries have most dense latents (ties: the larger sum of their densities) among those of what was given, so they are chosen before
+ * any scaffold is trained.
  */
 #include "lab/inputs.h"
 #include "lab/scaffold.h"
@@ -122,6 +123,27 @@ static const json_t *counts_of(const json_t *file)
     return json_object_get(json_object_get(file, "tables"), "counts");
 }
 
+/* The best of what was asked for. Where both sizes are given and were not surveyed together, the site alone is left to decide, and is that of
+ * the best of all sizes; survey_note says so. */
+static sae_status choose(counted *out, const scaffold_options *o, const json_t *table, const char *dense,
+                         sae_error *err)
+{
+    const counted at_site = best_of(table, dense, o->site, 0, 0);
+
+    *out = best_of(table, dense, o->site, o->width, o->k);
+    if (!at_site.site)
+        return o->site ? SAE_FAIL(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out",
+                                  o->survey, o->site)
+                       : SAE_FAIL(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
+    if (!out->site && (!o->width || !o->k))
+        return SAE_FAIL(err, SAE_RANGE,
+                        "%s has nothing of %s with this %s, so it cannot decide the %s: give both --width and --k, or "
+                        "one that was surveyed",
+                        o->survey, o->site ? o->site : "any site", o->width ? "width" : "k", o->width ? "k" : "width");
+    if (!out->site) *out = at_site;
+    return SAE_OK;
+}
+
 sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_name[64], sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -129,59 +151,75 @@ sae_status survey_choose(scaffold_options *o, const sae_model *model, char site_
     json_t *file = NULL;
     sae_site site = {0};
     char dense[24];
+    counted chosen;
 
     if (!o->survey) return SAE_OK;
     SAE_TRY(survey_read(o, &found, &file, err));
     SAE_TRY(same_model(o, model, err));
-    const json_t *table = counts_of(file);
-    SAE_TRY(find_column(o, table, dense, err));
-    const counted all = best_of(table, dense, NULL, 0, 0);
-    if (!all.site) SAE_RAISE(err, SAE_FORMAT, "%s/results/survey.json counts nothing", o->survey);
-    if (o->site) SAE_TRY(sae_site_parse(&site, o->site, model, err));
-    if (o->site)
+    SAE_TRY(find_column(o, counts_of(file), dense, err));
+    if (o->site) {
+        SAE_TRY(sae_site_parse(&site, o->site, model, err));
         sae_site_name(site, site_name, 64);
-    else
-        snprintf(site_name, 64, "%s", all.site);
-    o->site = site_name;
-    const counted chosen = best_of(table, dense, o->site, o->width, o->k);
-    if (!best_of(table, dense, o->site, 0, 0).site)
-        SAE_RAISE(err, SAE_RANGE, "%s has nothing of %s: survey that site too, or leave --survey out", o->survey,
-                  o->site);
-    if (!chosen.site && (!o->width || !o->k))
-        SAE_RAISE(
-            err, SAE_RANGE,
-            "%s has nothing of %s with this width or k, so it cannot decide the other: give both --width and --k, or "
-            "one that was surveyed",
-            o->survey, o->site);
-    if (chosen.site) {
-        o->width = chosen.width;
-        o->k = chosen.k;
+        o->site = site_name;
     }
+    SAE_TRY(choose(&chosen, o, counts_of(file), dense, err));
+    if (!o->site) snprintf(site_name, 64, "%s", chosen.site);
+    o->site = site_name;
+    o->width = o->width ? o->width : chosen.width;
+    o->k = o->k ? o->k : chosen.k;
 done:
     sae_result_free(found);
     json_decref(file);
     return status;
 }
 
-static sae_status show(experiment *e, sae_error *err)
+/* The setting of a run beside what the survey has: at its site, of its sizes, and of all. */
+static sae_status add_note(sae_result *r, const scaffold_options *o, const json_t *table, const char *dense,
+                           sae_error *err)
 {
-    const scaffold_options *o = &e->options;
+    const counted here = best_of(table, dense, o->site, 0, 0), alike = best_of(table, dense, NULL, o->width, o->k),
+                  all = best_of(table, dense, NULL, 0, 0);
+    const bool chosen = o->width == here.width && o->k == here.k;
+    char text[800], sizes[200] = "";
+
+    if (!alike.site)
+        snprintf(sizes, sizeof sizes, " The survey has none with %lld latents and k %lld, at any site.",
+                 (long long)o->width, (long long)o->k);
+    else if (!chosen)
+        snprintf(sizes, sizeof sizes, " With these most, %.0f, at %s.", alike.dense, alike.site);
+    snprintf(text, sizeof text,
+             "Plain dictionaries, before any scaffold was trained. At %s most latents over %s, %.0f, with %lld "
+             "latents and k %lld; of all sites %.0f, at %s with %lld and %lld. This run: %lld latents, k %lld, %s.%s",
+             o->site, dense, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
+             (long long)all.width, (long long)all.k, (long long)o->width, (long long)o->k,
+             chosen ? "the survey's choice at this site" : "another setting", sizes);
+    return sae_result_note(r, text, err);
+}
+
+sae_status survey_note(sae_result *r, const scaffold_options *o, sae_error *err)
+{
     sae_status status = SAE_OK;
     sae_result *found = NULL;
     json_t *file = NULL;
-    char text[600], dense[24];
+    char dense[24];
 
     SAE_TRY(survey_read(o, &found, &file, err));
     SAE_TRY(find_column(o, counts_of(file), dense, err));
-    const counted here = best_of(counts_of(file), dense, e->site_name, 0, 0),
-                  all = best_of(counts_of(file), dense, NULL, 0, 0);
-    snprintf(text, sizeof text,
-             "Plain dictionaries, before any scaffold was trained. At %s most latents over %s, %.0f, with %lld "
-             "latents and k %lld; of all sites %.0f, at %s with %lld and %lld. This run: %lld latents, k %lld%s.",
-             e->site_name, dense, here.dense, (long long)here.width, (long long)here.k, all.dense, all.site,
-             (long long)all.width, (long long)all.k, (long long)o->width, (long long)o->k,
-             o->width == here.width && o->k == here.k ? ", the survey's choice at this site" : ", another setting");
-    SAE_TRY(sae_result_note(found, text, err));
+    SAE_TRY(add_note(r, o, counts_of(file), dense, err));
+done:
+    json_decref(file);
+    sae_result_free(found);
+    return status;
+}
+
+static sae_status show(experiment *e, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_result *found = NULL;
+    json_t *file = NULL;
+
+    SAE_TRY(survey_read(&e->options, &found, &file, err));
+    SAE_TRY(survey_note(found, &e->options, err));
     status = experiment_adopt(e, "survey", NULL, found, err); /* which owns it from here on */
     found = NULL;
 done:
