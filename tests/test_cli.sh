@@ -742,8 +742,8 @@ if grep -q '^site  *layer 12$' out && grep -q '^width  *16,384$' out && grep -q 
 else
     not_ok "and its setting" "$(head -n 8 out)"
 fi
-# 20 readings by pairs, 28 by the census, 36 for dense latents in 7 groups, 16, 5 and 4 by redundancy, cards and retrain; 10, 29, 8 and 7 of losses
-grep -q "held-out rows, again  *163 readings" out || not_ok "and its held-out rows again" "$(cat out)"
+# 20 readings by pairs, 28 by the census, 36 for dense latents in 7 groups, 16, 5, 4 and 10 by redundancy, cards, retrain and the knee; 10, 29, 8 and 7 of losses
+grep -q "held-out rows, again  *173 readings" out || not_ok "and its held-out rows again" "$(cat out)"
 expect "scaffold --plan of a knee" 0 '' scaffold --plan --model tiny --text letters.jsonl --rank knee --topics none --json
 if grep -q '"rank": "the knee of --ranks"' out && grep -q '"site": "blocks.1.hook_resid_post"' out; then ok "says so"; else not_ok "says so" "$(head -n 12 out)"; fi
 expect "scaffold --plan, held-out rows that fit" 0 '' scaffold --plan --budget full --held-out-tokens 50000 --text letters.jsonl --shape 2304,26,2614341888,256000,12
