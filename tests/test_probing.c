@@ -468,6 +468,15 @@ END_TEST
 
 /* ---- Topics ------------------------------------------------------------------------------------------------------------------ */
 
+/* Labels that say nothing: documents change places, in each part. */
+static void shuffle_documents(planted *w, uint64_t seed)
+{
+    rng r = rng_seed(seed, 6);
+
+    rng_shuffle(&r, w->s.train.doc, w->s.train.n);
+    rng_shuffle(&r, w->s.test.doc, w->s.test.n);
+}
+
 static const topics_arm *topic_arm(const topics *m, const char *start)
 {
     for (int i = 0; i < m->n_arms; i++)
@@ -506,15 +515,18 @@ START_TEST(test_topics_planted)
     ck_assert_int_eq(m.ablated[0], 3);
     /* With the mean 0 the two operators are one. */
     ck_assert_double_eq(planted_arm->fixed.value, topic_arm(&m, "planted removed, R3")->fixed.value);
-    /* Features to compare with are never the aligned ones, but where there are too few others. */
+    ck_assert_double_gt(planted_arm->over_random.low, 0.2);
+    ck_assert(isnan(other->over_random.value));
+    /* The aligned ones are told from draws of all that fire, themselves among these, however many are drawn. */
+    what.counts[1] = w.p.codes[0].d_sae / 2;
     for (what.seed = 0; what.seed < 8; what.seed++) {
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
-        ck_assert_double_gt(topic_arm(&m, "3 random features")->fixed.value, 0.95);
-        ck_assert_int_eq(m.shared[0], 0);
+        ck_assert_double_gt(topic_arm(&m, "3 topic-aligned features")->over_random.value, 0.2);
     }
-    what.counts[1] = w.p.codes[0].d_sae - 2;
+    what.counts[1] = w.p.codes[0].d_sae; /* all: nothing to compare with */
     OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
-    ck_assert_int_eq(m.shared[1], what.counts[1] - 2);
+    ck_assert(isnan(m.arms[m.n_arms - 1].over_random.value));
+    ck_assert_int_eq(m.ablated[1], what.counts[1]);
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
     subspace_free(&space);
     subspace_free(&pca);
@@ -590,6 +602,47 @@ START_TEST(test_topics_null)
 }
 END_TEST
 
+/* What the verdicts go by: of documents without topics the features aligned with a probe that learned nothing, few of them or half of all,
+ * and a subspace, are told from random ones about once in twenty. */
+START_TEST(test_null_of_the_verdict)
+{
+    enum { WORLDS = 60, CHANGES = 3 };
+    int told[CHANGES] = {0};
+
+    for (uint64_t seed = 0; seed < WORLDS; seed++) {
+        planted w;
+        topics m;
+        subspace space, random[TOPICS_DRAWS];
+        rng r = rng_seed(seed, 5);
+        char half[64];
+        planted_open(&w, 300, 3, 2, 0, 400 + seed);
+        shuffle_documents(&w, seed);
+        OK(subspace_random(&space, PLANTED_D, 3, &r, &err));
+        for (int i = 0; i < TOPICS_DRAWS; i++) OK(subspace_random(&random[i], PLANTED_D, 3, &r, &err));
+        const int64_t width = w.p.codes[0].d_sae;
+        topics_what what = {.space = &space,
+                            .space_name = "space",
+                            .random = random,
+                            .dict = w.dict,
+                            .counts = {width / 8, width / 2},
+                            .seed = seed};
+        OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+        snprintf(half, sizeof half, "%lld topic-aligned features", (long long)(width / 2));
+        const topics_arm *arms[CHANGES] = {topic_arm(&m, "space removed, R2"), topic_arm(&m, m.arms[m.n_arms - 4].name),
+                                           topic_arm(&m, half)};
+        ck_assert(strstr(arms[1]->name, "topic-aligned"));
+        for (int i = 0; i < CHANGES; i++) told[i] += arms[i]->over_random.low > 0 || arms[i]->over_random.high < 0;
+        for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
+        subspace_free(&space);
+        planted_close(&w);
+    }
+    if (getenv("SAE_OBSERVED")) printf("# told %d, %d and %d of %d\n", told[0], told[1], told[2], WORLDS);
+    for (int i = 0; i < CHANGES; i++)
+        ck_assert_int_le(told[i], 8); /* binomial(60, 0.05): more with probability 0.003 */
+    scratch_remove();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("probing");
@@ -611,6 +664,7 @@ int main(void)
     tcase_add_test(measures, test_topics_planted);
     tcase_add_test(measures, test_topics_retrained);
     tcase_add_test(measures, test_topics_null);
+    tcase_add_test(measures, test_null_of_the_verdict);
     suite_add_tcase(suite, pooling);
     suite_add_tcase(suite, measures);
     SRunner *runner = srunner_create(suite);

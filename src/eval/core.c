@@ -112,6 +112,7 @@ sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae
                            n_edits, progress, err));
     SAE_TRY(sae_result_create(&result, "core", err));
     SAE_TRY(core_describe(result, s, err));
+    SAE_TRY(core_few_sequences(result, losses.n_seq, err));
     core_losses where = {.table = &losses, .clean = 0, .zero = 1, .recon = 2, .sparse = n_edits > 3 ? 3 : -1};
     where.n_vocab = sae_model_get_info(s->model)->n_vocab;
     where.seed = options->seed;

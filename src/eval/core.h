@@ -39,6 +39,9 @@ sae_status core_density_plot(sae_result *result, const char *const *labels, cons
 /* What was measured on: site, tokens, mask; as settings, inputs and a note. */
 sae_status core_describe(sae_result *result, const sample *s, sae_error *err);
 
+/* A warning when losses are of fewer than FEW_SEQUENCES. */
+sae_status core_few_sequences(sae_result *result, int64_t n_seq, sae_error *err);
+
 /* Everything above for one dictionary on a sample. Fails with SHAPE when d_in is not the site's width. */
 sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae_eval_options *options,
                     const sae_progress *progress, sae_error *err);

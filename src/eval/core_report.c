@@ -121,6 +121,19 @@ done:
     return status;
 }
 
+sae_status core_few_sequences(sae_result *result, int64_t n_seq, sae_error *err)
+{
+    char text[240];
+
+    if (n_seq >= FEW_SEQUENCES) return SAE_OK;
+    snprintf(
+        text, sizeof text,
+        "Warning: losses are of %lld sequences alone; intervals by resampling so few are much too narrow: measure more "
+        "tokens, or shorter sequences.",
+        (long long)n_seq);
+    return sae_result_note(result, text, err);
+}
+
 sae_status core_describe(sae_result *result, const sample *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -139,12 +152,6 @@ sae_status core_describe(sae_result *result, const sample *s, sae_error *err)
         (long long)s->n_seq, (long long)s->ctx, documents, (long long)s->n_counted, (long long)s->n_masked,
         (long long)s->n_over_norm, s->median_norm);
     SAE_TRY(sae_result_note(result, text, err));
-    if (s->n_seq < FEW_SEQUENCES)
-        SAE_TRY(sae_result_note(
-            result,
-            "Warning: so few sequences make intervals that are much too narrow: measure more tokens, or "
-            "shorter sequences.",
-            err));
 done:
     return status;
 }

@@ -13,7 +13,7 @@
 
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[400], range[96], says[VERDICT_TEXT];
+    char here[400], range[200], says[VERDICT_TEXT];
 } claim;
 
 static sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
@@ -43,12 +43,22 @@ static const roster_entry *entry(const experiment *e, int arch, roster_use use, 
     return roster_find(e, e->options.archs[arch], use, SAE_P1, e->options.seed + (uint64_t)seed);
 }
 
-static void range_text(char out[96], const interval *v, const char *what)
+static void range_text(char out[200], const interval *v, const char *what)
 {
     if (isfinite(v->low))
-        snprintf(out, 96, "[%.3g, %.3g] %s", v->low, v->high, what);
+        snprintf(out, 200, "[%.3g, %.3g] %s", v->low, v->high, what);
     else
-        snprintf(out, 96, "one seed");
+        snprintf(out, 200, "one seed");
+}
+
+/* An interval that leaves room for other draws, of which one has none. */
+static const char *draws_text(char out[48], const interval *v)
+{
+    if (isfinite(v->low))
+        snprintf(out, 48, "[%.4f, %.4f]", v->low, v->high);
+    else
+        snprintf(out, 48, "(one draw: no interval)");
+    return out;
 }
 
 /* ---- N1: the rank ------------------------------------------------------------------------------------------------------- */
@@ -78,7 +88,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 {
     claim c = {.number = "N2", .paper = "up to 84 % fewer"};
     char name[96];
-    double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0};
+    double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0}, percent[SEEDS_MAX] = {0};
     int64_t n = variant == SAE_P1 ? e->options.seeds : 1;
 
     for (int64_t s = 0; s < n; s++) {
@@ -88,6 +98,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
         base[s] = experiment_number(e, entry(e, arch, USE_BASELINE, s), e->dense_key);
         with[s] = experiment_number(e, scaffold, e->dense_key);
         fewer[s] = base[s] - with[s];
+        percent[s] = 100 * fewer[s] / base[s];
     }
     const interval b = interval_of_mean(base, n), w = interval_of_mean(with, n), f = interval_of_mean(fewer, n);
     snprintf(name, sizeof name, "dense latents (over %g %%), %s%s", 100 * e->options.dense_threshold,
@@ -101,7 +112,10 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
                  round(100 * (w.value / b.value - 1)) + 0.0); /* no "-0 %" */
     else
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold", b.value, w.value);
+    const interval part = interval_of_mean(percent, n);
     range_text(c.range, &f, "fewer, over seeds");
+    if (isfinite(part.low))
+        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     return claim_row(r, &c, err);
 }
@@ -150,7 +164,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
     snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &g, 0, "better, as the paper says", "worse: against the paper",
                           "cannot be told from no gain"),
-             isfinite(g.low) ? "" : " (one seed)");
+             isfinite(g.low) ? "" : " (one seed: how two trainings differ is not in it)");
     return claim_row(r, &c, err);
 }
 
@@ -238,10 +252,10 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
                  seeds.low, seeds.high);
     snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
     snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; PCA [%.3f, %.3f]", a.low, a.high, b.low, b.high);
-    snprintf(c.says, sizeof c.says, "%s",
+    snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
-                          "less harm than PCA: against the paper",
-                          "cannot be told from PCA on these tokens and seeds"));
+                          "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
+             isfinite(seeds.low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);
 }
 
@@ -253,6 +267,7 @@ static sae_status necessity_claim(const experiment *e, int arch, sae_result *r, 
     char name[96];
     double over[SEEDS_MAX];
     interval ratio, over_random, one;
+    char draws[48];
 
     if (!number_of(e, pair, "removal", "scaffold.R3", &ratio) || !number_of(e, pair, "removal", key, &over_random))
         return SAE_OK;
@@ -263,12 +278,13 @@ static sae_status necessity_claim(const experiment *e, int arch, sae_result *r, 
     c.name = name;
     snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
              over_random.value, e->options.draws);
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; [%.3f, %.3f]", ratio.low, ratio.high, over_random.low,
-             over_random.high);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over random %s", ratio.low, ratio.high,
+             draws_text(draws, &over_random));
     if (isfinite(seeds.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.3f, %.3f] over seeds", seeds.low,
                  seeds.high);
-    snprintf(c.says, sizeof c.says, "%s", verdict_necessity(&ratio, &over_random, &seeds));
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_necessity(&ratio, &over_random, &seeds),
+             isfinite(seeds.low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);
 }
 
@@ -280,27 +296,31 @@ static const char *whose(const experiment *e)
     return e->options.ablate == ARM_SCAFFOLD ? " of its own dictionary" : "";
 }
 
+enum { RULES_ASKED = 3 };
+
 /* What aligned features cost over those of equal density, by the rule of the claim and, where they were asked, the others
- * (docs/method.md, A11); how many. */
-static int rules_of(const experiment *e, const char *part, double n, rule_cost out[4])
+ * (docs/method.md, A11); how many. Not "match": what it takes costs more than others whatever the subspace is. */
+static int rules_of(const experiment *e, const char *part, double n, rule_cost out[RULES_ASKED])
 {
-    static const char *const rules[4] = {"energy", "union", "best", "match"};
+    static const char *const rules[RULES_ASKED] = {"energy", "union", "best"};
     char key[64];
     int found = 0;
 
     snprintf(key, sizeof key, "over_matched.%.0f", n);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < RULES_ASKED; i++)
         if (number_of(e, part, rules[i], key, &out[found].over)) out[found++].rule = rules[i];
     return found;
 }
 
 static void other_rules(const rule_cost *rules, int n, char *text, size_t room)
 {
+    char draws[48];
+
     for (int i = 1; i < n; i++) {
         const size_t used = strlen(text);
-        snprintf(text + used, room - used, "%s %s %+.3f [%.3f, %.3f]",
+        snprintf(text + used, room - used, "%s %s %+.3f %s",
                  i > 1 ? "," : "; by other rules over matched, nats:", rules[i].rule, rules[i].over.value,
-                 rules[i].over.low, rules[i].over.high);
+                 draws_text(draws, &rules[i].over));
     }
 }
 
@@ -309,7 +329,8 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
     claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
     char part[64], name[96], key[64];
     interval n, aligned, matched, random, error, r2, r3;
-    rule_cost rules[4];
+    rule_cost rules[RULES_ASKED];
+    char draws[48];
 
     snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
     if (!number_of(e, part, "energy", "n_marked", &n)) return SAE_OK;
@@ -331,8 +352,8 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
     other_rules(rules, n_rules, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched [%.4f, %.4f] nats; first seed", aligned.low,
-             aligned.high, rules[0].over.low, rules[0].over.high);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched %s nats; first seed", aligned.low, aligned.high,
+             draws_text(draws, &rules[0].over));
     verdict_redundancy(c.says, rules, n_rules, &aligned, &r2, &r3);
     return claim_row(r, &c, err);
 }
@@ -371,8 +392,8 @@ static bool topic_numbers_of(const experiment *e, const char *part, const char *
     snprintf(key, sizeof key, "%s.chance", set);
     if (!number_of(e, part, "topics", key, &chance)) return false;
     n->chance = chance.value;
-    if (!topic(e, part, set, arm, "over_random", &n->over_random)) n->over_random = (interval){NAN, NAN, NAN};
-    return topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
+    return topic(e, part, set, arm, "over_random", &n->over_random) &&
+           topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
            topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
            topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
            topic(e, part, set, random, "fixed", &n->random);
@@ -392,8 +413,9 @@ static sae_status features_claim(const experiment *e, int arch, const char *part
     c.name = name;
     snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f; as many at random %.3f",
              n.clean.value, n.fixed.value, n.retrained.value, n.random.value);
-    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f]; anew [%.3f, %.3f]; first seed", n.fall.low, n.fall.high,
-             n.retrained_fall.low, n.retrained_fall.high);
+    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], over random [%.3f, %.3f]; anew [%.3f, %.3f]; first seed",
+             n.fall.low, n.fall.high, n.over_random.low, n.over_random.high, n.retrained_fall.low,
+             n.retrained_fall.high);
     verdict_features(c.says, &n);
     return claim_row(r, &c, err);
 }
@@ -417,8 +439,8 @@ static sae_status topics_claim(const experiment *e, int arch, const char *part, 
     snprintf(c.here, sizeof c.here,
              "clean %.3f; fixed probe R2 %.3f (PCA %.3f, random %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f",
              n.clean.value, n.fixed.value, pca.value, n.random.value, r3.value, n.retrained.value, n.chance);
-    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f]; anew [%.3f, %.3f]; first seed", n.fixed.low, n.fixed.high,
-             n.retrained.low, n.retrained.high);
+    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f], falls over random [%.3f, %.3f]; anew [%.3f, %.3f]; first seed",
+             n.fixed.low, n.fixed.high, n.over_random.low, n.over_random.high, n.retrained.low, n.retrained.high);
     verdict_topics(c.says, &n, &pca, &r3);
     return claim_row(r, &c, err);
 }
@@ -430,7 +452,7 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
     const scaffold_options *o = &e->options;
     const char *pair = entry(e, 0, USE_SCAFFOLD, 0)->name;
     interval counted = {0}, scored = {0}, documents = {0}, sequences = {0};
-    char text[1400], archs[48];
+    char text[1600], archs[48];
 
     number_of(e, pair, "baseline", "tokens", &counted);
     number_of(e, pair, "removal", "ce_tokens", &scored);
@@ -446,10 +468,11 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
         "weights differ, and by resampling sequences, documents or questions of the first seed; sequences of one "
         "document count as independent, which makes the latter somewhat narrow. Against controls that were drawn at "
-        "random (ii, N6, N7) an interval leaves "
-        "room for another draw too. Verdicts of N3 to N5 and ii need both; N2 and i go by seeds; N1, N6 to N8 were "
-        "asked of "
-        "the first seed only.",
+        "random (ii, N6 to N8) an interval leaves room for another draw too. Verdicts of N3 to N5 and ii need both; N2 "
+        "and "
+        "i go by seeds; N1, N6 to N8 were asked of the first seed only. Each verdict is wrong about once in twenty: of "
+        "as "
+        "many as stand here, one or two.",
         o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k, (long long)o->rank,
         (long long)o->seeds, o->seeds == 1 ? "" : "s", (long long)(e->recipe.steps * e->recipe.batch),
         (long long)e->rows.n, counted.value, documents.value, scored.value, sequences.value,

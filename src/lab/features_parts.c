@@ -5,6 +5,7 @@
 #include "lab/dense.h"
 #include "lab/redundancy.h"
 #include "lab/scaffold.h"
+#include "lab/topics.h"
 
 #include <stdio.h>
 
@@ -94,22 +95,23 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     SAE_TRY(part_run(e, name, identity_of(e, "threshold", json_real(o->dense_threshold)), dense_classes, err));
     if (o->points > 0 && e->map.rank > 0) {
         snprintf(name, sizeof name, "%s-redundancy", arch);
-        SAE_TRY(part_run(e, name,
-                         identity_of(e, "points",
-                                     json_pack("{sI sf ss}", "sizes", (json_int_t)(in_brief(e) ? 1 : o->points),
-                                               "dense_threshold", o->dense_threshold, "of", arm_names[o->ablate])),
-                         redundancy, err));
+        SAE_TRY(part_run(
+            e, name,
+            identity_of(e, "points",
+                        json_pack("{sI ss sf ss}", "sizes", (json_int_t)(in_brief(e) ? 1 : o->points), "controls",
+                                  "of all latents", "dense_threshold", o->dense_threshold, "of", arm_names[o->ablate])),
+            redundancy, err));
     }
     if (o->topics && e->map.write_space.rank > 0) { /* else W_up never moved: there is nothing to remove */
         snprintf(name, sizeof name, "%s-topics", arch);
-        SAE_TRY(
-            part_run(e, name,
-                     identity_of(e, "topics",
-                                 json_pack("{sb sI sI sb ss}", "all_labels", (int)(o->budget != BUDGET_QUICK && a == 0),
-                                           "documents", (json_int_t)(e->topics_hash & INT64_MAX), "questions",
-                                           (json_int_t)o->questions, "last_token", (int)o->last_token, "of",
-                                           arm_names[o->ablate])),
-                     scaffold_topics, err));
+        SAE_TRY(part_run(
+            e, name,
+            identity_of(e, "topics",
+                        json_pack("{sb sI sI sb si ss}", "all_labels", (int)(o->budget != BUDGET_QUICK && a == 0),
+                                  "documents", (json_int_t)(e->topics_hash & INT64_MAX), "questions",
+                                  (json_int_t)o->questions, "last_token", (int)o->last_token, "draws", TOPICS_DRAWS,
+                                  "of", arm_names[o->ablate])),
+            scaffold_topics, err));
     }
     if (a == 0) SAE_TRY(part_run(e, "cards", identity_of(e, "cards", json_integer(o->cards)), cards, err));
 done:

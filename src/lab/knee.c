@@ -45,28 +45,16 @@ sae_status knee_find(knee *out, const int64_t *ranks, const double *fvu, int n, 
 
 /* ---- On other text ------------------------------------------------------------------------------------------------------- */
 
-/* FVU of every dictionary, times counted[i] sequence i. */
-static void fvu_of(const knee_errors *e, const int64_t *counted, double *fvu)
+void knee_fvu(const knee_errors *e, const int64_t *counted, double *fvu)
 {
     double square = 0;
 
-    for (int64_t i = 0; i < e->n_seq; i++) square += (double)counted[i] * e->square[i];
+    for (int64_t i = 0; i < e->n_seq; i++) square += (double)(counted ? counted[i] : 1) * e->square[i];
     for (int k = 0; k < e->n; k++) {
         double error = 0;
-        for (int64_t i = 0; i < e->n_seq; i++) error += (double)counted[i] * e->error[k * e->n_seq + i];
+        for (int64_t i = 0; i < e->n_seq; i++) error += (double)(counted ? counted[i] : 1) * e->error[k * e->n_seq + i];
         fvu[k] = error / square;
     }
-}
-
-double knee_fvu(const knee_errors *e, int which)
-{
-    double square = 0, error = 0;
-
-    for (int64_t i = 0; i < e->n_seq; i++) {
-        square += e->square[i];
-        error += e->error[which * e->n_seq + i];
-    }
-    return error / square;
 }
 
 sae_status knee_interval(interval *out, const int64_t *ranks, const knee_errors *e, int64_t d, uint64_t seed,
@@ -79,15 +67,15 @@ sae_status knee_interval(interval *out, const int64_t *ranks, const knee_errors 
     knee k;
 
     if (!found || !counted) SAE_TRY(SAE_NOMEM);
-    for (int r = -1; r < BOOTSTRAP_RESAMPLES; r++) { /* -1: every sequence once */
-        for (int64_t i = 0; i < e->n_seq; i++) counted[i] = r < 0;
-        for (int64_t i = 0; r >= 0 && i < e->n_seq; i++) counted[rng_below(&random, (uint64_t)e->n_seq)]++;
-        fvu_of(e, counted, fvu);
-        SAE_TRY(knee_find(&k, ranks, fvu, e->n, d, err));
-        if (r < 0)
-            out->value = (double)k.rank;
-        else
-            found[r] = (double)k.rank;
+    knee_fvu(e, NULL, fvu);
+    SAE_TRY(knee_find(&k, ranks, fvu, e->n, d, err));
+    out->value = (double)k.rank;
+    for (int r = 0; r < BOOTSTRAP_RESAMPLES; r++) {
+        for (int64_t i = 0; i < e->n_seq; i++) counted[i] = 0;
+        for (int64_t i = 0; i < e->n_seq; i++) counted[rng_below(&random, (uint64_t)e->n_seq)]++;
+        knee_fvu(e, counted, fvu);
+        /* Of sequences without a row that varies nothing is found: any rank may be. */
+        found[r] = knee_find(&k, ranks, fvu, e->n, d, NULL) == SAE_OK ? (double)k.rank : 0;
     }
     qsort(found, BOOTSTRAP_RESAMPLES, sizeof *found, compare_doubles);
     out->low = fmin(out->value, found[(int)(0.025 * BOOTSTRAP_RESAMPLES)]);

@@ -33,9 +33,10 @@ typedef struct knee_errors {
     double *error;  /* [n, n_seq] of |x - recon|^2 */
     double *square; /* [n_seq] of |x - mean|^2, the mean over all rows */
 } knee_errors;
-/* FVU of dictionary `which` over all sequences. */
-double knee_fvu(const knee_errors *e, int which);
-/* The rank found on all sequences, and its 95 % interval when they are drawn with replacement, the same for every dictionary. */
+/* FVU of every dictionary, fvu [n], with sequence i counted[i] times (NULL: each once). */
+void knee_fvu(const knee_errors *e, const int64_t *counted, double *fvu);
+/* The rank found on all sequences, and its 95 % interval when they are drawn with replacement, the same for every dictionary: how it moves
+ * with the text, not with another training of each rank. */
 sae_status knee_interval(interval *out, const int64_t *ranks, const knee_errors *e, int64_t d, uint64_t seed,
                          sae_error *err);
 

@@ -149,15 +149,14 @@ sae_status ranks_knee(experiment *e, const roster_entry *const *of, int n, sae_r
     SAE_TRY(experiment_sample(e, err));
     SAE_TRY(errors_create(&errors, n, e->held_out.n_seq, err));
     SAE_TRY(measure(e, of, n, &errors, err));
-    for (int i = 0; i < n; i++) {
-        ranks[i] = of[i]->config.rank;
-        fvu[i] = knee_fvu(&errors, i);
-    }
+    for (int i = 0; i < n; i++) ranks[i] = of[i]->config.rank;
+    knee_fvu(&errors, NULL, fvu);
     SAE_TRY(knee_find(&k, ranks, fvu, n, e->d, err));
     SAE_TRY(knee_interval(&found, ranks, &errors, e->d, e->options.seed, err));
     SAE_TRY(steps_table(r, ranks, fvu, &k, err));
     SAE_TRY(sae_result_interval(r, "knee", found.value, found.low, found.high, err));
-    snprintf(text, sizeof text, "interval over %lld sequences; docs/method.md 12", (long long)errors.n_seq);
+    snprintf(text, sizeof text, "interval over %lld sequences, one training of each rank; docs/method.md 12",
+             (long long)errors.n_seq);
     SAE_TRY(sae_result_label(r, "knee", "the knee", text, err));
 done:
     errors_free(&errors);

@@ -50,11 +50,11 @@ sae_status alignment_order(alignment_rule rule, const aligned_space *u, const sa
 /* Of an order [n]: how many of its first latents have a sum of energy that reaches `wanted`; -1 when all together do not. */
 int64_t alignment_match(const int64_t *order, const double *energy, int64_t n, double wanted);
 
-/* ---- Controls: sets of as many latents outside A (filled up from A when there are not so many) -------------------------- */
+/* ---- Controls: sets of as many latents, drawn from all of them, those of A too (controls.c says why) ---------------------- */
 
 sae_status control_random(const uint8_t *taken, int64_t d_sae, rng *random, uint8_t *control, sae_error *err);
-/* For each latent of A, densest first, one at random of the up to 8 free ones of nearest firing count that lie within a fifth of
- * it; where none does, the nearest. */
+/* All latents, densest first, are cut into stretches of up to 8 that fire at least four fifths as often as the first of them; of each as
+ * many are drawn as A has there. Dense latents that have no like stand for themselves. */
 sae_status control_matched(const uint8_t *taken, const density *p, rng *random, uint8_t *control, sae_error *err);
 
 /* ---- The experiment ------------------------------------------------------------------------------------------------------ */

@@ -128,42 +128,57 @@ static void set_facts(const redundancy *r, const uint8_t *taken, double *mass, i
     }
 }
 
-/* Of controls the first draw of each kind. */
+/* Of controls the mean over the draws of a kind, `first` the first of them: codes a row, and how many of them are A's own. */
+static void control_facts(const redundancy *r, const point *p, int first, double *mass, double *shared)
+{
+    *mass = p->draws > 0 ? 0 : (double)NAN;
+    *shared = *mass;
+    for (int k = first; k < first + p->draws; k++) {
+        double one;
+        int64_t live;
+        set_facts(r, p->sets[k], &one, &live);
+        *mass += one / p->draws;
+        for (int64_t i = 0; i < r->d_sae; i++)
+            *shared += p->sets[0][i] && p->sets[k][i] ? 1.0 / p->draws / (double)p->n : 0;
+    }
+}
+
 static sae_status sets_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
 {
-    double mass[3] = {NAN, NAN, NAN}, least = 1, inside = 0, all = 0;
-    const int which[3] = {0, 1, 1 + p->draws};
+    double mass[3] = {NAN, NAN, NAN}, shared[2], least = 1, inside = 0, all = 0;
     const char *none = p->draws > 0 ? NULL : "-";
-    int64_t live[3] = {0}, shared = 0;
+    int64_t live = 0;
     char name[64];
 
-    for (int k = 0; k < (p->draws > 0 ? 3 : 1); k++) set_facts(r, p->sets[which[k]], &mass[k], &live[k]);
+    set_facts(r, p->sets[0], &mass[0], &live);
+    control_facts(r, p, 1, &mass[1], &shared[0]);
+    control_facts(r, p, 1 + p->draws, &mass[2], &shared[1]);
     for (int64_t i = 0; i < r->d_sae; i++) {
         all += r->energy[i];
         if (!p->sets[0][i]) continue;
         least = fmin(least, r->squares[i]);
         inside += r->energy[i];
-        shared += p->draws > 0 && p->sets[1][i];
     }
     const sae_cell cells[] = {{set_name(p, name, sizeof name), (double)p->n},
-                              {NULL, (double)live[0]},
+                              {NULL, (double)live},
                               {NULL, sqrt(least)},
                               {NULL, all > 0 ? inside / all : 0},
                               {NULL, mass[0]},
                               {none, mass[1]},
+                              {none, shared[0]},
                               {none, mass[2]},
-                              {none, (double)shared / (double)p->n}};
-    return sae_result_row(out, "sets", cells, 8, err);
+                              {none, shared[1]}};
+    return sae_result_row(out, "sets", cells, 9, err);
 }
 
 static sae_status sets(const redundancy *r, sae_result *out, sae_error *err)
 {
-    static const char *const columns[] = {"latents in A",         "of them fire",          "smallest alignment",
-                                          "share of energy in U", "codes a row",           "matched: codes a row",
-                                          "random: codes a row",  "share of controls in A"};
+    static const char *const columns[] = {"latents in A",         "of them fire",        "smallest alignment",
+                                          "share of energy in U", "codes a row",         "matched: codes a row",
+                                          "of them A's",          "random: codes a row", "of them A's"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(sae_result_table(out, "sets", "What is in the sets", columns, 8, err));
+    SAE_TRY(sae_result_table(out, "sets", "What is in the sets", columns, 9, err));
     for (int i = 0; i < r->n_points; i++) SAE_TRY(sets_row(r, out, &r->points[i], err));
 done:
     return status;
@@ -334,14 +349,23 @@ static sae_status describe(const redundancy *r, sae_result *out, sae_error *err)
         "x - sum over i in A of f_i d_i stands in place of x: the dictionary's error stays, unless it says 'error "
         "projected', "
         "where e (I - P) stands for it as well (an error that carries the subspace would make ablation look harmless). "
-        "Controls are as many latents outside A; where A has more than half of all, they are filled up from A. Every "
-        "row "
-        "sees the same tokens; intervals resample sequences, and what A costs over its controls leaves room for "
+        "Controls are as many latents drawn from all, those of A among them, as A would be were it one more draw: a "
+        "dense "
+        "latent that has no like is compared with itself. Every row sees the same tokens; intervals resample "
+        "sequences, and what A costs over its controls leaves room for "
         "another "
         "draw of them as well: beside 0 A is not told from one more control. On the grid there is one draw of each "
         "kind, "
         "and no such interval.",
         err));
+    if (r->options.rule == ALIGN_MATCH)
+        SAE_TRY(sae_result_note(
+            out,
+            "By this rule come first the latents that fire strongest and most often, whatever the subspace is: what "
+            "they "
+            "cost over latents of equal density says how large the set is, and is no test of alignment.",
+            err));
+    SAE_TRY(core_few_sequences(out, r->losses.n_seq, err));
 done:
     return status;
 }

@@ -244,8 +244,8 @@ static bool is_listed(const experiment *e, const char *name)
     return false;
 }
 
-/* OUT/dictionaries/NAME and its record, when that is the record of a dictionary of the list. */
-static sae_status forget_twin(const experiment *e, const char *name, const char *record, sae_error *err)
+/* OUT/dictionaries/NAME and its record, when that is what a dictionary of the list is called in a sweep over ranks, and its record. */
+static sae_status forget_twin(const experiment *e, const char *found, const char *record, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_error ignored = {0};
@@ -255,12 +255,16 @@ static sae_status forget_twin(const experiment *e, const char *name, const char 
 
     if (json_read_file(&theirs, record, &ignored) != SAE_OK) goto done;
     for (int i = 0; i < e->roster.n && !twin; i++) {
+        roster_entry as_rank = e->roster.entries[i];
+        as_rank.use = USE_RANK;
+        name(e, &as_rank);
+        if (e->roster.entries[i].use != USE_SCAFFOLD || strcmp(as_rank.name, found) != 0) continue;
         json_t *ours = roster_identity(e, &e->roster.entries[i]);
         twin = json_equal(ours, theirs);
         json_decref(ours);
     }
     if (!twin) goto done;
-    snprintf(folder, sizeof folder, "dictionaries/%s", name);
+    snprintf(folder, sizeof folder, "dictionaries/%s", found);
     path = experiment_path(e, folder, err);
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(file_remove(record, err));
@@ -282,14 +286,14 @@ sae_status roster_forget(const experiment *e, sae_error *err)
     SAE_TRY(folder_list(folder, &names, &n, err));
     for (int i = 0; i < n; i++) {
         const size_t length = strlen(names[i]);
-        char name[64];
-        if (length < 6 || length - 5 >= sizeof name || strcmp(names[i] + length - 5, ".json") != 0) continue;
-        snprintf(name, length - 4, "%s", names[i]);
-        if (is_listed(e, name)) continue;
+        char found[64];
+        if (length < 6 || length - 5 >= sizeof found || strcmp(names[i] + length - 5, ".json") != 0) continue;
+        snprintf(found, length - 4, "%s", names[i]);
+        if (is_listed(e, found)) continue;
         mem_free(record);
         record = path_join(folder, names[i], err);
         if (!record) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(forget_twin(e, name, record, err));
+        SAE_TRY(forget_twin(e, found, record, err));
     }
 done:
     folder_list_free(names, n);

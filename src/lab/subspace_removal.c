@@ -238,6 +238,7 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
                             "same tokens; intervals "
                             "resample sequences.",
                             err));
+    SAE_TRY(core_few_sequences(result, r->losses.n_seq, err));
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         SAE_TRY(sae_result_number(result, facts[i].key, facts[i].value, err));
 done:

@@ -103,6 +103,7 @@ typedef struct bench {
     probe clean;
     score right;             /* of the clean probe */
     int64_t *order, *random; /* [d_sae] features by alignment; features to compare with */
+    int64_t n_firing;        /* of the order, its first */
 } bench;
 
 static void bench_close(bench *b)
@@ -178,21 +179,33 @@ static int compare_aligned(const void *a, const void *b)
     return (x->latent > y->latent) - (x->latent < y->latent);
 }
 
-/* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates. */
+/* Which features fire on any of the documents: [d_sae], mem_free. NULL: no memory. */
+static uint8_t *features_that_fire(const bench *b, sae_error *err)
+{
+    const pooled_codes *c = &b->p->codes[b->what->which_dict];
+    uint8_t *fires = mem_alloc_array((size_t)c->d_sae, 1, "features that fire", err);
+
+    for (int64_t i = 0; fires && i < c->row_start[b->p->n]; i++) fires[c->latent[i]] = 1;
+    return fires;
+}
+
+/* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates; those that never fire, whose
+ * ablation is none, behind all others. */
 static sae_status order_features(bench *b, sae_error *err)
 {
     sae_status status = SAE_OK;
     const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)b->what->dict); /* read only */
     const pooled_codes *c = &b->p->codes[b->what->which_dict];
     aligned *all = mem_alloc_array((size_t)c->d_sae, sizeof *all, "alignments", err);
+    uint8_t *fires = features_that_fire(b, err);
 
     b->order = mem_alloc_array((size_t)c->d_sae, sizeof *b->order, "features in order", err);
     b->random = mem_alloc_array((size_t)c->d_sae, sizeof *b->random, "features at random", err);
-    if (!all || !b->order || !b->random) SAE_TRY(SAE_NOMEM);
+    if (!all || !fires || !b->order || !b->random) SAE_TRY(SAE_NOMEM);
 #pragma omp parallel for
     for (int64_t i = 0; i < c->d_sae; i++) {
-        all[i].latent = i;
-        for (int k = 0; k < b->clean.m.n_outputs; k++) {
+        all[i] = (aligned){fires[i] ? 0 : -1, i};
+        for (int k = 0; fires[i] && k < b->clean.m.n_outputs; k++) {
             const double *direction = b->clean.m.W + k * (b->d + 1);
             double sum = 0;
             for (int64_t j = 0; j < b->d; j++) sum += direction[j] / b->clean.spread[j] * (double)w.W_dec[i * b->d + j];
@@ -200,32 +213,27 @@ static sae_status order_features(bench *b, sae_error *err)
         }
     }
     qsort(all, (size_t)c->d_sae, sizeof *all, compare_aligned);
-    for (int64_t i = 0; i < c->d_sae; i++) b->order[i] = all[i].latent;
+    for (int64_t i = 0; i < c->d_sae; i++) {
+        b->order[i] = all[i].latent;
+        b->n_firing += fires[i];
+    }
 done:
     mem_free(all);
+    mem_free(fires);
     return status;
 }
 
-/* Into b->random k features to compare the first k of the order with: others that fire on these documents; where there are too few,
- * aligned ones fill up. Returns how many these are. */
-static int64_t choose_random(bench *b, int64_t k, rng *random, sae_error *err)
+/* Into b->random k features drawn from all that fire, the aligned ones among them: these would be one more draw, were alignment nothing
+ * (controls.c). Where fewer than k fire all of them, and others. */
+static void choose_random(bench *b, int64_t k, rng *random)
 {
-    const pooled_codes *c = &b->p->codes[b->what->which_dict];
-    int64_t n = 0, shared = 0;
-    uint8_t *fires = mem_alloc_array((size_t)c->d_sae, 1, "features that fire", err);
+    const int64_t d_sae = b->p->codes[b->what->which_dict].d_sae;
 
-    if (!fires) return -1;
-    for (int64_t i = 0; i < c->row_start[b->p->n]; i++) fires[c->latent[i]] = 1;
-    for (int64_t i = k; i < c->d_sae; i++)
-        if (fires[b->order[i]]) b->random[n++] = b->order[i];
-    rng_shuffle(random, b->random, n);
-    if (n < k) {
-        shared = k - n;
-        memcpy(b->random + n, b->order, (size_t)k * sizeof *b->order);
-        rng_shuffle(random, b->random + n, k);
-    }
-    mem_free(fires);
-    return shared;
+    memcpy(b->random, b->order, (size_t)d_sae * sizeof *b->random);
+    if (k < b->n_firing)
+        rng_shuffle(random, b->random, b->n_firing);
+    else
+        rng_shuffle(random, b->random + b->n_firing, d_sae - b->n_firing);
 }
 
 static sae_status bench_open(bench *b, sae_error *err)
@@ -311,27 +319,86 @@ done:
     return status;
 }
 
-/* R2 and R3 of each of n subspaces; answers are averaged over them. What they leave differs by mean P, the same for every row, which
- * standardising takes out: one probe is trained for both. */
-static sae_status removal_arms(bench *b, topics *m, const char *what, const subspace *spaces, int n, sae_error *err)
+/* ---- Beside what was drawn at random ----------------------------------------------------------------------------------- */
+
+/* The fixed probe after each of TOPICS_DRAWS changes of a kind: its answers summed, and how often it was right. A probe is trained anew
+ * after the first alone. */
+typedef struct drawn {
+    score fixed, retrained;
+    double right[TOPICS_DRAWS];
+} drawn;
+
+static void drawn_free(drawn *of)
 {
-    static const char *const operators[2] = {"R2 uncentred", "R3 centred"};
+    score_free(&of->fixed);
+    score_free(&of->retrained);
+}
+
+static sae_status drawn_create(drawn *of, const bench *b, sae_error *err)
+{
+    sae_status status = score_create(&of->fixed, b->n_test, err);
+
+    return status == SAE_OK ? score_create(&of->retrained, b->n_test, err) : status;
+}
+
+/* Answers on b->changed, the draw's. */
+static sae_status drawn_add(drawn *of, bench *b, int draw, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double before = 0, after = 0;
+
+    for (int64_t i = 0; i < b->n_test; i++) before += of->fixed.right[i];
+    SAE_TRY(add_answers(b, &b->clean, &of->fixed, err));
+    for (int64_t i = 0; i < b->n_test; i++) after += of->fixed.right[i];
+    of->right[draw] = (after - before) / (double)b->n_test;
+    if (draw == 0) SAE_TRY(add_retrained(b, &of->retrained, err));
+done:
+    return status;
+}
+
+/* How much less often right after a change than after the drawn ones, on the same questions, into the arm that was finished last. */
+static sae_status beside_drawn(const bench *b, topics *m, const score *changed, const drawn *random, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
+    interval sampled;
+
+    if (!less) return SAE_NOMEM;
+    for (int64_t i = 0; i < b->n_test; i++) less[i] = random->fixed.right[i] / TOPICS_DRAWS - changed->right[i];
+    SAE_TRY(bootstrap_ratio(&sampled, less, changed->asked, b->n_test, b->what->seed, err));
+    m->arms[m->n_arms - 1].over_random = interval_beside_draws(sampled, random->right, TOPICS_DRAWS);
+done:
+    mem_free(less);
+    return status;
+}
+
+/* ---- Subspaces removed --------------------------------------------------------------------------------------------------- */
+
+static const char *const removals[2] = {"R2 uncentred", "R3 centred"};
+
+static sae_status remove_space(bench *b, const subspace *space, int op, sae_error *err)
+{
+    return subspace_remove(space, op ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed, err);
+}
+
+/* R2 and R3 of a subspace. What they leave differs by mean P, the same for every row, which standardising takes out: one probe is trained
+ * for both. */
+static sae_status removal_arms(bench *b, topics *m, const char *what, const subspace *space, const drawn *random,
+                               sae_error *err)
+{
     sae_status status = SAE_OK;
     score fixed[2] = {{0}}, retrained = {0};
     char name[80];
 
-    for (int op = 0; op < 2; op++) SAE_TRY(score_create(&fixed[op], b->n_test, err));
     SAE_TRY(score_create(&retrained, b->n_test, err));
-    for (int i = 0; i < n; i++)
-        for (int op = 0; op < 2; op++) {
-            SAE_TRY(subspace_remove(&spaces[i], op ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed,
-                                    err));
-            SAE_TRY(add_answers(b, &b->clean, &fixed[op], err));
-            if (op == 0) SAE_TRY(add_retrained(b, &retrained, err));
-        }
     for (int op = 0; op < 2; op++) {
-        snprintf(name, sizeof name, "%.40s removed, %s", what, operators[op]);
+        SAE_TRY(score_create(&fixed[op], b->n_test, err));
+        SAE_TRY(remove_space(b, space, op, err));
+        SAE_TRY(add_answers(b, &b->clean, &fixed[op], err));
+        if (op == 0) SAE_TRY(add_retrained(b, &retrained, err));
+        snprintf(name, sizeof name, "%.40s removed, %s", what, removals[op]);
         SAE_TRY(finish_arm(b, m, name, &fixed[op], &retrained, err));
+        if (b->what->random) SAE_TRY(beside_drawn(b, m, &fixed[op], &random[op], err));
     }
 done:
     for (int op = 0; op < 2; op++) score_free(&fixed[op]);
@@ -339,18 +406,49 @@ done:
     return status;
 }
 
-/* Answers without features `which` [k], of the clean probe and of one trained anew; retrained NULL: not of that. */
-static sae_status add_ablated(bench *b, const int64_t *which, int64_t k, score *fixed, score *retrained, sae_error *err)
+/* random [2]: of either operator. */
+static sae_status remove_random(bench *b, drawn *random, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t n = b->n_train + b->n_test;
 
-    memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
-    SAE_TRY(tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err));
-    SAE_TRY(add_answers(b, &b->clean, fixed, err));
-    if (retrained) SAE_TRY(add_retrained(b, retrained, err));
+    for (int op = 0; op < 2; op++) {
+        SAE_TRY(drawn_create(&random[op], b, err));
+        for (int i = 0; i < TOPICS_DRAWS; i++) {
+            SAE_TRY(remove_space(b, &b->what->random[i], op, err));
+            SAE_TRY(drawn_add(&random[op], b, i, err));
+        }
+    }
 done:
     return status;
+}
+
+static sae_status subspace_arms(bench *b, topics *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const topics_what *w = b->what;
+    drawn random[2] = {0};
+    char name[80];
+
+    if (w->random) SAE_TRY(remove_random(b, random, err));
+    if (w->space) SAE_TRY(removal_arms(b, m, w->space_name, w->space, random, err));
+    if (w->pca) SAE_TRY(removal_arms(b, m, "PCA", w->pca, random, err));
+    for (int op = 0; w->random && op < 2; op++) {
+        snprintf(name, sizeof name, "random subspace removed, %s", removals[op]);
+        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[op].retrained, err));
+    }
+done:
+    for (int op = 0; op < 2; op++) drawn_free(&random[op]);
+    return status;
+}
+
+/* ---- Features ablated ---------------------------------------------------------------------------------------------------- */
+
+static sae_status ablate(bench *b, const int64_t *which, int64_t k, sae_error *err)
+{
+    const int64_t n = b->n_train + b->n_test;
+
+    memcpy(b->changed, b->rows, (size_t)(n * b->d) * sizeof *b->rows);
+    return tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err);
 }
 
 static sae_status aligned_arm(bench *b, topics *m, const char *what, int64_t k, score *fixed, sae_error *err)
@@ -360,7 +458,9 @@ static sae_status aligned_arm(bench *b, topics *m, const char *what, int64_t k, 
     char name[80];
 
     SAE_TRY(score_create(&retrained, b->n_test, err));
-    SAE_TRY(add_ablated(b, b->order, k, fixed, &retrained, err));
+    SAE_TRY(ablate(b, b->order, k, err));
+    SAE_TRY(add_answers(b, &b->clean, fixed, err));
+    SAE_TRY(add_retrained(b, &retrained, err));
     snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
     SAE_TRY(finish_arm(b, m, name, fixed, &retrained, err));
 done:
@@ -368,96 +468,57 @@ done:
     return status;
 }
 
-/* Of several draws the fixed probe's answers are averaged, their accuracies go into right [TOPICS_FEATURE_DRAWS]; a probe is trained anew
- * on the first alone. *shared: aligned ones among them. */
-static sae_status random_arm(bench *b, topics *m, int64_t k, score *fixed, double *right, int64_t *shared,
-                             sae_error *err)
+static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
 {
     sae_status status = SAE_OK;
-    score retrained = {0};
-    rng random = rng_seed(b->what->seed, 102);
-    double before = 0;
+    const bool all =
+        k == b->p->codes[b->what->which_dict].d_sae; /* have no order, and nothing is left to compare with */
+    rng chance = rng_seed(b->what->seed, 102);
+    score fixed = {0};
+    drawn random = {0};
     char name[80];
 
-    SAE_TRY(score_create(&retrained, b->n_test, err));
-    for (int draw = 0; draw < TOPICS_FEATURE_DRAWS; draw++) {
-        double sum = 0;
-        *shared = choose_random(b, k, &random, err);
-        if (*shared < 0) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(add_ablated(b, b->random, k, fixed, draw == 0 ? &retrained : NULL, err));
-        for (int64_t i = 0; i < b->n_test; i++) sum += fixed->right[i];
-        right[draw] = (sum - before) / (double)b->n_test;
-        before = sum;
+    SAE_TRY(score_create(&fixed, b->n_test, err));
+    SAE_TRY(drawn_create(&random, b, err));
+    SAE_TRY(aligned_arm(b, m, all ? "features, all," : "topic-aligned features", k, &fixed, err));
+    if (all) goto done;
+    for (int i = 0; i < TOPICS_DRAWS; i++) {
+        choose_random(b, k, &chance);
+        SAE_TRY(ablate(b, b->random, k, err));
+        SAE_TRY(drawn_add(&random, b, i, err));
     }
+    SAE_TRY(beside_drawn(b, m, &fixed, &random, err));
     snprintf(name, sizeof name, "%lld random features ablated", (long long)k);
-    SAE_TRY(finish_arm(b, m, name, fixed, &retrained, err));
+    SAE_TRY(finish_arm(b, m, name, &random.fixed, &random.retrained, err));
 done:
-    score_free(&retrained);
+    score_free(&fixed);
+    drawn_free(&random);
     return status;
 }
 
-/* How much less often right without the chosen features than without random ones, on the same questions. */
-static sae_status over_random(const bench *b, const score *chosen, const score *random, const double *right,
-                              interval *out, sae_error *err)
+/* ---- All of it ----------------------------------------------------------------------------------------------------------- */
+
+static sae_status step_done(const sae_progress *progress, int done, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
-    interval sampled;
-
-    if (!less) return SAE_NOMEM;
-    for (int64_t i = 0; i < b->n_test; i++) less[i] = random->right[i] / TOPICS_FEATURE_DRAWS - chosen->right[i];
-    SAE_TRY(bootstrap_ratio(&sampled, less, chosen->asked, b->n_test, b->what->seed, err));
-    *out = interval_beside_draws(sampled, right, TOPICS_FEATURE_DRAWS);
-done:
-    mem_free(less);
-    return status;
-}
-
-static sae_status ablation_arms(bench *b, topics *m, int which, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const int64_t k = m->ablated[which], width = b->p->codes[b->what->which_dict].d_sae;
-    score chosen = {0}, random = {0};
-    double right[TOPICS_FEATURE_DRAWS];
-
-    SAE_TRY(score_create(&chosen, b->n_test, err));
-    SAE_TRY(score_create(&random, b->n_test, err));
-    /* All of them have no order, and nothing is left to compare with. */
-    SAE_TRY(aligned_arm(b, m, k == width ? "features, all," : "topic-aligned features", k, &chosen, err));
-    if (k == width) goto done;
-    topics_arm *arm = &m->arms[m->n_arms - 1];
-    SAE_TRY(random_arm(b, m, k, &random, right, &m->shared[which], err));
-    SAE_TRY(over_random(b, &chosen, &random, right, &arm->over_random, err));
-done:
-    score_free(&chosen);
-    score_free(&random);
-    return status;
+    if (progress && progress->report(progress->user, "changes", done, 1 + TOPICS_COUNTS))
+        return SAE_FAIL(err, SAE_CANCELLED, "stopped on request");
+    return SAE_OK;
 }
 
 static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
     const topics_what *w = b->what;
-    const struct {
-        const char *name;
-        const subspace *spaces;
-        int n;
-    } removals[] = {{w->space_name, w->space, 1}, {"PCA", w->pca, 1}, {"random subspace", w->random, TOPICS_DRAWS}};
 
     SAE_TRY(finish_arm(b, m, "clean", &b->right, &b->right, err));
-    for (int i = 0; i < 3; i++) {
-        if (removals[i].spaces) SAE_TRY(removal_arms(b, m, removals[i].name, removals[i].spaces, removals[i].n, err));
-        if (progress && progress->report(progress->user, "changes", 2 * i + 2, 6 + 2 * TOPICS_COUNTS))
-            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
-    }
+    SAE_TRY(subspace_arms(b, m, err));
+    SAE_TRY(step_done(progress, 1, err));
     for (int i = 0; w->dict && i < TOPICS_COUNTS; i++) {
         int64_t width = b->p->codes[w->which_dict].d_sae;
         m->ablated[i] = w->counts[i] < width ? w->counts[i] : width;
-        if (m->ablated[i] == 0) continue;
-        SAE_TRY(ablation_arms(b, m, i, err));
+        if (m->ablated[i] > 0) SAE_TRY(ablation_arms(b, m, m->ablated[i], err));
+        SAE_TRY(step_done(progress, 2 + i, err));
         if (m->ablated[i] == width) break;
-        if (progress && progress->report(progress->user, "changes", 8 + 2 * i, 6 + 2 * TOPICS_COUNTS))
-            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }
 done:
     return status;

@@ -12,7 +12,7 @@
 #include "eval/pooled.h"
 #include "eval/tasks.h"
 
-enum { TOPICS_DRAWS = 3, TOPICS_FEATURE_DRAWS = 5, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 };
+enum { TOPICS_DRAWS = 5, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 }; /* draws of subspaces and of features */
 
 /* What is taken out; everything is borrowed. */
 typedef struct topics_what {
@@ -31,9 +31,9 @@ typedef struct topics_arm {
     interval fixed, retrained; /* accuracy, 95 % over test documents */
     interval fall;             /* of the fixed probe, paired */
     interval retrained_fall;   /* of the re-trained one */
-    interval
-        over_random; /* of aligned features: how much more the fixed probe falls than after as many random ones, on other questions and
-                           * beside other draws (interval_beside_draws); else NaN */
+    /* How much more the fixed probe falls than after as many random directions or features, with other questions and other draws of
+     * those (interval_beside_draws); NaN: of draws themselves, of "clean". */
+    interval over_random;
 } topics_arm;
 
 typedef struct topics {
@@ -42,8 +42,6 @@ typedef struct topics {
     topics_arm arms[TOPICS_MOST_ARMS]; /* [0]: clean */
     interval shuffled;                 /* a probe of shuffled labels: chance */
     int64_t ablated[TOPICS_COUNTS];    /* features really ablated */
-    int64_t
-        shared[TOPICS_COUNTS]; /* of as many random ones in a draw those that are aligned ones, for want of others */
 } topics;
 
 /* All arms on one division of the pooled documents. */

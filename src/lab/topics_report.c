@@ -13,7 +13,7 @@ static void text_of(char *out, size_t size, const interval *v)
 
 static sae_status set_table(sae_result *r, const topics *m, const char *name, sae_error *err)
 {
-    static const char *const titles[] = {"change", "fixed probe", "its fall", "more than random features",
+    static const char *const titles[] = {"change", "fixed probe", "its fall", "more than at random",
                                          "re-trained probe"};
     sae_status status = SAE_OK;
     char title[300], key[200], texts[4][64] = {""};
@@ -46,22 +46,6 @@ done:
     return status;
 }
 
-static sae_status note_shared(sae_result *r, const topics *m, const char *name, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char text[240];
-
-    for (int i = 0; i < TOPICS_COUNTS; i++) {
-        if (m->shared[i] == 0) continue;
-        snprintf(text, sizeof text,
-                 "%.100s: of the %lld random features %lld are aligned ones: there are too few others.", name,
-                 (long long)m->ablated[i], (long long)m->shared[i]);
-        SAE_TRY(sae_result_note(r, text, err));
-    }
-done:
-    return status;
-}
-
 sae_status topics_report(sae_result *result, const topics *sets, const char *const *names, int n_sets, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -72,16 +56,16 @@ sae_status topics_report(sae_result *result, const topics *sets, const char *con
         "A multinomial logistic regression on pooled rows (C = 1, columns standardised), fitted on clean training "
         "rows. "
         "Fixed: the same probe on changed test rows. Re-trained: fitted on changed training rows. R2 is x - x P, R3 is "
-        "x "
-        "- (x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the same rank "
-        "(answers averaged over 3 draws). Ablating features takes f_i d_i off every token. Topic-aligned: the largest "
-        "|<d_i, w_c>| over classes c; random features: others that fire on these documents (the fixed probe's answers "
-        "averaged over 5 draws, a probe trained anew on the first). Intervals: 95 %, test questions resampled; that of "
-        "\"more than random features\" leaves room for another draw of them too. Questions that begin alike are never "
-        "in "
-        "both parts.",
+        "x - "
+        "(x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the same rank. "
+        "Ablating features takes f_i d_i off every token. Topic-aligned: the largest |<d_i, w_c>| over classes c; "
+        "random "
+        "features: any that fire on these documents. Of what is random the fixed probe's answers are averaged over 5 "
+        "draws, "
+        "and a probe is trained anew after the first. Intervals: 95 %, test questions resampled; that of \"more than "
+        "at "
+        "random\" leaves room for another draw too. Questions that begin alike are never in both parts.",
         err));
-    for (int i = 0; i < n_sets; i++) SAE_TRY(note_shared(result, &sets[i], names[i], err));
 done:
     return status;
 }

@@ -15,10 +15,9 @@ static const double TOO_FEW = 5;         /* dense latents, for a claim about the
 
 const char *verdict_rank(const interval *knee)
 {
-    if (knee->low > 0) return "some directions are worth more than sparse features explain";
-    if (knee->high > 0)
-        return "not decided: on other text no direction may be worth more than sparse features explain, or some";
-    return "no direction is worth more than sparse features explain: no scaffold is called for";
+    if (knee->low > 0) return "some directions are worth more than sparse features in random positions explain";
+    if (knee->high > 0) return "not decided: whether any direction is worth it depends on the text";
+    return "no direction is worth more than sparse features in random positions explain: no scaffold is called for";
 }
 
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
@@ -28,16 +27,21 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
     if (!(base >= TOO_FEW))
         snprintf(out, VERDICT_TEXT,
                  "says little: the baseline has too few dense latents here for the claim to be tried");
-    else if (seeds && fewer->low <= 0 && fewer->high >= 0)
+    else if (!seeds)
+        snprintf(out, VERDICT_TEXT, "%s in one seed; how much seeds move it is not known: nothing is told",
+                 with < base   ? "fewer"
+                 : with > base ? "more"
+                               : "as many");
+    else if (fewer->low <= 0 && fewer->high >= 0)
         snprintf(out, VERDICT_TEXT, "cannot be told from none over these seeds");
     else if (fabs(with / base - 1) < LITTLE_CHANGE)
         snprintf(out, VERDICT_TEXT, "about as many (within a tenth): against the paper");
     else if (with > base)
         snprintf(out, VERDICT_TEXT, "more, not fewer: against the paper");
     else
-        snprintf(out, VERDICT_TEXT, "fewer%s, as the paper says%s", seeds ? "" : " in one seed",
-                 base - with > 2 * (double)rank ? ", and more than the 2r that re-housing alone would explain"
-                                                : "; at most 2r of them, which r signed codes can re-house");
+        snprintf(out, VERDICT_TEXT, "fewer, as the paper says%s",
+                 fewer->low > 2 * (double)rank ? ", and more than the 2r that re-housing alone would explain"
+                                               : "; not told from the 2r of them that r signed codes can re-house");
 }
 
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
@@ -73,7 +77,7 @@ const char *verdict_necessity(const interval *ratio, const interval *over_random
                            : "more harm than random directions, as the paper says";
 
     return verdict_both(over_random, seeds, 1, more, "less harm than random directions: against the paper",
-                        "cannot be told from random directions: against the paper");
+                        "cannot be told from random directions");
 }
 
 static const char *redundancy_by_one(const interval *over_matched, const interval *aligned, const interval *r2,
@@ -107,7 +111,7 @@ void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, c
         const size_t used = strlen(out);
         if (side == first) continue;
         snprintf(out + used, VERDICT_TEXT - used, "%s %s %s",
-                 any ? "," : "; other rules of alignment disagree:", rules[i].rule, sides[side + 1]);
+                 any ? "," : "; by other rules of alignment:", rules[i].rule, sides[side + 1]);
         any = true;
     }
 }
@@ -136,9 +140,11 @@ void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interv
 {
     if (clean_says_nothing(out, n)) return;
     if (n->fall.low <= 0)
-        snprintf(out, VERDICT_TEXT, "the fixed probe cannot be told from before: against the paper");
+        snprintf(out, VERDICT_TEXT, "the fixed probe cannot be told from before%s",
+                 n->fixed.low > n->chance ? ", and stays above chance: against the paper" : "");
     else if (n->fixed.low > n->chance)
-        snprintf(out, VERDICT_TEXT, "falls, but topics can still be told: against the paper");
+        snprintf(out, VERDICT_TEXT, "falls%s, but topics can still be told: against the paper",
+                 n->over_random.low > 0 ? "" : " (not told from random directions)");
     else if (n->fixed.high > n->chance + NEAR_CHANCE)
         snprintf(out, VERDICT_TEXT, "falls; too few questions to tell whether to chance");
     else if (n->fixed.high < n->chance)
@@ -147,9 +153,9 @@ void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interv
                  n->retrained.low > n->chance ? "stays above" : "is not told from");
     else
         snprintf(out, VERDICT_TEXT, "a fixed probe falls to chance, as the paper says%s%s; one trained anew %s",
-                 n->random.low <= n->chance ? ", but also with random directions"
-                 : pca->low <= n->chance    ? ", and so it does without PCA's directions"
-                                            : "",
+                 !(n->over_random.low > 0) ? ", but not told from random directions"
+                 : pca->low <= n->chance   ? ", and so it does without PCA's directions"
+                                           : "",
                  centred->low > n->chance ? ", not when the mean is kept" : "",
                  n->retrained.low > n->chance ? "does not" : "does too");
 }
