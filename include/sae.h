@@ -320,10 +320,15 @@ typedef struct sae_store_options {
     bool append;
     int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB, or over a quarter of `memory` */
     bool force;
+    /* With resumable or append: a store that is complete says which call made it until sae_store_settle, and that call finds it done
+     * instead of failing (EXISTS) or appending once more. For a caller that may fail to tell what it wrote. */
+    bool settle_later;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;
 SAE_API sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, const sae_store_options *options,
                                    const sae_progress *progress, sae_error *err);
+/* The last step of a write with settle_later: from now on the same call is another one. Nothing is done where that is settled. */
+SAE_API sae_status sae_store_settle(const char *path, sae_error *err);
 /* Reads all of a store, or of all stores that a folder holds: checksums, tokens that agree, rows that are finite. FORMAT names the
  * damaged file. *n_rows: of each. (Opening a store checks sizes only, reading it the checksum of each shard once.) */
 SAE_API sae_status sae_store_verify(const char *path, int64_t *n_rows, const sae_progress *progress, sae_error *err);

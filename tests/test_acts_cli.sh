@@ -106,6 +106,41 @@ while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed
 done
 expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
 check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
+# Until its result is told, the same command is the same: it appends once.
+append="--site resid_post.1 $all --tokens 200 --append"
+# shellcheck disable=SC2086
+untold() { # FOLDER ARGUMENTS: to where nothing can be written
+    "$sae" acts model $2 --out "$1" >/dev/full 2>err </dev/null
+    code=$?
+    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command tells of them .*standard output" err
+}
+if [ -w /dev/full ]; then
+    rm -rf killed && cp -r store500 killed
+    check "an append that cannot tell its result" untold killed "$append"
+    check "and cannot again" untold killed "$append --json"
+    # shellcheck disable=SC2086
+    expect "then can" 0 "700 rows" acts model $append --out killed
+    check "which it says" grep -q 'has the rows of this command already: none are appended' err
+    check "and leaves a store as any other" test ! -e killed/progress.json
+    # shellcheck disable=SC2086
+    expect "one more is another one" 0 "900 rows" acts model $append --out killed
+    check "a store that is not told of" untold untold "--site resid_post.1 $all --tokens 300"
+    expect "is told of" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --out untold
+    check "as it would have been" cmp -s untold/shard-00000.safetensors both/blocks.1.hook_resid_post/shard-00000.safetensors
+    expect "and then is there" 1 '--force' acts model --site resid_post.1 $all --tokens 300 --out untold
+fi
+call=$((call - 8)) # that one was the first behind its having all rows
+tried=0
+once=0
+# shellcheck disable=SC2086
+while rm -rf killed killed.partial && cp -r store500 killed; do
+    SAE_FAIL_IO="$call:KILL" "$sae" acts model $append --out killed >out 2>err </dev/null && break
+    grep -q '700 rows' out || "$sae" acts model $append --out killed >out 2>err </dev/null
+    tried=$((tried + 1))
+    grep -q '"n_rows": 700' killed/meta.json && once=$((once + 1))
+    call=$((call + 1))
+done
+check "killed anywhere at its end, it is appended once" test $tried -gt 10 -a $once -eq $tried
 expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --dtype f32 --out f32_300
 expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
 expect "what stands there is still f32" 0 "F32" info f32_300

@@ -623,6 +623,36 @@ START_TEST(a_done_store_of_another_number_of_rows)
 }
 END_TEST
 
+/* A call that could not tell what it wrote finds it done, until that is settled; then the same is another one. */
+START_TEST(a_store_that_is_settled_later)
+{
+    sae_store_options o = options_of(_i), more = o;
+
+    OK(write_to(folder_a, 700, &o, NULL, &err));
+    o.settle_later = true;
+    OK(write_to(folder_b, 700, &o, NULL, &err));
+    ck_assert(file_exists(in_scratch("b/progress.json")));
+    OK(write_to(folder_b, 700, &o, NULL, &err));
+    FAILS(SAE_EXISTS, write_to(folder_b, 900, &o, NULL, &err), "exists already");
+    OK(sae_store_settle(folder_b, &err));
+    OK(sae_store_settle(folder_b, &err));
+    expect_same(folder_a, folder_b);
+    FAILS(SAE_EXISTS, write_to(folder_b, 700, &o, NULL, &err), "exists already");
+    if (o.shuffle) return;
+    more.append = true;
+    OK(write_to(folder_a, 300, &more, NULL, &err));
+    OK(write_to(folder_a, 300, &more, NULL, &err));
+    more.settle_later = true;
+    for (int i = 0; i < 4; i++) { /* the first two and the last two are one call each */
+        OK(write_to(folder_b, 300, &more, NULL, &err));
+        ck_assert(file_exists(in_scratch("b/progress.json")));
+        if (i & 1) OK(sae_store_settle(folder_b, &err));
+    }
+    expect_same(folder_a, folder_b);
+    expect_scratch(2);
+}
+END_TEST
+
 /* A shard that was damaged meanwhile is made again, with all that follows. */
 START_TEST(a_damaged_finished_shard_is_made_again)
 {
@@ -952,6 +982,7 @@ int main(void)
     tcase_add_loop_test(c, whatever_fails_the_older_store_stands, 0, N_VARIANTS);
     tcase_add_loop_test(c, killed_while_it_replaces, 0, 2);
     tcase_add_test(c, a_done_store_of_another_number_of_rows);
+    tcase_add_loop_test(c, a_store_that_is_settled_later, 0, N_VARIANTS);
     tcase_add_loop_test(c, a_damaged_finished_shard_is_made_again, 0, 3);
     tcase_add_test(c, unfinished_rows_of_something_else);
     tcase_add_loop_test(c, appended_equals_written_at_once, 0, 7 * N_VARIANTS);

@@ -407,11 +407,20 @@ sae_status store_progress_was_done(const store_writer *w, const char *path, bool
     if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     if (!whole || !json_equal(mine, plan) || !asks_for_as_many(w, all))
         goto done; /* it stays for the call that made it */
-    SAE_TRY(file_remove(progress, err));
+    if (!w->options.settle_later) SAE_TRY(sae_store_settle(path, err));
     *done = true;
 done:
     json_decref(mine);
     json_decref(all);
+    mem_free(progress);
+    return status;
+}
+
+sae_status sae_store_settle(const char *path, sae_error *err)
+{
+    char *progress = path_join(path, STORE_PROGRESS_NAME, err);
+    sae_status status = !progress ? SAE_NOMEM : file_exists(progress) ? file_remove(progress, err) : SAE_OK;
+
     mem_free(progress);
     return status;
 }

@@ -229,8 +229,8 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
-/* Said of what fails behind it: the same call with --append would append once more. */
-static const char ALL_THERE[] = "%s has all of its rows, do not ask for them again";
+/* Said of what fails behind it. */
+static const char ALL_THERE[] = "%s has all of its rows, the same command tells of them without computing any";
 
 static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
 {
@@ -246,9 +246,10 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .append = args_flag(a, "append"),
                                  .shard_rows = args_int(a, "shard-rows", 0),
                                  .force = args_flag(a, "force"),
+                                 .settle_later = true,
                                  .about = about};
     int64_t before = 0, n_rows = 0;
-    bool was_done = has_progress(out, ""); /* perhaps: but for removing what says so */
+    bool was_done = has_progress(out, ""); /* perhaps by this very command, which could not tell */
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
@@ -260,7 +261,10 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     status = count_rows(j, out, &n_rows, err);
     if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
     SAE_TRY(status);
-    if (was_done && n_rows == before) goto done; /* what was counted before had them already */
+    if (was_done && n_rows == before) { /* what was counted before had them already */
+        say(a, "%s has the rows of this command already: none are appended", out);
+        goto done;
+    }
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
@@ -311,6 +315,8 @@ static sae_status run(args *a, sae_error *err)
     say(a, "%s", sae_acts_get_info(j.acts).describe);
     SAE_TRY(write_store(&j, a, out, wanted, err));
     status = print_result(a, &j, out, err);
+    if (status == SAE_OK) status = output_flush(err);
+    if (status == SAE_OK) status = sae_store_settle(out, err); /* now the same command would be another one */
     if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
     SAE_TRY(status);
 done:
@@ -357,7 +363,8 @@ const command command_acts = {
                "whole text is taken. Several sites give a store each, OUT/SITE, of the same rows in the same order.\n"
                "\n"
                "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
-               "with what is in OUT.partial; the store is the same as if nothing had happened.",
+               "with what is in OUT.partial; the store is the same as if nothing had happened. One whose result could not\n"
+               "be printed is complete: the same command prints it, and computes and appends nothing.",
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
                 "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
                 "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
