@@ -101,10 +101,25 @@ refused() { # NAME TEXT ARGUMENTS
         grep -q 'another\|differs' err && rm -r chosen
         check "is another" $?
     done
+    mkdir model_run && echo '{}' >model_run/run.json
     run 0 "a sweep of p2" sweep $small --rank 0 --variant p2 --out variants
     run 0 "with p1 beside it" sweep $small --rank 0 --variant p1,p2 --out variants
     [ "$(wc -l <out)" -eq 4 ]
     check "has three dictionaries" $? "$(cat out)"
+    find variants -type f -exec cksum {} + | sort >before
+    run 0 "the plan of what is finished" sweep $small --rank 0 --variant p1,p2 --out variants --plan
+    [ ! -s out ]
+    check "is empty" $? "$(cat out)"
+    run 0 "the plan to train it anew" sweep $small --variant p1,p2 --out variants --plan --force
+    grep -q '^dictionaries  2, 6 steps' out
+    check "has all of it" $? "$(cat out)"
+    run 1 "the plan of a sweep of other rows" sweep --array y.npy --batch 32 --quiet --width 32 --k 3 --steps 6 --out variants --plan
+    grep -q 'begun on other rows' err
+    check "is refused as the sweep is" $?
+    run 0 "the plan to train on them anew" sweep --array y.npy --batch 32 --quiet --width 32 --k 3 --steps 6 --out variants --plan --force
+    run 1 "the plan in a folder of something else" sweep $small --out model_run --plan
+    find variants -type f -exec cksum {} + | sort | cmp -s - before
+    check "no plan changes anything" $?
     run 1 "--force with what does not fit" sweep $small --out variants --force --memory 1k
     [ -s variants/w32-k3-r2-s0/sae/cfg.json ] && [ -s variants/sweep.json ]
     check "removes nothing" $?
