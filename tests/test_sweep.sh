@@ -145,6 +145,10 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "the plan of what does not fit at once" sweep $rows --width 2048 --k 3,4 --steps 6 --memory 12M --plan
     [ "$(grep -c '^group . of 2' out)" -eq 2 ]
     check "has a part for each group" $? "$(cat out err)"
+    # Of processor time 3 s, of it two for the calibration; 53 s where each is placed by a plan of all that are placed before it.
+    (ulimit -t 15 && "$sae" sweep $rows --width 32 --k 3 --steps 6 --seed "$(seq -s, 0 3999)" --plan >out 2>err </dev/null)
+    grep -q '^dictionaries  4000, 6 steps' out
+    check "the plan of 4,000 dictionaries" $? "$(cat out)"
     run 2 "a coefficient twice" sweep $rows --arch standard --width 32 --l1-coefficient 0.1,0.10 --steps 6 --out twice
     run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
     [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]
