@@ -90,6 +90,10 @@ expect "info of a store" 0 "shuffled" info eight
 expect "info of a store as JSON" 0 '"n_rows": 1341' info eight --json
 expect "verified" 0 "all 1341 rows" acts --verify eight
 expect "verified, as JSON" 0 '"rows_verified": 1341' acts --verify eight --json
+for given in "--tokens 5" --force "--out none" "--dtype f32" --append --shuffle "--site resid_post.1" "--seed 1"; do
+    # shellcheck disable=SC2086
+    expect "verified with $given" 2 "${given%% *} would do nothing" acts --verify both $given
+done
 expect "verified, of several sites" 0 "all 300 rows" acts --verify both
 printf 'x' | dd of=eight/shard-00000.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
 expect "damage is named" 1 "eight/shard-00000.safetensors" acts --verify eight

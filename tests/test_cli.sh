@@ -308,6 +308,9 @@ printf '%s\n' \
     'l0-rate|--l0-rate 1 --arch jumprelu --l0 linear' 'bandwidth|--bandwidth 1' 'first-threshold|--first-threshold 1' \
     'gate-trains|--gate-trains decoder' 'adam-beta2|--adam-beta2 0.9 --optimiser signum' \
     'adam-eps|--adam-eps 1e-6 --optimiser signum' 'grad-clip|--grad-clip 1 --optimiser signum' \
+    'decay-start|--decay-start 100000' \
+    'decay-start|--decay-start 1001 --steps 1000' 'resample-every|--resample-every 1000 --steps 1000' \
+    'exact-codes|--exact-codes' 'exact-codes|--exact-codes --screen' \
     'exact-codes|--exact-codes --arch topk' 'screen|--screen --arch topk' >in_vain
 for option in select-by=norm k-anneal-steps=5 threshold-beta=0.9 threshold-from=zero auxk-alpha=1; do
     echo "${option%=*}|--arch jumprelu --$option" >>in_vain
@@ -317,6 +320,17 @@ while IFS='|' read -r option given; do
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
 done <in_vain
 [ -e vain ] && not_ok "what is refused makes nothing"
+d_in=$(sed -n 's/.*"d_in": \([0-9]*\).*/\1/p' run1/sae/cfg.json)
+expect "a k that has nowhere to fall from" 2 '--k-anneal-steps would do nothing: ' train --array "$rows" --width 64 \
+    --k "$d_in" --batch 16 --steps 20 --quiet --k-anneal-steps 5 --out vain
+expect "one that falls by 1" 0 '' train --array "$rows" --width 64 --k $((d_in - 1)) --batch 16 --steps 20 --quiet \
+    --k-anneal-steps 5 --out fallen
+# At the bounds of what is refused: the last ones that act, and what says that nothing shall.
+for given in "--decay-start 20" "--decay-start 19" "--resample-every 19" "--resample-every 0" "--k-anneal-steps 0" \
+    "--k-anneal-steps 5" "--no-screen --exact-codes"; do
+    # shellcheck disable=SC2086
+    expect "felt: $given" 0 '' train --array "$rows" --width 64 --k 4 --batch 16 --steps 20 --quiet --out bounds --force $given
+done
 for command in train sweep; do
     expect "$command, an option for one of two ranks" 0 '' $command --array "$rows" --width 64 --k 4 --batch 16 --steps 20 \
         --quiet --rank 0,2 --variant p2 --scaffold latents --out "felt_$command"

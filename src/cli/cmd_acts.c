@@ -272,13 +272,54 @@ done:
     return status;
 }
 
+static const option_row options[] = {
+    OPTION_SITE_ROW(NULL),
+    OPTION_TEXT_ROW(NULL),
+    OPTION_TOKENS_ROW(NULL),
+    OPTION_OUT_ROW("FOLDER"),
+    {"dtype", OPTION_TEXT, "TYPE",
+     "of the stored rows: bf16, f16, f32, or int8 with a scale per row; with --append the store's own", "bf16"},
+    {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
+    OPTION_CTX_ROW("256"),
+    OPTION_SEPARATOR_ROW,
+    OPTION_MAX_NORM_ROW,
+    {"keep-special", OPTION_FLAG, NULL, "also rows of special tokens and separators", NULL},
+    {"drop-positions", OPTION_COUNT, "N", "leave out the first N positions of each sequence (0: none)", "1"},
+    {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
+     NULL},
+    {"seed", OPTION_COUNT, "N", "of that order", "0"},
+    {"memory", OPTION_COUNT, "BYTES",
+     "that shuffling takes, beside what the model does: its buffers, the shard that is read and the one that is made; "
+     "512M and 2G are understood",
+     "1G"},
+    {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
+     NULL},
+    {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},
+    {"shard-rows", OPTION_COUNT, "N", "rows per file (default: 262144, or fewer to stay below 256 MiB)", NULL},
+    OPTION_FORCE_ROW,
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+/* Of all options only those of what is printed act on a store that is verified. */
+static sae_status check_verify_options(args *a, sae_error *err)
+{
+    for (const option_row *o = options; o->name; o++)
+        if (args_given(a, o->name) && strcmp(o->name, "verify") != 0 && strcmp(o->name, "json") != 0)
+            return args_fail(a, err, "--%s would do nothing: --verify reads the store as it is; or leave --%s away",
+                             o->name, o->name);
+    return SAE_OK;
+}
+
 static sae_status verify(args *a, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     progress_line line = {0};
     int64_t n_rows = 0;
-    sae_progress progress = progress_begin(&line, a);
 
+    status = check_verify_options(a, err);
+    if (status != SAE_OK) return status;
+    sae_progress progress = progress_begin(&line, a);
     status = sae_store_verify(folder, &n_rows, &progress, err);
     progress_end(&line);
     if (status == SAE_OK && args_flag(a, "json")) {
@@ -323,35 +364,6 @@ done:
     job_free(&j);
     return status;
 }
-
-static const option_row options[] = {
-    OPTION_SITE_ROW(NULL),
-    OPTION_TEXT_ROW(NULL),
-    OPTION_TOKENS_ROW(NULL),
-    OPTION_OUT_ROW("FOLDER"),
-    {"dtype", OPTION_TEXT, "TYPE",
-     "of the stored rows: bf16, f16, f32, or int8 with a scale per row; with --append the store's own", "bf16"},
-    {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
-    OPTION_CTX_ROW("256"),
-    OPTION_SEPARATOR_ROW,
-    OPTION_MAX_NORM_ROW,
-    {"keep-special", OPTION_FLAG, NULL, "also rows of special tokens and separators", NULL},
-    {"drop-positions", OPTION_COUNT, "N", "leave out the first N positions of each sequence (0: none)", "1"},
-    {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
-     NULL},
-    {"seed", OPTION_COUNT, "N", "of that order", "0"},
-    {"memory", OPTION_COUNT, "BYTES",
-     "that shuffling takes, beside what the model does: its buffers, the shard that is read and the one that is made; "
-     "512M and 2G are understood",
-     "1G"},
-    {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
-     NULL},
-    {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},
-    {"shard-rows", OPTION_COUNT, "N", "rows per file (default: 262144, or fewer to stay below 256 MiB)", NULL},
-    OPTION_FORCE_ROW,
-    OPTION_JSON_ROW,
-    OPTION_END_ROW,
-};
 
 const command command_acts = {
     .name = "acts",

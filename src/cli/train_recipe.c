@@ -38,6 +38,10 @@ static sae_status screen_options(sae_train_options *r, args *a, int64_t d_in, sa
     bool asked = args_flag(a, "screen"), refused = args_flag(a, "no-screen"), exact = args_flag(a, "exact-codes");
 
     if (asked && refused) return args_fail(a, err, "--screen and --no-screen: give one of them");
+    if (exact && !refused)
+        return args_fail(a, err,
+                         "--exact-codes would do nothing: without --no-screen codes are exact wherever they can be; "
+                         "give both, or leave --exact-codes away");
     bool possible = sae_choose_exact_codes(r, d_in);
     if ((asked || exact) && !possible)
         return args_fail(a, err,
