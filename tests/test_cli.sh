@@ -325,6 +325,17 @@ expect "a k that has nowhere to fall from" 2 '--k-anneal-steps would do nothing:
     --k "$d_in" --batch 16 --steps 20 --quiet --k-anneal-steps 5 --out vain
 expect "one that falls by 1" 0 '' train --array "$rows" --width 64 --k $((d_in - 1)) --batch 16 --steps 20 --quiet \
     --k-anneal-steps 5 --out fallen
+# A recipe has a batch, which the user's goes before.
+for given in "saebench 2048" "dictionary_learning 2048" "saelens 4096" "sparsify 65536" "openai 131072" "openai 48 --batch 48"; do
+    # shellcheck disable=SC2086
+    set -- $given
+    name=$1 batch=$2
+    shift 2
+    expect "batch of $given" 0 '' train --array "$rows" --arch topk --width 64 --k 4 --steps 1 --quiet --recipe "$name" "$@" --out batch --force
+    grep -q "\"batch\": *$batch[,}]" batch/run.json || not_ok "batch of $given is $batch" "$(grep batch batch/run.json)"
+done
+expect "rows of a recipe's batch" 0 '' train --array "$rows" --width 64 --k 4 --rows 10k --recipe saelens --plan --quiet
+grep -q '3 steps of 4096 rows' out || not_ok "and their steps" "$(cat out)"
 # At the bounds of what is refused: the last ones that act, and what says that nothing shall.
 for given in "--decay-start 20" "--decay-start 19" "--resample-every 19" "--resample-every 0" "--k-anneal-steps 0" \
     "--k-anneal-steps 5" "--no-screen --exact-codes"; do
@@ -663,11 +674,11 @@ for time in "a buffer that is filled" "one that is filled as it was advised"; do
     "$sae" $command >out 2>err </dev/null &
     pid=$!
     tries=0
-    while [ ! -s filling/run.json ] && [ $tries -lt 400 ]; do
+    while ! { grep -q '^memory' err && [ -s filling/run.json ]; } && [ $tries -lt 400 ]; do
         sleep 0.05
         tries=$((tries + 1))
     done
-    sleep 0.5
+    sleep 1 # in the background SIGINT is ignored until it is listened for
     kill -INT $pid
     began=$(date +%s)
     wait $pid

@@ -467,6 +467,11 @@ START_TEST(test_recipes_say_their_constants)
     ck_assert_double_eq(o.lr, 5e-5);
     ck_assert_int_eq(o.decoder_rule, SAE_DECODER_CONSTRAINED);
     const sae_recipe_name dl = SAE_RECIPE_DICTIONARY_LEARNING, sl = SAE_RECIPE_SAELENS;
+    ck_assert_int_eq(recipe_batch(SAE_RECIPE_SAEBENCH), 2048);
+    ck_assert_int_eq(recipe_batch(dl), 2048);
+    ck_assert_int_eq(recipe_batch(sl), 4096);
+    ck_assert_int_eq(recipe_batch(SAE_RECIPE_OPENAI), 131072);
+    ck_assert_int_eq(recipe_batch(SAE_RECIPE_SPARSIFY), 65536);
     ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_STANDARD), 0.1);
     ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_GATED), 0.1);
     ck_assert_double_eq(recipe_l1_coefficient(dl, SAE_JUMPRELU), 1);

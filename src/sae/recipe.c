@@ -159,6 +159,19 @@ double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch)
     return name == SAE_RECIPE_SAELENS || arch == SAE_JUMPRELU ? 1.0 : 0.1;
 }
 
+/* sparsify: 32 sequences of 2,048 tokens. dictionary_learning's trainers take any; SAEBench's dictionaries were trained by it. */
+int64_t recipe_batch(sae_recipe_name name)
+{
+    switch (name) {
+    case SAE_RECIPE_SAELENS: return 4096;
+    case SAE_RECIPE_OPENAI: return 131072;
+    case SAE_RECIPE_SPARSIFY: return 32 * 2048;
+    case SAE_RECIPE_SAEBENCH:
+    case SAE_RECIPE_DICTIONARY_LEARNING: return 2048;
+    }
+    return 2048;
+}
+
 int recipe_choice_find(const char *names, const char *name)
 {
     size_t length = strlen(name);
