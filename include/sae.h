@@ -206,6 +206,10 @@ SAE_API sae_text_options sae_text_defaults(void);
  * until sae_text_free. Caller frees with sae_text_free. FORMAT names the file and line of a bad document. */
 SAE_API sae_status sae_text_open(sae_text **out, const sae_tokenizer *tok, const char *const *paths, int n_paths,
                                  const sae_text_options *options, sae_error *err);
+/* A text of sequences that are there already, each run as it stands: ids [n_seq, ctx], mask [n_seq, ctx], 1 where a row counts; both
+ * borrowed until sae_text_free. repeat: begin again behind the last one. SHAPE: no sequence, or one of fewer than 2 tokens. */
+SAE_API sae_status sae_text_open_ids(sae_text **out, const int32_t *ids, const uint8_t *mask, int64_t n_seq,
+                                     int64_t ctx, bool repeat, sae_error *err);
 SAE_API void sae_text_free(sae_text *text);
 
 /* The next n_seq sequences: ids [n_seq, ctx]; mask [n_seq, ctx] is 1 where a row counts, 0 at position 0, at separators

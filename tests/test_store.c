@@ -627,7 +627,8 @@ START_TEST(a_done_store_of_another_number_of_rows)
 
     forced.force = true;
     leave_done(700, &o);
-    if (shuffled && n != 700) FAILS(SAE_EXISTS, write_to(folder_b, n, &o, NULL, &err), "holds 700 rows, all of another");
+    if (shuffled && n != 700)
+        FAILS(SAE_EXISTS, write_to(folder_b, n, &o, NULL, &err), "holds 700 rows, all of another");
     if (!shuffled && fewer)
         FAILS(SAE_RANGE, write_to(folder_b, n, &o, NULL, &err), "700 rows already and 600 were asked for");
     OK(write_to(folder_b, n, n != 700 && (shuffled || fewer) ? &forced : &o, NULL, &err));

@@ -100,9 +100,8 @@ static sae_status check_free(const sweep *s, char **names, int n, sae_error *err
         bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
         for (int k = 0; k < s->dicts.n; k++) taken = taken || strcmp(names[i], s->dicts.names[k]) == 0;
         if (taken)
-            return SAE_FAIL(err, SAE_EXISTS,
-                            "%s holds %s but no sweep.json: it is not a sweep's; use another --out", s->folder,
-                            names[i]);
+            return SAE_FAIL(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
+                            s->folder, names[i]);
     }
     return SAE_OK;
 }

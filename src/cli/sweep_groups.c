@@ -293,8 +293,7 @@ static sae_status list_waiting(const sweep *s, waiting *list, int *n, sae_error 
     for (int k = 0; k < *n; k++) {
         int i = list[k].index;
         sae_memory_plan plan;
-        sweep_part one = {.dicts = {.n = 1, .configs = &s->dicts.configs[i]},
-                          .recipe = &s->recipes[s->recipe_of[i]]};
+        sweep_part one = {.dicts = {.n = 1, .configs = &s->dicts.configs[i]}, .recipe = &s->recipes[s->recipe_of[i]]};
         list[k].alone = part_bytes(s, &one, &plan);
         list[k].own = plan.weights + plan.moments;
         if (list[k].alone <= s->budget) continue;
@@ -310,7 +309,9 @@ static sae_status list_waiting(const sweep *s, waiting *list, int *n, sae_error 
 static int join(sweep *s, int group, const waiting *list, int n, int from, int most, int recipe, size_t bytes,
                 size_t refused, int *end)
 {
-    enum { ROUNDING = 4 << 20 }; /* a block is whole huge pages: one of its own takes that more than as a part of another */
+    enum {
+        ROUNDING = 4 << 20
+    }; /* a block is whole huge pages: one of its own takes that more than as a part of another */
     int joined = 0;
 
     for (*end = from; *end < n && joined < most; ++*end) {
@@ -328,7 +329,8 @@ static int join(sweep *s, int group, const waiting *list, int n, int from, int m
 static sae_status fill_group(sweep *s, int group, const waiting *list, int n, int recipe, sae_error *err)
 {
     sae_memory_plan plan;
-    size_t bytes = 0, now = 0, refused = 0; /* refused: the last one that found no room, alone; one like it finds none either */
+    size_t bytes = 0, now = 0,
+           refused = 0; /* refused: the last one that found no room, alone; one like it finds none either */
     int most = 1, end = 0;
 
     for (int from = 0; from < n;) {

@@ -31,14 +31,20 @@ static bool has_k(dict *c, recipe *o)
     return keeps_k(c, o) || (is_jumprelu(c, o) && (o->l0_rule != SAE_L0_LINEAR || o->first_threshold <= 0.0));
 }
 static bool anneals(dict *c, recipe *o) { return keeps_k(c, o) && o->k_anneal_steps > 0 && largest_k(o, c) > c->k; }
-static bool may_anneal(dict *c, recipe *o) { return o->k_anneal_steps > 0 ? anneals(c, o) : keeps_k(c, o); } /* 0: not */
+static bool may_anneal(dict *c, recipe *o)
+{
+    return o->k_anneal_steps > 0 ? anneals(c, o) : keeps_k(c, o);
+} /* 0: not */
 static bool begins_average(dict *c, recipe *o)
 {
     return keeps_k(c, o) && o->threshold_rule == SAE_THRESHOLD_FROM_FIRST;
 }
 static bool has_auxk(dict *c, recipe *o) { return keeps_k(c, o) && o->auxk_alpha > 0.0; }
 static bool warms_up(dict *c, recipe *o) { return (void)c, o->warmup_steps > 0; }
-static bool decays(dict *c, recipe *o) { return (void)c, o->decay_start <= o->steps; } /* of its end: says that it does not */
+static bool decays(dict *c, recipe *o)
+{
+    return (void)c, o->decay_start <= o->steps;
+} /* of its end: says that it does not */
 static bool resamples(dict *c, recipe *o) { return (void)c, o->resample_every < o->steps; }
 static bool by_adam(dict *c, recipe *o) { return (void)c, o->optimiser_rule == SAE_OPTIMISER_ADAM; }
 
