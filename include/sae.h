@@ -376,7 +376,8 @@ typedef enum sae_scaffold_start {
     SAE_START_RANDOM, /* W_down and W_up random */
 } sae_scaffold_start;
 
-#define SAE_MAX_GROUPS 16
+#define SAE_MAX_GROUPS       16
+#define SAE_ENCODER_REBUILDS (-1.0) /* sae_train_options.encoder_norm */
 
 typedef struct sae_dict_config {
     sae_arch arch;
@@ -543,7 +544,9 @@ typedef struct sae_train_options {
     sae_auxk_rule auxk_rule;
     sae_b_dec_start b_dec_start;
     double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
-    double encoder_norm; /* of the initial rows of W_enc; 0: as the decoder's */
+    /* Of the initial rows of W_enc; 0: as the decoder's; SAE_ENCODER_REBUILDS: what rebuilds random directions, by the k largest latents
+     * of each, at their own length on average (openai). */
+    double encoder_norm;
     sae_decoder_rule decoder_rule;
     sae_level_rule level_rule;
     sae_l1_rule l1_rule;

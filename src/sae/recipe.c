@@ -105,7 +105,7 @@ static sae_train_options saelens(sae_arch arch, int64_t batch, int64_t steps)
 }
 
 /* Dead after more than 10 M rows, counted in whole steps. */
-static sae_train_options openai(int64_t batch, int64_t steps)
+static sae_train_options openai(sae_arch arch, int64_t batch, int64_t steps)
 {
     sae_train_options o = sae_recipe_dictionary_learning(batch, steps, 1 << 14);
 
@@ -114,6 +114,7 @@ static sae_train_options openai(int64_t batch, int64_t steps)
     o.dead_tokens = (10000000 / (batch > 0 ? batch : 1) + 1) * batch;
     o.dead_rule = SAE_DEAD_WITH_FIRING;
     o.auxk_k = 256;
+    if (keeps_k(arch)) o.encoder_norm = SAE_ENCODER_REBUILDS;
     o.auxk_rule = SAE_AUXK_BIAS;
     o.decoder_rule = SAE_DECODER_BEFORE;
     o.loss_rule = SAE_LOSS_FIRST;
@@ -147,7 +148,7 @@ sae_train_options sae_recipe(sae_recipe_name name, sae_arch arch, int64_t batch,
     case SAE_RECIPE_SAEBENCH: return saebench(arch, batch, steps);
     case SAE_RECIPE_SAELENS: return saelens(arch, batch, steps);
     case SAE_RECIPE_DICTIONARY_LEARNING: return dictionary_learning(arch, batch, steps, d_sae);
-    case SAE_RECIPE_OPENAI: return openai(batch, steps);
+    case SAE_RECIPE_OPENAI: return openai(arch, batch, steps);
     case SAE_RECIPE_SPARSIFY: return sparsify(batch, steps, d_sae);
     }
     return saebench(arch, batch, steps);
