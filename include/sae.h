@@ -206,6 +206,10 @@ SAE_API sae_text_options sae_text_defaults(void);
  * until sae_text_free. Caller frees with sae_text_free. FORMAT names the file and line of a bad document. */
 SAE_API sae_status sae_text_open(sae_text **out, const sae_tokenizer *tok, const char *const *paths, int n_paths,
                                  const sae_text_options *options, sae_error *err);
+/* A text of sequences that are there already, each run as it stands: ids [n_seq, ctx], mask [n_seq, ctx], 1 where a row counts; both
+ * borrowed until sae_text_free. repeat: begin again behind the last one. SHAPE: no sequence, or one of fewer than 2 tokens. */
+SAE_API sae_status sae_text_open_ids(sae_text **out, const int32_t *ids, const uint8_t *mask, int64_t n_seq,
+                                     int64_t ctx, bool repeat, sae_error *err);
 SAE_API void sae_text_free(sae_text *text);
 
 /* The next n_seq sequences: ids [n_seq, ctx]; mask [n_seq, ctx] is 1 where a row counts, 0 at position 0, at separators
@@ -320,10 +324,15 @@ typedef struct sae_store_options {
     bool append;
     int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB, or over a quarter of `memory` */
     bool force;
+    /* With resumable or append: a store that is complete says which call made it until sae_store_settle, and that call finds it done
+     * instead of failing (EXISTS) or appending once more. For a caller that may fail to tell what it wrote. */
+    bool settle_later;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;
 SAE_API sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, const sae_store_options *options,
                                    const sae_progress *progress, sae_error *err);
+/* The last step of a write with settle_later: from now on the same call is another one. Nothing is done where that is settled. */
+SAE_API sae_status sae_store_settle(const char *path, sae_error *err);
 /* Reads all of a store, or of all stores that a folder holds: checksums, tokens that agree, rows that are finite. FORMAT names the
  * damaged file. *n_rows: of each. (Opening a store checks sizes only, reading it the checksum of each shard once.) */
 SAE_API sae_status sae_store_verify(const char *path, int64_t *n_rows, const sae_progress *progress, sae_error *err);
@@ -367,7 +376,8 @@ typedef enum sae_scaffold_start {
     SAE_START_RANDOM, /* W_down and W_up random */
 } sae_scaffold_start;
 
-#define SAE_MAX_GROUPS 16
+#define SAE_MAX_GROUPS       16
+#define SAE_ENCODER_REBUILDS (-1.0) /* sae_train_options.encoder_norm */
 
 typedef struct sae_dict_config {
     sae_arch arch;
@@ -534,7 +544,9 @@ typedef struct sae_train_options {
     sae_auxk_rule auxk_rule;
     sae_b_dec_start b_dec_start;
     double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
-    double encoder_norm; /* of the initial rows of W_enc; 0: as the decoder's */
+    /* Of the initial rows of W_enc; 0: as the decoder's; SAE_ENCODER_REBUILDS: what rebuilds random directions, by the k largest latents
+     * of each, at their own length on average (openai). */
+    double encoder_norm;
     sae_decoder_rule decoder_rule;
     sae_level_rule level_rule;
     sae_l1_rule l1_rule;

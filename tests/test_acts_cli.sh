@@ -90,6 +90,10 @@ expect "info of a store" 0 "shuffled" info eight
 expect "info of a store as JSON" 0 '"n_rows": 1341' info eight --json
 expect "verified" 0 "all 1341 rows" acts --verify eight
 expect "verified, as JSON" 0 '"rows_verified": 1341' acts --verify eight --json
+for given in "--tokens 5" --force "--out none" "--dtype f32" --append --shuffle "--site resid_post.1" "--seed 1"; do
+    # shellcheck disable=SC2086
+    expect "verified with $given" 2 "${given%% *} would do nothing" acts --verify both $given
+done
 expect "verified, of several sites" 0 "all 300 rows" acts --verify both
 printf 'x' | dd of=eight/shard-00000.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
 expect "damage is named" 1 "eight/shard-00000.safetensors" acts --verify eight
@@ -106,6 +110,41 @@ while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed
 done
 expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
 check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
+# Until its result is told, the same command is the same: it appends once.
+append="--site resid_post.1 $all --tokens 200 --append"
+# shellcheck disable=SC2086
+untold() { # FOLDER ARGUMENTS: to where nothing can be written
+    "$sae" acts model $2 --out "$1" >/dev/full 2>err </dev/null
+    code=$?
+    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command tells of them .*standard output" err
+}
+if [ -w /dev/full ]; then
+    rm -rf killed && cp -r store500 killed
+    check "an append that cannot tell its result" untold killed "$append"
+    check "and cannot again" untold killed "$append --json"
+    # shellcheck disable=SC2086
+    expect "then can" 0 "700 rows" acts model $append --out killed
+    check "which it says" grep -q 'has the rows of this command already: none are appended' err
+    check "and leaves a store as any other" test ! -e killed/progress.json
+    # shellcheck disable=SC2086
+    expect "one more is another one" 0 "900 rows" acts model $append --out killed
+    check "a store that is not told of" untold untold "--site resid_post.1 $all --tokens 300"
+    expect "is told of" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --out untold
+    check "as it would have been" cmp -s untold/shard-00000.safetensors both/blocks.1.hook_resid_post/shard-00000.safetensors
+    expect "and then is there" 1 '--force' acts model --site resid_post.1 $all --tokens 300 --out untold
+fi
+call=$((call - 8)) # that one was the first behind its having all rows
+tried=0
+once=0
+# shellcheck disable=SC2086
+while rm -rf killed killed.partial && cp -r store500 killed; do
+    SAE_FAIL_IO="$call:KILL" "$sae" acts model $append --out killed >out 2>err </dev/null && break
+    grep -q '700 rows' out || "$sae" acts model $append --out killed >out 2>err </dev/null
+    tried=$((tried + 1))
+    grep -q '"n_rows": 700' killed/meta.json && once=$((once + 1))
+    call=$((call + 1))
+done
+check "killed anywhere at its end, it is appended once" test $tried -gt 10 -a $once -eq $tried
 expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --dtype f32 --out f32_300
 expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
 expect "what stands there is still f32" 0 "F32" info f32_300
@@ -116,4 +155,43 @@ expect "another text is not appended" 1 '"text"' \
 expect "more rows with special tokens" 0 "rows of blocks.1" \
     acts model --site resid_post.1 $all --keep-special --drop-positions 0 --max-norm -1 --dtype f32 --out special
 check "noted" grep -q '"special": "kept"' special/meta.json
+# Sequences that are there already, with a mask of the user's: 20 of the separator and 15 letters, which is what one text of 300 letters
+# is cut into. A mask that leaves out the last ten is those sequences away; specials and first positions are left out as ever.
+awk 'BEGIN { for (i = 0; i < 300; i++) printf "%s", substr("abcd", (i * i + int(i / 7)) % 4 + 1, 1) }' >letters.txt
+id='function id(i) { return i % 16 ? ((i - int(i / 16) - 1) * (i - int(i / 16) - 1) + int((i - int(i / 16) - 1) / 7)) % 4 + 1 : 0 }'
+numbers() { # FILE SEQUENCES TYPE BYTES EXPRESSION of i
+    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': (%d, 16), }" "$3" "$2")
+    octal=$(awk -v n=$(($2 * 16)) "$id"' BEGIN { for (i = 0; i < n; i++) printf "\\%03o'"$4"'", '"$5"' }')
+    # shellcheck disable=SC2059
+    { printf '\223NUMPY\001\000v\000%-117s\n' "$header" && printf "$octal"; } >"$1"
+}
+numbers ids.npy 20 '<i4' '\\000\\000\\000' 'id(i)'
+numbers ids10.npy 10 '<i4' '\\000\\000\\000' 'id(i)'
+numbers mask.npy 20 '|b1' '' 'i < 160'
+numbers odd.npy 20 '|u1' '' '(i % 2) * 7'
+numbers short.npy 10 '|b1' '' '1'
+expect "a text of letters" 0 "300 rows" acts model --site resid_post.1 --text letters.txt --ctx 16 --split all --out letters
+expect "as sequences of ids" 0 "300 rows" acts model --site resid_post.1 --ids ids.npy --out given
+check "they are the same rows" cmp -s letters/shard-00000.safetensors given/shard-00000.safetensors
+expect "with a mask" 0 "150 rows" acts model --site resid_post.1 --ids ids.npy --mask mask.npy --out masked
+expect "fewer sequences" 0 "150 rows" acts model --site resid_post.1 --ids ids10.npy --out given10
+check "are what the mask leaves" cmp -s masked/shard-00000.safetensors given10/shard-00000.safetensors
+check "noted" grep -q '"mask": "mask.npy"' masked/meta.json
+expect "a mask of every other token" 0 "160 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --out odd
+expect "and special tokens kept, which it leaves out" 0 "160 rows" \
+    acts model --site resid_post.1 --ids ids.npy --mask odd.npy --keep-special --drop-positions 0 --out odd_special
+expect "special tokens kept" 0 "320 rows" acts model --site resid_post.1 --ids ids.npy --keep-special --drop-positions 0 --max-norm -1 --out all_of_it
+expect "some of it" 0 "70 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --tokens 70 --out odd70
+expect "and the rest" 0 "160 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
+check "are all of it" cmp -s odd/shard-00000.safetensors odd70/shard-00000.safetensors
+expect "another mask is not appended" 1 '"mask"' acts model --site resid_post.1 --ids ids.npy --mask mask.npy --append --out odd70
+numbers odd.npy 20 '|u1' '' '(i + 1) % 2'
+expect "nor is the same one with other contents" 1 'text up to sequence' \
+    acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
+expect "a mask of another shape" 1 'must be of their shape, found [10, 16]' acts model --site resid_post.1 --ids ids.npy --mask short.npy --out none
+expect "a mask of numbers" 1 'must be bool or uint8' acts model --site resid_post.1 --ids ids.npy --mask ids.npy --out none
+expect "a mask of a text" 2 '--mask goes with --ids' acts model --site resid_post.1 $all --mask mask.npy --out none
+expect "a text beside ids" 2 '--text would do nothing' acts model --site resid_post.1 --ids ids.npy --text text.jsonl --out none
+expect "a context beside ids" 2 '--ctx would do nothing' acts model --site resid_post.1 --ids ids.npy --ctx 16 --out none
+check "mistakes leave nothing here either" test ! -e none
 check "no temporary is left" test -z "$(ls -d ./*.tmp.* ./*.partial 2>/dev/null)"

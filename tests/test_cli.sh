@@ -308,6 +308,9 @@ printf '%s\n' \
     'l0-rate|--l0-rate 1 --arch jumprelu --l0 linear' 'bandwidth|--bandwidth 1' 'first-threshold|--first-threshold 1' \
     'gate-trains|--gate-trains decoder' 'adam-beta2|--adam-beta2 0.9 --optimiser signum' \
     'adam-eps|--adam-eps 1e-6 --optimiser signum' 'grad-clip|--grad-clip 1 --optimiser signum' \
+    'decay-start|--decay-start 100000' \
+    'decay-start|--decay-start 1001 --steps 1000' 'resample-every|--resample-every 1000 --steps 1000' \
+    'exact-codes|--exact-codes' 'exact-codes|--exact-codes --screen' \
     'exact-codes|--exact-codes --arch topk' 'screen|--screen --arch topk' >in_vain
 for option in select-by=norm k-anneal-steps=5 threshold-beta=0.9 threshold-from=zero auxk-alpha=1; do
     echo "${option%=*}|--arch jumprelu --$option" >>in_vain
@@ -317,6 +320,28 @@ while IFS='|' read -r option given; do
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
 done <in_vain
 [ -e vain ] && not_ok "what is refused makes nothing"
+d_in=$(sed -n 's/.*"d_in": \([0-9]*\).*/\1/p' run1/sae/cfg.json)
+expect "a k that has nowhere to fall from" 2 '--k-anneal-steps would do nothing: ' train --array "$rows" --width 64 \
+    --k "$d_in" --batch 16 --steps 20 --quiet --k-anneal-steps 5 --out vain
+expect "one that falls by 1" 0 '' train --array "$rows" --width 64 --k $((d_in - 1)) --batch 16 --steps 20 --quiet \
+    --k-anneal-steps 5 --out fallen
+# A recipe has a batch, which the user's goes before.
+for given in "saebench 2048" "dictionary_learning 2048" "saelens 4096" "sparsify 65536" "openai 131072" "openai 48 --batch 48"; do
+    # shellcheck disable=SC2086
+    set -- $given
+    name=$1 batch=$2
+    shift 2
+    expect "batch of $given" 0 '' train --array "$rows" --arch topk --width 64 --k 4 --steps 1 --quiet --recipe "$name" "$@" --out batch --force
+    grep -q "\"batch\": *$batch[,}]" batch/run.json || not_ok "batch of $given is $batch" "$(grep batch batch/run.json)"
+done
+expect "rows of a recipe's batch" 0 '' train --array "$rows" --width 64 --k 4 --rows 10k --recipe saelens --plan --quiet
+grep -q '3 steps of 4096 rows' out || not_ok "and their steps" "$(cat out)"
+# At the bounds of what is refused: the last ones that act, and what says that nothing shall.
+for given in "--decay-start 20" "--decay-start 19" "--resample-every 19" "--resample-every 0" "--k-anneal-steps 0" \
+    "--k-anneal-steps 5" "--no-screen --exact-codes"; do
+    # shellcheck disable=SC2086
+    expect "felt: $given" 0 '' train --array "$rows" --width 64 --k 4 --batch 16 --steps 20 --quiet --out bounds --force $given
+done
 for command in train sweep; do
     expect "$command, an option for one of two ranks" 0 '' $command --array "$rows" --width 64 --k 4 --batch 16 --steps 20 \
         --quiet --rank 0,2 --variant p2 --scaffold latents --out "felt_$command"
@@ -643,23 +668,29 @@ expect "train, live, resumed with another tokenizer" 1 'model_files differs' \
 mv tokenizer.json tiny/tokenizer.json
 # Filling a large buffer takes its time: it is shown, and can be stopped.
 # shellcheck disable=SC2086
-"$sae" train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 4M --out filling --width 64 --k 4 --batch 64 --ctx 32 >out 2>err </dev/null &
-pid=$!
-tries=0
-while [ ! -s filling/run.json ] && [ $tries -lt 400 ]; do
-    sleep 0.05
-    tries=$((tries + 1))
+command="train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 4M --out filling --width 64 --k 4 --batch 64 --ctx 32"
+for time in "a buffer that is filled" "one that is filled as it was advised"; do
+    # shellcheck disable=SC2086
+    "$sae" $command >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    while ! { grep -q '^memory' err && [ -s filling/run.json ]; } && [ $tries -lt 400 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    sleep 1 # in the background SIGINT is ignored until it is listened for
+    kill -INT $pid
+    began=$(date +%s)
+    wait $pid
+    code=$?
+    if [ $code -eq 1 ] && [ $(($(date +%s) - began)) -le 5 ] && grep -q 'stopped on request before the first step' err && [ ! -s filling/log.jsonl ]; then
+        ok "$time can be stopped"
+    else
+        not_ok "$time can be stopped" "exit code $code after $(($(date +%s) - began)) s"
+    fi
+    says "$time: how to begin it again" '^  sae train .*--ctx 32 --resume$'
+    command=$(sed -n 's/^  sae //p' err)
 done
-sleep 0.5
-kill -INT $pid
-began=$(date +%s)
-wait $pid
-code=$?
-if [ $code -eq 1 ] && [ $(($(date +%s) - began)) -le 5 ] && grep -q 'stopped on request before the first step' err && [ ! -s filling/log.jsonl ]; then
-    ok "a buffer that is filled can be stopped"
-else
-    not_ok "a buffer that is filled can be stopped" "exit code $code after $(($(date +%s) - began)) s"
-fi
 # One tensor of a file is not another.
 tensors='{"a":{"dtype":"F32","shape":[64,16],"data_offsets":[0,4096]},"b":{"dtype":"F32","shape":[64,16],"data_offsets":[4096,8192]}}   '
 awk 'BEGIN { srand(9); for (i = 0; i < 2048; i++) printf "\\000\\000\\%03o\\077", int(rand() * 256) }' >bytes

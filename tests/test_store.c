@@ -600,26 +600,71 @@ START_TEST(killed_while_it_replaces)
 }
 END_TEST
 
-/* Done, and killed before it had its place: only the call that asked for so many rows puts it there. */
-START_TEST(a_done_store_of_another_number_of_rows)
+/* A write of n rows into folder_b, killed when it was done, before it had its place. */
+static void leave_done(int64_t n, const sae_store_options *o)
 {
-    sae_store_options o = options_of(0);
     json_t *all = NULL;
     bool done = false, reached = true;
 
     for (int64_t nth = 1; !done && reached; nth++) {
-        kill_and_go_on(folder_b, 700, &o, nth, &reached);
+        kill_and_go_on(folder_b, n, o, nth, &reached);
         if (json_read_file(&all, in_scratch("b.partial/progress.json"), NULL) != SAE_OK) continue;
         done = json_is_true(json_object_get(all, "done"));
         json_decref(all);
         if (!done) OK(folder_remove(in_scratch("b.partial"), &err));
     }
-    ck_assert(done);
-    FAILS(SAE_EXISTS, write_to(folder_b, 900, &o, NULL, &err), "\"rows\" differs");
-    FAILS(SAE_EXISTS, write_to(folder_b, -1, &o, NULL, &err), "\"rows\" differs");
-    OK(write_to(folder_b, 700, &o, NULL, &err));
-    OK(write_to(folder_a, 700, &o, NULL, &err));
+    ck_assert(done && !file_exists(folder_b));
+}
+
+/* Done, and killed before it had its place: the same call puts it there; one that asks for more goes on, unless the rows are shuffled
+ * with each other already; one that asks for fewer is told how many there are, and with force begins anew. */
+START_TEST(a_done_store_of_another_number_of_rows)
+{
+    static const int64_t asked[] = {700, 900, -1, 600};
+    sae_store_options o = options_of(_i / 4 ? 3 : 0), forced = o;
+    int64_t n = asked[_i % 4];
+    bool shuffled = o.shuffle, fewer = n == 600;
+
+    forced.force = true;
+    leave_done(700, &o);
+    if (shuffled && n != 700)
+        FAILS(SAE_EXISTS, write_to(folder_b, n, &o, NULL, &err), "holds 700 rows, all of another");
+    if (!shuffled && fewer)
+        FAILS(SAE_RANGE, write_to(folder_b, n, &o, NULL, &err), "700 rows already and 600 were asked for");
+    OK(write_to(folder_b, n, n != 700 && (shuffled || fewer) ? &forced : &o, NULL, &err));
+    OK(write_to(folder_a, n, &o, NULL, &err));
     expect_same(folder_a, folder_b);
+    expect_scratch(2);
+}
+END_TEST
+
+/* A call that could not tell what it wrote finds it done, until that is settled; then the same is another one. */
+START_TEST(a_store_that_is_settled_later)
+{
+    sae_store_options o = options_of(_i), more = o;
+
+    OK(write_to(folder_a, 700, &o, NULL, &err));
+    o.settle_later = true;
+    OK(write_to(folder_b, 700, &o, NULL, &err));
+    ck_assert(file_exists(in_scratch("b/progress.json")));
+    OK(write_to(folder_b, 700, &o, NULL, &err));
+    FAILS(SAE_EXISTS, write_to(folder_b, 900, &o, NULL, &err), "exists already");
+    OK(sae_store_settle(folder_b, &err));
+    OK(sae_store_settle(folder_b, &err));
+    expect_same(folder_a, folder_b);
+    FAILS(SAE_EXISTS, write_to(folder_b, 700, &o, NULL, &err), "exists already");
+    if (o.shuffle) return;
+    more.append = true;
+    OK(write_to(folder_a, 300, &more, NULL, &err));
+    OK(write_to(folder_a, 300, &more, NULL, &err));
+    more.settle_later = true;
+    for (int i = 0; i < 4; i++) { /* the first two and the last two are one call each */
+        OK(write_to(folder_b, 300, &more, NULL, &err));
+        ck_assert(file_exists(in_scratch("b/progress.json")));
+        if (i & 1) OK(sae_store_settle(folder_b, &err));
+    }
+    expect_same(folder_a, folder_b);
+    expect_scratch(2);
 }
 END_TEST
 
@@ -665,6 +710,7 @@ START_TEST(unfinished_rows_of_something_else)
     other.dtype = SAE_STORE_F16;
     FAILS(SAE_EXISTS, write_to(folder_b, -1, &other, NULL, &err), "\"dtype\" differs");
     FAILS(SAE_RANGE, write_to(folder_b, 1000, &o, NULL, &err), "1800 rows already");
+    ck_assert_ptr_null(strstr(err.message, "the same call goes on")); /* it would not */
     other.force = true;
     OK(write_to(folder_b, -1, &other, NULL, &err));
     OK(write_to(folder_a, -1, &other, NULL, &err));
@@ -951,7 +997,8 @@ int main(void)
     tcase_add_loop_test(c, killed_anywhere_the_bytes_are_the_same, 0, N_VARIANTS);
     tcase_add_loop_test(c, whatever_fails_the_older_store_stands, 0, N_VARIANTS);
     tcase_add_loop_test(c, killed_while_it_replaces, 0, 2);
-    tcase_add_test(c, a_done_store_of_another_number_of_rows);
+    tcase_add_loop_test(c, a_done_store_of_another_number_of_rows, 0, 8);
+    tcase_add_loop_test(c, a_store_that_is_settled_later, 0, N_VARIANTS);
     tcase_add_loop_test(c, a_damaged_finished_shard_is_made_again, 0, 3);
     tcase_add_test(c, unfinished_rows_of_something_else);
     tcase_add_loop_test(c, appended_equals_written_at_once, 0, 7 * N_VARIANTS);

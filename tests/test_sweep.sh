@@ -101,10 +101,25 @@ refused() { # NAME TEXT ARGUMENTS
         grep -q 'another\|differs' err && rm -r chosen
         check "is another" $?
     done
+    mkdir model_run && echo '{}' >model_run/run.json
     run 0 "a sweep of p2" sweep $small --rank 0 --variant p2 --out variants
     run 0 "with p1 beside it" sweep $small --rank 0 --variant p1,p2 --out variants
     [ "$(wc -l <out)" -eq 4 ]
     check "has three dictionaries" $? "$(cat out)"
+    find variants -type f -exec cksum {} + | sort >before
+    run 0 "the plan of what is finished" sweep $small --rank 0 --variant p1,p2 --out variants --plan
+    [ ! -s out ]
+    check "is empty" $? "$(cat out)"
+    run 0 "the plan to train it anew" sweep $small --variant p1,p2 --out variants --plan --force
+    grep -q '^dictionaries  2, 6 steps' out
+    check "has all of it" $? "$(cat out)"
+    run 1 "the plan of a sweep of other rows" sweep --array y.npy --batch 32 --quiet --width 32 --k 3 --steps 6 --out variants --plan
+    grep -q 'begun on other rows' err
+    check "is refused as the sweep is" $?
+    run 0 "the plan to train on them anew" sweep --array y.npy --batch 32 --quiet --width 32 --k 3 --steps 6 --out variants --plan --force
+    run 1 "the plan in a folder of something else" sweep $small --out model_run --plan
+    find variants -type f -exec cksum {} + | sort | cmp -s - before
+    check "no plan changes anything" $?
     run 1 "--force with what does not fit" sweep $small --out variants --force --memory 1k
     [ -s variants/w32-k3-r2-s0/sae/cfg.json ] && [ -s variants/sweep.json ]
     check "removes nothing" $?
@@ -130,6 +145,10 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "the plan of what does not fit at once" sweep $rows --width 2048 --k 3,4 --steps 6 --memory 12M --plan
     [ "$(grep -c '^group . of 2' out)" -eq 2 ]
     check "has a part for each group" $? "$(cat out err)"
+    # Of processor time 3 s, of it two for the calibration; 53 s where each is placed by a plan of all that are placed before it.
+    (ulimit -t 15 && "$sae" sweep $rows --width 32 --k 3 --steps 6 --seed "$(seq -s, 0 3999)" --plan >out 2>err </dev/null)
+    grep -q '^dictionaries  4000, 6 steps' out
+    check "the plan of 4,000 dictionaries" $? "$(cat out)"
     run 2 "a coefficient twice" sweep $rows --arch standard --width 32 --l1-coefficient 0.1,0.10 --steps 6 --out twice
     run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
     [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]

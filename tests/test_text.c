@@ -438,6 +438,48 @@ static void be_stdin(const char *path)
     close(fd);
 }
 
+/* Sequences that are there already come as they stand, from any place, once or again and again; another mask is another text. */
+START_TEST(test_sequences_that_are_given)
+{
+    enum { N = 5, CTX = 4 };
+    int32_t given[N * CTX], ids[2 * N * CTX];
+    uint8_t mask[N * CTX], got_mask[2 * N * CTX];
+    sae_text *text = NULL, *other = NULL;
+    int64_t got = 0;
+
+    for (int i = 0; i < N * CTX; i++) given[i] = 100 + i, mask[i] = i % 3 != 0;
+    for (int repeat = 0; repeat < 2; repeat++) {
+        OK(sae_text_open_ids(&text, given, mask, N, CTX, repeat, &err));
+        ck_assert_int_eq(sae_text_ctx(text), CTX);
+        for (int64_t from = 0; from <= N; from++) {
+            OK(sae_text_seek(text, from, &err));
+            OK(sae_text_next(text, N, ids, got_mask, &got, &err));
+            ck_assert_int_eq(got, repeat ? N : N - from);
+            ck_assert_int_eq(sae_text_tell(text), from + got);
+            for (int64_t i = 0; i < got * CTX; i++) {
+                int64_t at = (from * CTX + i) % (N * CTX);
+                ck_assert(ids[i] == given[at] && got_mask[i] == mask[at]);
+            }
+        }
+        if (repeat)
+            OK(sae_text_seek(text, 1000 * N + 2, &err));
+        else
+            FAILS(sae_text_seek(text, N + 1, &err), SAE_RANGE, "behind the end");
+        FAILS(sae_text_seek(text, -1, &err), SAE_RANGE, "sequence number -1");
+        uint64_t hash = sae_text_hash(text);
+        sae_text_free(text);
+        mask[7] ^= 1;
+        OK(sae_text_open_ids(&other, given, mask, N, CTX, repeat, &err));
+        ck_assert_uint_ne(sae_text_hash(other), hash);
+        sae_text_free(other);
+        mask[7] ^= 1;
+    }
+    FAILS(sae_text_open_ids(&text, given, mask, 0, CTX, false, &err), SAE_SHAPE, "0 sequences");
+    FAILS(sae_text_open_ids(&text, given, mask, N, 1, false, &err), SAE_SHAPE, "of 1 tokens");
+    ck_assert_uint_eq(mem_in_use(), 0);
+}
+END_TEST
+
 START_TEST(test_files_of_every_kind)
 {
     static const char lines[] = "{\"text\": \"one\\n\\ntwo\", \"meta\": {\"text\": 3}}\n\n  {\"text\": \"\"}\r\n"
@@ -677,6 +719,7 @@ int main(void)
     tcase_add_test(laws, test_splits_part_the_documents);
     tcase_add_test(laws, test_seeking_is_reading_on);
     tcase_add_test(laws, test_hash_tells_texts_and_options_apart);
+    tcase_add_test(laws, test_sequences_that_are_given);
     tcase_add_test(laws, test_files_of_every_kind);
     tcase_add_test(laws, test_a_long_txt_is_cut_at_blank_lines);
     suite_add_tcase(suite, laws);

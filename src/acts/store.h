@@ -127,7 +127,7 @@ json_t *store_part_about(const store_writer *w, const store_part *p);
 
 /* ---- store_progress.c ------------------------------------------------------------------------------------------------------- */
 
-/* Was this very call killed when all but its last step, removing progress.json from PATH, was done? Does that step. */
+/* Was this very call broken off when all but its last step, sae_store_settle, was done? Does that step, unless it is the caller's. */
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err);
 /* Then PATH.partial, which is open, is what was replaced, unless it is an unfinished store: removes it. */
 sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err);

@@ -36,7 +36,7 @@ static json_t *make_plan(const store_writer *w)
                      bare_about(w->about));
 }
 
-/* That this call asks for; -1: all there are. What is not done yet can be gone on with to any end, what is done must have this one. */
+/* That this call asks for; -1: all there are. */
 static json_int_t rows_asked(const store_writer *w)
 {
     return w->n_wanted < 0 ? -1 : (json_int_t)(w->n_wanted - w->rows_before);
@@ -214,6 +214,7 @@ static sae_status take_up(store_writer *w, const json_t *all, const char *name, 
     char file[64];
 
     SAE_TRY(json_get_bool(all, "done", false, &w->done, name, err));
+    w->done = w->done && asks_for_as_many(w, all);
     if (w->done) goto done;
     SAE_TRY(count_good(w, shards, &good, name, err));
     if (w->options.append && good == 0)
@@ -237,9 +238,6 @@ static sae_status take_up(store_writer *w, const json_t *all, const char *name, 
             SAE_RAISE(err, SAE_NOMEM, "%s", lost.message);
     }
     w->saved_rows = w->n_rows;
-    if (w->n_wanted >= 0 && w->n_rows > w->n_wanted)
-        SAE_RAISE(err, SAE_RANGE, "%s holds %lld rows already; %lld were asked for", w->folder.temporary,
-                  (long long)w->n_rows, (long long)w->n_wanted);
     if (w->next) SAE_TRY(acts_recall(w->acts, w->next, name, err));
 done:
     return status;
@@ -407,7 +405,7 @@ sae_status store_progress_was_done(const store_writer *w, const char *path, bool
     if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     if (!whole || !json_equal(mine, plan) || !asks_for_as_many(w, all))
         goto done; /* it stays for the call that made it */
-    SAE_TRY(file_remove(progress, err));
+    if (!w->options.settle_later) SAE_TRY(sae_store_settle(path, err));
     *done = true;
 done:
     json_decref(mine);
@@ -416,19 +414,55 @@ done:
     return status;
 }
 
+sae_status sae_store_settle(const char *path, sae_error *err)
+{
+    char *progress = path_join(path, STORE_PROGRESS_NAME, err);
+    sae_status status = !progress ? SAE_NOMEM : file_exists(progress) ? file_remove(progress, err) : SAE_OK;
+
+    mem_free(progress);
+    return status;
+}
+
+/* That progress.json lists; what is no number of rows is refused later (check_entry). */
+static int64_t rows_listed(const store_writer *w, const json_t *all)
+{
+    const json_t *shards = json_object_get(all, "shards");
+    size_t n = json_array_size(shards);
+    int64_t sum = 0;
+
+    for (size_t i = 0; i <= n && n <= STORE_MAX_SHARDS; i++) {
+        const json_t *entry = i < n ? json_array_get(shards, i) : json_object_get(all, "tail");
+        int64_t rows = json_integer_value(json_object_get(entry, "rows"));
+        if (rows > 0 && rows <= w->shard_rows) sum += rows;
+    }
+    return sum;
+}
+
+/* Work that is alike is gone on with to any end behind what it holds; only what was shuffled when it was done is as it is. */
 static sae_status is_same_work(const store_writer *w, const json_t *all, bool *same, sae_error *err)
 {
     const json_t *old = json_object_get(all, "plan");
-    bool alike = json_equal(w->plan, (json_t *)(uintptr_t)old);
-    sae_status status = SAE_OK;
+    const char *path = w->folder.temporary;
+    long long held = rows_listed(w, all) - w->rows_before, asked = rows_asked(w);
+    bool alike = json_equal(w->plan, (json_t *)(uintptr_t)old), fewer = asked >= 0 && held > asked;
+    bool fixed = json_is_true(json_object_get(all, "done")) && w->options.shuffle && !asks_for_as_many(w, all);
 
-    *same = alike && (!json_is_true(json_object_get(all, "done")) || asks_for_as_many(w, all));
-    if (!*same && !w->options.force)
-        status = SAE_FAIL(err, SAE_EXISTS,
-                          "%s holds an unfinished store of something else (\"%s\" differs): finish it by the call that "
-                          "began it, or use --force to begin anew",
-                          w->folder.temporary, alike ? "rows" : difference(w->plan, old));
-    return status;
+    *same = alike && !fewer && !fixed;
+    if (*same || w->options.force) return SAE_OK;
+    if (!alike)
+        return SAE_FAIL(err, SAE_EXISTS,
+                        "%s holds an unfinished store of something else (\"%s\" differs): finish it by the call that "
+                        "began it, or use --force to begin anew",
+                        path, difference(w->plan, old));
+    if (fixed)
+        return SAE_FAIL(err, SAE_EXISTS,
+                        "%s holds %lld rows, all of another call and shuffled, which only wait for their place: repeat "
+                        "that call to have them, or use --force to begin anew",
+                        path, held);
+    return SAE_FAIL(err, SAE_RANGE,
+                    "%s holds %lld rows already and %lld were asked for: ask for %lld or more to go on with them, or "
+                    "use --force to begin anew",
+                    path, held, asked, held);
 }
 
 /* What is there cannot be gone on from: a folder that was never begun, or one that was replaced. */

@@ -438,22 +438,19 @@ static sae_status tidy_all(const store_writer *w, sae_error *err)
     return status;
 }
 
-/* All rows are on disk: progress.json says so until the folder bears its name. */
+/* All rows are on disk: progress.json says so until the folder bears its name, and until the caller has told of it. */
 static sae_status put_in_place(store_writer *w, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = mem_strdup(w->folder.path, err), *progress = NULL;
-    bool kept = w->folder.kept;
+    char *path = mem_strdup(w->folder.path, err);
+    bool settled = w->folder.kept && !w->options.settle_later;
 
     if (!path) return SAE_NOMEM;
-    progress = path_join(path, STORE_PROGRESS_NAME, err);
-    if (!progress) SAE_TRY(SAE_NOMEM);
     SAE_TRY(tidy_all(w, err));
     SAE_TRY(check_part_folders(w, path, err));
     SAE_TRY(folder_writer_commit(&w->folder, err));
-    if (kept) SAE_TRY(file_remove(progress, err));
+    if (settled) SAE_TRY(sae_store_settle(path, err));
 done:
-    mem_free(progress);
     mem_free(path);
     return status;
 }

@@ -149,6 +149,8 @@ bool interrupted(void);
 /* Prints JSON, indented, with a newline; NOMEM when there is no value or no memory for its text. The standard output is
  * checked for write errors when the program ends. */
 sae_status print_json(const json_t *value, sae_error *err);
+/* All that was printed so far is out, or IO: for what must not be done before its result was told. */
+sae_status output_flush(sae_error *err);
 
 /* ---- Names of models (model_name.c) ----------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* cmd_acts.c - `sae acts`: the activation rows of a site, computed once and kept in a store. */
 #include "acts/store.h"
 #include "cli/cli.h"
+#include "cli/ids.h"
 #include "io/io.h"
 
 #include <stdio.h>
@@ -15,6 +16,8 @@ typedef struct job {
     char *model_path;
     sae_tokenizer *tok;
     sae_model *model;
+    token_ids ids; /* --ids, in place of files of text */
+    uint8_t *mask;
     sae_text *text;
     sae_acts *acts;
     sae_site *sites;
@@ -31,10 +34,36 @@ static void job_free(job *j)
     sae_text_free(j->text);
     sae_model_free(j->model);
     sae_tokenizer_free(j->tok);
+    token_ids_free(&j->ids);
+    mem_free(j->mask);
     mem_free(j->model_path);
     mem_free(j->sites);
     mem_free(j->names);
     mem_free(j->parts);
+}
+
+/* Sequences that the user gives, with a mask or without: rows of special tokens are left out all the same. */
+static sae_status open_ids(job *j, args *a, const char *path, sae_error *err)
+{
+    static const char *const of_text[] = {"text", "split", "ctx", "separator"};
+    sae_status status = SAE_OK;
+
+    for (int i = 0; i < 4; i++)
+        if (args_given(a, of_text[i]))
+            SAE_TRY(args_fail(a, err, "--%s would do nothing: --ids are sequences already; or leave --%s away",
+                              of_text[i], of_text[i]));
+    SAE_TRY(token_ids_read(&j->ids, path, err));
+    int64_t n = j->ids.n_seq * j->ids.n_ctx;
+    j->mask = mem_alloc_array((size_t)n, 1, "a mask of ids", err);
+    if (!j->mask) SAE_TRY(SAE_NOMEM);
+    memset(j->mask, 1, (size_t)n);
+    if (args_text(a, "mask")) SAE_TRY(token_mask_read(j->mask, &j->ids, args_text(a, "mask"), err));
+    if (!args_flag(a, "keep-special")) SAE_TRY(sae_tokenizer_open(&j->tok, j->model_path, err));
+    for (int64_t i = 0; j->tok && i < n; i++)
+        if (sae_tokenizer_is_special(j->tok, j->ids.ids[i])) j->mask[i] = 0;
+    SAE_TRY(sae_text_open_ids(&j->text, j->ids.ids, j->mask, j->ids.n_seq, j->ids.n_ctx, false, err));
+done:
+    return status;
 }
 
 static sae_status open_text(job *j, args *a, sae_error *err)
@@ -43,7 +72,10 @@ static sae_status open_text(job *j, args *a, sae_error *err)
     const char *const *paths;
     int n = args_list(a, "text", &paths);
 
-    if (n == 0) SAE_TRY(args_fail(a, err, "no text: give at least one --text FILE"));
+    if (args_text(a, "ids")) return open_ids(j, a, args_text(a, "ids"), err);
+    if (args_text(a, "mask"))
+        return args_fail(a, err, "--mask goes with --ids: how a text falls into sequences is not known before");
+    if (n == 0) SAE_TRY(args_fail(a, err, "no text: give at least one --text FILE, or --ids"));
     SAE_TRY(args_choice(a, "split", splits, &j->split, err));
     j->text_options = sae_text_defaults();
     j->text_options.ctx = args_int(a, "ctx", 0);
@@ -96,7 +128,7 @@ static sae_status open_all(job *j, args *a, sae_error *err)
     SAE_TRY(read_sites(j, a, err));
     sae_acts_options options = {.in_order = true,
                                 .max_norm = args_real(a, "max-norm", 0),
-                                .keep_special = args_flag(a, "keep-special"),
+                                .keep_special = args_flag(a, "keep-special") && !j->mask, /* its mask knows them */
                                 .drop_positions = drop ? drop : -1};
     SAE_TRY(sae_acts_open_live(&j->acts, j->model, j->text, j->sites, j->n_sites, &options, err));
 done:
@@ -119,9 +151,11 @@ static char *about_text(const job *j, const args *a)
     if (j->n_sites == 1) json_put(&about, "site", json_string(j->names[0]));
     json_put(&about, "sites", sites);
     json_put(&about, "text", list);
+    if (j->mask) json_put(&about, "ids", json_text(args_text(a, "ids")));
+    if (j->mask && args_text(a, "mask")) json_put(&about, "mask", json_text(args_text(a, "mask")));
     json_put(&about, "split", json_string(splits[j->split]));
     json_put(&about, "ctx", json_integer(sae_text_ctx(j->text)));
-    json_put(&about, "separator", json_integer(j->text_options.separator));
+    if (!j->mask) json_put(&about, "separator", json_integer(j->text_options.separator));
     json_put(&about, "max_norm", json_number_or_null(args_real(a, "max-norm", 0)));
     json_put(&about, "special", json_string(args_flag(a, "keep-special") ? "kept" : "dropped"));
     json_put(&about, "drop_positions", json_integer(args_int(a, "drop-positions", 1)));
@@ -229,8 +263,8 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
-/* Said of what fails behind it: the same call with --append would append once more. */
-static const char ALL_THERE[] = "%s has all of its rows, do not ask for them again";
+/* Said of what fails behind it. */
+static const char ALL_THERE[] = "%s has all of its rows, the same command tells of them without computing any";
 
 static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
 {
@@ -246,9 +280,10 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .append = args_flag(a, "append"),
                                  .shard_rows = args_int(a, "shard-rows", 0),
                                  .force = args_flag(a, "force"),
+                                 .settle_later = true,
                                  .about = about};
     int64_t before = 0, n_rows = 0;
-    bool was_done = has_progress(out, ""); /* perhaps: but for removing what says so */
+    bool was_done = has_progress(out, ""); /* perhaps by this very command, which could not tell */
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
@@ -260,7 +295,10 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     status = count_rows(j, out, &n_rows, err);
     if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
     SAE_TRY(status);
-    if (was_done && n_rows == before) goto done; /* what was counted before had them already */
+    if (was_done && n_rows == before) { /* what was counted before had them already */
+        say(a, "%s has the rows of this command already: none are appended", out);
+        goto done;
+    }
     if (n_rows - before < wanted)
         warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
@@ -268,13 +306,58 @@ done:
     return status;
 }
 
+static const option_row options[] = {
+    OPTION_SITE_ROW(NULL),
+    OPTION_TEXT_ROW(NULL),
+    {"ids", OPTION_TEXT, "FILE",
+     "instead of --text, token ids [sequences, tokens] in X.npy or X.safetensors[:name], run as they stand", NULL},
+    {"mask", OPTION_TEXT, "FILE",
+     "with --ids: an array of bool or uint8 of their shape; rows where it is 0 are left out", NULL},
+    OPTION_TOKENS_ROW(NULL),
+    OPTION_OUT_ROW("FOLDER"),
+    {"dtype", OPTION_TEXT, "TYPE",
+     "of the stored rows: bf16, f16, f32, or int8 with a scale per row; with --append the store's own", "bf16"},
+    {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
+    OPTION_CTX_ROW("256"),
+    OPTION_SEPARATOR_ROW,
+    OPTION_MAX_NORM_ROW,
+    {"keep-special", OPTION_FLAG, NULL, "also rows of special tokens and separators", NULL},
+    {"drop-positions", OPTION_COUNT, "N", "leave out the first N positions of each sequence (0: none)", "1"},
+    {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
+     NULL},
+    {"seed", OPTION_COUNT, "N", "of that order", "0"},
+    {"memory", OPTION_COUNT, "BYTES",
+     "that shuffling takes, beside what the model does: its buffers, the shard that is read and the one that is made; "
+     "512M and 2G are understood",
+     "1G"},
+    {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
+     NULL},
+    {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},
+    {"shard-rows", OPTION_COUNT, "N", "rows per file (default: 262144, or fewer to stay below 256 MiB)", NULL},
+    OPTION_FORCE_ROW,
+    OPTION_JSON_ROW,
+    OPTION_END_ROW,
+};
+
+/* Of all options only those of what is printed act on a store that is verified. */
+static sae_status check_verify_options(args *a, sae_error *err)
+{
+    for (const option_row *o = options; o->name; o++)
+        if (args_given(a, o->name) && strcmp(o->name, "verify") != 0 && strcmp(o->name, "json") != 0)
+            return args_fail(a, err, "--%s would do nothing: --verify reads the store as it is; or leave --%s away",
+                             o->name, o->name);
+    return SAE_OK;
+}
+
 static sae_status verify(args *a, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     progress_line line = {0};
     int64_t n_rows = 0;
-    sae_progress progress = progress_begin(&line, a);
 
+    status = check_verify_options(a, err);
+    if (status != SAE_OK) return status;
+    sae_progress progress = progress_begin(&line, a);
     status = sae_store_verify(folder, &n_rows, &progress, err);
     progress_end(&line);
     if (status == SAE_OK && args_flag(a, "json")) {
@@ -311,6 +394,8 @@ static sae_status run(args *a, sae_error *err)
     say(a, "%s", sae_acts_get_info(j.acts).describe);
     SAE_TRY(write_store(&j, a, out, wanted, err));
     status = print_result(a, &j, out, err);
+    if (status == SAE_OK) status = output_flush(err);
+    if (status == SAE_OK) status = sae_store_settle(out, err); /* now the same command would be another one */
     if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
     SAE_TRY(status);
 done:
@@ -318,50 +403,25 @@ done:
     return status;
 }
 
-static const option_row options[] = {
-    OPTION_SITE_ROW(NULL),
-    OPTION_TEXT_ROW(NULL),
-    OPTION_TOKENS_ROW(NULL),
-    OPTION_OUT_ROW("FOLDER"),
-    {"dtype", OPTION_TEXT, "TYPE",
-     "of the stored rows: bf16, f16, f32, or int8 with a scale per row; with --append the store's own", "bf16"},
-    {"split", OPTION_TEXT, "NAME", "which documents: train, held-out (5 % of them) or all", "train"},
-    OPTION_CTX_ROW("256"),
-    OPTION_SEPARATOR_ROW,
-    OPTION_MAX_NORM_ROW,
-    {"keep-special", OPTION_FLAG, NULL, "also rows of special tokens and separators", NULL},
-    {"drop-positions", OPTION_COUNT, "N", "leave out the first N positions of each sequence (0: none)", "1"},
-    {"shuffle", OPTION_FLAG, NULL, "store the rows in a random order: read one after the other they are well mixed",
-     NULL},
-    {"seed", OPTION_COUNT, "N", "of that order", "0"},
-    {"memory", OPTION_COUNT, "BYTES",
-     "that shuffling takes, beside what the model does: its buffers, the shard that is read and the one that is made; "
-     "512M and 2G are understood",
-     "1G"},
-    {"append", OPTION_FLAG, NULL, "put --tokens more rows behind those of the store, from where its text stopped",
-     NULL},
-    {"verify", OPTION_FLAG, NULL, "check every byte of a store: sae acts --verify FOLDER", NULL},
-    {"shard-rows", OPTION_COUNT, "N", "rows per file (default: 262144, or fewer to stay below 256 MiB)", NULL},
-    OPTION_FORCE_ROW,
-    OPTION_JSON_ROW,
-    OPTION_END_ROW,
-};
-
 const command command_acts = {
     .name = "acts",
     .arguments = "MODEL",
     .summary = "compute the activation rows of sites once and keep them in a store",
-    .details = "Rows are stored in the order of the text, with token ids and positions; who reads the store shuffles\n"
-               "it. --shuffle stores them in random order: training then reads a large store at the disk's full\n"
-               "speed. Special tokens and the first position of each sequence are left out. Without --tokens the\n"
-               "whole text is taken. Several sites give a store each, OUT/SITE, of the same rows in the same order.\n"
-               "\n"
-               "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
-               "with what is in OUT.partial; the store is the same as if nothing had happened.",
+    .details =
+        "Rows are stored in the order of the text, with token ids and positions; who reads the store shuffles\n"
+        "it. --shuffle stores them in random order: training then reads a large store at the disk's full\n"
+        "speed. Special tokens and the first position of each sequence are left out. Without --tokens the\n"
+        "whole text is taken. --ids takes sequences of tokens that are there already, with a --mask of the rows to\n"
+        "keep among them. Several sites give a store each, OUT/SITE, of the same rows in the same order.\n"
+        "\n"
+        "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
+        "with what is in OUT.partial; the store is the same as if nothing had happened. One whose result could not\n"
+        "be printed is complete: the same command prints it, and computes and appends nothing.",
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
                 "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
                 "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
                 "sae acts smollm2 --site resid_post.14 --text books.jsonl.zst --tokens 1M --append --out store\n"
+                "sae acts smollm2 --site resid_post.14 --ids ids.npy --mask mask.npy --out store\n"
                 "sae acts --verify store\n",
     .min_operands = 1,
     .max_operands = 1,

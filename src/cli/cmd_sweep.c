@@ -82,40 +82,51 @@ done:
     return status;
 }
 
+/* Makes the groups as if nothing were there. */
+static sae_status make_groups_anew(sweep *s, sae_error *err)
+{
+    const char *folder = s->folder;
+
+    s->folder = NULL;
+    sae_status status = sweep_make_groups(s, err);
+    s->folder = folder;
+    return status;
+}
+
+/* A folder without a sweep must not hold what would be written over. */
+static sae_status check_free(const sweep *s, char **names, int n, sae_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
+        for (int k = 0; k < s->dicts.n; k++) taken = taken || strcmp(names[i], s->dicts.names[k]) == 0;
+        if (taken)
+            return SAE_FAIL(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
+                            s->folder, names[i]);
+    }
+    return SAE_OK;
+}
+
 /* A folder with this sweep in it is gone on with; with another sweep, or with anything that we would write over, refused. Makes the
- * groups; nothing is written or, with --force, cleared before they are known to be possible. */
+ * groups; nothing is written or, with --force, cleared before they are known to be possible. With --plan nothing ever is. */
 static sae_status begin_folder(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
+    bool plan = args_flag(s->a, "plan");
     char **names = NULL, *record = path_join(s->folder, "sweep.json", err);
     int n = 0;
 
     if (!record) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(folder_make(s->folder, err));
-    SAE_TRY(
-        folder_lock(s->folder, &s->lock, err)); /* before anything in it is touched: a sweep may be going on there */
-    SAE_TRY(folder_list(s->folder, &names, &n, err));
+    if (!plan) SAE_TRY(folder_make(s->folder, err));
+    if (!plan) /* before anything in it is touched: a sweep may be going on there */
+        SAE_TRY(folder_lock(s->folder, &s->lock, err));
+    if (file_is_folder(s->folder)) SAE_TRY(folder_list(s->folder, &names, &n, err));
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
-        const char *folder = s->folder;
-        s->folder = NULL; /* as if nothing were there: what cannot be trained clears nothing */
-        status = sweep_make_groups(s, err);
-        s->folder = folder;
-        SAE_TRY(status);
-        SAE_TRY(clear_folder(s, record, names, n, err));
+        SAE_TRY(make_groups_anew(s, err)); /* what cannot be trained clears nothing */
+        if (!plan) SAE_TRY(clear_folder(s, record, names, n, err));
         goto done;
     }
-    if (ours) {
-        SAE_TRY(train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err));
-    } else {
-        for (int i = 0; i < n; i++) {
-            bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
-            for (int k = 0; k < s->dicts.n; k++) taken = taken || strcmp(names[i], s->dicts.names[k]) == 0;
-            if (taken)
-                SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
-                          s->folder, names[i]);
-        }
-    }
+    SAE_TRY(ours ? train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err) : check_free(s, names, n, err));
     SAE_TRY(sweep_make_groups(s, err));
 done:
     folder_list_free(names, n);
@@ -214,7 +225,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     s.group = mem_alloc_array((size_t)s.dicts.n, sizeof *s.group, "a sweep", err);
     if (!s.finished || !s.diverged || !s.group) SAE_TRY(SAE_NOMEM);
     s.budget = args_given(a, "memory") ? (size_t)args_int(a, "memory", 0) : left_to_train(&s.in, args_flag(a, "plan"));
-    SAE_TRY(args_flag(a, "plan") ? sweep_make_groups(&s, err) : begin_folder(&s, err));
+    SAE_TRY(s.folder ? begin_folder(&s, err) : sweep_make_groups(&s, err)); /* --plan needs none */
     if (!args_flag(a, "plan")) /* not before: a command that is refused must not stand there */
         SAE_TRY(train_folder_write_run(a, s.folder, "sweep.json", &s.in, &s.dicts, sweep_recipes_json(&s), err));
     sweep_tell_groups(&s);

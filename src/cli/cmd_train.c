@@ -98,6 +98,19 @@ done:
     return status;
 }
 
+/* How a run that was broken off goes on, where it would not fail again. */
+static void advise(const training *t, const char *folder, sae_status why)
+{
+    bool begun = false; /* there is a checkpoint */
+
+    if (why == SAE_OK || why == SAE_STATE || why == SAE_NUMERIC || why == SAE_FORMAT) return;
+    if (train_folder_has_checkpoint(folder, &begun, NULL) != SAE_OK) return;
+    if (begun)
+        args_advise_again(t->a, "To go on from the newest checkpoint:", "--resume");
+    else if (why == SAE_CANCELLED)
+        args_advise_again(t->a, "To begin it again in the same folder:", "--resume");
+}
+
 static sae_status run_train(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -149,10 +162,7 @@ static sae_status run_train(args *a, sae_error *err)
     status = training_run(t.trainer, &t.recipe, t.in.d_in, t.in.acts, &o, &t.in.progress, err);
     t.in.progress = (sae_progress){0};
     progress_end(&t.watch.line);
-    /* those would fail again */
-    if (status != SAE_OK && status != SAE_STATE && status != SAE_NUMERIC && status != SAE_FORMAT &&
-        train_folder_has_checkpoint(folder, &begun, NULL) == SAE_OK && begun)
-        args_advise_again(a, "To go on from the newest checkpoint:", "--resume");
+    advise(&t, folder, status);
     SAE_TRY(status);
     if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);
     sae_trainer_finish(t.trainer);

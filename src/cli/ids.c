@@ -45,6 +45,25 @@ done:
     return status;
 }
 
+sae_status token_mask_read(uint8_t *mask, const token_ids *ids, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    array_file a = {0};
+    char shape[128];
+
+    SAE_TRY(array_open(&a, path, err));
+    if (a.t.type != DTYPE_BOOL && a.t.type != DTYPE_U8)
+        SAE_RAISE(err, SAE_FORMAT, "%s: a mask must be bool or uint8, found %s", path, dtype_table[a.t.type].name);
+    if (a.t.rank < 1 || a.t.rank > 2 || a.t.shape[a.t.rank - 1] != ids->n_ctx ||
+        (a.t.rank == 2 ? a.t.shape[0] : 1) != ids->n_seq)
+        SAE_RAISE(err, SAE_SHAPE, "%s: a mask of %lld sequences of %lld tokens must be of their shape, found %s", path,
+                  (long long)ids->n_seq, (long long)ids->n_ctx, tensor_shape_text(&a.t, shape, sizeof shape));
+    for (int64_t i = 0; i < ids->n_seq * ids->n_ctx; i++) mask[i] = ((const uint8_t *)a.t.data)[i] != 0;
+done:
+    array_close(&a);
+    return status;
+}
+
 void token_ids_free(token_ids *t)
 {
     mem_free(t->ids);

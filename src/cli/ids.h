@@ -12,6 +12,9 @@ typedef struct token_ids {
 } token_ids;
 sae_status token_ids_read(token_ids *out, const char *path, sae_error *err);
 void token_ids_free(token_ids *t);
+/* A mask of such ids, an array of bool or uint8 of their shape: 0 where a row is left out, else 1. `mask` [n_seq * n_ctx], the
+ * caller's. */
+sae_status token_mask_read(uint8_t *mask, const token_ids *ids, const char *path, sae_error *err);
 
 /* Sequences of n_ctx tokens that go through a model together: about 2,048 rows, at least one sequence. */
 int64_t sequences_at_once(int64_t n_ctx);

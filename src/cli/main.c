@@ -149,11 +149,11 @@ static int print_version(void)
 /* A full disk behind standard output shows only here. */
 static int finish(int code)
 {
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE) {
-        fprintf(stderr, "sae: standard output could not be written: is the disk full or the reader gone?\n");
-        return EXIT_FAILED;
-    }
-    return code;
+    sae_error err = {0};
+
+    if (output_flush(&err) == SAE_OK || code != EXIT_DONE) return code;
+    fprintf(stderr, "sae: %s\n", err.message);
+    return EXIT_FAILED;
 }
 
 /* Files are mapped: what the disk cannot read, or another program cuts off meanwhile, comes as this signal. */

@@ -154,3 +154,9 @@ sae_status print_json(const json_t *value, sae_error *err)
     mem_free(text);
     return SAE_OK;
 }
+
+sae_status output_flush(sae_error *err)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return SAE_OK;
+    return SAE_FAIL(err, SAE_IO, "standard output could not be written: is the disk full or the reader gone?");
+}

@@ -243,76 +243,137 @@ void sweep_part_free(sweep_part *p)
     *p = (sweep_part){0};
 }
 
-/* What a group takes: the trainer, the batch beside it, and measuring its largest dictionary at the end. */
-static sae_status group_bytes(const sweep *s, int group, sae_memory_plan *plan, size_t *bytes, sae_error *err)
+/* What those of one group take: the trainer, the batch beside it, and measuring the largest of them at the end. */
+static size_t part_bytes(const sweep *s, const sweep_part *p, sae_memory_plan *plan)
 {
-    sae_status status = SAE_OK;
-    sweep_part p = {0};
     size_t measuring = 0;
 
-    SAE_TRY(sweep_part_make(&p, s, s->group, group, err));
-    *plan = sae_trainer_plan(p.dicts.configs, p.dicts.n, p.recipe);
-    for (int i = 0; i < p.dicts.n; i++) {
-        size_t one = sweep_measure_bytes(s, &p.dicts.configs[i]);
+    *plan = sae_trainer_plan(p->dicts.configs, p->dicts.n, p->recipe);
+    for (int i = 0; i < p->dicts.n; i++) {
+        size_t one = sweep_measure_bytes(s, &p->dicts.configs[i]);
         if (one > measuring) measuring = one;
     }
-    *bytes = plan->total + measuring + (size_t)(p.recipe->batch * (s->in.d_in + 2 * s->in.d_target)) * sizeof(float);
-done:
+    return plan->total + measuring + (size_t)(p->recipe->batch * (s->in.d_in + 2 * s->in.d_target)) * sizeof(float);
+}
+
+static sae_status group_bytes(const sweep *s, int group, sae_memory_plan *plan, size_t *bytes, sae_error *err)
+{
+    sweep_part p = {0};
+    sae_status status = sweep_part_make(&p, s, s->group, group, err);
+
+    if (status == SAE_OK) *bytes = part_bytes(s, &p, plan);
     sweep_part_free(&p);
     return status;
 }
 
-/* The recipe of a group; -1: it has no members yet. */
-static int recipe_of_group(const sweep *s, int group)
+/* A dictionary that waits for a group. */
+typedef struct waiting {
+    int64_t width;
+    int index;         /* in the sweep */
+    size_t alone, own; /* what a group of it takes; of that, what it adds to any group: weights and moments */
+} waiting;
+
+/* Wide ones first: those of one width share their encoder product's memory, and small ones fill what is left. */
+static int by_width(const void *a, const void *b)
 {
-    for (int i = 0; i < s->dicts.n; i++)
-        if (s->group[i] == group) return s->recipe_of[i];
-    return -1;
+    const waiting *x = a, *y = b;
+
+    if (x->width != y->width) return x->width < y->width ? 1 : -1;
+    return x->index - y->index;
 }
 
-/* Into the first new group of its recipe that has room for it, else into one of its own. */
-static sae_status place(sweep *s, int i, int first_new, sae_error *err)
+/* Those that are to be trained and have no group yet: list [*n], room for all. NOMEM: one does not fit by itself. */
+static sae_status list_waiting(const sweep *s, waiting *list, int *n, sae_error *err)
+{
+    *n = 0;
+    for (int i = 0; i < s->dicts.n; i++)
+        if (!s->finished[i] && s->group[i] == 0)
+            list[(*n)++] = (waiting){.width = s->dicts.configs[i].d_sae, .index = i};
+    qsort(list, (size_t)*n, sizeof *list, by_width);
+    for (int k = 0; k < *n; k++) {
+        int i = list[k].index;
+        sae_memory_plan plan;
+        sweep_part one = {.dicts = {.n = 1, .configs = &s->dicts.configs[i]}, .recipe = &s->recipes[s->recipe_of[i]]};
+        list[k].alone = part_bytes(s, &one, &plan);
+        list[k].own = plan.weights + plan.moments;
+        if (list[k].alone <= s->budget) continue;
+        return SAE_FAIL(
+            err, SAE_NOMEM,
+            "%s alone takes %zu MiB and %zu MiB may be used: use a smaller width or batch, or more --memory",
+            s->dicts.names[i], list[k].alone >> 20, s->budget >> 20);
+    }
+    return SAE_OK;
+}
+
+/* Puts up to `most` of list [from, n) into the group that do not share too much with what it refused: *end is behind the last. */
+static int join(sweep *s, int group, const waiting *list, int n, int from, int most, int recipe, size_t bytes,
+                size_t refused, int *end)
+{
+    enum {
+        ROUNDING = 4 << 20
+    }; /* a block is whole huge pages: one of its own takes that more than as a part of another */
+    int joined = 0;
+
+    for (*end = from; *end < n && joined < most; ++*end) {
+        const waiting *w = &list[*end];
+        if (s->group[w->index] != 0 || s->recipe_of[w->index] != recipe || w->alone == refused) continue;
+        if (bytes + w->own > s->budget + ROUNDING) continue;
+        s->group[w->index] = group;
+        joined++;
+    }
+    return joined;
+}
+
+/* Into a new group all that it has room for, in the order of the list. What it takes is computed for twice as many more each time, and
+ * for half of them where they are too many: a group's plan looks at all of its members. */
+static sae_status fill_group(sweep *s, int group, const waiting *list, int n, int recipe, sae_error *err)
 {
     sae_memory_plan plan;
-    size_t bytes = 0;
+    size_t bytes = 0, now = 0,
+           refused = 0; /* refused: the last one that found no room, alone; one like it finds none either */
+    int most = 1, end = 0;
 
-    for (int g = first_new; g <= s->n_groups + 1; g++) {
-        int recipe = recipe_of_group(s, g);
-        if (recipe >= 0 && recipe != s->recipe_of[i]) continue;
-        s->group[i] = g;
-        sae_status status = group_bytes(s, g, &plan, &bytes, err);
+    for (int from = 0; from < n;) {
+        int joined = join(s, group, list, n, from, most, recipe, bytes, refused, &end);
+        if (joined == 0) break;
+        sae_status status = group_bytes(s, group, &plan, &now, err);
         if (status != SAE_OK) return status;
-        s->group[i] = bytes > s->budget ? 0 : g;
-        if (bytes > s->budget) continue;
-        if (g > s->n_groups) s->n_groups = g;
-        return SAE_OK;
+        if (now <= s->budget) {
+            bytes = now;
+            from = end;
+            most *= 2;
+            continue;
+        }
+        for (int k = from; k < end; k++)
+            if (s->group[list[k].index] == group) s->group[list[k].index] = 0;
+        most = joined / 2;
+        if (joined > 1) continue;
+        refused = list[end - 1].alone;
+        from = end;
+        most = 1;
     }
-    return SAE_FAIL(err, SAE_NOMEM,
-                    "%s alone takes %zu MiB and %zu MiB may be used: use a smaller width or batch, or more --memory",
-                    s->dicts.names[i], bytes >> 20, s->budget >> 20);
+    return SAE_OK;
 }
 
 sae_status sweep_make_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
+    waiting *list = NULL;
+    int n = 0;
 
     if (s->folder) { /* --plan needs none */
         SAE_TRY(find_finished(s, err));
         SAE_TRY(read_groups(s, err));
     }
-    int first_new = s->n_groups + 1;
-    /* Wide ones first: those of one width share their encoder product's memory, and small ones fill what is left. */
-    for (int64_t width = INT64_MAX;;) {
-        int64_t next = 0;
-        for (int i = 0; i < s->dicts.n; i++)
-            if (s->dicts.configs[i].d_sae < width && s->dicts.configs[i].d_sae > next) next = s->dicts.configs[i].d_sae;
-        if (next == 0) break;
-        width = next;
-        for (int i = 0; i < s->dicts.n; i++)
-            if (s->dicts.configs[i].d_sae == width && !s->finished[i] && s->group[i] == 0)
-                SAE_TRY(place(s, i, first_new, err));
+    list = mem_alloc_array((size_t)s->dicts.n, sizeof *list, "the groups", err);
+    if (!list) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(list_waiting(s, list, &n, err));
+    for (int k = 0; k < n; k++) {
+        if (s->group[list[k].index] != 0) continue;
+        SAE_TRY(fill_group(s, ++s->n_groups, list + k, n - k, s->recipe_of[list[k].index], err));
     }
 done:
+    mem_free(list);
     return status;
 }
 

@@ -9,23 +9,24 @@
 #include "sae/train.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* The number of a recipe that is there already; -1: none is like it. */
-static sae_status find_recipe(const sweep *s, const sae_train_options *r, int *found, sae_error *err)
+/* The number of a recipe that is there already; -1: none is like it. What recipe_json says of each stands in texts [s->n_recipes]. */
+static int find_recipe(const sweep *s, char *const *texts, const char *text)
 {
-    sae_status status = SAE_OK;
-    char key[RECIPE_KEY_ROOM];
-    json_t *json = recipe_json(r);
+    for (int k = 0; k < s->n_recipes; k++)
+        if (strcmp(texts[k], text) == 0) return k;
+    return -1;
+}
 
-    *found = -1;
-    if (!json) SAE_RAISE(err, SAE_NOMEM, "no memory to compare recipes");
-    for (int k = 0; k < s->n_recipes && *found < 0; k++) {
-        SAE_TRY(train_recipe_differs(&s->recipes[k], json, key, err));
-        if (!*key) *found = k;
-    }
-done:
+static char *recipe_text(const sae_train_options *r, sae_error *err)
+{
+    json_t *json = recipe_json(r);
+    char *text = json ? json_to_text(json, JSON_COMPACT, err) : NULL;
+
+    if (!json) SAE_FAIL(err, SAE_NOMEM, "no memory to compare recipes");
     json_decref(json);
-    return status;
+    return text;
 }
 
 static sae_status check(const sweep *s, sae_error *err)
@@ -43,21 +44,29 @@ static sae_status check(const sweep *s, sae_error *err)
 sae_status sweep_make_recipes(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
+    char **texts = mem_alloc_array((size_t)s->dicts.n, sizeof *texts, "the recipes", err), *text = NULL;
 
     s->recipes = mem_alloc_array((size_t)s->dicts.n, sizeof *s->recipes, "the recipes", err);
     s->recipe_of = mem_alloc_array((size_t)s->dicts.n, sizeof *s->recipe_of, "the recipes", err);
-    if (!s->recipes || !s->recipe_of) SAE_TRY(SAE_NOMEM);
+    if (!texts || !s->recipes || !s->recipe_of) SAE_TRY(SAE_NOMEM);
     for (int i = 0; i < s->dicts.n; i++) {
         sae_train_options r;
         SAE_TRY(train_recipe_of(&r, s->a, &s->in, &s->dicts.configs[i], err));
-        int k = -1;
-        SAE_TRY(find_recipe(s, &r, &k, err));
-        if (k < 0) s->recipes[k = s->n_recipes++] = r;
-        s->recipe_of[i] = k;
+        mem_free(text);
+        text = recipe_text(&r, err);
+        if (!text) SAE_TRY(SAE_NOMEM);
+        s->recipe_of[i] = find_recipe(s, texts, text);
+        if (s->recipe_of[i] >= 0) continue;
+        texts[s->n_recipes] = text;
+        text = NULL;
+        s->recipes[s->recipe_of[i] = s->n_recipes++] = r;
     }
     SAE_TRY(train_check_effects(s->a, &s->dicts, s->recipes, s->recipe_of, err));
     SAE_TRY(check(s, err));
 done:
+    for (int k = 0; texts && k < s->n_recipes; k++) mem_free(texts[k]);
+    mem_free(texts);
+    mem_free(text);
     return status;
 }
 

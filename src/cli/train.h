@@ -110,7 +110,7 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
 #define OPTION_RECIPE_ROWS                                                                                                                \
     {"recipe", OPTION_TEXT, "NAME",                                                                                                       \
      "saebench (constants scaled to the run), or the literal ones of saelens, dictionary_learning, openai, sparsify", "saebench"},                                     \
-    OPTION_BATCH_ROW("2048"),                                                                                                             \
+    {"batch", OPTION_COUNT, "N", "rows per training step (default: the recipe's, 2048; saelens 4096, sparsify 65536, openai 131072)", NULL}, \
     {"steps", OPTION_COUNT, "N", "training steps (default: --rows / --batch)", NULL},                                                     \
     {"rows", OPTION_COUNT, "N", "training rows in all", "1M"},                                                                            \
     RECIPE_FIELDS(OPTION_FIELD_ROW)                                                                                                       \
@@ -123,6 +123,8 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
 
 /* Which one --recipe names. */
 sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err);
+/* Rows of a step: --batch, or the recipe's. */
+sae_status train_batch(args *a, int64_t *batch, sae_error *err);
 /* The recipe that --recipe names, for one dictionary, with every constant that the user gave in its place. */
 sae_status train_recipe_of(sae_train_options *out, args *a, const train_input *in, const sae_dict_config *dict,
                            sae_error *err);

@@ -56,11 +56,11 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
                           .max_norm = args_real(a, "max-norm", 10.0),
                           .seed = seed,
                           .repeat = true,
-                          .read_ahead = args_int(a, "batch", 0),
                           .progress = &in->progress,
                           .plan_only = args_flag(a, "plan")};
 
     in->seed = seed;
+    SAE_TRY(train_batch(a, &o.read_ahead, err));
     if (o.read_ahead > INT32_MAX) SAE_TRY(args_fail(a, err, "--batch must be from 1 to %d", INT32_MAX));
     if ((store != NULL) + (array != NULL) + args_given(a, "model") != 1)
         SAE_TRY(args_fail(a, err, "rows come from one of --model (with --site and --text), --store or --array"));

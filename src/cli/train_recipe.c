@@ -38,6 +38,10 @@ static sae_status screen_options(sae_train_options *r, args *a, int64_t d_in, sa
     bool asked = args_flag(a, "screen"), refused = args_flag(a, "no-screen"), exact = args_flag(a, "exact-codes");
 
     if (asked && refused) return args_fail(a, err, "--screen and --no-screen: give one of them");
+    if (exact && !refused)
+        return args_fail(a, err,
+                         "--exact-codes would do nothing: without --no-screen codes are exact wherever they can be; "
+                         "give both, or leave --exact-codes away");
     bool possible = sae_choose_exact_codes(r, d_in);
     if ((asked || exact) && !possible)
         return args_fail(a, err,
@@ -52,14 +56,35 @@ static sae_status screen_options(sae_train_options *r, args *a, int64_t d_in, sa
     return SAE_OK;
 }
 
+sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err)
+{
+    static const char *const names[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
+    int which = 0;
+    sae_status status = args_choice(a, "recipe", names, &which, err);
+
+    *out = (sae_recipe_name)which;
+    return status;
+}
+
+sae_status train_batch(args *a, int64_t *batch, sae_error *err)
+{
+    sae_recipe_name which;
+    sae_status status = train_recipe_name(a, &which, err);
+
+    if (status == SAE_OK) *batch = args_int(a, "batch", recipe_batch(which));
+    return status;
+}
+
 static const int64_t MOST_ROWS = (int64_t)1 << 50;
 
 /* Batch and steps: as given, or those of an order. */
 static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64_t *steps, sae_error *err)
 {
     const row_order *order = in->order.pool ? &in->order : NULL;
+    sae_status status = train_batch(a, batch, err);
 
-    *batch = order && !args_given(a, "batch") ? order->batch : args_int(a, "batch", 2048);
+    if (status != SAE_OK) return status;
+    if (order && !args_given(a, "batch")) *batch = order->batch;
     if (*batch < 1) return args_fail(a, err, "--batch must be at least 1");
     if (args_int(a, "rows", 0) > MOST_ROWS || args_int(a, "steps", 0) > MOST_ROWS / *batch)
         return args_fail(a, err, "a run takes at most 2^50 rows");
@@ -71,16 +96,6 @@ static sae_status run_size(args *a, const train_input *in, int64_t *batch, int64
         return args_fail(a, err, "the order holds %lld steps of %lld rows; asked for are %lld of %lld",
                          (long long)order->n_steps, (long long)order->batch, (long long)*steps, (long long)*batch);
     return SAE_OK;
-}
-
-sae_status train_recipe_name(args *a, sae_recipe_name *out, sae_error *err)
-{
-    static const char *const names[] = {"saebench", "saelens", "dictionary_learning", "openai", "sparsify", NULL};
-    int which = 0;
-    sae_status status = args_choice(a, "recipe", names, &which, err);
-
-    *out = (sae_recipe_name)which;
-    return status;
 }
 
 sae_status train_recipe_of(sae_train_options *r, args *a, const train_input *in, const sae_dict_config *dict,

@@ -92,20 +92,19 @@ static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_er
     return check_tie(c, err);
 }
 
-/* All transcoders read the same targets. */
-static sae_status check_targets(const sae_dict_config *configs, int i, sae_error *err)
+/* All transcoders read the same targets; *d_target: the width of the first one's, 0 before it. */
+static sae_status check_targets(const sae_dict_config *c, int64_t *d_target, sae_error *err)
 {
-    const sae_dict_config *c = &configs[i];
-
     if (c->d_out < 0 || c->d_out > 1 << 20)
         return SAE_FAIL(err, SAE_RANGE, "d_out %lld must lie in [0, 2^20]", (long long)c->d_out);
     if (c->skip && c->d_out == 0) return SAE_FAIL(err, SAE_UNSUPPORTED, "only a transcoder can have a skip path");
-    for (int j = 0; j < i; j++)
-        if (configs[j].d_out > 0 && c->d_out > 0 && configs[j].d_out != c->d_out)
-            return SAE_FAIL(err, SAE_SHAPE,
-                            "d_out %lld differs from an earlier one's %lld, but one stream of targets "
-                            "feeds both",
-                            (long long)c->d_out, (long long)configs[j].d_out);
+    if (c->d_out == 0) return SAE_OK;
+    if (*d_target == 0) *d_target = c->d_out;
+    if (*d_target != c->d_out)
+        return SAE_FAIL(err, SAE_SHAPE,
+                        "d_out %lld differs from an earlier one's %lld, but one stream of targets "
+                        "feeds both",
+                        (long long)c->d_out, (long long)*d_target);
     return SAE_OK;
 }
 
@@ -140,8 +139,10 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     if (o->k_anneal_steps < 0 || o->k_anneal_start < 0 || (o->k_anneal_steps > 0 && o->k_anneal_steps >= o->steps))
         return SAE_FAIL(err, SAE_RANGE, "k anneals over %lld steps: expected fewer than the run's %lld",
                         (long long)o->k_anneal_steps, (long long)o->steps);
-    if (o->resample_every < 0 || !(o->encoder_norm >= 0.0) || !isfinite(o->encoder_norm))
-        return SAE_FAIL(err, SAE_RANGE, "resampling and the encoder's norm at the start must not be negative");
+    bool has_norm = o->encoder_norm == SAE_ENCODER_REBUILDS || (o->encoder_norm >= 0.0 && isfinite(o->encoder_norm));
+    if (o->resample_every < 0 || !has_norm)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "resampling and the encoder's norm at the start must not be negative (but for -1)");
     if (o->optimiser_rule == SAE_OPTIMISER_SIGNUM && (o->resample_every > 0 || !(o->adam_beta1 > 0.0)))
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "sign-SGD needs a momentum (adam beta 1) above 0 and knows no resampling");
@@ -156,13 +157,13 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     return SAE_OK;
 }
 
-static sae_status check_one(const sae_dict_config *configs, int i, const sae_train_options *o, sae_error *err)
+static sae_status check_one(const sae_dict_config *c, const sae_dict_config *first, int64_t *d_target,
+                            const sae_train_options *o, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const sae_dict_config *c = &configs[i];
 
-    SAE_TRY(check_config(c, &configs[0], o, err));
-    SAE_TRY(check_targets(configs, i, err));
+    SAE_TRY(check_config(c, first, o, err));
+    SAE_TRY(check_targets(c, d_target, err));
     SAE_TRY(check_scaffold(c, o->steps, err));
     const family *f = family_of(c->arch);
     if (f->check) SAE_TRY(f->check(c, o, err));
@@ -182,11 +183,12 @@ void dict_name_error(const sae_dict_config *c, int i, int n_dicts, sae_error *er
 sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err)
 {
     sae_status status = SAE_OK;
+    int64_t d_target = 0;
 
     if (n_dicts < 1) SAE_RAISE(err, SAE_RANGE, "a trainer needs at least one dictionary");
     SAE_TRY(check_options(options, err));
     for (int i = 0; i < n_dicts; i++) {
-        status = check_one(configs, i, options, err);
+        status = check_one(&configs[i], configs, &d_target, options, err);
         if (status == SAE_OK) continue;
         dict_name_error(&configs[i], i, n_dicts, err);
         goto done;

@@ -31,12 +31,21 @@ static bool has_k(dict *c, recipe *o)
     return keeps_k(c, o) || (is_jumprelu(c, o) && (o->l0_rule != SAE_L0_LINEAR || o->first_threshold <= 0.0));
 }
 static bool anneals(dict *c, recipe *o) { return keeps_k(c, o) && o->k_anneal_steps > 0 && largest_k(o, c) > c->k; }
+static bool may_anneal(dict *c, recipe *o)
+{
+    return o->k_anneal_steps > 0 ? anneals(c, o) : keeps_k(c, o);
+} /* 0: not */
 static bool begins_average(dict *c, recipe *o)
 {
     return keeps_k(c, o) && o->threshold_rule == SAE_THRESHOLD_FROM_FIRST;
 }
 static bool has_auxk(dict *c, recipe *o) { return keeps_k(c, o) && o->auxk_alpha > 0.0; }
 static bool warms_up(dict *c, recipe *o) { return (void)c, o->warmup_steps > 0; }
+static bool decays(dict *c, recipe *o)
+{
+    return (void)c, o->decay_start <= o->steps;
+} /* of its end: says that it does not */
+static bool resamples(dict *c, recipe *o) { return (void)c, o->resample_every < o->steps; }
 static bool by_adam(dict *c, recipe *o) { return (void)c, o->optimiser_rule == SAE_OPTIMISER_ADAM; }
 
 /* ---- The table -------------------------------------------------------------------------------------------------------------- */
@@ -69,12 +78,16 @@ const effect effects[] = {
      "only a transcoder has a path from input to output: give --target-site, --target-store or --target-array"},
     {"groups", is_matryoshka, MATRYOSHKA},
     {"levels", is_matryoshka, MATRYOSHKA},
+    {"decay-start", decays, "the run ends before that step: give one of its --steps, or their number for no decay"},
+    {"resample-every", resamples, "the run ends before the first resampling: give fewer steps than --steps"},
     {"warmup-from", warms_up, "there is no warm-up: give --warmup-steps"},
     {"sparsity-warmup-steps", is_penalised, PENALISED},
     {"select-by", keeps_k, KEEPS_K},
-    {"k-anneal-steps", keeps_k, KEEPS_K},
     {"k-anneal-start", anneals,
      "no k is annealed: give --k-anneal-steps, a start above --k, and an --arch that keeps k latents"},
+    {"k-anneal-steps", may_anneal,
+     "only batchtopk, matryoshka and topk keep k latents, and k falls from d_in (or --k-anneal-start, and at most the "
+     "width): give such an --arch, and a smaller --k"},
     {"threshold-beta", keeps_k, KEEPS_K},
     {"threshold-from", keeps_k, KEEPS_K},
     {"threshold-start-step", begins_average,

@@ -192,16 +192,17 @@ sae_memory_plan sae_trainer_plan(const sae_dict_config *configs, int n_dicts, co
     t.s.n_threads = omp_get_max_threads();
     trainer_layout(&t, arenas);
     for (int i = 0; i < n_dicts; i++) {
+        if (configs[i].rank > 0 && configs[i].scaffold_start == SAE_START_PCA) /* given back before the first product */
+            library = (size_t)larger((int64_t)library, (int64_t)scaffold_pca_bytes(configs[i].d_in));
+        bool shared = false; /* those of one width have one encoder */
+        for (int j = i - 1; j >= 0 && !shared; j--) shared = configs[j].d_sae == configs[i].d_sae;
+        if (shared) continue;
         encoder_shape shape = encoder_shape_of(&t, i);
-        bool shared = false;
-        for (int j = 0; j < i; j++) shared = shared || configs[j].d_sae == configs[i].d_sae;
-        if (!shared) encoders += encoder_bytes(&shape);
+        encoders += encoder_bytes(&shape);
         encoder_tile_shape(&shape, &tile_rows, &tile_latents);
         if (!shape.bf16)
             library = (size_t)larger(
                 (int64_t)library, (int64_t)encoder_packing_bytes(tile_rows, tile_latents, shape.d_in, t.s.n_threads));
-        if (configs[i].rank > 0 && configs[i].scaffold_start == SAE_START_PCA) /* given back before the first product */
-            library = (size_t)larger((int64_t)library, (int64_t)scaffold_pca_bytes(shape.d_in));
     }
     mem_free(t.learners);
     plan = (sae_memory_plan){.weights = mem_resident(arenas[0].used),

@@ -41,9 +41,6 @@ sae_status penalised_check(const sae_dict_config *c, const sae_train_options *o,
         return SAE_FAIL(err, SAE_RANGE, "jumprelu needs k or a first threshold");
     if (c->arch == SAE_GATED && o->gate_rule == SAE_GATE_TRAINS_DECODER && c->d_out > 0)
         return SAE_FAIL(err, SAE_UNSUPPORTED, "a gate that trains the decoder is not for transcoders");
-    if (o->l0_rule == SAE_L0_QUADRATIC && c->arch == SAE_JUMPRELU && c->rank > 0 && c->variant == SAE_P3)
-        return SAE_FAIL(err, SAE_UNSUPPORTED,
-                        "P3 needs an encoder that subtracts b_dec; dictionary_learning's jumprelu does not");
     if (penalised_most_pairs(c, o) > INT32_MAX / 2)
         return SAE_FAIL(err, SAE_RANGE, "%lld pairs a step are over 2^30: use a smaller batch",
                         (long long)penalised_most_pairs(c, o));

@@ -105,7 +105,7 @@ static sae_train_options saelens(sae_arch arch, int64_t batch, int64_t steps)
 }
 
 /* Dead after more than 10 M rows, counted in whole steps. */
-static sae_train_options openai(int64_t batch, int64_t steps)
+static sae_train_options openai(sae_arch arch, int64_t batch, int64_t steps)
 {
     sae_train_options o = sae_recipe_dictionary_learning(batch, steps, 1 << 14);
 
@@ -114,6 +114,7 @@ static sae_train_options openai(int64_t batch, int64_t steps)
     o.dead_tokens = (10000000 / (batch > 0 ? batch : 1) + 1) * batch;
     o.dead_rule = SAE_DEAD_WITH_FIRING;
     o.auxk_k = 256;
+    if (keeps_k(arch)) o.encoder_norm = SAE_ENCODER_REBUILDS;
     o.auxk_rule = SAE_AUXK_BIAS;
     o.decoder_rule = SAE_DECODER_BEFORE;
     o.loss_rule = SAE_LOSS_FIRST;
@@ -147,7 +148,7 @@ sae_train_options sae_recipe(sae_recipe_name name, sae_arch arch, int64_t batch,
     case SAE_RECIPE_SAEBENCH: return saebench(arch, batch, steps);
     case SAE_RECIPE_SAELENS: return saelens(arch, batch, steps);
     case SAE_RECIPE_DICTIONARY_LEARNING: return dictionary_learning(arch, batch, steps, d_sae);
-    case SAE_RECIPE_OPENAI: return openai(batch, steps);
+    case SAE_RECIPE_OPENAI: return openai(arch, batch, steps);
     case SAE_RECIPE_SPARSIFY: return sparsify(batch, steps, d_sae);
     }
     return saebench(arch, batch, steps);
@@ -157,6 +158,19 @@ double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch)
 {
     if (keeps_k(arch)) return 0.0;
     return name == SAE_RECIPE_SAELENS || arch == SAE_JUMPRELU ? 1.0 : 0.1;
+}
+
+/* sparsify: 32 sequences of 2,048 tokens. dictionary_learning's trainers take any; SAEBench's dictionaries were trained by it. */
+int64_t recipe_batch(sae_recipe_name name)
+{
+    switch (name) {
+    case SAE_RECIPE_SAELENS: return 4096;
+    case SAE_RECIPE_OPENAI: return 131072;
+    case SAE_RECIPE_SPARSIFY: return 32 * 2048;
+    case SAE_RECIPE_SAEBENCH:
+    case SAE_RECIPE_DICTIONARY_LEARNING: return 2048;
+    }
+    return 2048;
 }
 
 int recipe_choice_find(const char *names, const char *name)

@@ -31,7 +31,7 @@
     X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance|bias", "AuxK over the variance of the residual, plain, over that of the rows; or the first, for b_dec too") \
     X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                              \
     X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                                  \
-    X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's")                                             \
+    X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's; -1: what rebuilds random directions at their length") \
     X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free|before", "rows of W_dec held at norm 1 (with or without an eps), free, or at 1 before each update") \
     X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")      \
     X(l1_rule, CHOICE, "l1", "codes|norms", "standard, gated: the penalty sums codes, or codes times the norms of their rows of W_dec")        \
@@ -51,6 +51,8 @@
 
 /* The weight of a penalty where the user gives none (dictionary_learning's and SAELens's defaults); of families without one 0. */
 double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch);
+/* Rows of a step where the user gives none: those of the published dictionaries or of the library's own default. */
+int64_t recipe_batch(sae_recipe_name name);
 /* The value of a CHOICE by its name: its place in "first|second"; -1: there is none such. */
 int recipe_choice_find(const char *names, const char *name);
 /* For a message that names what two recipes differ in: the options behind a key that none is called like; else "". */

@@ -29,8 +29,24 @@ bool scaffold_moves(const sae_trainer *t, const learner *l)
     return l->config.rank > 0 && (!l->config.scaffold_frozen || t->step < l->config.scaffold_steps);
 }
 
+/* P3's scaffold has a loss of its own, mean |s - c|^2: -2 (c - s) / B, into aux_grad. What the encoder sees is c - s, or x - s where it
+ * does not subtract b_dec. */
+static const float *gradient_of_own_loss(sae_trainer *t, const learner *l)
+{
+    scratch *s = &t->s;
+    int64_t B = t->options.batch, d = l->config.d_in;
+    const float *b_dec = l->config.apply_b_dec_to_input ? NULL : l->p[P_B_DEC].w;
+    float factor = (float)(-2.0 / (double)B);
+
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t i = 0; i < d; i++)
+            s->aux_grad[b * d + i] = factor * (b_dec ? s->u[b * d + i] - b_dec[i] : s->u[b * d + i]);
+    return s->aux_grad;
+}
+
 /* What reaches s, [B, d_out]. P1: dL/dx^ of the prefixes that s is in. P2: less df W_enc, since the encoder sees c - s. P3: of its
- * own loss mean |s - c|^2, which is -2 u / B. The last two go to aux_grad, which AuxK needs no more. */
+ * own loss. The last two go to aux_grad, which AuxK needs no more. */
 static const float *gradient_of_s(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
@@ -38,12 +54,7 @@ static const float *gradient_of_s(sae_trainer *t, const learner *l)
     const float *g = s->grad + (l->config.scaffold_last ? (int64_t)(l->n_groups - 1) * B * l->d_out : 0);
 
     if (l->config.variant == SAE_P1) return g;
-    if (l->config.variant == SAE_P3) {
-        float factor = (float)(-2.0 / (double)B);
-#pragma omp parallel for schedule(static)
-        for (int64_t i = 0; i < B * d; i++) s->aux_grad[i] = factor * s->u[i];
-        return s->aux_grad;
-    }
+    if (l->config.variant == SAE_P3) return gradient_of_own_loss(t, l);
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) {
         const pair_lists *lists[2] = {&s->kept, &s->aux};

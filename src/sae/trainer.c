@@ -3,6 +3,7 @@
  */
 #include "sae/train.h"
 #include "base/threads.h"
+#include "kernels/matmul.h"
 
 #include <float.h>
 #include <math.h>
@@ -34,6 +35,60 @@ static void random_directions(const sae_ops *ops, const param *p, double norm, r
     for (int64_t i = 0; i < p->rows * p->columns; i++) p->w[i] *= (float)norm;
 }
 
+/* Of one direction's pre-activations [F], the k largest that are positive, decoded: the squared length. keys [F] */
+static double rebuilt_squares(const sae_trainer *t, const learner *l, const float *scores, uint64_t *keys, float *row)
+{
+    int64_t F = l->config.d_sae, k = l->config.k > 0 ? l->config.k : F;
+    uint32_t bits;
+
+    for (int64_t j = 0; j < F; j++) {
+        float value = scores[j] > 0.0f ? scores[j] : 0.0f;
+        memcpy(&bits, &value, sizeof bits);
+        keys[j] = (uint64_t)bits << 32 | (uint32_t)~j;
+    }
+    largest_keys_first(keys, F, k);
+    memset(row, 0, (size_t)l->d_out * sizeof *row);
+    for (int64_t n = 0; n < k; n++) {
+        int64_t j = (uint32_t)~keys[n];
+        const float *w = l->p[P_W_DEC].w + j * l->d_out;
+        for (int64_t i = 0; i < l->d_out && scores[j] > 0.0f; i++) row[i] += scores[j] * w[i];
+    }
+    return t->ops->sum_squares(row, l->d_out);
+}
+
+/* The mean length of what is rebuilt of 256 random directions (openai); b_dec, which they are about, and biases of 0 fall out. Scratch of
+ * a step serves: AT_ONCE <= PANEL / 4 rows of latents, and their keys, are in the panel. */
+static double rebuilt_length(sae_trainer *t, const learner *l)
+{
+    enum { DIRECTIONS = 256, AT_ONCE = 8 };
+    int64_t d = l->config.d_in, F = l->config.d_sae, at_once = t->options.batch < AT_ONCE ? t->options.batch : AT_ONCE;
+    rng r = rng_seed(l->config.seed, 5);
+    float *scores = t->s.panel;
+    uint64_t *keys = (uint64_t *)(void *)(scores + AT_ONCE * F);
+    double sum = 0;
+
+    for (int64_t from = 0; from < DIRECTIONS; from += at_once) {
+        int64_t n = DIRECTIONS - from < at_once ? DIRECTIONS - from : at_once;
+        for (int64_t i = 0; i < n * d; i++) t->s.x[i] = (float)rng_normal(&r);
+        for (int64_t b = 0; b < n; b++) unit_rows(t->ops, t->s.x, b, d, 0.0);
+        matmul_nt(n, F, d, t->s.x, d, l->p[P_W_ENC].w, d, 0.0f, scores, F);
+        for (int64_t b = 0; b < n; b++) sum += sqrt(rebuilt_squares(t, l, scores + b * F, keys, t->s.grad));
+    }
+    return sum / DIRECTIONS;
+}
+
+static void scale_encoder(sae_trainer *t, learner *l)
+{
+    double norm = t->options.encoder_norm, factor = norm / t->options.decoder_norm;
+
+    if (norm == 0.0) return;
+    if (norm == SAE_ENCODER_REBUILDS) {
+        double length = rebuilt_length(t, l);
+        factor = length > 0.0 ? 1.0 / length : 1.0;
+    }
+    for (int64_t i = 0; i < l->config.d_sae * l->config.d_in; i++) l->p[P_W_ENC].w[i] *= (float)factor;
+}
+
 /* W_dec rows are random directions, W_enc their copy (tied at the start), W_down ~ N(0, 1/d), W_up = W_skip = 0: at step 0 a
  * scaffold adds nothing. One that begins at random has W_up ~ N(0, 1/d_out). Rows have random streams of their own kind, so the
  * rank does not change the dictionary. A transcoder reads and writes different spaces: its W_enc has directions of its own. (sparsify
@@ -51,9 +106,7 @@ static void initial_weights(sae_trainer *t, learner *l)
     else
         memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(F * d) * sizeof(float));
     for (int64_t j = 0; j < l->p[P_THRESHOLD].rows * F; j++) l->p[P_THRESHOLD].w[j] = (float)t->options.first_threshold;
-    if (t->options.encoder_norm > 0.0)
-        for (int64_t i = 0; i < F * d; i++)
-            l->p[P_W_ENC].w[i] *= (float)(t->options.encoder_norm / t->options.decoder_norm);
+    scale_encoder(t, l);
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
     if (l->config.scaffold_start != SAE_START_RANDOM) return;
     for (int64_t i = 0; i < W_up->rows * W_up->columns; i++)

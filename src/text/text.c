@@ -35,6 +35,11 @@ struct sae_text {
     bool ended;
     bool failed; /* a document may be lost: nothing is given any more */
 
+    const int32_t
+        *fixed_ids; /* [n_fixed, ctx], borrowed: sequences that are there already; NULL: they are made of the corpus */
+    const uint8_t *fixed_mask;
+    int64_t n_fixed;
+
     int64_t document, n_hashed; /* documents read since the corpus began, and most ever */
     XXH3_state_t *hash;
 };
@@ -97,6 +102,32 @@ sae_status sae_text_open(sae_text **out, const sae_tokenizer *tok, const char *c
     SAE_TRY(check_options(tok, &text->options, err));
     SAE_TRY(corpus_open(&text->corpus, paths, n_paths, err));
     hash_options(text);
+    *out = text;
+    text = NULL;
+done:
+    sae_text_free(text);
+    return status;
+}
+
+sae_status sae_text_open_ids(sae_text **out, const int32_t *ids, const uint8_t *mask, int64_t n_seq, int64_t ctx,
+                             bool repeat, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_text *text = mem_alloc(sizeof *text, "a stream of text", err);
+
+    if (!text) return SAE_NOMEM;
+    if (n_seq < 1 || ctx < 2 || ctx > 1 << 20 || n_seq > INT64_MAX / ctx)
+        SAE_RAISE(err, SAE_SHAPE, "%lld sequences of %lld tokens; expected at least one, of 2 to %d tokens",
+                  (long long)n_seq, (long long)ctx, 1 << 20);
+    text->options = (sae_text_options){.ctx = ctx, .separator = -1, .repeat = repeat};
+    text->fixed_ids = ids;
+    text->fixed_mask = mask;
+    text->n_fixed = n_seq;
+    text->hash = mem_alloc(sizeof *text->hash, "a hash", err);
+    if (!text->hash) SAE_TRY(SAE_NOMEM);
+    hash_options(text);
+    XXH3_64bits_update(text->hash, ids, (size_t)(n_seq * ctx) * sizeof *ids);
+    XXH3_64bits_update(text->hash, mask, (size_t)(n_seq * ctx));
     *out = text;
     text = NULL;
 done:
@@ -225,12 +256,29 @@ done:
 
 /* ---- Sequences -------------------------------------------------------------------------------------------------------------- */
 
+/* Of sequences that are there already. */
+static int64_t next_fixed(sae_text *text, int64_t n_seq, int32_t *ids, uint8_t *mask)
+{
+    int64_t ctx = text->options.ctx, got = 0;
+
+    for (; got < n_seq && (text->sequence < text->n_fixed || text->options.repeat); got++, text->sequence++) {
+        int64_t from = text->sequence % text->n_fixed * ctx;
+        memcpy(ids + got * ctx, text->fixed_ids + from, (size_t)ctx * sizeof *ids);
+        memcpy(mask + got * ctx, text->fixed_mask + from, (size_t)ctx);
+    }
+    return got;
+}
+
 sae_status sae_text_next(sae_text *text, int64_t n_seq, int32_t *ids, uint8_t *mask, int64_t *n_got, sae_error *err)
 {
     size_t body = (size_t)text->options.ctx - 1;
     sae_status status = SAE_OK;
     int64_t got = 0;
 
+    if (text->fixed_ids) {
+        *n_got = next_fixed(text, n_seq, ids, mask);
+        return SAE_OK;
+    }
     for (; got < n_seq; got++) {
         while (text->ids.n - text->given < body && !text->ended) SAE_TRY(read_more(text, err));
         if (text->ids.n - text->given < body) break;
@@ -266,6 +314,13 @@ sae_status sae_text_seek(sae_text *text, int64_t sequence, sae_error *err)
 
     if (sequence < 0 || sequence > INT64_MAX / body)
         SAE_RAISE(err, SAE_RANGE, "sequence number %lld cannot be gone to", (long long)sequence);
+    if (text->fixed_ids && sequence > text->n_fixed && !text->options.repeat)
+        SAE_RAISE(err, SAE_RANGE, "sequence number %lld lies behind the end, there are %lld", (long long)sequence,
+                  (long long)text->n_fixed);
+    if (text->fixed_ids) {
+        text->sequence = sequence;
+        goto done;
+    }
     if (sequence < text->sequence) SAE_TRY(rewind_text(text, err));
     skip = (sequence - text->sequence) * body;
     for (;;) {
