@@ -2,7 +2,7 @@
  * topics.c - the probe, what is taken out, and what the probe still tells.
  */
 #include "lab/topics.h"
-#include "eval/logistic.h"
+#include "lab/topics_probe.h"
 #include "eval/tpp.h"
 
 #include <math.h>
@@ -32,64 +32,6 @@ bool topics_are_mmlu(const labelled *l)
     return found == 10;
 }
 
-/* ---- A probe with its standardisation ---------------------------------------------------------------------------------------- */
-
-typedef struct probe {
-    logistic m;
-    double *mean, *spread; /* [d] */
-} probe;
-
-static void probe_free(probe *q)
-{
-    logistic_free(&q->m);
-    mem_free(q->mean);
-    mem_free(q->spread);
-    *q = (probe){0};
-}
-
-static void standardise(const probe *q, const float *rows, int64_t n, int64_t d, float *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < d; j++) out[i * d + j] = (float)(((double)rows[i * d + j] - q->mean[j]) / q->spread[j]);
-}
-
-/* A column that does not vary beyond rounding, as those of a removed coordinate, is left out: spread infinite makes it 0. */
-static void find_scale(probe *q, const float *rows, int64_t n, int64_t d)
-{
-    for (int64_t j = 0; j < d; j++) {
-        double sum = 0, square = 0, size = 0;
-        for (int64_t i = 0; i < n; i++) sum += (double)rows[i * d + j];
-        q->mean[j] = sum / (double)n;
-        for (int64_t i = 0; i < n; i++) {
-            double e = (double)rows[i * d + j] - q->mean[j];
-            square += e * e;
-            size = fmax(size, fabs((double)rows[i * d + j]));
-        }
-        double spread = sqrt(square / (double)n);
-        q->spread[j] = spread > 1e-6 * size ? spread : INFINITY;
-    }
-}
-
-/* Answers are all that is asked of a probe: on 2,793 made-up rows of 57 classes a tolerance of 1e-8 takes 1.5 times as long and gives
- * another answer to one. `like` (NULL: none): a probe on rows much like these, to begin at. */
-static sae_status probe_fit(probe *q, const float *rows, const int32_t *y, int64_t n, int64_t d, int classes,
-                            const probe *like, sae_error *err)
-{
-    const logistic_options how = {.tolerance = 1e-6, .start = like ? like->m.W : NULL};
-    sae_status status = SAE_OK;
-    float *scaled = mem_alloc_array((size_t)n, (size_t)d * sizeof *scaled, "standardised rows", err);
-
-    q->mean = mem_alloc_array((size_t)d, sizeof *q->mean, "means of columns", err);
-    q->spread = mem_alloc_array((size_t)d, sizeof *q->spread, "spreads of columns", err);
-    if (!scaled || !q->mean || !q->spread) SAE_TRY(SAE_NOMEM);
-    find_scale(q, rows, n, d);
-    standardise(q, rows, n, d, scaled);
-    SAE_TRY(logistic_fit(&q->m, scaled, y, n, d, classes, &how, err));
-done:
-    mem_free(scaled);
-    return status;
-}
-
 /* ---- What all arms share ----------------------------------------------------------------------------------------------- */
 
 typedef struct bench {
@@ -100,7 +42,7 @@ typedef struct bench {
     int32_t *y;            /* [n_train + n_test] */
     int64_t *docs;         /* the same: training documents, then test documents */
     float *rows, *changed; /* [n_train + n_test, d] */
-    probe clean;
+    topics_probe clean;
     score right;             /* of the clean probe */
     int64_t *order, *random; /* [d_sae] features by alignment; features to compare with */
     int64_t n_firing;        /* of the order, its first */
@@ -108,7 +50,7 @@ typedef struct bench {
 
 static void bench_close(bench *b)
 {
-    probe_free(&b->clean);
+    topics_probe_free(&b->clean);
     score_free(&b->right);
     mem_free(b->y);
     mem_free(b->docs);
@@ -119,7 +61,8 @@ static void bench_close(bench *b)
 }
 
 /* Right answers of a probe on test rows with labels y. */
-static sae_status ask(const bench *b, const probe *q, const float *test, const int32_t *y, score *out, sae_error *err)
+static sae_status ask(const bench *b, const topics_probe *q, const float *test, const int32_t *y, score *out,
+                      sae_error *err)
 {
     sae_status status = SAE_OK;
     float *scaled = mem_alloc_array((size_t)b->n_test, (size_t)b->d * sizeof *scaled, "standardised rows", err);
@@ -127,7 +70,7 @@ static sae_status ask(const bench *b, const probe *q, const float *test, const i
 
     if (!scaled || !got) SAE_TRY(SAE_NOMEM);
     SAE_TRY(score_create(out, b->n_test, err));
-    standardise(q, test, b->n_test, b->d, scaled);
+    topics_standardise(q, test, b->n_test, b->d, scaled);
     logistic_predict(&q->m, scaled, b->n_test, got);
     for (int64_t i = 0; i < b->n_test; i++) {
         out->right[i] = got[i] == y[i];
@@ -144,7 +87,7 @@ done:
 static sae_status ask_shuffled(const bench *b, interval *out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    probe q = {0};
+    topics_probe q = {0};
     score s = {0};
     rng random = rng_seed(b->what->seed, 101);
     int64_t n = b->n_train + b->n_test, *order = mem_alloc_array((size_t)n, sizeof *order, "an order", err);
@@ -155,11 +98,11 @@ static sae_status ask_shuffled(const bench *b, interval *out, sae_error *err)
     rng_shuffle(&random, order, b->n_train);
     rng_shuffle(&random, order + b->n_train, b->n_test);
     for (int64_t i = 0; i < n; i++) y[i] = b->y[order[i]];
-    SAE_TRY(probe_fit(&q, b->rows, y, b->n_train, b->d, b->s->n_classes, NULL, err));
+    SAE_TRY(topics_probe_fit(&q, b->rows, y, b->n_train, b->d, b->s->n_classes, NULL, err));
     SAE_TRY(ask(b, &q, b->rows + b->n_train * b->d, y + b->n_train, &s, err));
     SAE_TRY(score_accuracy(&s, b->what->seed, out, err));
 done:
-    probe_free(&q);
+    topics_probe_free(&q);
     score_free(&s);
     mem_free(order);
     mem_free(y);
@@ -252,7 +195,7 @@ static sae_status bench_open(bench *b, sae_error *err)
         b->y[i] = train ? split_class(&b->s->train, i) : split_class(&b->s->test, i - b->n_train);
     }
     pooled_rows(b->p, b->docs, (int64_t)n, b->rows);
-    SAE_TRY(probe_fit(&b->clean, b->rows, b->y, b->n_train, b->d, b->s->n_classes, NULL, err));
+    SAE_TRY(topics_probe_fit(&b->clean, b->rows, b->y, b->n_train, b->d, b->s->n_classes, NULL, err));
     SAE_TRY(ask(b, &b->clean, b->rows + b->n_train * b->d, b->y + b->n_train, &b->right, err));
     if (b->what->dict) SAE_TRY(order_features(b, err));
 done:
@@ -262,7 +205,7 @@ done:
 /* ---- Arms -------------------------------------------------------------------------------------------------------------- */
 
 /* A probe's answers on b->changed, added to the sums of an arm. */
-static sae_status add_answers(const bench *b, const probe *q, score *to, sae_error *err)
+static sae_status add_answers(const bench *b, const topics_probe *q, score *to, sae_error *err)
 {
     sae_status status = SAE_OK;
     score one = {0};
@@ -278,12 +221,12 @@ done:
 static sae_status add_retrained(const bench *b, score *to, sae_error *err)
 {
     sae_status status = SAE_OK;
-    probe anew = {0};
+    topics_probe anew = {0};
 
-    SAE_TRY(probe_fit(&anew, b->changed, b->y, b->n_train, b->d, b->s->n_classes, &b->clean, err));
+    SAE_TRY(topics_probe_fit(&anew, b->changed, b->y, b->n_train, b->d, b->s->n_classes, &b->clean, err));
     SAE_TRY(add_answers(b, &anew, to, err));
 done:
-    probe_free(&anew);
+    topics_probe_free(&anew);
     return status;
 }
 
