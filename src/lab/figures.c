@@ -138,21 +138,27 @@ static sae_status topics_plot(const experiment *e, sae_arch arch, sae_result *r,
 {
     static const char *const sets[] = {"ten-subjects", "classes"}, *const probes[] = {"fixed", "retrained"};
     sae_status status = SAE_OK;
-    char part[64], plot[48], title[96], key[160], aligned[64], random[64];
-    const long long features = (long long)((e->options.width + 4) / 8);
+    char part[64], plot[48], title[96], key[160], labels[4][32], names[4][64];
+    const long long counts[2] = {(long long)((e->options.width + 4) / 8), 2048};
     const char *set = NULL;
     interval v, chance;
 
     snprintf(part, sizeof part, "%s-topics", arch_name(arch));
-    snprintf(aligned, sizeof aligned, "%lld topic-aligned features ablated", features);
-    snprintf(random, sizeof random, "%lld random features ablated", features);
+    for (int i = 0; i < 4; i++) {
+        snprintf(labels[i], sizeof labels[i], "%lld %s", counts[i / 2], i % 2 ? "random" : "aligned");
+        snprintf(names[i], sizeof names[i], "%lld %s features ablated", counts[i / 2],
+                 i % 2 ? "random" : "topic-aligned");
+    }
     const char *const arms[][2] = {{"clean", "clean"},
                                    {"scaffold removed", "scaffold removed, R2 uncentred"},
                                    {"about the mean", "scaffold removed, R3 centred"},
                                    {"PCA removed", "PCA removed, R2 uncentred"},
                                    {"random removed", "random subspace removed, R2 uncentred"},
-                                   {"aligned features", aligned},
-                                   {"random features", random}};
+                                   {labels[0], names[0]},
+                                   {labels[1], names[1]},
+                                   {labels[2], names[2]},
+                                   {labels[3], names[3]}};
+    const size_t n_arms = sizeof arms / sizeof *arms - (counts[0] == 2048 ? 2 : 0);
     for (int i = 0; i < 2 && !set; i++) {
         snprintf(key, sizeof key, "%s.clean.fixed", sets[i]);
         if (number_of(e, part, "topics", key, &v)) set = sets[i];
@@ -163,7 +169,7 @@ static sae_status topics_plot(const experiment *e, sae_arch arch, sae_result *r,
     SAE_TRY(sae_result_plot(r, plot, title, NULL, "accuracy", SAE_PLOT_BAR, 0, err));
     for (int p = 0; p < 2; p++) {
         bars b = {0};
-        for (size_t i = 0; i < sizeof arms / sizeof *arms; i++) {
+        for (size_t i = 0; i < n_arms; i++) {
             snprintf(key, sizeof key, "%s.%s.%s", set, arms[i][1], probes[p]);
             if (number_of(e, part, "topics", key, &v)) add_bar(&b, arms[i][0], &v);
         }
