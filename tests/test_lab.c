@@ -941,6 +941,38 @@ static bool file_says(const char *out, const char *name, const char *what)
     return says;
 }
 
+/* A scaffold that is random and held fixed is one more random subspace: whole runs tell it from random ones (claim ii) about once in twenty,
+ * while the verdict of each says so. */
+START_TEST(test_random_scaffold_is_random)
+{
+    enum { RUNS = 12 };
+    int told = 0;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.rows = o.tokens = 1024;
+    o.scaffold = (sae_dict_config){.scaffold_start = SAE_START_RANDOM, .scaffold_frozen = true};
+    for (o.seed = 0; o.seed < RUNS; o.seed++) {
+        sae_result *removal = NULL;
+        double over[3];
+        o.force = o.seed > 0;
+        run_again(&o);
+        char name[80];
+        snprintf(name, sizeof name, "run/results/batchtopk-p1-s%d/removal.json", (int)o.seed);
+        OK(sae_result_read(&removal, scratch_path(name), &err));
+        ck_assert(sae_result_get_interval(removal, "scaffold_over_random.R3", over) && over[1] < over[2]);
+        const bool is_told = over[1] > 1 || over[2] < 1;
+        ck_assert(is_told !=
+                  file_says(o.out, "results/summary/summary.json", "cannot be told from random directions ("));
+        told += is_told;
+        sae_result_free(removal);
+    }
+    if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
+    ck_assert_int_le(told, 3); /* binomial(12, 0.05): more with probability 0.002 */
+    scratch_remove();
+}
+END_TEST
+
 /* What is called dense: 0.1 given is 0.1 not given; another one changes what depends on it and nothing else. */
 START_TEST(test_dense_threshold)
 {
@@ -1273,6 +1305,7 @@ int main(void)
     tcase_add_test(whole, test_choices_of_the_scaffold);
     tcase_add_test(whole, test_other_settings_in_the_folder);
     tcase_add_test(whole, test_eval_agrees_with_the_run);
+    tcase_add_test(whole, test_random_scaffold_is_random);
     tcase_add_test(whole, test_removals_of_a_run);
     tcase_add_test(whole, test_other_inputs_other_rows);
     tcase_add_test(whole, test_arms_are_a_pair);
