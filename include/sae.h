@@ -244,6 +244,7 @@ typedef struct sae_acts_info {
     int64_t dropped;            /* rows over max_norm so far */
     double median_norm;         /* of the first part */
     size_t buffer_bytes;        /* of the shuffle buffer, and of blocks read ahead */
+    size_t pass_bytes;          /* of a forward pass: its rows and the model's scratch; 0: there is no model */
     const sae_acts_part *parts; /* [n_parts], side by side: their widths sum to d; borrowed until the next call */
     int n_parts;
     const char *describe; /* one line for people; borrowed until free */

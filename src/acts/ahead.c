@@ -218,9 +218,9 @@ sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, const 
     pthread_cond_init(&a->emptied, NULL);
     for (int i = 0; i < 2 && !a->plan_only; i++) {
         block *b = &a->blocks[i];
-        b->rows = mem_alloc_array(n, (size_t)a->d * sizeof *b->rows, "rows read ahead", err);
-        b->tokens = mem_alloc_array(n, sizeof *b->tokens, "rows read ahead", err);
-        b->positions = mem_alloc_array(n, sizeof *b->positions, "rows read ahead", err);
+        b->rows = mem_alloc_array(n, (size_t)a->d * sizeof *b->rows, "rows read ahead", err); /* the largest first */
+        if (b->rows) b->tokens = mem_alloc_array(n, sizeof *b->tokens, "rows read ahead", err);
+        if (b->tokens) b->positions = mem_alloc_array(n, sizeof *b->positions, "rows read ahead", err);
         if (!b->rows || !b->tokens || !b->positions) {
             ahead_free(a);
             return SAE_NOMEM;

@@ -10,6 +10,7 @@
  * resume a long run cheaply, write a store.
  */
 #include "acts/acts.h"
+#include "model/model.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -103,6 +104,18 @@ static size_t buffer_bytes(const live *l)
     return l->options.in_order ? 0
                                : (size_t)l->options.buffer_rows *
                                      ((size_t)l->d * sizeof(float) + 2 * sizeof(int32_t) + sizeof *l->order);
+}
+
+static int64_t window_rows(const live *l)
+{
+    /* while the median is not known yet a pass may add to MEDIAN_ROWS - 1 rows */
+    return l->options.batch_seqs * l->ctx + (l->options.max_norm > 0 ? MEDIAN_ROWS : 0);
+}
+
+static size_t pass_bytes(const live *l)
+{
+    return (size_t)window_rows(l) * ((size_t)l->d * sizeof(float) + 2 * sizeof(int32_t)) +
+           run_scratch_bytes(l->model, l->options.batch_seqs, l->ctx);
 }
 
 static void live_free(void *self)
@@ -287,9 +300,9 @@ static sae_status refill_buffer(live *l, sae_error *err)
     }
     for (int64_t i = l->filled - 1; i > 0; i--) {
         int64_t j = (int64_t)rng_below(&l->shuffle, (uint64_t)i + 1);
-        int32_t slot = l->order[i];
+        int32_t swapped = l->order[i];
         l->order[i] = l->order[j];
-        l->order[j] = slot;
+        l->order[j] = swapped;
     }
 done:
     return status;
@@ -463,6 +476,7 @@ static sae_acts_info live_info(const void *self)
                            .dropped = l->dropped,
                            .median_norm = l->sites[0].median,
                            .buffer_bytes = buffer_bytes(l),
+                           .pass_bytes = pass_bytes(l),
                            .parts = l->parts,
                            .n_parts = l->n_sites,
                            .describe = l->describe};
@@ -492,14 +506,12 @@ static void describe(live *l)
 static sae_status allocate(live *l, sae_error *err)
 {
     int64_t batch = l->options.batch_seqs * l->ctx;
-    bool filtered = l->options.max_norm > 0;
     sae_status status = SAE_OK;
 
     l->ids = mem_alloc_array((size_t)batch, sizeof *l->ids, "token ids", err);
     l->mask = mem_alloc_array((size_t)batch, sizeof *l->mask, "a mask", err);
     if (!l->ids || !l->mask) return SAE_NOMEM;
-    /* while the median is not known yet a pass may add to MEDIAN_ROWS - 1 rows */
-    SAE_TRY(block_create(&l->window, batch + (filtered ? MEDIAN_ROWS : 0), l->d, "rows of a forward pass", err));
+    SAE_TRY(block_create(&l->window, window_rows(l), l->d, "rows of a forward pass", err));
     if (l->options.in_order || l->options.plan_only) goto done;
     SAE_TRY(block_create(&l->buffer, l->options.buffer_rows, l->d, "the shuffle buffer", err));
     l->order = mem_alloc_array((size_t)l->options.buffer_rows, sizeof *l->order, "the shuffle buffer", err);

@@ -199,6 +199,7 @@ static size_t left_to_train(const train_input *in, bool plan)
 {
     size_t available = memory_available(), rows = train_model_bytes(in);
 
+    if (in->acts) rows += sae_acts_get_info(in->acts).pass_bytes;
     if (plan && in->acts) rows += sae_acts_get_info(in->acts).buffer_bytes;
     if (available == 0) return SIZE_MAX; /* not known */
     return available > rows ? available - rows : 1;

@@ -136,6 +136,9 @@ sae_status train_recipe_differs(const sae_train_options *ours, const json_t *the
 sae_status train_recipe_make(sae_train_options *out, args *a, const train_input *in, const train_dicts *dicts,
                              sae_error *err);
 
+/* Warnings of what a run is too short for: a named recipe's constants are of long ones. */
+void train_recipe_warn(args *a, const sae_train_options *r);
+
 /* ---- Options in vain (train_effects.c) ------------------------------------------------------------------------------------ */
 
 /* A usage error for an option that the user gave and that does nothing with such rows ... */

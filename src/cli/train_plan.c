@@ -239,16 +239,18 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     }
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
-    size_t memory = plan.total + buffer + batch + weights;
+    size_t pass = in->acts ? sae_acts_get_info(in->acts).pass_bytes : 0;
+    size_t memory = plan.total + buffer + batch + weights + pass;
     if (json) {
-        *json = json_pack(
-            "{s{sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory", "weights",
-            (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments", (json_int_t)plan.moments,
-            "scratch", (json_int_t)plan.scratch, "library", (json_int_t)plan.library, "batch", (json_int_t)batch,
-            "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "total", (json_int_t)memory, "flops",
-            "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step",
-            f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total", total, "seconds", "per_step", step,
-            "first_step_more", first, "model_per_row", row, "model", model_rows * row, "total", seconds);
+        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
+                          "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments",
+                          (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
+                          (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer", (json_int_t)buffer,
+                          "model", (json_int_t)weights, "pass", (json_int_t)pass, "total", (json_int_t)memory, "flops",
+                          "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
+                          "auxk_worst_per_step", f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total",
+                          total, "seconds", "per_step", step, "first_step_more", first, "model_per_row", row, "model",
+                          model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
@@ -257,7 +259,9 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
            "%.0f",
            (double)memory * mib, (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
            (double)plan.scratch * mib, (double)plan.library * mib, (double)batch * mib);
-    if (in->model) printf(", shuffle buffer %.0f, model expanded %.0f", (double)buffer * mib, (double)weights * mib);
+    if (in->model)
+        printf(", shuffle buffer %.0f, model expanded %.0f, a pass of it %.0f", (double)buffer * mib,
+               (double)weights * mib, (double)pass * mib);
     printf("\nfree now      %.0f MiB\n", (double)memory_available() * mib);
     printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
            per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);

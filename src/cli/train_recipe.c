@@ -162,3 +162,20 @@ done:
     json_decref(first);
     return status;
 }
+
+void train_recipe_warn(args *a, const sae_train_options *r)
+{
+    enum { FEW_STEPS = 100 };
+
+    if (r->warmup_steps >= r->steps)
+        warn("the learning rate grows for %lld steps and the run has %lld: it never gets to %g; give more --rows, or "
+             "--warmup-steps",
+             (long long)r->warmup_steps, (long long)r->steps, r->lr);
+    if (r->sparsity_warmup_steps > 0 && r->sparsity_warmup_steps >= r->steps)
+        warn("the sparsity penalty grows for %lld steps and the run has %lld: give more --rows, or "
+             "--sparsity-warmup-steps",
+             (long long)r->sparsity_warmup_steps, (long long)r->steps);
+    if (!args_given(a, "batch") && !args_given(a, "steps") && r->steps < FEW_STEPS)
+        warn("%lld steps of the recipe's %lld rows are few: give more --rows, or a smaller --batch",
+             (long long)r->steps, (long long)r->batch);
+}

@@ -193,6 +193,8 @@ sae_status head_run(sae_model *m, const float *rows, int64_t n, float *logits, c
  * applies it: its eigenvectors are the left singular vectors of what turns directions into logits. The caller's gram. */
 sae_status model_unembed_gram(sae_model *m, double *gram, sae_error *err);
 
+/* What a pass over n_seq sequences of n_ctx tokens takes, without logits and losses. (run.c) */
+size_t run_scratch_bytes(const sae_model *m, int64_t n_seq, int64_t n_ctx);
 /* Makes model->scratch hold at least `bytes`. */
 sae_status scratch_reserve(sae_model *m, size_t bytes, sae_error *err);
 

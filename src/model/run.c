@@ -54,6 +54,16 @@ static void lay_out(pass *p, arena *a)
     p->head = arena_take(a, head ? head_scratch(p->m, p->n) : 0);
 }
 
+size_t run_scratch_bytes(const sae_model *m, int64_t n_seq, int64_t n_ctx)
+{
+    const sae_run run = {.n_seq = n_seq, .n_ctx = n_ctx};
+    pass p = {.m = (sae_model *)(uintptr_t)m, .run = &run, .n = n_seq * n_ctx}; /* laid out, not run */
+    arena count = {0};
+
+    lay_out(&p, &count);
+    return count.used;
+}
+
 /* ---- Checks -------------------------------------------------------------------------------------------------------------------- */
 
 static sae_status check_site(const sae_model *m, sae_site site, const char *what, sae_error *err)
