@@ -116,7 +116,7 @@ append="--site resid_post.1 $all --tokens 200 --append"
 untold() { # FOLDER ARGUMENTS: to where nothing can be written
     "$sae" acts model $2 --out "$1" >/dev/full 2>err </dev/null
     code=$?
-    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command tells of them .*standard output" err
+    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command.* tells of them .*standard output" err
 }
 if [ -w /dev/full ]; then
     rm -rf killed && cp -r store500 killed
@@ -132,6 +132,24 @@ if [ -w /dev/full ]; then
     expect "is told of" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --out untold
     check "as it would have been" cmp -s untold/shard-00000.safetensors both/blocks.1.hook_resid_post/shard-00000.safetensors
     expect "and then is there" 1 '--force' acts model --site resid_post.1 $all --tokens 300 --out untold
+    # What was not told of and is of another text by now is not taken for what is asked for.
+    tr abcd dbca <text.jsonl | sed 's/"[a-z]*":/"text":/' >text2.jsonl
+    own="--site resid_post.1 --text own.jsonl --ctx 16 --split all --tokens 300"
+    cp text2.jsonl own.jsonl
+    # shellcheck disable=SC2086
+    "$sae" acts model $own --out own2 >out 2>err </dev/null
+    cp text.jsonl own.jsonl
+    check "a store of a text" untold own "$own"
+    cp -r own unplaced.partial
+    cp text2.jsonl own.jsonl
+    expect "that changes before it is told of" 1 'have its files changed?' acts model $own --out own
+    check "one computed anew that is not told of" untold own "$own --force"
+    check "says how it is" grep -q 'same command without --force tells' err
+    check "it has the rows of the text as it is" cmp -s own/shard-00000.safetensors own2/shard-00000.safetensors
+    expect "and is told of" 0 "300 rows" acts model $own --out own
+    expect "of a changed text, not in its place" 1 'have its files changed?' acts model $own --out unplaced
+    expect "which --force computes anew" 0 "300 rows" acts model $own --force --out unplaced
+    check "from the text as it is" cmp -s unplaced/shard-00000.safetensors own2/shard-00000.safetensors
 fi
 call=$((call - 8)) # that one was the first behind its having all rows
 tried=0

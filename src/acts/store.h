@@ -127,7 +127,8 @@ json_t *store_part_about(const store_writer *w, const store_part *p);
 
 /* ---- store_progress.c ------------------------------------------------------------------------------------------------------- */
 
-/* Was this very call broken off when all but its last step, sae_store_settle, was done? Does that step, unless it is the caller's. */
+/* Was this very call broken off when all but its last step, sae_store_settle, was done? Does that step, unless it is the caller's.
+ * STATE: its rows are of another text than what the files hold now. */
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err);
 /* Then PATH.partial, which is open, is what was replaced, unless it is an unfinished store: removes it. */
 sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err);

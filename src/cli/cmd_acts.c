@@ -264,7 +264,11 @@ static bool has_progress(const char *out, const char *suffix)
 }
 
 /* Said of what fails behind it. */
-static const char ALL_THERE[] = "%s has all of its rows, the same command tells of them without computing any";
+static void all_are_there(const args *a, const char *out, sae_error *err)
+{
+    sae_error_prefix(err, "%s has all of its rows, the same command%s tells of them without computing them again", out,
+                     args_flag(a, "force") ? " without --force" : "");
+}
 
 static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
 {
@@ -293,7 +297,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     progress_end(&line);
     if (status != SAE_OK) goto done;
     status = count_rows(j, out, &n_rows, err);
-    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    if (status != SAE_OK) all_are_there(a, out, err);
     SAE_TRY(status);
     if (was_done && n_rows == before) { /* what was counted before had them already */
         say(a, "%s has the rows of this command already: none are appended", out);
@@ -396,7 +400,7 @@ static sae_status run(args *a, sae_error *err)
     status = print_result(a, &j, out, err);
     if (status == SAE_OK) status = output_flush(err);
     if (status == SAE_OK) status = sae_store_settle(out, err); /* now the same command would be another one */
-    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    if (status != SAE_OK) all_are_there(a, out, err);
     SAE_TRY(status);
 done:
     job_free(&j);
@@ -416,7 +420,8 @@ const command command_acts = {
         "\n"
         "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
         "with what is in OUT.partial; the store is the same as if nothing had happened. One whose result could not\n"
-        "be printed is complete: the same command prints it, and computes and appends nothing.",
+        "be printed is complete: the same command prints it and appends nothing. With --force a store that\n"
+        "stands is computed anew; what is in OUT.partial is gone on with if it is of the same text.",
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
                 "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
                 "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
