@@ -177,9 +177,9 @@ check "noted" grep -q '"special": "kept"' special/meta.json
 # is cut into. A mask that leaves out the last ten is those sequences away; specials and first positions are left out as ever.
 awk 'BEGIN { for (i = 0; i < 300; i++) printf "%s", substr("abcd", (i * i + int(i / 7)) % 4 + 1, 1) }' >letters.txt
 id='function id(i) { return i % 16 ? ((i - int(i / 16) - 1) * (i - int(i / 16) - 1) + int((i - int(i / 16) - 1) / 7)) % 4 + 1 : 0 }'
-numbers() { # FILE SEQUENCES TYPE BYTES EXPRESSION of i
-    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': (%d, 16), }" "$3" "$2")
-    octal=$(awk -v n=$(($2 * 16)) "$id"' BEGIN { for (i = 0; i < n; i++) printf "\\%03o'"$4"'", '"$5"' }')
+numbers() { # FILE SEQUENCES TYPE BYTES EXPRESSION of i [TOKENS]
+    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" "$3" "$2" "${6:-16}")
+    octal=$(awk -v n=$(($2 * ${6:-16})) "$id"' BEGIN { for (i = 0; i < n; i++) printf "\\%03o'"$4"'", '"$5"' }')
     # shellcheck disable=SC2059
     { printf '\223NUMPY\001\000v\000%-117s\n' "$header" && printf "$octal"; } >"$1"
 }
@@ -211,5 +211,17 @@ expect "a mask of numbers" 1 'must be bool or uint8' acts model --site resid_pos
 expect "a mask of a text" 2 '--mask goes with --ids' acts model --site resid_post.1 $all --mask mask.npy --out none
 expect "a text beside ids" 2 '--text would do nothing' acts model --site resid_post.1 --ids ids.npy --text text.jsonl --out none
 expect "a context beside ids" 2 '--ctx would do nothing' acts model --site resid_post.1 --ids ids.npy --ctx 16 --out none
+numbers bad.npy 20 '<i4' '\\000\\000\\000' 'i == 254 ? 128 : id(i)'
+expect "an id that the model lacks, behind the first batch" 1 'bad.npy: token id 128 at sequence 15, position 14: the model' \
+    acts model --site resid_post.1 --ids bad.npy --out none
+check "before any is run" sh -c '! grep -q "in order" err'
+numbers bad.npy 20 '<i4' '\\377\\377\\377' '255'
+expect "one below 0" 1 'bad.npy: token id -1 at sequence 0, position 0' acts model --site resid_post.1 --ids bad.npy --out none
+numbers bad.npy 40 '<i4' '\\000\\000\\000' 1 1
+expect "sequences of one token" 1 'bad.npy: 40 sequences of 1 tokens' acts model --site resid_post.1 --ids bad.npy --out none
+numbers bad.npy 2 '<i4' '\\000\\000\\000' 1 65
+expect "sequences over the model's context" 1 "bad.npy: sequences of 65 tokens; the model's context is 64" \
+    acts model --site resid_post.1 --ids bad.npy --out none
+check "which no --ctx would mend" sh -c '! grep -q -e "--ctx" err'
 check "mistakes leave nothing here either" test ! -e none
 check "no temporary is left" test -z "$(ls -d ./*.tmp.* ./*.partial 2>/dev/null)"

@@ -61,9 +61,28 @@ static sae_status open_ids(job *j, args *a, const char *path, sae_error *err)
     if (!args_flag(a, "keep-special")) SAE_TRY(sae_tokenizer_open(&j->tok, j->model_path, err));
     for (int64_t i = 0; j->tok && i < n; i++)
         if (sae_tokenizer_is_special(j->tok, j->ids.ids[i])) j->mask[i] = 0;
-    SAE_TRY(sae_text_open_ids(&j->text, j->ids.ids, j->mask, j->ids.n_seq, j->ids.n_ctx, false, err));
+    status = sae_text_open_ids(&j->text, j->ids.ids, j->mask, j->ids.n_seq, j->ids.n_ctx, false, err);
+    if (status != SAE_OK) sae_error_prefix(err, "%s", path);
 done:
     return status;
+}
+
+/* All of them before any is run: a pass would know neither the file nor which of its sequences it runs. */
+static sae_status check_ids(const job *j, const char *path, sae_error *err)
+{
+    const sae_model_info *info = sae_model_get_info(j->model);
+    const token_ids *t = &j->ids;
+
+    if (t->n_ctx > info->n_ctx)
+        return SAE_FAIL(err, SAE_RANGE, "%s: sequences of %lld tokens; the model's context is %lld: cut them shorter",
+                        path, (long long)t->n_ctx, (long long)info->n_ctx);
+    for (int64_t i = 0; i < t->n_seq * t->n_ctx; i++)
+        if (t->ids[i] < 0 || t->ids[i] >= info->n_vocab)
+            return SAE_FAIL(err, SAE_RANGE,
+                            "%s: token id %d at sequence %lld, position %lld: the model's ids are 0 to %lld", path,
+                            t->ids[i], (long long)(i / t->n_ctx), (long long)(i % t->n_ctx),
+                            (long long)info->n_vocab - 1);
+    return SAE_OK;
 }
 
 static sae_status open_text(job *j, args *a, sae_error *err)
@@ -125,6 +144,7 @@ static sae_status open_all(job *j, args *a, sae_error *err)
     SAE_TRY(model_path(operands[0], &j->model_path, err));
     SAE_TRY(open_text(j, a, err));
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
+    if (j->ids.ids) SAE_TRY(check_ids(j, args_text(a, "ids"), err));
     SAE_TRY(read_sites(j, a, err));
     sae_acts_options options = {.in_order = true,
                                 .max_norm = args_real(a, "max-norm", 0),
