@@ -59,7 +59,7 @@ expect "unless --force is given" 0 '"dtype": "f32"' \
     acts model --site resid_post.1 $all --tokens 200 --dtype f32 --json --force --out store
 expect "the end of the text is told" 0 'rows of blocks.0.hook_mlp_out' \
     acts model --site mlp_out.0 $all --tokens 1M --out short
-check "as a warning" grep -q 'the text ended after' err
+check "as a warning" grep -q 'the input ended after' err
 mkdir mine && echo mine >mine/notes
 expect "a folder of other things is not replaced" 1 'notes' acts model --site mlp_out.0 $all --force --out mine
 check "and keeps them" test -s mine/notes
@@ -109,7 +109,7 @@ while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed
     call=$((call + 1))
 done
 expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
-check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
+check "has all that was asked for" sh -c '! grep -q "the input ended" err && [ ! -e killed.partial ]'
 # Until its result is told, the same command is the same: it appends once.
 append="--site resid_post.1 $all --tokens 200 --append"
 # shellcheck disable=SC2086
@@ -128,6 +128,12 @@ if [ -w /dev/full ]; then
     check "and leaves a store as any other" test ! -e killed/progress.json
     # shellcheck disable=SC2086
     expect "one more is another one" 0 "900 rows" acts model $append --out killed
+    # At the end of the text: what finds nothing more is not told that it has its rows.
+    expect "all of the text" 0 "1341 rows" acts model --site resid_post.1 $all --out ended
+    check "an append of nothing that cannot tell it" untold ended "$append"
+    expect "another one" 0 "1341 rows" acts model --site resid_post.1 $all --tokens 50 --append --out ended
+    check "is told where the text ended" grep -q 'the input ended after 0 of 50 rows' err
+    check "and not that it is done" sh -c '! grep -q already err'
     check "a store that is not told of" untold untold "--site resid_post.1 $all --tokens 300"
     expect "is told of" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --out untold
     check "as it would have been" cmp -s untold/shard-00000.safetensors both/blocks.1.hook_resid_post/shard-00000.safetensors

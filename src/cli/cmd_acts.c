@@ -283,6 +283,21 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
+/* Could a command like this one not tell of the store that stands there? */
+static bool was_made_so(const char *out, int64_t wanted, bool append)
+{
+    char path[4200];
+    json_t *all = NULL;
+    int64_t asked = -2;
+
+    snprintf(path, sizeof path, "%s/%s", out, STORE_PROGRESS_NAME);
+    if (!file_exists(path) || json_read_file(&all, path, NULL) != SAE_OK) return false;
+    if (json_is_integer(json_object_get(all, "asked"))) asked = json_integer_value(json_object_get(all, "asked"));
+    bool appended = json_is_true(json_object_get(json_object_get(all, "plan"), "append"));
+    json_decref(all);
+    return asked == wanted && appended == append;
+}
+
 /* Said of what fails behind it. */
 static void all_are_there(const args *a, const char *out, sae_error *err)
 {
@@ -307,7 +322,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .settle_later = true,
                                  .about = about};
     int64_t before = 0, n_rows = 0;
-    bool was_done = has_progress(out, ""); /* perhaps by this very command, which could not tell */
+    bool was_done = was_made_so(out, wanted, options.append);
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
@@ -324,7 +339,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
         goto done;
     }
     if (n_rows - before < wanted)
-        warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
+        warn("the input ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
     mem_free(about);
     return status;
