@@ -209,6 +209,7 @@ expect "some of it" 0 "70 rows" acts model --site resid_post.1 --ids ids.npy --m
 expect "and the rest" 0 "160 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
 check "are all of it" cmp -s odd/shard-00000.safetensors odd70/shard-00000.safetensors
 expect "another mask is not appended" 1 '"mask"' acts model --site resid_post.1 --ids ids.npy --mask mask.npy --append --out odd70
+expect "none is not either" 1 '"mask" of "about" differs' acts model --site resid_post.1 --ids ids.npy --append --out odd70
 numbers odd.npy 20 '|u1' '' '(i + 1) % 2'
 expect "nor is the same one with other contents" 1 'text up to sequence' \
     acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70

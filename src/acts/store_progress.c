@@ -61,6 +61,7 @@ static const char *difference(const json_t *a, const json_t *b)
         if (json_equal(value, (json_t *)(uintptr_t)other)) continue;
         return json_is_object(value) && json_is_object(other) ? difference(value, other) : key;
     }
+    json_object_foreach((json_t *)(uintptr_t)b, key, value) if (!json_object_get(a, key)) return key;
     return "something";
 }
 
