@@ -174,6 +174,17 @@ expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $a
 expect "what stands there is still f32" 0 "F32" info f32_300
 expect "appended with another --dtype" 1 "F16 cannot be appended" acts model --site resid_post.1 $all --tokens 200 --append --dtype f16 --out f32_300
 cp text.jsonl other.jsonl
+# Rows are kept when the memory for shuffling them turns out too little: what goes on with them is told, and does.
+shuffled="--site resid_post.1 $all --shuffle --seed 4"
+expect "memory that does not hold the shuffle of a text of unknown length" 1 '1341 rows are kept in little.partial: the same call with --memory' \
+    acts model $shuffled --memory 40000 --out little
+change=$(sed -n 's/.*the same call with \(--memory [0-9]* --shard-rows [0-9]*\) goes on.*/\1/p' err)
+check "says of what size" test -n "$change"
+expect "the same call again" 1 "the same call with $change goes on" acts model $shuffled --memory 40000 --out little
+expect "with the memory that was told" 0 "1341 rows" acts model $shuffled $change --out little
+check "none are computed again" grep -q 'going on with little.partial' err
+expect "as at once" 0 "1341 rows" acts model $shuffled $change --out little2
+check "the same rows" cmp -s little/shard-00000.safetensors little2/shard-00000.safetensors
 expect "another text is not appended" 1 '"text"' \
     acts model --site resid_post.1 --text other.jsonl --ctx 16 --split all --append --out store300
 expect "more rows with special tokens" 0 "rows of blocks.1" \

@@ -104,9 +104,10 @@ typedef struct store_writer {
     store_part *parts;
     int n_parts;
     json_t *about;
-    json_t *plan;     /* what another call must have in common to go on */
-    json_t *next;     /* the place of the stream behind n_rows */
-    json_t *finished; /* progress.json's list of full shards */
+    json_t *plan;        /* what another call must have in common to go on */
+    json_t *next;        /* the place of the stream behind n_rows */
+    json_t *finished;    /* progress.json's list of full shards */
+    char go_on_with[80]; /* " with --OPTION ...": what the call must change to go on from what is kept; mostly empty */
 } store_writer;
 
 /* "FOLDER/shard-00007.safetensors"; mem_free. */

@@ -480,8 +480,8 @@ static void break_off(store_writer *w, sae_status why, sae_error *err)
     if (!err) return;
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used,
-             "; %lld rows are kept in %s: the same call goes on from there", (long long)w->saved_rows,
-             w->folder.temporary);
+             "; %lld rows are kept in %s: the same call%s goes on from there", (long long)w->saved_rows,
+             w->folder.temporary, w->go_on_with);
 }
 
 static void release(store_writer *w)
