@@ -181,6 +181,9 @@ expect "memory that does not hold the shuffle of a text of unknown length" 1 '13
 change=$(sed -n 's/.*the same call with \(--memory [0-9]* --shard-rows [0-9]*\) goes on.*/\1/p' err)
 check "says of what size" test -n "$change"
 expect "the same call again" 1 "the same call with $change goes on" acts model $shuffled --memory 40000 --out little
+expect "appended to, unfinished" 1 "only little.partial, which is unfinished: the command that began it goes on with it: " \
+    acts model --site resid_post.1 $all --append --out little
+check "by which command" grep -qF "acts model $shuffled --memory 40000 --out little" err
 expect "with the memory that was told" 0 "1341 rows" acts model $shuffled $change --out little
 check "none are computed again" grep -q 'going on with little.partial' err
 expect "as at once" 0 "1341 rows" acts model $shuffled $change --out little2

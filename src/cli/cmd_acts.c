@@ -78,10 +78,9 @@ static sae_status check_ids(const job *j, const char *path, sae_error *err)
                         path, (long long)t->n_ctx, (long long)info->n_ctx);
     for (int64_t i = 0; i < t->n_seq * t->n_ctx; i++)
         if (t->ids[i] < 0 || t->ids[i] >= info->n_vocab)
-            return SAE_FAIL(err, SAE_RANGE,
-                            "%s: token id %d at sequence %lld, position %lld: the model's ids are 0 to %lld", path,
-                            t->ids[i], (long long)(i / t->n_ctx), (long long)(i % t->n_ctx),
-                            (long long)info->n_vocab - 1);
+            return SAE_FAIL(
+                err, SAE_RANGE, "%s: token id %d at sequence %lld, position %lld: the model's ids are 0 to %lld", path,
+                t->ids[i], (long long)(i / t->n_ctx), (long long)(i % t->n_ctx), (long long)info->n_vocab - 1);
     return SAE_OK;
 }
 
@@ -283,6 +282,30 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
+/* OUT.partial alone cannot be appended to: tells of the command that goes on with it, as it was typed. */
+static sae_status fail_unfinished(const char *out, sae_error *err)
+{
+    char path[4200], line[400] = "";
+    json_t *all = NULL, *word;
+    size_t i, used = 0;
+
+    snprintf(path, sizeof path, "%s.partial/%s", out, STORE_PROGRESS_NAME);
+    sae_status status = json_read_file(&all, path, err);
+    if (status != SAE_OK) return status;
+    json_array_foreach(json_object_get(json_object_get(all, "about"), "command"), i, word)
+    {
+        if (used < sizeof line && json_is_string(word))
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? " " : "", json_string_value(word));
+    }
+    if (used >= sizeof line) memcpy(line + sizeof line - 4, "...", 4);
+    json_decref(all);
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "%s is not there to be appended to, only %s.partial, which is unfinished: the command that began it "
+        "goes on with it%s%s",
+        out, out, used ? ": " : "", line);
+}
+
 /* Could a command like this one not tell of the store that stands there? */
 static bool was_made_so(const char *out, int64_t wanted, bool append)
 {
@@ -325,6 +348,7 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     bool was_done = was_made_so(out, wanted, options.append);
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
+    if (options.append && !file_exists(out) && has_progress(out, ".partial")) SAE_TRY(fail_unfinished(out, err));
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
     if (has_progress(out, ".partial")) say(a, "going on with %s.partial", out);
     sae_progress progress = progress_begin(&line, a);
