@@ -326,7 +326,8 @@ typedef struct sae_store_options {
     int64_t shard_rows; /* 0: 262,144, or fewer where a shard would be over 256 MiB, or over a quarter of `memory` */
     bool force;
     /* With resumable or append: a store that is complete says which call made it until sae_store_settle, and that call finds it done
-     * instead of failing (EXISTS) or appending once more. For a caller that may fail to tell what it wrote. */
+     * instead of failing (EXISTS) or appending once more; with force it computes anew. STATE: the text is another one by now. For a
+     * caller that may fail to tell what it wrote. */
     bool settle_later;
     const char *about; /* JSON object text stored under "about": model, site, text; may be NULL */
 } sae_store_options;

@@ -59,7 +59,7 @@ expect "unless --force is given" 0 '"dtype": "f32"' \
     acts model --site resid_post.1 $all --tokens 200 --dtype f32 --json --force --out store
 expect "the end of the text is told" 0 'rows of blocks.0.hook_mlp_out' \
     acts model --site mlp_out.0 $all --tokens 1M --out short
-check "as a warning" grep -q 'the text ended after' err
+check "as a warning" grep -q 'the input ended after' err
 mkdir mine && echo mine >mine/notes
 expect "a folder of other things is not replaced" 1 'notes' acts model --site mlp_out.0 $all --force --out mine
 check "and keeps them" test -s mine/notes
@@ -109,14 +109,14 @@ while [ $call -lt 300 ] && rm -rf killed killed.partial && cp -r store500 killed
     call=$((call + 1))
 done
 expect "an append that was killed at its very end" 0 "700 rows" acts model --site resid_post.1 $all --tokens 200 --append --out killed
-check "has all that was asked for" sh -c '! grep -q "the text ended" err && [ ! -e killed.partial ]'
+check "has all that was asked for" sh -c '! grep -q "the input ended" err && [ ! -e killed.partial ]'
 # Until its result is told, the same command is the same: it appends once.
 append="--site resid_post.1 $all --tokens 200 --append"
 # shellcheck disable=SC2086
 untold() { # FOLDER ARGUMENTS: to where nothing can be written
     "$sae" acts model $2 --out "$1" >/dev/full 2>err </dev/null
     code=$?
-    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command tells of them .*standard output" err
+    [ $code -eq 1 ] && grep -q "$1 has all of its rows, the same command.* tells of them .*standard output" err
 }
 if [ -w /dev/full ]; then
     rm -rf killed && cp -r store500 killed
@@ -128,10 +128,34 @@ if [ -w /dev/full ]; then
     check "and leaves a store as any other" test ! -e killed/progress.json
     # shellcheck disable=SC2086
     expect "one more is another one" 0 "900 rows" acts model $append --out killed
+    # At the end of the text: what finds nothing more is not told that it has its rows.
+    expect "all of the text" 0 "1341 rows" acts model --site resid_post.1 $all --out ended
+    check "an append of nothing that cannot tell it" untold ended "$append"
+    expect "another one" 0 "1341 rows" acts model --site resid_post.1 $all --tokens 50 --append --out ended
+    check "is told where the text ended" grep -q 'the input ended after 0 of 50 rows' err
+    check "and not that it is done" sh -c '! grep -q already err'
     check "a store that is not told of" untold untold "--site resid_post.1 $all --tokens 300"
     expect "is told of" 0 "300 rows" acts model --site resid_post.1 $all --tokens 300 --out untold
     check "as it would have been" cmp -s untold/shard-00000.safetensors both/blocks.1.hook_resid_post/shard-00000.safetensors
     expect "and then is there" 1 '--force' acts model --site resid_post.1 $all --tokens 300 --out untold
+    # What was not told of and is of another text by now is not taken for what is asked for.
+    tr abcd dbca <text.jsonl | sed 's/"[a-z]*":/"text":/' >text2.jsonl
+    own="--site resid_post.1 --text own.jsonl --ctx 16 --split all --tokens 300"
+    cp text2.jsonl own.jsonl
+    # shellcheck disable=SC2086
+    "$sae" acts model $own --out own2 >out 2>err </dev/null
+    cp text.jsonl own.jsonl
+    check "a store of a text" untold own "$own"
+    cp -r own unplaced.partial
+    cp text2.jsonl own.jsonl
+    expect "that changes before it is told of" 1 'have its files changed?' acts model $own --out own
+    check "one computed anew that is not told of" untold own "$own --force"
+    check "says how it is" grep -q 'same command without --force tells' err
+    check "it has the rows of the text as it is" cmp -s own/shard-00000.safetensors own2/shard-00000.safetensors
+    expect "and is told of" 0 "300 rows" acts model $own --out own
+    expect "of a changed text, not in its place" 1 'have its files changed?' acts model $own --out unplaced
+    expect "which --force computes anew" 0 "300 rows" acts model $own --force --out unplaced
+    check "from the text as it is" cmp -s unplaced/shard-00000.safetensors own2/shard-00000.safetensors
 fi
 call=$((call - 8)) # that one was the first behind its having all rows
 tried=0
@@ -150,6 +174,20 @@ expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $a
 expect "what stands there is still f32" 0 "F32" info f32_300
 expect "appended with another --dtype" 1 "F16 cannot be appended" acts model --site resid_post.1 $all --tokens 200 --append --dtype f16 --out f32_300
 cp text.jsonl other.jsonl
+# Rows are kept when the memory for shuffling them turns out too little: what goes on with them is told, and does.
+shuffled="--site resid_post.1 $all --shuffle --seed 4"
+expect "memory that does not hold the shuffle of a text of unknown length" 1 '1341 rows are kept in little.partial: the same call with --memory' \
+    acts model $shuffled --memory 40000 --out little
+change=$(sed -n 's/.*the same call with \(--memory [0-9]* --shard-rows [0-9]*\) goes on.*/\1/p' err)
+check "says of what size" test -n "$change"
+expect "the same call again" 1 "the same call with $change goes on" acts model $shuffled --memory 40000 --out little
+expect "appended to, unfinished" 1 "only little.partial, which is unfinished: the command that began it goes on with it: " \
+    acts model --site resid_post.1 $all --append --out little
+check "by which command" grep -qF "acts model $shuffled --memory 40000 --out little" err
+expect "with the memory that was told" 0 "1341 rows" acts model $shuffled $change --out little
+check "none are computed again" grep -q 'going on with little.partial' err
+expect "as at once" 0 "1341 rows" acts model $shuffled $change --out little2
+check "the same rows" cmp -s little/shard-00000.safetensors little2/shard-00000.safetensors
 expect "another text is not appended" 1 '"text"' \
     acts model --site resid_post.1 --text other.jsonl --ctx 16 --split all --append --out store300
 expect "more rows with special tokens" 0 "rows of blocks.1" \
@@ -159,9 +197,9 @@ check "noted" grep -q '"special": "kept"' special/meta.json
 # is cut into. A mask that leaves out the last ten is those sequences away; specials and first positions are left out as ever.
 awk 'BEGIN { for (i = 0; i < 300; i++) printf "%s", substr("abcd", (i * i + int(i / 7)) % 4 + 1, 1) }' >letters.txt
 id='function id(i) { return i % 16 ? ((i - int(i / 16) - 1) * (i - int(i / 16) - 1) + int((i - int(i / 16) - 1) / 7)) % 4 + 1 : 0 }'
-numbers() { # FILE SEQUENCES TYPE BYTES EXPRESSION of i
-    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': (%d, 16), }" "$3" "$2")
-    octal=$(awk -v n=$(($2 * 16)) "$id"' BEGIN { for (i = 0; i < n; i++) printf "\\%03o'"$4"'", '"$5"' }')
+numbers() { # FILE SEQUENCES TYPE BYTES EXPRESSION of i [TOKENS]
+    header=$(printf "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" "$3" "$2" "${6:-16}")
+    octal=$(awk -v n=$(($2 * ${6:-16})) "$id"' BEGIN { for (i = 0; i < n; i++) printf "\\%03o'"$4"'", '"$5"' }')
     # shellcheck disable=SC2059
     { printf '\223NUMPY\001\000v\000%-117s\n' "$header" && printf "$octal"; } >"$1"
 }
@@ -185,6 +223,7 @@ expect "some of it" 0 "70 rows" acts model --site resid_post.1 --ids ids.npy --m
 expect "and the rest" 0 "160 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
 check "are all of it" cmp -s odd/shard-00000.safetensors odd70/shard-00000.safetensors
 expect "another mask is not appended" 1 '"mask"' acts model --site resid_post.1 --ids ids.npy --mask mask.npy --append --out odd70
+expect "none is not either" 1 '"mask" of "about" differs' acts model --site resid_post.1 --ids ids.npy --append --out odd70
 numbers odd.npy 20 '|u1' '' '(i + 1) % 2'
 expect "nor is the same one with other contents" 1 'text up to sequence' \
     acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
@@ -193,5 +232,17 @@ expect "a mask of numbers" 1 'must be bool or uint8' acts model --site resid_pos
 expect "a mask of a text" 2 '--mask goes with --ids' acts model --site resid_post.1 $all --mask mask.npy --out none
 expect "a text beside ids" 2 '--text would do nothing' acts model --site resid_post.1 --ids ids.npy --text text.jsonl --out none
 expect "a context beside ids" 2 '--ctx would do nothing' acts model --site resid_post.1 --ids ids.npy --ctx 16 --out none
+numbers bad.npy 20 '<i4' '\\000\\000\\000' 'i == 254 ? 128 : id(i)'
+expect "an id that the model lacks, behind the first batch" 1 'bad.npy: token id 128 at sequence 15, position 14: the model' \
+    acts model --site resid_post.1 --ids bad.npy --out none
+check "before any is run" sh -c '! grep -q "in order" err'
+numbers bad.npy 20 '<i4' '\\377\\377\\377' '255'
+expect "one below 0" 1 'bad.npy: token id -1 at sequence 0, position 0' acts model --site resid_post.1 --ids bad.npy --out none
+numbers bad.npy 40 '<i4' '\\000\\000\\000' 1 1
+expect "sequences of one token" 1 'bad.npy: 40 sequences of 1 tokens' acts model --site resid_post.1 --ids bad.npy --out none
+numbers bad.npy 2 '<i4' '\\000\\000\\000' 1 65
+expect "sequences over the model's context" 1 "bad.npy: sequences of 65 tokens; the model's context is 64" \
+    acts model --site resid_post.1 --ids bad.npy --out none
+check "which no --ctx would mend" sh -c '! grep -q -e "--ctx" err'
 check "mistakes leave nothing here either" test ! -e none
 check "no temporary is left" test -z "$(ls -d ./*.tmp.* ./*.partial 2>/dev/null)"

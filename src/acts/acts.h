@@ -36,7 +36,8 @@ sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, const s
 /* STATE: rows were asked of a stream that was opened for its plan only. */
 sae_status acts_is_plan(sae_error *err);
 /* The place of a stream as an object to be stored (NULL: no memory), and the way back to it in a stream that was opened alike: what
- * follows are the same bytes. `name` is the file that the object comes from. STATE: the text is another one. */
+ * follows are the same bytes. `name` is the file that the object comes from. STATE: the text is another one. What fails leaves a stream
+ * that gave no row yet at its beginning. */
 json_t *acts_mark(const sae_acts *acts);
 sae_status acts_recall(sae_acts *acts, const json_t *mark, const char *name, sae_error *err);
 /* The options with defaults filled in; NULL gives all defaults. */

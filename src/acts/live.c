@@ -463,6 +463,7 @@ static sae_status live_recall(void *self, int64_t row, const json_t *mark, const
     l->given = row - skip;
     status = live_seek(l, row, err);
 done:
+    if (status != SAE_OK && sae_text_seek(l->text, l->first_sequence, NULL) == SAE_OK) reset(l);
     return status;
 }
 

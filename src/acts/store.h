@@ -104,9 +104,10 @@ typedef struct store_writer {
     store_part *parts;
     int n_parts;
     json_t *about;
-    json_t *plan;     /* what another call must have in common to go on */
-    json_t *next;     /* the place of the stream behind n_rows */
-    json_t *finished; /* progress.json's list of full shards */
+    json_t *plan;        /* what another call must have in common to go on */
+    json_t *next;        /* the place of the stream behind n_rows */
+    json_t *finished;    /* progress.json's list of full shards */
+    char go_on_with[80]; /* " with --OPTION ...": what the call must change to go on from what is kept; mostly empty */
 } store_writer;
 
 /* "FOLDER/shard-00007.safetensors"; mem_free. */
@@ -127,7 +128,8 @@ json_t *store_part_about(const store_writer *w, const store_part *p);
 
 /* ---- store_progress.c ------------------------------------------------------------------------------------------------------- */
 
-/* Was this very call broken off when all but its last step, sae_store_settle, was done? Does that step, unless it is the caller's. */
+/* Was this very call broken off when all but its last step, sae_store_settle, was done? Does that step, unless it is the caller's.
+ * STATE: its rows are of another text than what the files hold now. */
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err);
 /* Then PATH.partial, which is open, is what was replaced, unless it is an unfinished store: removes it. */
 sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err);

@@ -61,6 +61,7 @@ static const char *difference(const json_t *a, const json_t *b)
         if (json_equal(value, (json_t *)(uintptr_t)other)) continue;
         return json_is_object(value) && json_is_object(other) ? difference(value, other) : key;
     }
+    json_object_foreach((json_t *)(uintptr_t)b, key, value) if (!json_object_get(a, key)) return key;
     return "something";
 }
 
@@ -205,6 +206,15 @@ static sae_status count_good(const store_writer *w, const json_t *shards, size_t
     return SAE_OK;
 }
 
+/* Is what all listed rows were computed from still what it was? Takes the stream behind them. STATE or RANGE: it is not. */
+static sae_status check_source(const store_writer *w, const json_t *all, const char *name, sae_error *err)
+{
+    const json_t *shards = json_object_get(all, "shards"), *tail = json_object_get(all, "tail");
+    const json_t *last = json_is_object(tail) ? tail : json_array_get(shards, json_array_size(shards) - 1);
+
+    return acts_recall(w->acts, json_object_get(last, "next"), name, err);
+}
+
 static sae_status take_up(store_writer *w, const json_t *all, const char *name, sae_error *err)
 {
     const json_t *shards = json_object_get(all, "shards"), *tail = json_object_get(all, "tail");
@@ -215,7 +225,10 @@ static sae_status take_up(store_writer *w, const json_t *all, const char *name, 
 
     SAE_TRY(json_get_bool(all, "done", false, &w->done, name, err));
     w->done = w->done && asks_for_as_many(w, all);
-    if (w->done) goto done;
+    if (w->done) {
+        status = check_source(w, all, name, err);
+        goto done;
+    }
     SAE_TRY(count_good(w, shards, &good, name, err));
     if (w->options.append && good == 0)
         SAE_RAISE(err, SAE_FORMAT, "%s: is damaged (`sae acts --verify` tells where): nothing can be appended to it",
@@ -405,6 +418,7 @@ sae_status store_progress_was_done(const store_writer *w, const char *path, bool
     if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
     if (!whole || !json_equal(mine, plan) || !asks_for_as_many(w, all))
         goto done; /* it stays for the call that made it */
+    SAE_TRY(check_source(w, all, progress, err));
     if (!w->options.settle_later) SAE_TRY(sae_store_settle(path, err));
     *done = true;
 done:
@@ -438,6 +452,19 @@ static int64_t rows_listed(const store_writer *w, const json_t *all)
     return sum;
 }
 
+/* With force: work on a text that has changed since is begun anew. */
+static sae_status is_same_source(const store_writer *w, const json_t *all, bool *same, sae_error *err)
+{
+    sae_error found = {0};
+    sae_status status = check_source(w, all, w->folder.temporary, &found);
+
+    *same = status == SAE_OK;
+    if (*same) return SAE_OK;
+    if (status != SAE_STATE && status != SAE_RANGE && status != SAE_FORMAT)
+        return SAE_FAIL(err, status, "%s", found.message);
+    return sae_acts_seek(w->acts, 0, err);
+}
+
 /* Work that is alike is gone on with to any end behind what it holds; only what was shuffled when it was done is as it is. */
 static sae_status is_same_work(const store_writer *w, const json_t *all, bool *same, sae_error *err)
 {
@@ -448,6 +475,7 @@ static sae_status is_same_work(const store_writer *w, const json_t *all, bool *s
     bool fixed = json_is_true(json_object_get(all, "done")) && w->options.shuffle && !asks_for_as_many(w, all);
 
     *same = alike && !fewer && !fixed;
+    if (*same && w->options.force && held > 0) return is_same_source(w, all, same, err);
     if (*same || w->options.force) return SAE_OK;
     if (!alike)
         return SAE_FAIL(err, SAE_EXISTS,

@@ -64,15 +64,23 @@ static size_t record_bytes(const store_writer *w, const store_part *p)
     return (sizeof(record_head) + row_bytes(w, p) + 3) & ~(size_t)3;
 }
 
-sae_status store_shuffle_buffers(const store_writer *w, int64_t n_rows, size_t *bytes, sae_error *err)
+/* Of them two shards; below a page a buffer is too small: a disk would do nothing but seek. */
+static size_t least_memory(const store_writer *w, int64_t n_rows, size_t *shards)
 {
-    size_t smallest = 4096; /* bytes of a buffer: below this a disk does nothing but seek */
-    int64_t n_buckets = count_buckets(w, n_rows), rows = n_rows < w->shard_rows ? n_rows : w->shard_rows;
-    size_t shards = 2 * (size_t)rows * store_row_bytes(w);
+    size_t smallest = 4096;
+    int64_t rows = n_rows < w->shard_rows ? n_rows : w->shard_rows;
 
     for (int i = 0; i < w->n_parts; i++)
         if (record_bytes(w, &w->parts[i]) > smallest) smallest = record_bytes(w, &w->parts[i]);
-    size_t least = shards + (size_t)n_buckets * (smallest + sizeof(bucket));
+    *shards = 2 * (size_t)rows * store_row_bytes(w);
+    return *shards + (size_t)count_buckets(w, n_rows) * (smallest + sizeof(bucket));
+}
+
+sae_status store_shuffle_buffers(const store_writer *w, int64_t n_rows, size_t *bytes, sae_error *err)
+{
+    size_t shards = 0, least = least_memory(w, n_rows, &shards);
+    int64_t n_buckets = count_buckets(w, n_rows), rows = n_rows < w->shard_rows ? n_rows : w->shard_rows;
+
     if (w->options.memory < least)
         return SAE_FAIL(err, SAE_RANGE,
                         "%zu bytes of memory are too few to shuffle %lld shards of %lld rows: give %zu, or have other "
@@ -238,6 +246,10 @@ sae_status store_shuffle(store_writer *w, sae_error *err)
     char *staged = path_join(w->folder.temporary, STORE_STAGED_NAME, err);
 
     if (!staged) return SAE_NOMEM;
+    size_t shards = 0, least = least_memory(w, w->n_rows, &shards);
+    if (w->options.memory < least) /* known only now; the default number of rows in a shard follows from the memory */
+        snprintf(w->go_on_with, sizeof w->go_on_with, " with --memory %zu --shard-rows %lld", least,
+                 (long long)w->shard_rows);
     for (int i = 0; i < w->n_parts; i++) SAE_TRY(shuffle_part(w, i, staged, err));
 done:
     mem_free(staged);

@@ -480,8 +480,8 @@ static void break_off(store_writer *w, sae_status why, sae_error *err)
     if (!err) return;
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used,
-             "; %lld rows are kept in %s: the same call goes on from there", (long long)w->saved_rows,
-             w->folder.temporary);
+             "; %lld rows are kept in %s: the same call%s goes on from there", (long long)w->saved_rows,
+             w->folder.temporary, w->go_on_with);
 }
 
 static void release(store_writer *w)
@@ -510,8 +510,9 @@ sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, con
     bool done_before = false;
 
     SAE_TRY(check_options(&w, options, n_rows, err));
-    if (w.options.resumable || w.options.append) SAE_TRY(store_progress_was_done(&w, path, &done_before, err));
-    if (done_before && !w.options.force && !w.options.append) goto done; /* it replaced nothing */
+    bool anew = w.options.force || !(w.options.resumable || w.options.append); /* whatever stands there */
+    if (!anew) SAE_TRY(store_progress_was_done(&w, path, &done_before, err));
+    if (done_before && !w.options.append) goto done; /* it replaced nothing */
     SAE_TRY(open_folder(&w, path, err));
     if (done_before) SAE_TRY(store_progress_drop_replaced(&w, err));
     if (done_before) goto done;

@@ -61,9 +61,27 @@ static sae_status open_ids(job *j, args *a, const char *path, sae_error *err)
     if (!args_flag(a, "keep-special")) SAE_TRY(sae_tokenizer_open(&j->tok, j->model_path, err));
     for (int64_t i = 0; j->tok && i < n; i++)
         if (sae_tokenizer_is_special(j->tok, j->ids.ids[i])) j->mask[i] = 0;
-    SAE_TRY(sae_text_open_ids(&j->text, j->ids.ids, j->mask, j->ids.n_seq, j->ids.n_ctx, false, err));
+    status = sae_text_open_ids(&j->text, j->ids.ids, j->mask, j->ids.n_seq, j->ids.n_ctx, false, err);
+    if (status != SAE_OK) sae_error_prefix(err, "%s", path);
 done:
     return status;
+}
+
+/* All of them before any is run: a pass would know neither the file nor which of its sequences it runs. */
+static sae_status check_ids(const job *j, const char *path, sae_error *err)
+{
+    const sae_model_info *info = sae_model_get_info(j->model);
+    const token_ids *t = &j->ids;
+
+    if (t->n_ctx > info->n_ctx)
+        return SAE_FAIL(err, SAE_RANGE, "%s: sequences of %lld tokens; the model's context is %lld: cut them shorter",
+                        path, (long long)t->n_ctx, (long long)info->n_ctx);
+    for (int64_t i = 0; i < t->n_seq * t->n_ctx; i++)
+        if (t->ids[i] < 0 || t->ids[i] >= info->n_vocab)
+            return SAE_FAIL(
+                err, SAE_RANGE, "%s: token id %d at sequence %lld, position %lld: the model's ids are 0 to %lld", path,
+                t->ids[i], (long long)(i / t->n_ctx), (long long)(i % t->n_ctx), (long long)info->n_vocab - 1);
+    return SAE_OK;
 }
 
 static sae_status open_text(job *j, args *a, sae_error *err)
@@ -125,6 +143,7 @@ static sae_status open_all(job *j, args *a, sae_error *err)
     SAE_TRY(model_path(operands[0], &j->model_path, err));
     SAE_TRY(open_text(j, a, err));
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
+    if (j->ids.ids) SAE_TRY(check_ids(j, args_text(a, "ids"), err));
     SAE_TRY(read_sites(j, a, err));
     sae_acts_options options = {.in_order = true,
                                 .max_norm = args_real(a, "max-norm", 0),
@@ -263,8 +282,51 @@ static bool has_progress(const char *out, const char *suffix)
     return file_exists(path);
 }
 
+/* OUT.partial alone cannot be appended to: tells of the command that goes on with it, as it was typed. */
+static sae_status fail_unfinished(const char *out, sae_error *err)
+{
+    char path[4200], line[400] = "";
+    json_t *all = NULL, *word;
+    size_t i, used = 0;
+
+    snprintf(path, sizeof path, "%s.partial/%s", out, STORE_PROGRESS_NAME);
+    sae_status status = json_read_file(&all, path, err);
+    if (status != SAE_OK) return status;
+    json_array_foreach(json_object_get(json_object_get(all, "about"), "command"), i, word)
+    {
+        if (used < sizeof line && json_is_string(word))
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? " " : "", json_string_value(word));
+    }
+    if (used >= sizeof line) memcpy(line + sizeof line - 4, "...", 4);
+    json_decref(all);
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "%s is not there to be appended to, only %s.partial, which is unfinished: the command that began it "
+        "goes on with it%s%s",
+        out, out, used ? ": " : "", line);
+}
+
+/* Could a command like this one not tell of the store that stands there? */
+static bool was_made_so(const char *out, int64_t wanted, bool append)
+{
+    char path[4200];
+    json_t *all = NULL;
+    int64_t asked = -2;
+
+    snprintf(path, sizeof path, "%s/%s", out, STORE_PROGRESS_NAME);
+    if (!file_exists(path) || json_read_file(&all, path, NULL) != SAE_OK) return false;
+    if (json_is_integer(json_object_get(all, "asked"))) asked = json_integer_value(json_object_get(all, "asked"));
+    bool appended = json_is_true(json_object_get(json_object_get(all, "plan"), "append"));
+    json_decref(all);
+    return asked == wanted && appended == append;
+}
+
 /* Said of what fails behind it. */
-static const char ALL_THERE[] = "%s has all of its rows, the same command tells of them without computing any";
+static void all_are_there(const args *a, const char *out, sae_error *err)
+{
+    sae_error_prefix(err, "%s has all of its rows, the same command%s tells of them without computing them again", out,
+                     args_flag(a, "force") ? " without --force" : "");
+}
 
 static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, sae_error *err)
 {
@@ -283,9 +345,10 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .settle_later = true,
                                  .about = about};
     int64_t before = 0, n_rows = 0;
-    bool was_done = has_progress(out, ""); /* perhaps by this very command, which could not tell */
+    bool was_done = was_made_so(out, wanted, options.append);
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
+    if (options.append && !file_exists(out) && has_progress(out, ".partial")) SAE_TRY(fail_unfinished(out, err));
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
     if (has_progress(out, ".partial")) say(a, "going on with %s.partial", out);
     sae_progress progress = progress_begin(&line, a);
@@ -293,14 +356,14 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
     progress_end(&line);
     if (status != SAE_OK) goto done;
     status = count_rows(j, out, &n_rows, err);
-    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    if (status != SAE_OK) all_are_there(a, out, err);
     SAE_TRY(status);
     if (was_done && n_rows == before) { /* what was counted before had them already */
         say(a, "%s has the rows of this command already: none are appended", out);
         goto done;
     }
     if (n_rows - before < wanted)
-        warn("the text ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
+        warn("the input ended after %lld of %lld rows", (long long)(n_rows - before), (long long)wanted);
 done:
     mem_free(about);
     return status;
@@ -396,7 +459,7 @@ static sae_status run(args *a, sae_error *err)
     status = print_result(a, &j, out, err);
     if (status == SAE_OK) status = output_flush(err);
     if (status == SAE_OK) status = sae_store_settle(out, err); /* now the same command would be another one */
-    if (status != SAE_OK) sae_error_prefix(err, ALL_THERE, out);
+    if (status != SAE_OK) all_are_there(a, out, err);
     SAE_TRY(status);
 done:
     job_free(&j);
@@ -416,7 +479,8 @@ const command command_acts = {
         "\n"
         "The store appears when it is complete, or not at all. Stopped or killed, the same command goes on\n"
         "with what is in OUT.partial; the store is the same as if nothing had happened. One whose result could not\n"
-        "be printed is complete: the same command prints it, and computes and appends nothing.",
+        "be printed is complete: the same command prints it and appends nothing. With --force a store that\n"
+        "stands is computed anew; what is in OUT.partial is gone on with if it is of the same text.",
     .examples = "sae acts smollm2 --site blocks.14.hook_resid_post --text books.jsonl.zst --tokens 1M --out store\n"
                 "sae acts smollm2 --site resid_post.7 --text notes.txt --dtype int8 --shuffle --out notes7\n"
                 "sae acts smollm2 --site resid_pre.7,mlp_out.7 --text notes.txt --out mlp7\n"
