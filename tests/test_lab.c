@@ -945,7 +945,7 @@ static bool file_says(const char *out, const char *name, const char *what)
  * while the verdict of each says so. */
 START_TEST(test_random_scaffold_is_random)
 {
-    enum { RUNS = 12 };
+    enum { RUNS = 8 };
     int told = 0;
 
     write_model();
@@ -968,7 +968,7 @@ START_TEST(test_random_scaffold_is_random)
         sae_result_free(removal);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
-    ck_assert_int_le(told, 3); /* binomial(12, 0.05): more with probability 0.002 */
+    ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
     scratch_remove();
 }
 END_TEST

@@ -606,7 +606,7 @@ END_TEST
  * and a subspace, are told from random ones about once in twenty. */
 START_TEST(test_null_of_the_verdict)
 {
-    enum { WORLDS = 60, CHANGES = 3 };
+    enum { WORLDS = 30, CHANGES = 3 };
     int told[CHANGES] = {0};
 
     for (uint64_t seed = 0; seed < WORLDS; seed++) {
@@ -638,7 +638,7 @@ START_TEST(test_null_of_the_verdict)
     }
     if (getenv("SAE_OBSERVED")) printf("# told %d, %d and %d of %d\n", told[0], told[1], told[2], WORLDS);
     for (int i = 0; i < CHANGES; i++)
-        ck_assert_int_le(told[i], 8); /* binomial(60, 0.05): more with probability 0.003 */
+        ck_assert_int_le(told[i], 5); /* binomial(30, 0.05): more with probability 0.003; observed 0 */
     scratch_remove();
 }
 END_TEST
