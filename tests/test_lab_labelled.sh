@@ -148,7 +148,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         --labelled data/three.csv --quiet"
     expect "scaffold, everything" 0 '' scaffold $everything --out all
     for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, k 5, matryoshka" "TPP, n 20, batchtopk" \
-        "CE after removal, centred (R3), matryoshka" "aligned features ablated, batchtopk" "topics, 8 topic-aligned features ablated" \
+        "matryoshka, density mass of dense ones" "CE after removal, centred (R3), matryoshka" "aligned features ablated, batchtopk" "topics, 8 topic-aligned features ablated" \
         "the scaffold is causally necessary, matryoshka" "matryoshka, P3" "Not tested in this run: other sites"; do
         shows "$claim"
     done

@@ -242,7 +242,8 @@ START_TEST(test_controls)
         double expected = DRAWS * 60.0 / N;
         chi += (chosen[i] - expected) * (chosen[i] - expected) / (expected * (1 - 60.0 / N));
     }
-    ck_assert_double_lt(fabs(chi - 399) / sqrt(2 * 399), 4); /* every latent equally often, of A or not: observed CHI */
+    ck_assert_double_lt(fabs(chi - 399) / sqrt(2 * 399),
+                        4); /* every latent equally often, of A or not: observed -0.90 sigma */
     if (getenv("SAE_OBSERVED")) printf("# %.2f sigma\n", (chi - 399) / sqrt(2 * 399));
     /* The density of A, whichever share of the latents that has: the densest 300 are matched by themselves in part. */
     for (int which = 0; which < 2; which++) {
@@ -324,6 +325,47 @@ START_TEST(test_matched_stretches)
     ck_assert_int_ge(longest, 5); /* long ones and short ones are both here: observed 6 and 4 */
     ck_assert_int_ge(alone, DRAWS);
     if (getenv("SAE_OBSERVED")) printf("# longest %d, alone %d\n", longest, alone / DRAWS);
+}
+END_TEST
+
+/* Sets whose cost is the sum of their latents': what a latent of a density costs is told from nothing about once in twenty although the set
+ * is of dense ones, and what alignment adds is told nearly always. */
+START_TEST(test_matched_power)
+{
+    enum { N = 600, TRIALS = 100, DRAWS = 5 };
+    int64_t fired[N];
+    density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
+    rng r = rng_seed(15, 0);
+    int told[2] = {0};
+
+    for (int trial = 0; trial < TRIALS; trial++) {
+        uint8_t taken[N] = {0}, control[N];
+        double cost[N], own[2] = {0}, controls[2][DRAWS] = {{0}};
+        for (int i = 0; i < N; i++) {
+            fired[i] = (int64_t)pow(10, 2 + 3 * rng_uniform(&r));
+            cost[i] = sqrt((double)fired[i]) * (1 + 0.5 * rng_normal(&r));
+            taken[i] = rng_uniform(&r) < 0.05 + 0.2 * (double)(fired[i] > 10000); /* dense ones more often */
+        }
+        for (int k = -1; k < DRAWS; k++) {
+            if (k >= 0) ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+            for (int i = 0; i < N; i++)
+                for (int added = 0; added < 2; added++) {
+                    const double c = cost[i] + (added && taken[i] ? sqrt((double)fired[i]) : 0);
+                    if (k < 0)
+                        own[added] += taken[i] ? c : 0;
+                    else
+                        controls[added][k] += control[i] ? c : 0;
+                }
+        }
+        for (int added = 0; added < 2; added++) {
+            const double mean = interval_of_mean(controls[added], DRAWS).value, effect = own[added] - mean;
+            const interval v = interval_beside_draws((interval){effect, effect, effect}, controls[added], DRAWS);
+            told[added] += v.low > 0 || v.high < 0;
+        }
+    }
+    if (getenv("SAE_OBSERVED")) printf("# matched: told %d of %d, planted %d\n", told[0], TRIALS, told[1]);
+    ck_assert_int_le(told[0], 11); /* binomial(100, 0.05): more with probability 0.004; observed 6 */
+    ck_assert_int_ge(told[1], 80); /* observed 100 */
 }
 END_TEST
 
@@ -412,7 +454,7 @@ START_TEST(test_null)
 END_TEST
 
 /* The number that the verdict goes by: with a random subspace what its latents cost is told from features of equal density, or from random
- * ones, about once in twenty; ten latents that write along one direction are told from both. */
+ * ones, about once in twenty; five latents that write along one direction are told from random ones (from ones of equal density: test_matched_power). */
 START_TEST(test_null_of_the_verdict)
 {
     enum { TRIES = 100 };
@@ -555,6 +597,7 @@ int main(void)
     tcase_add_test(tc, test_controls);
     tcase_add_test(tc, test_dense_by_themselves);
     tcase_add_test(tc, test_matched_stretches);
+    tcase_add_test(tc, test_matched_power);
     tcase_add_test(tc, test_null);
     tcase_add_test(tc, test_null_of_the_verdict);
     tcase_add_test(tc, test_report);

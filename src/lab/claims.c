@@ -570,6 +570,7 @@ sae_status summary_report(experiment *e, sae_error *err)
     SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
     SAE_TRY(rank_claim(e, r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(per_arch(e, a, r, err));
+    SAE_TRY(reduction_report(e, r, err));
     SAE_TRY(variants_report(e, r, err));
     SAE_TRY(not_tested(e, r, err));
 done:

@@ -299,6 +299,8 @@ sae_status record_write(const experiment *e, sae_error *err);
 
 /* ---- Helpers of the steps (scaffold.c) ----------------------------------------------------------------------------------- */
 
+/* reduction.c: a table "reduction" of dense latents over the seeds. */
+sae_status reduction_report(const experiment *e, sae_result *r, sae_error *err);
 sae_status variants_report(const experiment *e, sae_result *r,
                            sae_error *err); /* variants.c: a table for the summary */
 bool pair_is_first(const experiment *e);    /* P1 of the first seed, of either architecture */

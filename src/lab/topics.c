@@ -284,8 +284,8 @@ static sae_status drawn_create(drawn *of, const bench *b, sae_error *err)
     return status == SAE_OK ? score_create(&of->retrained, b->n_test, err) : status;
 }
 
-/* Answers on b->changed, the draw's. */
-static sae_status drawn_add(drawn *of, bench *b, int draw, sae_error *err)
+/* Answers on b->changed, the draw's; `anew`: of a probe trained on the first too. */
+static sae_status drawn_add(drawn *of, bench *b, int draw, bool anew, sae_error *err)
 {
     sae_status status = SAE_OK;
     double before = 0, after = 0;
@@ -294,7 +294,7 @@ static sae_status drawn_add(drawn *of, bench *b, int draw, sae_error *err)
     SAE_TRY(add_answers(b, &b->clean, &of->fixed, err));
     for (int64_t i = 0; i < b->n_test; i++) after += of->fixed.right[i];
     of->right[draw] = (after - before) / (double)b->n_test;
-    if (draw == 0) SAE_TRY(add_retrained(b, &of->retrained, err));
+    if (draw == 0 && anew) SAE_TRY(add_retrained(b, &of->retrained, err));
 done:
     return status;
 }
@@ -358,7 +358,7 @@ static sae_status remove_random(bench *b, drawn *random, sae_error *err)
         SAE_TRY(drawn_create(&random[op], b, err));
         for (int i = 0; i < TOPICS_DRAWS; i++) {
             SAE_TRY(remove_space(b, &b->what->random[i], op, err));
-            SAE_TRY(drawn_add(&random[op], b, i, err));
+            SAE_TRY(drawn_add(&random[op], b, i, op == 0, err));
         }
     }
 done:
@@ -377,7 +377,7 @@ static sae_status subspace_arms(bench *b, topics *m, sae_error *err)
     if (w->pca) SAE_TRY(removal_arms(b, m, "PCA", w->pca, random, err));
     for (int op = 0; w->random && op < 2; op++) {
         snprintf(name, sizeof name, "random subspace removed, %s", removals[op]);
-        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[op].retrained, err));
+        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[0].retrained, err)); /* as in removal_arms */
     }
 done:
     for (int op = 0; op < 2; op++) drawn_free(&random[op]);
@@ -428,7 +428,7 @@ static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
     for (int i = 0; i < TOPICS_DRAWS; i++) {
         choose_random(b, k, &chance);
         SAE_TRY(ablate(b, b->random, k, err));
-        SAE_TRY(drawn_add(&random, b, i, err));
+        SAE_TRY(drawn_add(&random, b, i, true, err));
     }
     SAE_TRY(beside_drawn(b, m, &fixed, &random, err));
     snprintf(name, sizeof name, "%lld random features ablated", (long long)k);

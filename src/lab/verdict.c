@@ -15,7 +15,9 @@ static const double TOO_FEW = 5;         /* dense latents, for a claim about the
 
 const char *verdict_rank(const interval *knee)
 {
-    if (knee->low > 0) return "some directions are worth more than sparse features in random positions explain";
+    if (knee->low > 0)
+        return "by these trainings, one of each rank, some directions are worth more than sparse features in random "
+               "positions explain";
     if (knee->high > 0) return "not decided: whether any direction is worth it depends on the text";
     return "no direction is worth more than sparse features in random positions explain: no scaffold is called for";
 }
@@ -88,8 +90,12 @@ static const char *redundancy_by_one(const interval *over_matched, const interva
     if (aligned->high < r2->low && aligned->high < r3->low)
         return "more than features of equal density, less than the scaffold: as the paper says";
     if (aligned->high < r2->low)
-        return "more than features of equal density, less than the scaffold: as the paper says, not when the mean is "
-               "kept";
+        return aligned->low > r3->high ? "more than features of equal density, less than the scaffold: as the paper "
+                                         "says, not when the mean "
+                                         "is kept"
+                                       : "more than features of equal density, less than the scaffold: as the paper "
+                                         "says, not told when the "
+                                         "mean is kept";
     if (aligned->low > r2->high)
         return "more than features of equal density, and more than the scaffold: against the paper";
     return "more than features of equal density; not told from the scaffold";
@@ -123,6 +129,12 @@ static bool clean_says_nothing(char out[VERDICT_TEXT], const topic_numbers *n)
     return true;
 }
 
+/* Beside changes at random; NaN: not asked. */
+static const char *beside_random(const interval *over, const char *not_told)
+{
+    return over->low > 0 ? "" : over->high < 0 ? ", less than at random" : not_told;
+}
+
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
 {
     if (clean_says_nothing(out, n)) return;
@@ -130,10 +142,13 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
         snprintf(out, VERDICT_TEXT, "falls by less than %g, as the paper says", LITTLE_FALL);
     else if (n->fall.low <= 0)
         snprintf(out, VERDICT_TEXT, "too few questions to tell");
-    else
-        snprintf(out, VERDICT_TEXT, "the fixed probe falls%s: against the paper; one trained anew %s",
-                 n->over_random.low > 0 ? "" : ", not told from random features",
+    else {
+        char how[64] = ": against the paper";
+        if (n->fall.low < LITTLE_FALL) snprintf(how, sizeof how, ", whether by %g or more is not told", LITTLE_FALL);
+        snprintf(out, VERDICT_TEXT, "the fixed probe falls%s%s; one trained anew %s",
+                 beside_random(&n->over_random, ", not told from random features"), how,
                  n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
+    }
 }
 
 void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca, const interval *centred)
@@ -144,7 +159,7 @@ void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interv
                  n->fixed.low > n->chance ? ", and stays above chance: against the paper" : "");
     else if (n->fixed.low > n->chance)
         snprintf(out, VERDICT_TEXT, "falls%s, but topics can still be told: against the paper",
-                 n->over_random.low > 0 ? "" : " (not told from random directions)");
+                 beside_random(&n->over_random, ", not told from random directions"));
     else if (n->fixed.high > n->chance + NEAR_CHANCE)
         snprintf(out, VERDICT_TEXT, "falls; too few questions to tell whether to chance");
     else if (n->fixed.high < n->chance)
