@@ -457,7 +457,7 @@ END_TEST
  * ones, about once in twenty; five latents that write along one direction are told from random ones (from ones of equal density: test_matched_power). */
 START_TEST(test_null_of_the_verdict)
 {
-    enum { TRIES = 100 };
+    enum { TRIES = 60 };
     bed b;
     sae_result *result = NULL;
     float directions[3 * D];
@@ -478,17 +478,22 @@ START_TEST(test_null_of_the_verdict)
         }
         sae_result_free(result);
     }
-    /* binomial(100, 0.05): more than 11 with probability 0.004 */
+    /* binomial(60, 0.05): more than 8 with probability 0.003 */
     if (getenv("SAE_OBSERVED")) printf("# told %d and %d of %d\n", told[0], told[1], TRIES);
-    ck_assert_int_le(told[0], 11); /* observed 4 */
-    ck_assert_int_le(told[1], 11); /* observed 4 */
+    ck_assert_int_le(told[0], 8); /* observed 3 */
+    ck_assert_int_le(told[1], 8); /* observed 1 */
     for (int i = 0; i < 5; i++)
-        for (int j = 0; j < D; j++) b.w.W_dec[i * D + j] = 2.0F * b.w.W_dec[j];
-    ck_assert_int_eq(redundancy_run(&result, &b.s, b.dict, b.w.W_dec, 1, &o, NULL, NULL), SAE_OK);
-    double over[3];
-    ck_assert(sae_result_get_interval(result, "over_random.5", over) && (over[1] > 0 || over[2] < 0));
-    if (getenv("SAE_OBSERVED")) printf("# planted: %.4f [%.4f, %.4f]\n", over[0], over[1], over[2]);
-    sae_result_free(result);
+        for (int j = 0; j < D; j++) b.w.W_dec[i * D + j] = 8.0F * b.w.W_dec[j];
+    int planted = 0;
+    for (o.seed = 0; o.seed < 20; o.seed++) {
+        double over[3];
+        ck_assert_int_eq(redundancy_run(&result, &b.s, b.dict, b.w.W_dec, 1, &o, NULL, NULL), SAE_OK);
+        ck_assert(sae_result_get_interval(result, "over_random.5", over));
+        planted += over[1] > 0 || over[2] < 0;
+        sae_result_free(result);
+    }
+    if (getenv("SAE_OBSERVED")) printf("# planted: told %d of 20\n", planted);
+    ck_assert_int_ge(planted, 9); /* observed 16; by chance 1 */
     bed_close(&b);
 }
 END_TEST

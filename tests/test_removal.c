@@ -229,7 +229,7 @@ END_TEST
 /* The number that says so: a random subspace is told from five others about once in twenty; PCA's is. */
 START_TEST(test_over_random)
 {
-    enum { TRIES = 60, DRAWS = 5 };
+    enum { TRIES = 30, DRAWS = 5 };
     bed b;
     double rows[2 * D];
     interval over;
@@ -249,7 +249,7 @@ START_TEST(test_over_random)
         subspace_free(&s);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d told from random\n", told, TRIES);
-    ck_assert_int_le(told, 8); /* binomial(60, 0.05): more with probability 0.003 */
+    ck_assert_int_le(told, 5); /* binomial(30, 0.05): more with probability 0.003; observed 0 */
     bed_close(&b);
 }
 END_TEST
