@@ -184,20 +184,29 @@ sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, 
     return bootstrap_ratio(out, t->nll + which * t->n_seq, t->nll + clean * t->n_seq, t->n_seq, seed, err);
 }
 
+/* Mean over the draws of each sequence's sum: [n_seq], mem_free. NULL: no memory. */
+static double *mean_of_draws(const loss_table *t, loss_draws draws, sae_error *err)
+{
+    double *mean = mem_alloc_array((size_t)t->n_seq, sizeof *mean, "mean losses of random controls", err);
+
+    for (int k = 0; mean && k < draws.n; k++)
+        for (int64_t i = 0; i < t->n_seq; i++)
+            mean[i] += t->nll[(draws.first + k * draws.step) * t->n_seq + i] / draws.n;
+    return mean;
+}
+
 sae_status loss_add_mean(loss_table *t, int first, int n, sae_error *err)
 {
     size_t row = (size_t)t->n_seq * sizeof *t->nll, old = (size_t)t->n_edits * row;
-    double *nll = mem_grow(t->nll, old, old + row, "sums of losses", err);
+    double *mean = mean_of_draws(t, (loss_draws){first, 1, n}, err);
+    double *nll = mean ? mem_grow(t->nll, old, old + row, "sums of losses", err) : NULL;
 
-    if (!nll) return SAE_NOMEM;
-    t->nll = nll;
-    for (int64_t i = 0; i < t->n_seq; i++) {
-        double sum = 0;
-        for (int e = first; e < first + n; e++) sum += nll[e * t->n_seq + i];
-        nll[t->n_edits * t->n_seq + i] = sum / n;
+    if (nll) {
+        t->nll = nll;
+        memcpy(nll + t->n_edits++ * t->n_seq, mean, row);
     }
-    t->n_edits++;
-    return SAE_OK;
+    mem_free(mean);
+    return nll ? SAE_OK : SAE_NOMEM;
 }
 
 sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err)
@@ -229,18 +238,7 @@ done:
 
 /* ---- Beside draws -------------------------------------------------------------------------------------------------------- */
 
-/* Mean over the draws of each sequence's sum: [n_seq], mem_free. NULL: no memory. */
-static double *mean_of_draws(const loss_table *t, loss_draws draws, sae_error *err)
-{
-    double *mean = mem_alloc_array((size_t)t->n_seq, sizeof *mean, "mean losses of random controls", err);
-
-    for (int k = 0; mean && k < draws.n; k++)
-        for (int64_t i = 0; i < t->n_seq; i++)
-            mean[i] += t->nll[(draws.first + k * draws.step) * t->n_seq + i] / draws.n;
-    return mean;
-}
-
-/* `mean`: of the draws. What stands in the numerator of the draws themselves is their own loss, in the unit of the effect. */
+/* The effect of edit `which` against the mean of the draws, as a ratio or in nats; the draws' own effects are in the same unit. */
 static sae_status beside(interval *out, const loss_table *t, int which, loss_draws draws, bool ratio, uint64_t seed,
                          sae_error *err)
 {

@@ -2,15 +2,11 @@
  * redundancy_report.c - the curve of the loss over the number of ablated latents, with every control beside it.
  */
 #include "eval/core.h"
+#include "lab/loss_report.h"
 #include "lab/redundancy_run.h"
 
 #include <math.h>
 #include <stdio.h>
-
-static void interval_text(char *text, size_t size, const interval *i)
-{
-    snprintf(text, size, "%.3f [%.3f, %.3f]", i->value, i->low, i->high);
-}
 
 static sae_status ratio_of(const redundancy *r, int which, interval *out, sae_error *err)
 {
@@ -61,12 +57,12 @@ done:
 }
 
 /* One draw has no spread, so what A costs over it has no interval. */
-static void cost_text(char *text, size_t size, const interval *v)
+static void cost_text(char text[INTERVAL_TEXT], const interval *v)
 {
     if (isfinite(v->low))
-        interval_text(text, size, v);
+        interval_text(text, v);
     else
-        snprintf(text, size, "%.3f (one draw)", v->value);
+        snprintf(text, INTERVAL_TEXT, "%.3f (one draw)", v->value);
 }
 
 enum { CELLS = 8 };
@@ -76,17 +72,17 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
     sae_status status = SAE_OK;
     interval v[3], over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
     double mean[2] = {NAN, NAN};
-    char name[64], text[3][64], control[2][64] = {"-", "-"}, cost[2][64] = {"-", "-"};
+    char name[64], text[3][INTERVAL_TEXT], control[2][64] = {"-", "-"}, cost[2][INTERVAL_TEXT] = {"-", "-"};
     const loss_draws draws[2] = {point_matched(p), point_random(p)};
 
     SAE_TRY(ratio_of(r, p->first, &v[0], err));
     SAE_TRY(ratio_of(r, p->first + 1, &v[1], err));
     SAE_TRY(loss_ratio(&v[2], &r->losses, p->first, LOSS_OF_RECON, r->options.seed, err));
-    for (int i = 0; i < 3; i++) interval_text(text[i], sizeof text[i], &v[i]);
+    for (int i = 0; i < 3; i++) interval_text(text[i], &v[i]);
     for (int i = 0; i < 2 && p->draws > 0; i++) {
         SAE_TRY(controls_text(r, draws[i], &mean[i], control[i], sizeof control[i], err));
         SAE_TRY(cost_over(r, p, draws[i], &over[i], err));
-        cost_text(cost[i], sizeof cost[i], &over[i]);
+        cost_text(cost[i], &over[i]);
     }
     const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
                                    {text[0], v[0].value},

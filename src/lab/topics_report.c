@@ -1,22 +1,18 @@
 /*
  * topics_report.c - the tables of topic classification.
  */
+#include "lab/loss_report.h"
 #include "lab/topics.h"
 
 #include <math.h>
 #include <stdio.h>
-
-static void text_of(char *out, size_t size, const interval *v)
-{
-    snprintf(out, size, "%.3f [%.3f, %.3f]", v->value, v->low, v->high);
-}
 
 static sae_status set_table(sae_result *r, const topics *m, const char *name, sae_error *err)
 {
     static const char *const titles[] = {"change", "fixed probe", "its fall", "more than at random",
                                          "re-trained probe"};
     sae_status status = SAE_OK;
-    char title[300], key[200], texts[4][64] = {""};
+    char title[300], key[200], texts[4][INTERVAL_TEXT] = {""};
 
     snprintf(title, sizeof title,
              "%.100s: %d classes, chance %.4g; %lld questions of each to train on, %lld to test on", name, m->n_classes,
@@ -24,11 +20,11 @@ static sae_status set_table(sae_result *r, const topics *m, const char *name, sa
     SAE_TRY(sae_result_table(r, name, title, titles, 5, err));
     for (int i = 0; i < m->n_arms; i++) {
         const topics_arm *arm = &m->arms[i];
-        text_of(texts[0], sizeof texts[0], &arm->fixed);
-        text_of(texts[1], sizeof texts[1], &arm->fall);
-        text_of(texts[2], sizeof texts[2], &arm->retrained);
+        interval_text(texts[0], &arm->fixed);
+        interval_text(texts[1], &arm->fall);
+        interval_text(texts[2], &arm->retrained);
         snprintf(texts[3], sizeof texts[3], "-");
-        if (isfinite(arm->over_random.value)) text_of(texts[3], sizeof texts[3], &arm->over_random);
+        if (isfinite(arm->over_random.value)) interval_text(texts[3], &arm->over_random);
         sae_cell cells[] = {{arm->name, NAN},
                             {texts[0], arm->fixed.value},
                             {texts[1], arm->fall.value},
