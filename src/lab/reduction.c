@@ -38,18 +38,18 @@ static sae_status row(const experiment *e, sae_arch arch, const char *what, cons
 {
     const int64_t n = e->options.seeds;
     seed_values v;
-    char name[96], fewer[64], percent[64];
+    char name[96], before[32], after[32], fewer[64], percent[64];
 
     take_values(&v, e, arch, key);
     const interval less = interval_of_mean(v.fewer, n), part = interval_of_mean(v.percent, n);
     snprintf(name, sizeof name, "%s, %s", arch_name(arch), what);
     difference_text(fewer, sizeof fewer, &less);
     difference_text(percent, sizeof percent, &part);
-    const sae_cell cells[] = {{name, NAN},
-                              {NULL, interval_of_mean(v.without, n).value},
-                              {NULL, interval_of_mean(v.with, n).value},
-                              {fewer, less.value},
-                              {percent, part.value}};
+    const double without = interval_of_mean(v.without, n).value, with = interval_of_mean(v.with, n).value;
+    snprintf(before, sizeof before, "%.4g", without); /* counts and shares in one column */
+    snprintf(after, sizeof after, "%.4g", with);
+    const sae_cell cells[] = {
+        {name, NAN}, {before, without}, {after, with}, {fewer, less.value}, {percent, part.value}};
     return sae_result_row(r, "reduction", cells, 5, err);
 }
 
