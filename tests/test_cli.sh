@@ -311,7 +311,7 @@ printf '%s\n' \
     'decay-start|--decay-start 100000' \
     'decay-start|--decay-start 1001 --steps 1000' 'resample-every|--resample-every 1000 --steps 1000' \
     'exact-codes|--exact-codes' 'exact-codes|--exact-codes --screen' \
-    'exact-codes|--exact-codes --arch topk' 'screen|--screen --arch topk' >in_vain
+    'exact-codes|--exact-codes --arch topk' 'screen|--screen --arch topk' 'keep|--keep 2' >in_vain
 for option in select-by=norm k-anneal-steps=5 threshold-beta=0.9 threshold-from=zero auxk-alpha=1; do
     echo "${option%=*}|--arch jumprelu --$option" >>in_vain
 done
@@ -319,6 +319,7 @@ while IFS='|' read -r option given; do
     # shellcheck disable=SC2086
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
 done <in_vain
+train "no checkpoint kept" 2 'give at least 1' --out vain --checkpoint-every 5 --keep 0
 [ -e vain ] && not_ok "what is refused makes nothing"
 d_in=$(sed -n 's/.*"d_in": \([0-9]*\).*/\1/p' run1/sae/cfg.json)
 expect "a k that has nowhere to fall from" 2 '--k-anneal-steps would do nothing: ' train --array "$rows" --width 64 \

@@ -12,7 +12,8 @@
  *
  *   store_write.c      from a stream to shards; what is the same whatever happens on the way
  *   store_packed.c     the rows of a shard in memory, on their way from float32 to a file
- *   store_progress.c   what is finished, so that another process can go on; stores that are appended to
+ *   store_progress.c   what is finished, so that another process can go on
+ *   store_append.c     stores that are appended to
  *   store_shuffle.c    shards in text order to shards in random order
  *   store_read.c       a store as a table; store_verify.c: all of its checksums
  */
@@ -133,12 +134,22 @@ json_t *store_part_about(const store_writer *w, const store_part *p);
 sae_status store_progress_was_done(const store_writer *w, const char *path, bool *done, sae_error *err);
 /* Then PATH.partial, which is open, is what was replaced, unless it is an unfinished store: removes it. */
 sae_status store_progress_drop_replaced(const store_writer *w, sae_error *err);
-/* Of a store that is appended to: its size of shards and rows. */
-sae_status store_progress_sizes(store_writer *w, sae_error *err);
 /* Goes on where PATH.partial stands, or begins it (with the rows of PATH when these are appended to). */
 sae_status store_progress_begin(store_writer *w, sae_error *err);
 /* Notes a full shard, or, with_tail, also writes what is in the one that is not full. */
 sae_status store_progress_save(store_writer *w, bool with_tail, sae_error *err);
+
+/* A description without what may differ between two calls that make the same rows; NULL: no memory. */
+json_t *store_bare_about(json_t *about);
+/* The first member in which two objects differ, for a message. */
+const char *store_difference(const json_t *a, const json_t *b);
+
+/* ---- store_append.c --------------------------------------------------------------------------------------------------------- */
+
+/* Of a store that is appended to: its size of shards and rows. */
+sae_status store_append_sizes(store_writer *w, sae_error *err);
+/* Its shards under second names in PATH.partial, listed in `all` as finished. Its description stays the one that it was begun with. */
+sae_status store_append_begin(store_writer *w, json_t *all, sae_error *err);
 
 /* ---- store_shuffle.c -------------------------------------------------------------------------------------------------------- */
 

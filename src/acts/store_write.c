@@ -516,7 +516,7 @@ sae_status sae_store_write(const char *path, sae_acts *acts, int64_t n_rows, con
     SAE_TRY(open_folder(&w, path, err));
     if (done_before) SAE_TRY(store_progress_drop_replaced(&w, err));
     if (done_before) goto done;
-    SAE_TRY(store_progress_sizes(&w, err));
+    SAE_TRY(store_append_sizes(&w, err));
     SAE_TRY(allocate(&w, err));
     SAE_TRY(name_folders(&w, err));
     if (w.folder.kept) SAE_TRY(store_progress_begin(&w, err));

@@ -15,7 +15,7 @@ static const option_row options[] = {
     OPTION_SEED_ROW("0"),
     {"log-every", OPTION_COUNT, "N", "steps between lines of log.jsonl (default: 200 lines a run)", NULL},
     {"checkpoint-every", OPTION_COUNT, "N", "steps between checkpoints (default: one at the end)", NULL},
-    {"keep", OPTION_COUNT, "N", "newest checkpoints kept", "1"},
+    {"keep", OPTION_COUNT, "N", "newest checkpoints kept, with --checkpoint-every", "1"},
     {"resume", OPTION_FLAG, NULL,
      "go on from the newest checkpoint in --out; with --model all rows before it are computed once more", NULL},
     OPTION_EXPORT_ROW,
@@ -98,6 +98,24 @@ done:
     return status;
 }
 
+static sae_status check_options(args *a, const char **folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", folder, err));
+    if (args_flag(a, "resume") && args_flag(a, "force"))
+        SAE_TRY(args_fail(a, err, "--resume goes on with a run, --force replaces it: give one of them"));
+    if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
+    if (args_given(a, "keep") && !args_given(a, "checkpoint-every"))
+        SAE_TRY(args_fail(a, err,
+                          "--keep would do nothing: there is one checkpoint, at the end: give --checkpoint-every, or "
+                          "leave --keep away"));
+    if (args_int(a, "keep", 1) < 1)
+        SAE_TRY(args_fail(a, err, "--keep 0 would leave no checkpoint to go on from: give at least 1"));
+done:
+    return status;
+}
+
 /* How a run that was broken off goes on, where it would not fail again. */
 static void advise(const training *t, const char *folder, sae_status why)
 {
@@ -120,10 +138,7 @@ static sae_status run_train(args *a, sae_error *err)
     int lock = -1;
     bool begun = false; /* there is a checkpoint */
 
-    if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", &folder, err));
-    if (args_flag(a, "resume") && args_flag(a, "force"))
-        SAE_TRY(args_fail(a, err, "--resume goes on with a run, --force replaces it: give one of them"));
-    if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
+    SAE_TRY(check_options(a, &folder, err));
     SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
     SAE_TRY(train_dicts_make(&t.dicts, a, &t.in, err));
     SAE_TRY(train_export_option(a, &t.dicts, &how, err));

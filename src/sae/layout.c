@@ -46,24 +46,38 @@ static void layout_learner(learner *l, arena *weights, arena *gradients, arena *
     l->since_fired = arena_take(moments, (size_t)l->config.d_sae * sizeof *l->since_fired);
 }
 
-static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool residual, bool position, arena *a)
+/* `later` is where the lists by latent, and what the backward pass fills, are taken from. */
+static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, bool residual, bool position, arena *a,
+                         arena *later)
 {
     k->row_start = arena_take(a, (size_t)(B + 1) * sizeof *k->row_start);
     k->latent = arena_take(a, (size_t)capacity * sizeof *k->latent);
     k->value = arena_take(a, (size_t)capacity * sizeof *k->value);
     k->latent_start = arena_take(a, (size_t)(F + 1) * sizeof *k->latent_start);
-    k->row = arena_take(a, (size_t)capacity * sizeof *k->row);
-    k->weight = arena_take(a, (size_t)capacity * sizeof *k->weight);
-    k->slope = arena_take(a, (size_t)capacity * sizeof *k->slope);
-    k->d_value = residual ? arena_take(a, (size_t)capacity * sizeof *k->d_value) : NULL;
-    k->position = position ? arena_take(a, (size_t)capacity * sizeof *k->position) : NULL;
+    k->row = arena_take(later, (size_t)capacity * sizeof *k->row);
+    k->weight = arena_take(later, (size_t)capacity * sizeof *k->weight);
+    k->slope = arena_take(later, (size_t)capacity * sizeof *k->slope);
+    k->d_value = residual ? arena_take(later, (size_t)capacity * sizeof *k->d_value) : NULL;
+    k->position = position ? arena_take(later, (size_t)capacity * sizeof *k->position) : NULL;
 }
+
+/* Keys as many as five arrays lose by beginning on cache lines (layout_aux). */
+enum { LISTS_ROUNDING = 5 * 64 / sizeof(uint64_t) };
 
 static void layout_best(best_rows *r, int64_t keep, int64_t B, arena *a)
 {
     r->room = best_room(keep);
     r->rows = keep > 0 ? arena_take(a, (size_t)B * sizeof *r->rows) : NULL;
-    r->keys = keep > 0 ? arena_take(a, (size_t)(B * r->room) * sizeof *r->keys) : NULL;
+    r->keys = keep > 0 ? arena_take(a, (size_t)(B * r->room + LISTS_ROUNDING) * sizeof *r->keys) : NULL;
+}
+
+/* AuxK's largest of each row, and its lists. The keys have been listed by row when the lists by latent are made, which therefore
+ * take their place: at most five arrays of 4 bytes an entry, where a row has room for 2.5 keys of 8 bytes an entry and more. */
+static void layout_aux(scratch *s, const extent *e, int64_t B, arena *a)
+{
+    layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
+    arena keys = {(unsigned char *)s->best_dead.keys, 0};
+    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, a, &keys);
 }
 
 static extent extent_of(const sae_trainer *t)
@@ -112,7 +126,9 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->d_h = arena_take(a, (size_t)(B * e->r) * sizeof(float));
     s->grad = arena_take(a, (size_t)(e->G * B) * row_out);
     s->aux_grad = e->residual || e->aux_k > 0 ? arena_take(a, B * row_out) : NULL;
-    s->tile = arena_take(a, (size_t)(tile_rows * tile_latents) * sizeof(float));
+    /* A panel and a tile are packed and used up in turn, never one within the other: they share a place. */
+    s->tile = arena_take(a, (size_t)larger(tile_rows * tile_latents, larger(B, e->F) * PANEL) * sizeof(float));
+    s->panel = s->tile;
     s->hit_latent = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_latent);
     s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
     s->histogram = arena_take(a, (size_t)threads * HISTOGRAM_BINS * sizeof *s->histogram);
@@ -126,10 +142,9 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->candidates = arena_take(a, (size_t)s->candidate_capacity * sizeof *s->candidates);
     s->counter = arena_take(a, (size_t)larger(B, threads * e->F) * sizeof *s->counter);
     layout_lists(&s->kept, larger(s->candidate_capacity, B * e->top_k), B, e->F, e->residual,
-                 e->residual || e->penalised, a);
+                 e->residual || e->penalised, a, a);
+    layout_aux(s, e, B, a);
     s->kept.n_threads = s->aux.n_threads = s->n_threads;
-    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, a);
-    layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
     layout_best(&s->top, e->top_k, B, a);
     s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->row_keys = o->resample_every > 0 ? arena_take(a, (size_t)B * sizeof *s->row_keys) : NULL;
@@ -138,7 +153,6 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->few_latent = arena_take(a, (size_t)few * sizeof *s->few_latent);
     s->few_W = arena_take(a, (size_t)few * row);
     s->few_bias = arena_take(a, (size_t)few * sizeof *s->few_bias);
-    s->panel = arena_take(a, (size_t)(larger(B, e->F) * PANEL) * sizeof *s->panel);
     s->partial = arena_take(a, (size_t)N_BLOCKS * (widest + 1) * sizeof *s->partial);
     s->d_c = arena_take(a, (size_t)N_BLOCKS * d * sizeof *s->d_c);
     s->squares = arena_take(a, N_BLOCKS * sizeof *s->squares);
