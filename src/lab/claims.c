@@ -13,7 +13,7 @@
 
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[400], range[200], says[VERDICT_TEXT];
+    char here[480], range[200], says[VERDICT_TEXT];
 } claim;
 
 static sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
@@ -40,7 +40,7 @@ static bool number_of(const experiment *e, const char *part, const char *file, c
 
 static const roster_entry *entry(const experiment *e, int arch, roster_use use, int64_t seed)
 {
-    return roster_find(e, e->options.archs[arch], use, SAE_P1, e->options.seed + (uint64_t)seed);
+    return roster_pair(e, e->options.archs[arch], use, e->options.seed + (uint64_t)seed);
 }
 
 static void range_text(char out[200], const interval *v, const char *what)
@@ -51,45 +51,98 @@ static void range_text(char out[200], const interval *v, const char *what)
         snprintf(out, 200, "one seed");
 }
 
-/* An interval that leaves room for other draws, of which one has none. */
+/* An interval that leaves room for other draws; one draw has none, nor has a control that is mostly what it is a control of. */
 static const char *draws_text(char out[48], const interval *v)
 {
     if (isfinite(v->low))
         snprintf(out, 48, "[%.4f, %.4f]", v->low, v->high);
     else
-        snprintf(out, 48, "(one draw: no interval)");
+        snprintf(out, 48, "(no interval)");
     return out;
 }
 
 /* ---- N1: the rank ------------------------------------------------------------------------------------------------------- */
 
+/* By how much the FVU that a scaffold of the compared rank gains may differ in another training: 95 % of them, from those of all seeds of
+ * the first architecture. NaN: one seed. */
+static double spread_of_gain(const experiment *e)
+{
+    const int64_t n = e->options.seeds;
+    double gain[SEEDS_MAX];
+
+    for (int64_t s = 0; s < n; s++)
+        gain[s] = experiment_number(e, entry(e, 0, USE_BASELINE, s), "fvu") -
+                  experiment_number(e, entry(e, 0, USE_SCAFFOLD, s), "fvu");
+    const interval mean = interval_of_mean(gain, n);
+    return (mean.high - mean.value) * sqrt((double)n);
+}
+
 static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N1", .name = "rank of the scaffold", .paper = "24 (d 2,304)"};
-    interval knee;
+    interval knee, margin;
+    const char *part = "ranks";
 
     snprintf(c.here, sizeof c.here, "%lld used%s (d %lld)", (long long)e->options.rank,
              e->options.rank_knee ? ", found before the comparison" : "", (long long)e->d);
     /* Without other ranks than the knee there is no sweep after the comparison, only the one before it. */
-    if (!number_of(e, "ranks", "ranks", "knee", &knee) && !number_of(e, "knee", "knee", "knee", &knee)) {
+    if (!number_of(e, part, part, "knee", &knee)) part = "knee";
+    if (!number_of(e, part, part, "knee", &knee) || !number_of(e, part, part, "knee_margin", &margin)) {
         snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);
         snprintf(c.range, sizeof c.range, "knee [%g, %g] over sequences; first seed", knee.low, knee.high);
-        snprintf(c.says, sizeof c.says, "%s", verdict_rank(&knee));
+        verdict_rank(c.says, &knee, margin.value, spread_of_gain(e));
     }
     return claim_row(r, &c, err);
 }
 
 /* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
 
-/* P1 of every seed; P2 and P3 are trained of the first. */
+/* A rule by which baseline and scaffold are made equal, as the part "matching" calls it. */
+static const struct rule {
+    const char *key, *name;
+} other_k[] = {{"l0", "L0"}, {"l0r", "L0 + r"}, {"fvu", "FVU"}};
+enum { OTHER_K = sizeof other_k / sizeof *other_k };
+
+/* What `key` is with the scaffold where the rule makes it equal to the baseline, less what it is without; first seed. */
+static bool change_at(const experiment *e, int arch, const char *rule, const char *key, double *change)
+{
+    const char *family = arch_name(e->options.archs[arch]);
+    char name[96];
+    interval base, at;
+
+    snprintf(name, sizeof name, "%s.baseline.%s", family, key);
+    if (!number_of(e, "matching", "matching", name, &base)) return false;
+    snprintf(name, sizeof name, "%s.%s.%s", family, rule, key);
+    if (!number_of(e, "matching", "matching", name, &at)) return false;
+    *change = at.value - base.value;
+    return true;
+}
+
+/* What is told at equal k (side: of more with the scaffold) is not what another rule shows: said behind a verdict. */
+static void tell_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
+{
+    double change;
+
+    for (int i = 0; i < OTHER_K; i++)
+        if (change_at(e, arch, other_k[i].key, key, &change) && change * side < 0)
+            snprintf(says + strlen(says), room - strlen(says), "; at equal %s %s", other_k[i].name,
+                     change > 0 ? "more" : "less");
+}
+
+/* To four decimals, without a "-0.0000". */
+static double four_decimals(double v) { return round(v * 1e4) / 1e4 + 0.0; }
+
+/* The first variant of every seed; the others are trained of the first. */
 static sae_status dense_claim(const experiment *e, int arch, sae_variant variant, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N2", .paper = "up to 84 % fewer"};
     char name[96];
     double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0}, percent[SEEDS_MAX] = {0};
-    int64_t n = variant == SAE_P1 ? e->options.seeds : 1;
+    const bool main = variant == e->options.variants[0];
+    const int64_t n = main ? e->options.seeds : 1;
+    double change;
 
     for (int64_t s = 0; s < n; s++) {
         const roster_entry *scaffold =
@@ -105,7 +158,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
              arch_name(e->options.archs[arch]),
              variant == SAE_P1   ? ""
              : variant == SAE_P2 ? ", P2"
-                                 : ", P3 (stop-gradient)");
+                                 : ", P3 (stop-gradient)"); /* P1: as the paper is read here (docs/method.md) */
     c.name = name;
     if (b.value > 0)
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold (%+.0f %%)", b.value, w.value,
@@ -116,26 +169,28 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     range_text(c.range, &f, "fewer, over seeds");
     if (isfinite(part.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
+    for (int i = 0; main && i < OTHER_K; i++)
+        if (change_at(e, arch, other_k[i].key, e->dense_key, &change))
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s %.3g",
+                     strstr(c.here, "; first seed at") ? "," : "; first seed at", other_k[i].name, base[0] + change);
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
+    if (main && (f.low > 0 || f.high < 0))
+        tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
     return claim_row(r, &c, err);
 }
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
-/* To four decimals, without a "-0.0000". */
-static double four_decimals(double v) { return round(v * 1e4) / 1e4 + 0.0; }
-
 /* What is gained at equal k over the seeds, and at the other rules by interpolation. */
 static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
                                   const char *label, sae_result *r, sae_error *err)
 {
-    static const char *const rules[] = {"l0", "l0r", "fvu"};
-    static const char *const names[] = {"L0", "L0 + r", "FVU"};
     const char *family = arch_name(e->options.archs[arch]);
+    static const char better[] = "better, as the paper says";
     claim c = {.number = "N3", .paper = "better at matched sparsity"};
     char name[128], part[96], key[32];
-    double gain[SEEDS_MAX];
-    interval base, at, paired; /* paired: of the first seed, over documents */
+    double gain[SEEDS_MAX], change;
+    interval paired; /* of the first seed, over documents */
 
     snprintf(key, sizeof key, "%s.%s", file, at_size);
     for (int64_t s = 0; s < e->options.seeds; s++)
@@ -148,23 +203,21 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
     if (!number_of(e, "documents", part, name, &paired)) return SAE_OK;
     snprintf(name, sizeof name, "%s, %s", label, family);
     c.name = name;
-    snprintf(c.here, sizeof c.here, "%+.4f at equal k", four_decimals(g.value));
-    snprintf(part, sizeof part, "%s.baseline.%s", family, key);
-    if (number_of(e, "matching", "matching", part, &base)) {
-        for (int i = 0; i < 3; i++) {
-            snprintf(part, sizeof part, "%s.%s.%s", family, rules[i], key);
-            if (!number_of(e, "matching", "matching", part, &at)) continue;
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %+.4f at equal %s",
-                     four_decimals(at.value - base.value), names[i]);
-        }
-    }
+    if (e->options.seeds > 1)
+        snprintf(c.here, sizeof c.here, "%+.4f at equal k, mean of %lld seeds; the first: ", four_decimals(g.value),
+                 (long long)e->options.seeds);
+    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%+.4f at equal k", four_decimals(gain[0]));
+    for (int i = 0; i < OTHER_K; i++)
+        if (change_at(e, arch, other_k[i].key, key, &change))
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s",
+                     four_decimals(change), other_k[i].name);
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
     if (isfinite(g.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);
     snprintf(c.says, sizeof c.says, "%s%s",
-             verdict_both(&paired, &g, 0, "better, as the paper says", "worse: against the paper",
-                          "cannot be told from no gain"),
+             verdict_both(&paired, &g, 0, better, "worse: against the paper", "cannot be told from no gain"),
              isfinite(g.low) ? "" : " (one seed: how two trainings differ is not in it)");
+    if (strncmp(c.says, better, strlen(better)) == 0) tell_other_rules(e, arch, key, 1, c.says, sizeof c.says);
     return claim_row(r, &c, err);
 }
 
@@ -192,7 +245,8 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
     if (number_of(e, "stability", "stability", key, &v))
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %.3f between seeds", v.value);
     range_text(c.range, &mean, "over seeds");
-    snprintf(c.says, sizeof c.says, "%s", verdict_overlap(mean.value, rank));
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_overlap(&mean, rank),
+             isfinite(mean.low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);
 }
 
@@ -217,9 +271,8 @@ static sae_status outliers_claim(const experiment *e, int arch, sae_result *r, s
         "of the axis of an outlier dimension lies inside: %.3f (O1, %.0f of them), %.3f (O2, %.0f); by chance %.4f",
         inside[0].value, count[0].value, inside[1].value, count[1].value, rank.value / (double)e->d);
     snprintf(c.range, sizeof c.range, "first seed");
-    snprintf(c.says, sizeof c.says, "%s",
-             verdict_outliers(fmax(inside[0].value, inside[1].value), rank.value / (double)e->d,
-                              count[0].value + count[1].value));
+    verdict_outliers(c.says, (double[]){inside[0].value, inside[1].value}, (double[]){count[0].value, count[1].value},
+                     rank.value / (double)e->d);
     return claim_row(r, &c, err);
 }
 
@@ -245,8 +298,8 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     const interval seeds = interval_of_mean(over, e->options.seeds);
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
-    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x", a.value, b.value,
-             paired.value);
+    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x [%.3f, %.3f]",
+             a.value, b.value, paired.value, paired.low, paired.high);
     if (isfinite(seeds.low))
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
                  seeds.low, seeds.high);
@@ -354,7 +407,7 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
     other_rules(rules, n_rules, c.here, sizeof c.here);
     snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched %s nats; first seed", aligned.low, aligned.high,
              draws_text(draws, &rules[0].over));
-    verdict_redundancy(c.says, rules, n_rules, &aligned, &r2, &r3);
+    verdict_redundancy(c.says, rules, n_rules, &aligned, &error, &r2, &r3);
     return claim_row(r, &c, err);
 }
 
@@ -470,9 +523,9 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         "document count as independent, which makes the latter somewhat narrow. Against controls that were drawn at "
         "random (ii, N6 to N8) an interval leaves room for another draw too. Verdicts of N3 to N5 and ii need both; N2 "
         "and "
-        "i go by seeds; N1, N6 to N8 were asked of the first seed only. Each verdict is wrong about once in twenty: of "
-        "as "
-        "many as stand here, one or two.",
+        "i go by seeds; N1, N6 to N8 were asked of the first seed only. The setting is not the paper's: what is "
+        "against the "
+        "paper here contradicts nothing there by itself.",
         o->model_name, e->site_name, (long long)e->d, archs, (long long)o->width, (long long)o->k, (long long)o->rank,
         (long long)o->seeds, o->seeds == 1 ? "" : "s", (long long)(e->recipe.steps * e->recipe.batch),
         (long long)e->rows.n, counted.value, documents.value, scored.value, sequences.value,
@@ -485,14 +538,18 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
 static sae_status scaffold_note(const experiment *e, sae_result *r, sae_error *err)
 {
     const sae_dict_config *c = &e->options.scaffold;
-    char text[400], alone[64] = "";
+    char text[500], alone[64] = "";
 
     if (c->scaffold_steps > 0) snprintf(alone, sizeof alone, ", alone for %lld steps", (long long)c->scaffold_steps);
-    snprintf(text, sizeof text, "Scaffolds: start %s, centre %s, tie %s, learning rate %g x the common one%s%s%s.",
-             scaffold_start_names[c->scaffold_start], scaffold_centre_names[c->scaffold_centre],
-             scaffold_tie_names[c->scaffold_tie], c->scaffold_lr > 0 ? c->scaffold_lr : 1.0, alone,
-             c->scaffold_frozen ? ", then held as it is: it does not learn with its dictionary" : "",
-             c->scaffold_last ? ", in Matryoshka's last prefix alone" : "");
+    snprintf(
+        text, sizeof text,
+        "Scaffolds (%s, unless a row says otherwise): %lld steps; start %s, centre %s, tie %s, learning rate %g x the "
+        "common one%s%s%s.",
+        variant_labels[e->options.variants[0]], (long long)e->recipe.steps, scaffold_start_names[c->scaffold_start],
+        scaffold_centre_names[c->scaffold_centre], scaffold_tie_names[c->scaffold_tie],
+        c->scaffold_lr > 0 ? c->scaffold_lr : 1.0, alone,
+        c->scaffold_frozen ? ", then held as it is: it does not learn with its dictionary" : "",
+        c->scaffold_last ? ", in Matryoshka's last prefix alone" : "");
     return sae_result_note(r, text, err);
 }
 
@@ -503,7 +560,7 @@ static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_err
     char part[64];
     const char *set;
 
-    for (int v = SAE_P1; v <= SAE_P3; v++) SAE_TRY(dense_claim(e, arch, (sae_variant)v, r, err));
+    for (int v = 0; v < e->options.n_variants; v++) SAE_TRY(dense_claim(e, arch, e->options.variants[v], r, err));
     SAE_TRY(documents_claim(e, arch, "probing", "k5", "sparse probing, k 5", r, err));
     SAE_TRY(documents_claim(e, arch, "tpp", "n20", "TPP, n 20", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));
@@ -534,7 +591,7 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
     } parts[] = {
         {o->seeds < 2, " other seeds (--seeds)"},
         {o->n_archs < 2, " the other architecture (--arch)"},
-        {o->variants < 3, " P2 and P3 (--variants)"},
+        {o->n_variants < VARIANTS_MAX, " scaffolds wired otherwise (--variants all)"},
         {o->n_ks == 0, " equal L0 and equal FVU (--ks)"},
         {o->n_ranks == 0, " other ranks (--ranks)"},
         {o->n_labelled == 0, " sparse probing and TPP (--labelled)"},

@@ -38,7 +38,7 @@ static interval over_seeds(const experiment *e, sae_arch arch, roster_use use, c
     interval v = {0, INFINITY, -INFINITY};
 
     for (int64_t s = 0; s < e->options.seeds; s++) {
-        double x = experiment_number(e, roster_find(e, arch, use, SAE_P1, e->options.seed + (uint64_t)s), key);
+        double x = experiment_number(e, roster_pair(e, arch, use, e->options.seed + (uint64_t)s), key);
         v.value += x / (double)e->options.seeds;
         v.low = fmin(v.low, x);
         v.high = fmax(v.high, x);
@@ -83,10 +83,10 @@ static bool number_of(const experiment *e, const char *part, const char *file, c
 }
 
 typedef struct document_bar {
-    const char *name, *key; /* of the baseline and of P1: "probing.k5" */
+    const char *name, *key; /* of the baseline and of the scaffold: "probing.k5" */
 } document_bar;
 
-/* The first seed's baseline and P1, each with its controls. */
+/* The first seed's baseline and scaffold, each with its controls. */
 static sae_status document_plot(const experiment *e, sae_arch arch, const char *file, const char *title,
                                 const document_bar *wanted, int n, double chance, sae_result *r, sae_error *err)
 {
@@ -99,7 +99,7 @@ static sae_status document_plot(const experiment *e, sae_arch arch, const char *
     snprintf(part, sizeof part, "%s-%s", arch_name(arch), file);
     snprintf(full, sizeof full, "%s, %s", title, arch_name(arch));
     for (int a = 0; a < ARMS; a++) {
-        const roster_entry *of = roster_find(e, arch, uses[a], SAE_P1, e->options.seed);
+        const roster_entry *of = roster_pair(e, arch, uses[a], e->options.seed);
         bars b = {0};
         for (int i = 0; i < n; i++) {
             interval v = {NAN, NAN, NAN};

@@ -18,7 +18,7 @@ static int of_ranks(const experiment *e, const roster_entry *out[POINTS_MAX])
 
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i];
-        bool pair = r->use == USE_BASELINE || (r->use == USE_SCAFFOLD && r->config.variant == SAE_P1);
+        bool pair = r->use == USE_BASELINE || (r->use == USE_SCAFFOLD && r->config.variant == o->variants[0]);
         if (r->config.arch != o->archs[0] || r->config.seed != o->seed || (r->use != USE_RANK && !pair)) continue;
         int at = n++;
         for (; at > 0 && out[at - 1]->config.rank > r->config.rank; at--) out[at] = out[at - 1];
@@ -166,6 +166,8 @@ static sae_status put_knee(const experiment *e, sae_result *r, sae_error *err)
         knee[0], knee[1], knee[2]);
     SAE_TRY(sae_result_note(r, text, err));
     SAE_TRY(sae_result_silent(r, "knee", knee[0], knee[1], knee[2], err));
+    const double margin = sae_result_get(found, "knee_margin", 0);
+    SAE_TRY(sae_result_silent(r, "knee_margin", margin, margin, margin, err));
 done:
     return status;
 }

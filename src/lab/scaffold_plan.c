@@ -162,8 +162,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
                  "each dictionary's fit and loss", total, err));
     if (o->points >
         0) { /* A, with its error projected, and one or five controls of either kind; by the other rules four marked sets */
-        const double marked = 2 + 2 * 5, fewer = fmin(4096, (double)o->ce_tokens) * p->above;
-        const double whole = ((double)o->points * 4 + 2 * marked) * ce + 4 * marked * fewer;
+        const double marked = 2 + 2 * 5, whole = ((double)o->points * 4 + 6 * marked) * ce;
         const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : marked * ce;
         SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
                      err));
