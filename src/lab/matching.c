@@ -133,9 +133,10 @@ sae_status matching_note(sae_result *r, sae_error *err)
 
 /* ---- The part of a run -------------------------------------------------------------------------------------------------------- */
 
-double experiment_number(const experiment *e, const roster_entry *r, const char *key)
+interval experiment_interval(const experiment *e, const roster_entry *r, const char *key)
 {
     char name[128], probing[32], tpp[32];
+    double v[3];
 
     snprintf(name, sizeof name, "%s.%s", r->name, key);
     snprintf(probing, sizeof probing, "%s-probing", arch_name(r->config.arch));
@@ -143,8 +144,13 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
     const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, "documents", probing),
                               experiment_find(e, "documents", tpp)};
     for (int i = 0; i < 3; i++)
-        if (in[i] && isfinite(sae_result_get(in[i], name, NAN))) return sae_result_get(in[i], name, NAN);
-    return NAN;
+        if (in[i] && sae_result_get_interval(in[i], name, v) && isfinite(v[0])) return (interval){v[0], v[1], v[2]};
+    return (interval){NAN, NAN, NAN};
+}
+
+double experiment_number(const experiment *e, const roster_entry *r, const char *key)
+{
+    return experiment_interval(e, r, key).value;
 }
 
 static matching_place place_of(const experiment *e, const roster_entry *r)

@@ -199,40 +199,82 @@ done:
 
 enum { CURVE_A, CURVE_ERROR, CURVE_MATCHED, CURVE_RANDOM, CURVES };
 
-static sae_status plot_curve(const redundancy *r, sae_result *out, int which, sae_error *err)
-{
-    static const char *const labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
-    sae_status status = SAE_OK;
-    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
-    int n = 0;
+static const char *const curve_labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
 
+typedef struct curve_points {
+    char names[POINTS_MAX][64]; /* of the sets */
+    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
+    int n;
+} curve_points;
+
+/* The set of dense latents has no place on the axis of sizes, so only bars show it. */
+static sae_status curve_collect(const redundancy *r, int which, bool dense, curve_points *c, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    c->n = 0;
     for (int i = 0; i < r->n_points; i++) {
         const point *p = &r->points[i];
         interval v;
-        if (p->dense || (p->draws == 0 && which >= CURVE_MATCHED)) continue;
+        if ((p->dense && !dense) || (p->draws == 0 && which >= CURVE_MATCHED)) continue;
         if (which >= CURVE_MATCHED)
             SAE_TRY(ratio_of_controls(r, which == CURVE_MATCHED ? point_matched(p) : point_random(p), &v, err));
         else
             SAE_TRY(ratio_of(r, p->first + which, &v, err));
-        x[n] = (double)p->n;
-        y[n] = v.value;
-        low[n] = v.low;
-        high[n++] = v.high;
+        set_name(p, c->names[c->n], sizeof c->names[c->n]);
+        c->x[c->n] = (double)p->n;
+        c->y[c->n] = v.value;
+        c->low[c->n] = v.low;
+        c->high[c->n++] = v.high;
     }
-    SAE_TRY(sae_result_series_interval(out, "ratios", labels[which], x, y, low, high, n, err));
 done:
     return status;
 }
 
+static sae_status plot_curves_of(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    curve_points c;
+
+    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
+                            SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
+    for (int which = 0; which < CURVES; which++) {
+        SAE_TRY(curve_collect(r, which, false, &c, err));
+        SAE_TRY(sae_result_series_interval(out, "ratios", curve_labels[which], c.x, c.y, c.low, c.high, c.n, err));
+    }
+    SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
+done:
+    return status;
+}
+
+/* Of the few sets that there are without a grid of sizes. */
+static sae_status plot_bars_of(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *names[POINTS_MAX];
+    curve_points c;
+
+    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
+                            SAE_PLOT_BAR, 0, err));
+    for (int which = 0; which < CURVES; which++) {
+        SAE_TRY(curve_collect(r, which, true, &c, err));
+        for (int i = 0; i < c.n; i++) names[i] = c.names[i];
+        if (c.n > 0) SAE_TRY(sae_result_bars(out, "ratios", curve_labels[which], names, c.y, c.low, c.high, c.n, err));
+    }
+done:
+    return status;
+}
+
+/* Both removals of the subspace beside it: the verdict needs the uncentred one, as ablating latents takes their mean too. */
 static sae_status plot(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
     double clean = loss_mean(&r->losses, LOSS_OF_CLEAN);
 
-    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
-                            SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
-    for (int which = 0; which < CURVES; which++) SAE_TRY(plot_curve(r, out, which, err));
-    SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
+    if (r->n_points == 0) return SAE_OK;
+    SAE_TRY(r->options.points > 1 ? plot_curves_of(r, out, err) : plot_bars_of(r, out, err));
+    SAE_TRY(
+        sae_result_line(out, "ratios", "subspace removed, R2", false, loss_mean(&r->losses, LOSS_OF_R2) / clean, err));
     SAE_TRY(
         sae_result_line(out, "ratios", "subspace removed, R3", false, loss_mean(&r->losses, LOSS_OF_R3) / clean, err));
 done:
@@ -389,7 +431,7 @@ sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *e
     SAE_TRY(sae_result_create(&result, "redundancy", err));
     SAE_TRY(describe(r, result, err));
     SAE_TRY(fixed_numbers(r, result, err));
-    if (r->options.points > 1) SAE_TRY(plot(r, result, err));
+    SAE_TRY(plot(r, result, err));
     SAE_TRY(curve(r, result, err));
     SAE_TRY(sets(r, result, err));
     SAE_TRY(point_numbers(r, result, err));

@@ -278,7 +278,8 @@ sae_status documents_unfit(const experiment *e, sae_result *r,
                            sae_error *err); /* a table of them, when there are any */
 void documents_forget(experiment *e);       /* frees what documents_check left */
 sae_status documents_parts(experiment *e, sae_error *err);
-/* matching.c: a number of the census or the documents, NaN: not measured. */
+/* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
+interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);
 /* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
 sae_status matching_parts(experiment *e, sae_error *err);
