@@ -188,7 +188,7 @@ START_TEST(test_verdicts)
         topic_numbers n;
         interval pca, centred;
         const char *features, *topics;
-    } topics[] = {
+    } asked[] = {
         /* two classes, nothing harmed */
         {{{.85, .75, .93},
           {.85, .75, .93},
@@ -226,7 +226,8 @@ START_TEST(test_verdicts)
           .1},
          {.8, .7, .9},
          {.8, .7, .9},
-         "the fixed probe falls, less than at random: against the paper; one trained anew cannot",
+         "the fixed probe falls, less than without features of equal density: against the paper; one trained anew "
+         "cannot",
          "falls, less than at random, but topics can still be told"},
         /* a probe that knows nothing */
         {{{.5, .4, .6}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, .5},
@@ -258,7 +259,7 @@ START_TEST(test_verdicts)
           .1},
          {.1, .06, .14},
          {.1, .06, .14},
-         "not told from random features",
+         "not told from features of equal density",
          "as the paper says, but not told from random directions; one trained anew does not"},
         {{{.95, .9, .98},
           {.12, .08, .16},
@@ -270,8 +271,54 @@ START_TEST(test_verdicts)
           .1},
          {.8, .76, .84},
          {.8, .76, .84},
-         "the fixed probe falls: against the paper; one trained anew falls too",
+         "the fixed probe falls: against the paper; one trained anew falls too, and so it does without features of "
+         "equal density",
          "as the paper says, not when the mean is kept; one trained anew does too"},
+        /* a probe trained anew falls more than without one draw of equal density; less; draws that hold most of the features */
+        {{{.95, .9, .98},
+          {.7, .65, .75},
+          {.25, .2, .3},
+          {.8, .76, .84},
+          {.15, .1, .2},
+          {.9, .87, .93},
+          {.2, .1, .3},
+          .1,
+          {.1, .05, .15},
+          .2},
+         {.8, .76, .84},
+         {.8, .76, .84},
+         "the fixed probe falls: against the paper; one trained anew falls too",
+         "topics can still be told"},
+        {{{.95, .9, .98},
+          {.7, .65, .75},
+          {.25, .2, .3},
+          {.8, .76, .84},
+          {.15, .1, .2},
+          {.9, .87, .93},
+          {.2, .1, .3},
+          .1,
+          {-.1, -.15, -.05},
+          .2},
+         {.8, .76, .84},
+         {.8, .76, .84},
+         "one trained anew falls too, less than without features of equal density",
+         "topics can still be told"},
+        {{{.95, .9, .98},
+          {.7, .65, .75},
+          {.25, .2, .3},
+          {.8, .76, .84},
+          {.15, .1, .2},
+          {.72, .67, .77},
+          {NAN, NAN, NAN},
+          .1,
+          {NAN, NAN, NAN},
+          .7},
+         {.8, .76, .84},
+         {.8, .76, .84},
+         "falls, compared with nothing (draws of equal density hold 70 % of these): against the paper; one trained "
+         "anew "
+         "falls, compared with nothing too",
+         "topics can still be told"},
         /* below chance */
         {{{.95, .9, .98},
           {.05, .03, .08},
@@ -318,11 +365,11 @@ START_TEST(test_verdicts)
     }
     for (size_t i = 0; i < sizeof both / sizeof *both; i++)
         ck_assert_int_eq(*verdict_both(&both[i].text, &both[i].seeds, 1, "+", "-", "?"), both[i].says);
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
-        verdict_features(text, &topics[i].n);
-        ck_assert_msg(strstr(text, topics[i].features), "features %zu: %s", i, text);
-        verdict_topics(text, &topics[i].n, &topics[i].pca, &topics[i].centred);
-        ck_assert_msg(strstr(text, topics[i].topics), "topics %zu: %s", i, text);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        verdict_features(text, &asked[i].n);
+        ck_assert_msg(strstr(text, asked[i].features), "features %zu: %s", i, text);
+        verdict_topics(text, &asked[i].n, &asked[i].pca, &asked[i].centred);
+        ck_assert_msg(strstr(text, asked[i].topics), "topics %zu: %s", i, text);
     }
     static const struct {
         interval overlap;

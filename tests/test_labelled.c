@@ -255,7 +255,7 @@ START_TEST(test_split)
 {
     labelled l;
     split s, again;
-    uint8_t only[300];
+    uint8_t first[300];
     split_options o = {.n_train = 60, .n_test = 20, .group_bytes = 12, .seed = 3};
 
     toy_set(&l);
@@ -278,13 +278,17 @@ START_TEST(test_split)
     ck_assert_int_ge(s.train.per_class, 68); /* groups leave a little less */
     ck_assert_int_eq(s.test.per_class, 18);
     split_free(&s);
-    for (int64_t i = 0; i < l.n; i++) only[i] = i < 200; /* 60 of class a */
-    o.only = only;
+    /* Of 40 a class, 200 documents come first, 60 or more of each class: next to no others are taken, and both parts stay full. */
+    for (int64_t i = 0; i < l.n; i++) first[i] = i < 200;
+    o = (split_options){.n_train = 30, .n_test = 10, .group_bytes = 12, .first = first, .seed = 3};
     OK(split_create(&s, &l, &o, &err));
     check_split(&l, &s, 12);
-    ck_assert_int_eq(s.test.per_class, 12);
-    for (int64_t i = 0; i < s.train.n; i++) ck_assert_int_lt(s.train.doc[i], 200);
-    for (int64_t i = 0; i < s.test.n; i++) ck_assert_int_lt(s.test.doc[i], 200);
+    ck_assert_int_eq(s.train.per_class, 30);
+    ck_assert_int_eq(s.test.per_class, 10);
+    int64_t others = 0;
+    for (int64_t i = 0; i < s.train.n; i++) others += s.train.doc[i] >= 200;
+    for (int64_t i = 0; i < s.test.n; i++) others += s.test.doc[i] >= 200;
+    ck_assert_int_le(others, s.n_classes * 4); /* groups may need one */
     split_free(&s);
     labelled_free(&l);
     scratch_remove();

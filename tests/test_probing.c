@@ -485,6 +485,26 @@ static const topics_arm *topic_arm(const topics *m, const char *start)
     return NULL;
 }
 
+/* The latents of the classes fire on their own class alone, in about as many documents as any other: they have likes. */
+static void planted_alike(planted *w)
+{
+    pooled_codes *c = &w->p.codes[0];
+    rng r = rng_seed(9, 8);
+    int64_t at = 0;
+
+    for (int64_t i = 0; i < w->p.n; i++) {
+        const int64_t from = c->row_start[i];
+        c->row_start[i] = at;
+        for (int64_t e = from; e < c->row_start[i + 1]; e++) {
+            if (c->latent[e] < w->classes && c->latent[e] != i % w->classes) continue;
+            c->latent[at] = c->latent[e];
+            c->value[at++] = c->value[e];
+        }
+    }
+    c->row_start[w->p.n] = at;
+    planted_rows(w, &r);
+}
+
 /* Classes are told by latents 0 .. 2 alone: taking their decoder rows out leaves chance to a new probe; so does ablating them; other subspaces
  * and features leave the classes. */
 START_TEST(test_topics_planted)
@@ -509,20 +529,41 @@ START_TEST(test_topics_planted)
     ck_assert(planted_arm->retrained.low < 1.0 / 3 && planted_arm->retrained.high > 1.0 / 3 - 0.03);
     ck_assert_double_lt(planted_arm->fixed.value, 0.5);
     ck_assert_double_gt(other->retrained.value, 0.9);
-    ck_assert_double_gt(topic_arm(&m, "3 random features")->retrained.value, 0.9);
-    ck_assert_double_gt(topic_arm(&m, "3 topic-aligned features")->over_random.low, 0.2);
-    ck_assert(isnan(topic_arm(&m, "3 random features")->over_random.value));
+    /* They fire more often than any other latent: draws of equal density are they themselves, and nothing is compared. */
+    const topics_arm *aligned = topic_arm(&m, "3 topic-aligned features"),
+                     *alike = topic_arm(&m, "3 features of equal density");
+    ck_assert_double_eq(aligned->held, 1);
+    ck_assert(isnan(aligned->over_random.value) && isnan(aligned->retrained_over_random.value));
+    ck_assert_double_eq(aligned->fixed.value, alike->fixed.value);
+    ck_assert(isnan(alike->held));
     ck_assert_int_eq(m.ablated[0], 3);
     /* With the mean 0 the two operators are one. */
     ck_assert_double_eq(planted_arm->fixed.value, topic_arm(&m, "planted removed, R3")->fixed.value);
     ck_assert_double_gt(planted_arm->over_random.low, 0.2);
     ck_assert(isnan(other->over_random.value));
-    /* The aligned ones are told from draws of all that fire, themselves among these, however many are drawn. */
-    what.counts[1] = w.p.codes[0].d_sae / 2;
+    ck_assert_double_gt(planted_arm->retrained_over_random.low, 0.4);
+    /* Where they have likes, ablating them costs more than ablating those, the aligned ones among them, also to a probe trained anew. */
+    double over[2] = {0};
+    int compared = 0;
+    planted_alike(&w);
     for (what.seed = 0; what.seed < 8; what.seed++) {
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
-        ck_assert_double_gt(topic_arm(&m, "3 topic-aligned features")->over_random.value, 0.2);
+        aligned = topic_arm(&m, "3 topic-aligned features");
+        ck_assert_double_lt(aligned->held, 1);
+        ck_assert(isfinite(aligned->over_random.value) == (aligned->held <= TOPICS_MOST_HELD));
+        if (!isfinite(aligned->over_random.value)) continue;
+        ck_assert(aligned->over_random.low >= -1 && aligned->over_random.high <= 1);
+        over[0] += aligned->over_random.value;
+        over[1] += aligned->retrained_over_random.value;
+        compared++;
+        if (getenv("SAE_OBSERVED"))
+            printf("# held %.2f, over %.3f [%.3f, %.3f], anew %.3f [%.3f, %.3f]\n", aligned->held,
+                   aligned->over_random.value, aligned->over_random.low, aligned->over_random.high,
+                   aligned->retrained_over_random.value, aligned->retrained_over_random.low,
+                   aligned->retrained_over_random.high);
     }
+    ck_assert_int_ge(compared, 4);
+    for (int i = 0; i < 2; i++) ck_assert_double_gt(over[i] / compared, 0.2);
     what.counts[1] = w.p.codes[0].d_sae; /* all: nothing to compare with */
     OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
     ck_assert(isnan(m.arms[m.n_arms - 1].over_random.value));
@@ -602,19 +643,19 @@ START_TEST(test_topics_null)
 }
 END_TEST
 
-/* What the verdicts go by: of documents without topics the features aligned with a probe that learned nothing, few of them or half of all,
- * and a subspace, are told from random ones about once in twenty. */
+/* What the verdicts go by: of documents without topics the features aligned with a probe that learned nothing, few of them or a third of all,
+ * are told from ones of equal density about once in twenty, and so is a subspace from random ones; few by a probe trained anew as well. */
 START_TEST(test_null_of_the_verdict)
 {
     enum { WORLDS = 30, CHANGES = 3 };
-    int told[CHANGES] = {0};
+    int told[CHANGES] = {0}, compared[CHANGES] = {0}, anew = 0;
 
     for (uint64_t seed = 0; seed < WORLDS; seed++) {
         planted w;
         topics m;
         subspace space, random[TOPICS_DRAWS];
         rng r = rng_seed(seed, 5);
-        char half[64];
+        char few[TOPICS_NAME], many[TOPICS_NAME];
         planted_open(&w, 300, 3, 2, 0, 400 + seed);
         shuffle_documents(&w, seed);
         OK(subspace_random(&space, PLANTED_D, 3, &r, &err));
@@ -624,21 +665,27 @@ START_TEST(test_null_of_the_verdict)
                             .space_name = "space",
                             .random = random,
                             .dict = w.dict,
-                            .counts = {width / 8, width / 2},
+                            .counts = {width / 8, width / 3},
                             .seed = seed};
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
-        snprintf(half, sizeof half, "%lld topic-aligned features", (long long)(width / 2));
-        const topics_arm *arms[CHANGES] = {topic_arm(&m, "space removed, R2"), topic_arm(&m, m.arms[m.n_arms - 4].name),
-                                           topic_arm(&m, half)};
-        ck_assert(strstr(arms[1]->name, "topic-aligned"));
-        for (int i = 0; i < CHANGES; i++) told[i] += arms[i]->over_random.low > 0 || arms[i]->over_random.high < 0;
+        const topics_arm *arms[CHANGES] = {topic_arm(&m, "space removed, R2"),
+                                           topic_arm(&m, topics_ablated_name(few, width / 8, TOPICS_ALIGNED)),
+                                           topic_arm(&m, topics_ablated_name(many, width / 3, TOPICS_ALIGNED))};
+        for (int i = 0; i < CHANGES; i++) {
+            compared[i] += isfinite(arms[i]->over_random.value);
+            told[i] += arms[i]->over_random.low > 0 || arms[i]->over_random.high < 0;
+        }
+        anew += arms[1]->retrained_over_random.low > 0 || arms[1]->retrained_over_random.high < 0;
         for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
         subspace_free(&space);
         planted_close(&w);
     }
-    if (getenv("SAE_OBSERVED")) printf("# told %d, %d and %d of %d\n", told[0], told[1], told[2], WORLDS);
+    if (getenv("SAE_OBSERVED"))
+        printf("# told %d, %d and %d of %d, %d and %d; anew %d\n", told[0], told[1], told[2], compared[0], compared[1],
+               compared[2], anew);
     for (int i = 0; i < CHANGES; i++)
         ck_assert_int_le(told[i], 5); /* binomial(30, 0.05): more with probability 0.003; observed 0 */
+    for (int i = 0; i < CHANGES; i++) ck_assert_int_ge(compared[i], WORLDS / 2);
     scratch_remove();
 }
 END_TEST

@@ -225,7 +225,6 @@ START_TEST(test_controls)
 {
     enum { N = 400, DRAWS = 300 };
     int64_t fired[N];
-    density p = {.d_sae = N, .n_rows = 1000, .fired = fired};
     uint8_t taken[N] = {0}, control[N];
     int chosen[N] = {0};
     rng r = rng_seed(4, 0);
@@ -249,7 +248,7 @@ START_TEST(test_controls)
     for (int which = 0; which < 2; which++) {
         if (which)
             for (int i = 0; i < N; i++) taken[i] = fired[i] >= 50;
-        ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+        ck_assert_int_eq(control_matched(taken, fired, N, &r, control, NULL), SAE_OK);
         ck_assert_int_eq(count_common(control, control, N), count_common(taken, taken, N));
         wanted = got = 0;
         for (int i = 0; i < N; i++) {
@@ -267,13 +266,12 @@ START_TEST(test_dense_by_themselves)
 {
     enum { N = 100 };
     int64_t fired[N];
-    density p = {.d_sae = N, .n_rows = 1000, .fired = fired};
     uint8_t taken[N] = {0}, control[N];
     rng r = rng_seed(5, 0);
 
     for (int i = 0; i < N; i++) fired[i] = i < 10 ? 500 + i : i;
     for (int i = 0; i < 10; i++) taken[i] = 1;
-    ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+    ck_assert_int_eq(control_matched(taken, fired, N, &r, control, NULL), SAE_OK);
     ck_assert_mem_eq(control, taken, N);
 }
 END_TEST
@@ -284,7 +282,6 @@ START_TEST(test_matched_stretches)
 {
     enum { N = 60, DRAWS = 400 };
     int64_t fired[N], order[N];
-    density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
     uint8_t taken[N], control[N];
     int chosen[N] = {0}, longest = 0, alone = 0;
     rng r = rng_seed(6, 0);
@@ -302,7 +299,7 @@ START_TEST(test_matched_stretches)
                 order[j] = swap;
             }
     for (int k = 0; k < DRAWS; k++) {
-        ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+        ck_assert_int_eq(control_matched(taken, fired, N, &r, control, NULL), SAE_OK);
         for (int i = 0; i < N; i++) chosen[i] += control[i];
         for (int from = 0, to; from < N; from = to) {
             int difference = 0;
@@ -334,7 +331,6 @@ START_TEST(test_matched_power)
 {
     enum { N = 600, TRIALS = 100, DRAWS = 5 };
     int64_t fired[N];
-    density p = {.d_sae = N, .n_rows = 1 << 20, .fired = fired};
     rng r = rng_seed(15, 0);
     int told[2] = {0};
 
@@ -347,7 +343,7 @@ START_TEST(test_matched_power)
             taken[i] = rng_uniform(&r) < 0.05 + 0.2 * (double)(fired[i] > 10000); /* dense ones more often */
         }
         for (int k = -1; k < DRAWS; k++) {
-            if (k >= 0) ck_assert_int_eq(control_matched(taken, &p, &r, control, NULL), SAE_OK);
+            if (k >= 0) ck_assert_int_eq(control_matched(taken, fired, N, &r, control, NULL), SAE_OK);
             for (int i = 0; i < N; i++)
                 for (int added = 0; added < 2; added++) {
                     const double c = cost[i] + (added && taken[i] ? sqrt((double)fired[i]) : 0);

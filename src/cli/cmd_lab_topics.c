@@ -1,8 +1,9 @@
 /* cmd_lab_topics.c - `sae lab topics`: are topics still to be told after a subspace is removed or features are ablated? */
 #include "cli/basis_option.h"
 #include "cli/labelled_input.h"
+#include "cli/labels_option.h"
 #include "cli/result_output.h"
-#include "lab/topics.h"
+#include "lab/topics_sets.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,21 +23,10 @@ static const option_row options[] = {
     OPTION_END_ROW,
 };
 
-enum { MOST_SETS = 3, GROUP_BYTES = 200 };
-
-/* A way to label the same documents. */
-typedef struct label_set {
-    const char *name;
-    labelled docs;
-    split split;
-} label_set;
-
 typedef struct topics_run {
     labelled_input in;
-    label_set sets[MOST_SETS];
-    const char *names[MOST_SETS];
+    topics_set sets[TOPICS_LABELS];
     int n_sets;
-    topics found[MOST_SETS];
     moments tokens;
     pooled pooled;
     double *mean, *covariance;
@@ -48,10 +38,7 @@ typedef struct topics_run {
 
 static void run_close(topics_run *t)
 {
-    for (int i = 0; i < t->n_sets; i++) {
-        split_free(&t->sets[i].split);
-        labelled_free(&t->sets[i].docs);
-    }
+    for (int i = 0; i < t->n_sets; i++) topics_set_free(&t->sets[i]);
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&t->random[i]);
     subspace_free(&t->space);
     subspace_free(&t->pca);
@@ -110,23 +97,13 @@ done:
 
 /* ---- Labels ------------------------------------------------------------------------------------------------------------ */
 
-static sae_status add_set(topics_run *t, const char *name, const char *label, bool ten, sae_error *err)
+static sae_status add_set(topics_run *t, topics_labels labels, const char *name, sae_error *err)
 {
     sae_status status = SAE_OK;
-    label_set *set = &t->sets[t->n_sets];
-    labelled_options how = t->in.labels;
-    split_options divide = t->in.split;
+    topics_set *set = &t->sets[t->n_sets++];
 
-    set->name = t->names[t->n_sets] = name;
-    if (label) how.label = label;
-    divide.group_bytes = GROUP_BYTES;
-    if (ten) {
-        divide.classes = topics_ten_subjects;
-        divide.n_classes = 10;
-    }
-    SAE_TRY(labelled_read(&set->docs, t->in.paths[0], &how, err));
-    t->n_sets++;
-    SAE_TRY(split_create(&set->split, &set->docs, &divide, err));
+    SAE_TRY(topics_set_read(set, t->in.paths[0], labels, name, &t->in.labels, err));
+    SAE_TRY(topics_set_divide(set, &t->in.split, err));
     if (set->docs.n != t->sets[0].docs.n)
         SAE_RAISE(err, SAE_FORMAT, "%s: not every document has all the labels", t->in.paths[0]);
 done:
@@ -135,22 +112,17 @@ done:
 
 static sae_status read_sets(topics_run *t, args *a, sae_error *err)
 {
-    static const char *const names[] = {"categories", "ten-subjects", "subjects", NULL};
-    static const char *const members[] = {"category", NULL, NULL};
     sae_status status = SAE_OK;
-    const char *const *items;
-    int n = args_list(a, "labels", &items), which = 0;
+    topics_labels labels[TOPICS_LABELS];
+    int n = 0;
 
     if (t->in.n_sets != 1)
         return args_fail(a, err, "--data: topics are told in one set of documents, %d are given", t->in.n_sets);
     if (args_given(a, "label-name") && args_given(a, "labels"))
         return args_fail(a, err, "--labels would do nothing: --label-name names the one member that is told");
-    if (args_given(a, "label-name")) return add_set(t, args_text(a, "label-name"), NULL, false, err);
-    if (n < 1 || n > MOST_SETS) return args_fail(a, err, "--labels: 1 to %d names", MOST_SETS);
-    for (int i = 0; i < n; i++) {
-        SAE_TRY(args_choice_of(a, "labels", items[i], names, &which, err));
-        SAE_TRY(add_set(t, names[which], members[which], which == 1, err));
-    }
+    if (args_given(a, "label-name")) return add_set(t, TOPICS_LABELS, args_text(a, "label-name"), err);
+    SAE_TRY(labels_option_read(a, labels, &n, err));
+    for (int i = 0; i < n; i++) SAE_TRY(add_set(t, labels[i], NULL, err));
 done:
     return status;
 }
@@ -163,10 +135,8 @@ static sae_status pool_all(topics_run *t, const sae_progress *progress, sae_erro
     sae_status status = SAE_OK;
     int64_t total = 0, *docs = NULL;
     pooled_options how = t->in.pooled;
-    const split *splits[MOST_SETS];
 
-    for (int i = 0; i < t->n_sets; i++) splits[i] = &t->sets[i].split;
-    SAE_TRY(split_documents(splits, t->n_sets, &docs, &total, err));
+    SAE_TRY(topics_sets_documents(t->sets, t->n_sets, &docs, &total, err));
     SAE_TRY(moments_create(&t->tokens, sae_model_get_info(t->in.model)->d_model, err));
     how.tokens = &t->tokens;
     SAE_TRY(pooled_create(&t->pooled, t->in.model, t->in.tok, t->in.site, &t->sets[0].docs, docs, total,
@@ -197,7 +167,7 @@ static sae_status measure(topics_run *t, const sae_progress *progress, sae_error
     sae_status status = SAE_OK;
     topics_what what = {.space = t->has_space ? &t->space : NULL, .pca = &t->pca, .random = t->random};
 
-    what.space_name = t->scaffold >= 0 ? "scaffold" : "basis";
+    what.space_name = t->scaffold >= 0 ? TOPICS_SCAFFOLD : "basis";
     what.mean = t->mean;
     what.seed = t->in.seed;
     if (t->features >= 0) {
@@ -208,7 +178,7 @@ static sae_status measure(topics_run *t, const sae_progress *progress, sae_error
         what.counts[1] = what.counts[0] == 2048 || width < 2048 ? 0 : 2048;
     }
     for (int i = 0; i < t->n_sets; i++)
-        SAE_TRY(topics_measure(&t->found[i], &t->pooled, &t->sets[i].split, &what, progress, err));
+        SAE_TRY(topics_measure(&t->sets[i].found, &t->pooled, &t->sets[i].split, &what, progress, err));
 done:
     return status;
 }
@@ -252,7 +222,7 @@ static sae_status run(args *a, sae_error *err)
     progress_end(&line);
     SAE_TRY(sae_result_create(&result, "topics", err));
     SAE_TRY(describe(result, t, err));
-    SAE_TRY(topics_report(result, t->found, t->names, t->n_sets, err));
+    SAE_TRY(topics_report(result, t->sets, t->n_sets, err));
     SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);
@@ -270,8 +240,8 @@ const command command_lab_topics = {
         "A multinomial probe tells the topic of MMLU's questions from their mean rows: four categories, ten\n"
         "subjects, 57 subjects. Accuracy clean, after removing a scaffold's subspace (--dict) or any other\n"
         "(--basis), uncentred and centred, beside PCA and random subspaces of the same rank; after ablating the\n"
-        "features of a dictionary that align with the topics (12.5 % of its width, and 2,048), beside as many at\n"
-        "random. Each with the probe as it was and with one trained anew. --label-name: another set's labels.",
+        "features of a dictionary that align with the topics (12.5 % of its width, and 2,048), beside as many of\n"
+        "equal density. Each with the probe as it was and with one trained anew. --label-name: another set's labels.",
     .examples =
         "sae lab topics --dict runs/demo/scaffold/sae --features runs/demo/baseline/sae --model smollm2\n"
         "sae lab topics --basis U.npy --model smollm2 --site blocks.14.hook_resid_post --labels categories --json\n",

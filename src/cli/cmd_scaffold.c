@@ -1,5 +1,6 @@
 /* cmd_scaffold.c - `sae scaffold`: the experiments of arXiv 2606.14040 on any model, site and text: trains plain dictionaries and
  * ones with a dense scaffold, compares them, writes the run's folder with its report, and says what was found. */
+#include "cli/labels_option.h"
 #include "cli/train.h"
 #include "lab/scaffold.h"
 #include "report/report.h"
@@ -47,7 +48,12 @@ static const option_row options[] = {
      "sizes of sets of aligned features to ablate; 0: none (default: 8; full: 12; quick: 0)", NULL},
     {"topics", OPTION_TEXT, "PATH",
      "labelled documents whose topics are told after the removal; or none (default: data/mmlu)", NULL},
-    {"questions", OPTION_COUNT, "N", "of these documents (default: 1000; standard: 4000; full: 14042)", NULL},
+    {"questions", OPTION_COUNT, "N",
+     "of these documents, for each set of labels (default: 1000; standard: 4000; full: 14042)", NULL},
+    {"labels", OPTION_LIST, "NAME[,NAME...]",
+     "sets of labels of MMLU, the first makes the claims (default: categories,ten-subjects,subjects; quick: the first "
+     "two)",
+     NULL},
     {"labelled", OPTION_LIST, "PATH[,PATH...]",
      "labelled sets for sparse probing and TPP; or none (default: data/labelled,data/mmlu; quick: none)", NULL},
     {"survey", OPTION_TEXT, "FOLDER",
@@ -217,6 +223,12 @@ static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
     o->topics = args_given(a, "topics") ? args_text(a, "topics") : file_exists(default_topics) ? default_topics : NULL;
     if (o->topics && is_none(o->topics)) o->topics = NULL;
     if (args_given(a, "questions") && !o->topics) return args_fail(a, err, "--questions is for --topics");
+    if (args_given(a, "labels")) {
+        sae_status status = labels_option_read(a, o->labels, &o->n_labels, err);
+        if (status != SAE_OK) return status;
+        if (!o->topics) return args_fail(a, err, "--labels is for --topics");
+        o->labels_given = true;
+    }
     if (args_given(a, "labelled")) {
         o->n_labelled = args_list(a, "labelled", &o->labelled);
         if (o->n_labelled == 1 && is_none(o->labelled[0])) o->n_labelled = 0;

@@ -51,6 +51,9 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     o->cards = o->cards ? o->cards : 10;
     o->dense_threshold = o->dense_threshold == 0 ? density_thresholds[1] : o->dense_threshold;
     o->questions = or_default(o->questions, budgets[b].questions);
+    if (o->n_labels == 0) /* 57 subjects take minutes */
+        for (int i = 0; i < (b == BUDGET_QUICK ? TOPICS_SUBJECTS : TOPICS_LABELS); i++)
+            o->labels[o->n_labels++] = (topics_labels)i;
     o->points = or_default(o->points, budgets[b].points);
 }
 

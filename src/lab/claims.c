@@ -413,62 +413,68 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
 
 /* ---- N7, N8: topics ------------------------------------------------------------------------------------------------------ */
 
-static const char *label_set(const experiment *e, const char *part)
+/* Of one change; false: not measured. `drawn`: the change that it is compared with. What has no like is compared with nothing. */
+static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm, const char *drawn,
+                             topic_numbers *n)
 {
-    static const char *const names[] = {"ten-subjects", "classes"};
-    interval v;
-    char key[64];
+    const interval none = {NAN, NAN, NAN};
+    const struct {
+        const char *arm, *measure;
+        interval *out;
+    } needed[] = {{TOPICS_CLEAN, "fixed", &n->clean},
+                  {arm, "fixed", &n->fixed},
+                  {arm, "fall", &n->fall},
+                  {arm, "retrained", &n->retrained},
+                  {arm, "retrained_fall", &n->retrained_fall},
+                  {drawn, "fixed", &n->random}};
+    interval chance, held = none;
 
-    for (int i = 0; i < 2; i++) {
-        snprintf(key, sizeof key, "%s.clean.fixed", names[i]);
-        if (number_of(e, part, "topics", key, &v)) return names[i];
-    }
-    return NULL;
-}
-
-static bool topic(const experiment *e, const char *part, const char *set, const char *arm, const char *probe,
-                  interval *out)
-{
-    char key[160];
-
-    snprintf(key, sizeof key, "%s.%s.%s", set, arm, probe);
-    return number_of(e, part, "topics", key, out);
-}
-
-/* Of one change; false: not measured. `random`: the change that it is compared with. */
-static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm,
-                             const char *random, topic_numbers *n)
-{
-    interval chance;
-    char key[96];
-
-    snprintf(key, sizeof key, "%s.chance", set);
-    if (!number_of(e, part, "topics", key, &chance)) return false;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!scaffold_topics_number(e, part, set, needed[i].arm, needed[i].measure, needed[i].out)) return false;
+    if (!scaffold_topics_number(e, part, set, NULL, "chance", &chance)) return false;
+    n->over_random = n->retrained_over_random = none;
+    scaffold_topics_number(e, part, set, arm, "over_random", &n->over_random);
+    scaffold_topics_number(e, part, set, arm, "retrained_over_random", &n->retrained_over_random);
+    scaffold_topics_number(e, part, set, arm, "held", &held);
+    n->held = held.value;
     n->chance = chance.value;
-    return topic(e, part, set, arm, "over_random", &n->over_random) &&
-           topic(e, part, set, "clean", "fixed", &n->clean) && topic(e, part, set, arm, "fixed", &n->fixed) &&
-           topic(e, part, set, arm, "fall", &n->fall) && topic(e, part, set, arm, "retrained", &n->retrained) &&
-           topic(e, part, set, arm, "retrained_fall", &n->retrained_fall) &&
-           topic(e, part, set, random, "fixed", &n->random);
+    return true;
+}
+
+/* "categories, 1200 test questions" */
+static void set_text(char out[64], const experiment *e, const char *part, const char *set)
+{
+    interval questions = {NAN, NAN, NAN};
+
+    scaffold_topics_number(e, part, set, NULL, "test_questions", &questions);
+    snprintf(out, 64, "%.24s, %.0f test questions", set, questions.value);
 }
 
 static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,
                                  sae_result *r, sae_error *err)
 {
     claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
-    char name[160], arm[96], random[96];
+    char name[160], arm[TOPICS_NAME], alike[TOPICS_NAME], over[64] = "no like features", anew[48] = "", asked[64];
     topic_numbers n;
 
-    snprintf(arm, sizeof arm, "%lld topic-aligned features ablated", (long long)count);
-    snprintf(random, sizeof random, "%lld random features ablated", (long long)count);
-    if (!topic_numbers_of(e, part, set, arm, random, &n)) return SAE_OK;
+    topics_ablated_name(arm, count, TOPICS_ALIGNED);
+    topics_ablated_name(alike, count, TOPICS_ALIKE);
+    if (!topic_numbers_of(e, part, set, arm, alike, &n)) return SAE_OK;
     snprintf(name, sizeof name, "topics, %s%s, %s", arm, whose(e), arch_name(e->options.archs[arch]));
     c.name = name;
-    snprintf(c.here, sizeof c.here, "clean %.3f; fixed probe %.3f, trained anew %.3f; as many at random %.3f",
-             n.clean.value, n.fixed.value, n.retrained.value, n.random.value);
-    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], over random [%.3f, %.3f]; anew [%.3f, %.3f]; first seed",
-             n.fall.low, n.fall.high, n.over_random.low, n.over_random.high, n.retrained_fall.low,
-             n.retrained_fall.high);
+    set_text(asked, e, part, set);
+    snprintf(
+        c.here, sizeof c.here,
+        "%s: clean %.3f; fixed probe %.3f, trained anew %.3f; as many of equal density, which hold %.0f %% of these, "
+        "%.3f",
+        asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
+    if (isfinite(n.over_random.value))
+        snprintf(over, sizeof over, "over equal density [%.3f, %.3f]", n.over_random.low, n.over_random.high);
+    if (isfinite(n.retrained_over_random.value))
+        snprintf(anew, sizeof anew, ", over one draw [%.3f, %.3f]", n.retrained_over_random.low,
+                 n.retrained_over_random.high);
+    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], %s; anew [%.3f, %.3f]%s; first seed", n.fall.low, n.fall.high,
+             over, n.retrained_fall.low, n.retrained_fall.high, anew);
     verdict_features(c.says, &n);
     return claim_row(r, &c, err);
 }
@@ -478,20 +484,24 @@ static sae_status topics_claim(const experiment *e, int arch, const char *part, 
                                sae_error *err)
 {
     claim c = {.number = "N8", .paper = "98.7 % to chance"};
-    char name[96];
+    char name[96], asked[64], arm[TOPICS_NAME], drawn[TOPICS_NAME];
     topic_numbers n;
     interval r3, pca;
 
-    if (!topic_numbers_of(e, part, set, "scaffold removed, R2 uncentred", "random subspace removed, R2 uncentred",
-                          &n) ||
-        !topic(e, part, set, "scaffold removed, R3 centred", "fixed", &r3) ||
-        !topic(e, part, set, "PCA removed, R2 uncentred", "fixed", &pca))
-        return SAE_OK;
+    topics_removed_name(arm, TOPICS_SCAFFOLD, TOPICS_R2);
+    topics_removed_name(drawn, TOPICS_RANDOM, TOPICS_R2);
+    if (!topic_numbers_of(e, part, set, arm, drawn, &n)) return SAE_OK;
+    topics_removed_name(arm, TOPICS_SCAFFOLD, TOPICS_R3);
+    if (!scaffold_topics_number(e, part, set, arm, "fixed", &r3)) return SAE_OK;
+    topics_removed_name(arm, TOPICS_PCA, TOPICS_R2);
+    if (!scaffold_topics_number(e, part, set, arm, "fixed", &pca)) return SAE_OK;
     snprintf(name, sizeof name, "topics, scaffold removed, %s", arch_name(e->options.archs[arch]));
     c.name = name;
+    set_text(asked, e, part, set);
     snprintf(c.here, sizeof c.here,
-             "clean %.3f; fixed probe R2 %.3f (PCA %.3f, random %.3f), R3 %.3f; probe trained anew %.3f; chance %.3f",
-             n.clean.value, n.fixed.value, pca.value, n.random.value, r3.value, n.retrained.value, n.chance);
+             "%s: clean %.3f; fixed probe R2 %.3f (PCA %.3f, random %.3f), R3 %.3f; probe trained anew %.3f; chance "
+             "%.3f",
+             asked, n.clean.value, n.fixed.value, pca.value, n.random.value, r3.value, n.retrained.value, n.chance);
     snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f], falls over random [%.3f, %.3f]; anew [%.3f, %.3f]; first seed",
              n.fixed.low, n.fixed.high, n.over_random.low, n.over_random.high, n.retrained.low, n.retrained.high);
     verdict_topics(c.says, &n, &pca, &r3);
@@ -567,7 +577,7 @@ static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_err
     SAE_TRY(removal_claim(e, arch, "R3", "centred (R3)", r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));
     snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
-    set = label_set(e, part);
+    set = scaffold_topics_set(e, part);
     if (set) {
         SAE_TRY(features_claim(e, arch, part, set, eighth, r, err));
         if (eighth != 2048) SAE_TRY(features_claim(e, arch, part, set, 2048, r, err));

@@ -66,20 +66,21 @@ static void draw_alike(const counted *list, int64_t n, const uint8_t *taken, rng
     for (int64_t i = 0; i < wanted; i++) control[latents[i]] = 1;
 }
 
-sae_status control_matched(const uint8_t *taken, const density *p, rng *random, uint8_t *control, sae_error *err)
+sae_status control_matched(const uint8_t *taken, const int64_t *counts, int64_t d_sae, rng *random, uint8_t *control,
+                           sae_error *err)
 {
     sae_status status = SAE_OK;
-    const size_t n = (size_t)p->d_sae;
+    const size_t n = (size_t)d_sae;
     int64_t *latents = mem_alloc_array(n, sizeof *latents, "latents by density", err);
     counted *list = mem_alloc_array(n, sizeof *list, "latents by density", err);
 
     if (!latents || !list) SAE_TRY(SAE_NOMEM);
     memset(control, 0, n);
-    shuffle_all(p->d_sae, random, latents);
-    for (int64_t i = 0; i < p->d_sae; i++) list[i] = (counted){latents[i], p->fired[latents[i]], i};
+    shuffle_all(d_sae, random, latents);
+    for (int64_t i = 0; i < d_sae; i++) list[i] = (counted){latents[i], counts[latents[i]], i};
     qsort(list, n, sizeof *list, by_count);
-    for (int64_t i = 0, m; i < p->d_sae; i += m) {
-        m = alike(list + i, p->d_sae - i);
+    for (int64_t i = 0, m; i < d_sae; i += m) {
+        m = alike(list + i, d_sae - i);
         draw_alike(list + i, m, taken, random, control);
     }
 done:

@@ -8,7 +8,7 @@
 #include "eval/probing.h"
 #include "eval/tpp.h"
 #include "lab/scaffold.h"
-#include "lab/topics.h"
+#include "lab/topics_sets.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -79,6 +79,14 @@ static json_t *identity_of(const experiment *e, const char *key, json_t *more)
                                       roster_identity(e, e->pair[ARM_SCAFFOLD]), key, more));
 }
 
+static json_t *topics_labels_json(const scaffold_options *o)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < o->n_labels; i++) json_add(&list, json_string(topics_labels_names[o->labels[i]]));
+    return list;
+}
+
 static sae_status of_arch(experiment *e, int a, sae_error *err)
 {
     const scaffold_options *o = &e->options;
@@ -101,14 +109,13 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     }
     if (o->topics && e->map.write_space.rank > 0) { /* else W_up never moved: there is nothing to remove */
         snprintf(name, sizeof name, "%s-topics", arch);
-        SAE_TRY(part_run(
-            e, name,
-            identity_of(e, "topics",
-                        json_pack("{sb sI sI sb si ss}", "all_labels", (int)(o->budget != BUDGET_QUICK && a == 0),
-                                  "documents", (json_int_t)(e->topics_hash & INT64_MAX), "questions",
-                                  (json_int_t)o->questions, "last_token", (int)o->last_token, "draws", TOPICS_DRAWS,
-                                  "of", arm_names[o->ablate])),
-            scaffold_topics, err));
+        SAE_TRY(part_run(e, name,
+                         identity_of(e, "topics",
+                                     json_pack("{so sb sI sI sb si ss}", "labels", topics_labels_json(o), "first",
+                                               (int)(a == 0), "documents", (json_int_t)(e->topics_hash & INT64_MAX),
+                                               "questions", (json_int_t)o->questions, "last_token", (int)o->last_token,
+                                               "draws", TOPICS_DRAWS, "of", arm_names[o->ablate])),
+                         scaffold_topics, err));
     }
     if (a == 0) SAE_TRY(part_run(e, "cards", identity_of(e, "cards", json_integer(o->cards)), cards, err));
 done:

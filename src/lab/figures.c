@@ -134,50 +134,61 @@ done:
 
 /* ---- Topics ---------------------------------------------------------------------------------------------------------------- */
 
+/* An arm by its name in the results, and its bar. */
+typedef struct topic_bar {
+    char label[32], arm[TOPICS_NAME];
+} topic_bar;
+
+enum { TOPIC_BARS = 1 + 3 * TOPICS_OPERATORS + 2 * TOPICS_COUNTS };
+
+/* Each change with its controls beside it; those that were not measured too. */
+static int list_topic_bars(int64_t width, topic_bar list[TOPIC_BARS])
+{
+    static const char *const removed[] = {TOPICS_SCAFFOLD, TOPICS_PCA, TOPICS_RANDOM};
+    static const char *const called[] = {"scaffold", "PCA", "random"};
+    const int64_t counts[TOPICS_COUNTS] = {(width + 4) / 8, (width + 4) / 8 == 2048 ? 0 : 2048};
+    int n = 0;
+
+    snprintf(list[n].label, sizeof list[n].label, "clean");
+    snprintf(list[n++].arm, TOPICS_NAME, "%s", TOPICS_CLEAN);
+    for (int op = 0; op < TOPICS_OPERATORS; op++)
+        for (int i = 0; i < 3; i++, n++) {
+            snprintf(list[n].label, sizeof list[n].label, "%s %s", called[i], op ? "about the mean" : "removed");
+            topics_removed_name(list[n].arm, removed[i], op);
+        }
+    for (int i = 0; i < TOPICS_COUNTS; i++)
+        for (int which = TOPICS_ALIGNED; counts[i] > 0 && which <= TOPICS_ALIKE; which++, n++) {
+            snprintf(list[n].label, sizeof list[n].label, "%lld %s", (long long)counts[i],
+                     which == TOPICS_ALIGNED ? "aligned" : "of equal density");
+            topics_ablated_name(list[n].arm, counts[i], (topics_features)which);
+        }
+    return n;
+}
+
 static sae_status topics_plot(const experiment *e, sae_arch arch, sae_result *r, sae_error *err)
 {
-    static const char *const sets[] = {"ten-subjects", "classes"}, *const probes[] = {"fixed", "retrained"};
+    static const char *const probes[] = {"fixed", "retrained"};
     sae_status status = SAE_OK;
-    char part[64], plot[48], title[96], key[160], labels[4][32], names[4][64];
-    const long long counts[2] = {(long long)((e->options.width + 4) / 8), 2048};
-    const char *set = NULL;
-    interval v, chance;
+    char part[64], plot[48], title[96], axis[64];
+    topic_bar list[TOPIC_BARS];
+    const int n = list_topic_bars(e->options.width, list);
+    interval v;
 
     snprintf(part, sizeof part, "%s-topics", arch_name(arch));
-    for (int i = 0; i < 4; i++) {
-        snprintf(labels[i], sizeof labels[i], "%lld %s", counts[i / 2], i % 2 ? "random" : "aligned");
-        snprintf(names[i], sizeof names[i], "%lld %s features ablated", counts[i / 2],
-                 i % 2 ? "random" : "topic-aligned");
-    }
-    const char *const arms[][2] = {{"clean", "clean"},
-                                   {"scaffold removed", "scaffold removed, R2 uncentred"},
-                                   {"about the mean", "scaffold removed, R3 centred"},
-                                   {"PCA removed", "PCA removed, R2 uncentred"},
-                                   {"random removed", "random subspace removed, R2 uncentred"},
-                                   {labels[0], names[0]},
-                                   {labels[1], names[1]},
-                                   {labels[2], names[2]},
-                                   {labels[3], names[3]}};
-    const size_t n_arms = sizeof arms / sizeof *arms - (counts[0] == 2048 ? 2 : 0);
-    for (int i = 0; i < 2 && !set; i++) {
-        snprintf(key, sizeof key, "%s.clean.fixed", sets[i]);
-        if (number_of(e, part, "topics", key, &v)) set = sets[i];
-    }
+    const char *set = scaffold_topics_set(e, part);
     if (!set) return SAE_OK; /* not measured in this run */
     snprintf(plot, sizeof plot, "topics_%s", arch_name(arch));
     snprintf(title, sizeof title, "Topics of documents, %s", arch_name(arch));
-    SAE_TRY(sae_result_plot(r, plot, title, NULL, "accuracy", SAE_PLOT_BAR, 0, err));
+    snprintf(axis, sizeof axis, "accuracy, %s", set);
+    SAE_TRY(sae_result_plot(r, plot, title, NULL, axis, SAE_PLOT_BAR, 0, err));
     for (int p = 0; p < 2; p++) {
         bars b = {0};
-        for (size_t i = 0; i < n_arms; i++) {
-            snprintf(key, sizeof key, "%s.%s.%s", set, arms[i][1], probes[p]);
-            if (number_of(e, part, "topics", key, &v)) add_bar(&b, arms[i][0], &v);
-        }
+        for (int i = 0; i < n; i++)
+            if (scaffold_topics_number(e, part, set, list[i].arm, probes[p], &v)) add_bar(&b, list[i].label, &v);
         SAE_TRY(put_bars(r, plot, p == 0 ? "fixed probe" : "probe trained anew", &b, err));
     }
-    snprintf(key, sizeof key, "%s.chance", set);
-    if (number_of(e, part, "topics", key, &chance))
-        SAE_TRY(sae_result_line(r, plot, "chance", false, chance.value, err));
+    if (scaffold_topics_number(e, part, set, NULL, "chance", &v))
+        SAE_TRY(sae_result_line(r, plot, "chance", false, v.value, err));
 done:
     return status;
 }

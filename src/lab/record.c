@@ -32,10 +32,11 @@ static json_t *names(const char *const *values, int n)
 json_t *options_json(const experiment *e)
 {
     const scaffold_options *o = &e->options;
-    const char *archs[ARCHS_MAX], *variants[VARIANTS_MAX];
+    const char *archs[ARCHS_MAX], *variants[VARIANTS_MAX], *labels[TOPICS_LABELS];
 
     for (int i = 0; i < o->n_archs; i++) archs[i] = arch_name(o->archs[i]);
     for (int i = 0; i < o->n_variants; i++) variants[i] = variant_names[o->variants[i]];
+    for (int i = 0; i < o->n_labels; i++) labels[i] = topics_labels_names[o->labels[i]];
     json_t *all = json_pack(
         "{ss ss so ss so si sI sI sI sI sI sb sf so sI sI sI sI so so so sb sI so so sI so sI sI si si ss sI sb}",
         "budget", budget_names[o->budget], "model", o->model_name, "survey",
@@ -54,6 +55,7 @@ json_t *options_json(const experiment *e)
     if (o->rank_knee) json_put(&all, "rank", json_string("knee"));
     json_put(&all, "dense_threshold", json_real(o->dense_threshold));
     json_put(&all, "last_token", json_boolean(o->last_token));
+    json_put(&all, "labels", names(labels, o->n_labels));
     json_put(&all, "ablate", json_string(arm_names[o->ablate]));
     scaffold_choices_put(&all, &o->scaffold);
     return all;

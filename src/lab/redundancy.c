@@ -151,7 +151,7 @@ static sae_status choose_sets(redundancy *r, point *p, rng *random, sae_error *e
     }
     take_set(r, p, p->sets[0]);
     for (int k = 1; k <= p->draws; k++) {
-        SAE_TRY(control_matched(p->sets[0], &r->moments.density, random, p->sets[k], err));
+        SAE_TRY(control_matched(p->sets[0], r->moments.density.fired, r->d_sae, random, p->sets[k], err));
         SAE_TRY(control_random(p->sets[0], r->d_sae, random, p->sets[p->draws + k], err));
     }
 done:

@@ -53,9 +53,10 @@ int64_t alignment_match(const int64_t *order, const double *energy, int64_t n, d
 /* ---- Controls: sets of as many latents, drawn from all of them, those of A too (controls.c says why) ---------------------- */
 
 sae_status control_random(const uint8_t *taken, int64_t d_sae, rng *random, uint8_t *control, sae_error *err);
-/* All latents, densest first, are cut into stretches of up to 8 that fire at least four fifths as often as the first of them; of each as
+/* counts [d_sae]: how often each fires, on tokens or documents. All latents, densest first, are cut into stretches of up to 8 that fire at least four fifths as often as the first of them; of each as
  * many are drawn as A has there. Dense latents that have no like stand for themselves. */
-sae_status control_matched(const uint8_t *taken, const density *p, rng *random, uint8_t *control, sae_error *err);
+sae_status control_matched(const uint8_t *taken, const int64_t *counts, int64_t d_sae, rng *random, uint8_t *control,
+                           sae_error *err);
 
 /* ---- The experiment ------------------------------------------------------------------------------------------------------ */
 

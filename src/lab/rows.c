@@ -39,13 +39,13 @@ static bool store_matches(const experiment *e, const char *store, const char *in
     return same;
 }
 
-sae_status experiment_text(const experiment *e, sae_split split, sae_text **text, sae_error *err)
+sae_status experiment_text(const experiment *e, sae_split which, sae_text **text, sae_error *err)
 {
     sae_text_options options = sae_text_defaults();
 
     options.ctx = e->options.ctx;
     options.separator = e->options.separator;
-    options.split = split;
+    options.split = which;
     return sae_text_open(text, e->tok, e->options.texts, e->options.n_texts, &options, err);
 }
 

@@ -14,6 +14,7 @@
 #include "lab/loss_report.h"
 #include "lab/row_moments.h"
 #include "lab/scaffold_map.h"
+#include "lab/topics_sets.h"
 
 typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
 extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
@@ -49,12 +50,15 @@ typedef struct scaffold_options {
     int64_t ranks
         [RANKS_MAX]; /* scaffolds of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
     int n_ranks;
-    int retrain;                 /* 1: ablate and retrain; -1: not */
-    int64_t batch;               /* 0: 2,048 */
-    double lr;                   /* 0: the recipe's */
-    const char *topics;          /* labelled documents (data/mmlu); NULL: their topics are not measured */
-    int64_t questions;           /* of them */
-    const char *const *labelled; /* sets for sparse probing and TPP; n_labelled 0: not measured */
+    int retrain;                         /* 1: ablate and retrain; -1: not */
+    int64_t batch;                       /* 0: 2,048 */
+    double lr;                           /* 0: the recipe's */
+    const char *topics;                  /* labelled documents (data/mmlu); NULL: their topics are not measured */
+    int64_t questions;                   /* of them, for each set of labels */
+    topics_labels labels[TOPICS_LABELS]; /* of MMLU; the first that the documents have makes the claims */
+    int n_labels;                        /* 0: the budget's */
+    bool labels_given;                   /* other documents than MMLU are then refused */
+    const char *const *labelled;         /* sets for sparse probing and TPP; n_labelled 0: not measured */
     int n_labelled;
     const char
         *survey;    /* folder of a finished `sae lab survey`: decides site, width and k where they are 0; NULL: none */
@@ -219,7 +223,7 @@ sae_status rows_describe(experiment *e, sae_error *err); /* rows.c: e->inputs, b
 sae_status rows_prepare(experiment *e, sae_error *err);
 /* rows.c: the held-out sample, when it is not there yet. */
 sae_status experiment_sample(experiment *e, sae_error *err);
-sae_status experiment_text(const experiment *e, sae_split split, sae_text **text, sae_error *err);
+sae_status experiment_text(const experiment *e, sae_split which, sae_text **text, sae_error *err);
 
 /* roster.c */
 void roster_list(experiment *e); /* in the order of training: what the report begins with comes first */
@@ -258,8 +262,14 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
  * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
-/* scaffold_topics.c: topics after the removal; a result "topics" with numbers "SET.ARM.fixed" and ".retrained". */
+/* scaffold_topics.c: topics after the removal; a result "topics". */
 sae_status scaffold_topics(experiment *e, sae_error *err);
+/* A number of such a part: of a set of labels, an arm (its name by topics.h; NULL: of the set) and a measure, as "fixed", "fall",
+ * "over_random"; false: not measured. */
+bool scaffold_topics_number(const experiment *e, const char *part, const char *set, const char *arm,
+                            const char *measure, interval *out);
+/* The set of labels that makes the claims; NULL: none was measured. */
+const char *scaffold_topics_set(const experiment *e, const char *part);
 sae_status scaffold_topics_check(experiment *e,
                                  sae_error *err); /* whether the documents can be used, before all else */
 /* showcase.c: cards of the densest latents and of the scaffold's directions; a result "cards". */

@@ -1,31 +1,22 @@
 /*
  * scaffold_topics.c - whether the topics of documents are still to be told after the scaffold is taken out of their rows, or topic-aligned
  * latents of the baseline (or of the scaffold arm's own dictionary) are ablated. topics.h has the measurement; here it gets the run's
- * subspaces, mean and dictionaries.
+ * subspaces, mean and dictionaries, and others read its numbers.
  *
- * Of MMLU ten subjects that lie far apart; beyond the quick budget the four categories, where the documents say theirs, and all 57
- * subjects too, with the first architecture. Of other documents every class.
+ * Of MMLU the sets of labels that are asked for; all 57 subjects take minutes and are told with the first architecture alone, unless they
+ * come first in the list. Of other documents every class.
  */
 #include "lab/scaffold.h"
-#include "lab/topics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { GROUP_BYTES = 200, TEN = 10, LABELS_MAX = 3 }; /* questions that begin alike stay in one part */
-
-/* One set of labels of the same documents. */
-typedef struct label_set {
-    const char *name;
-    labelled docs;
-    split split;
-    topics found;
-} label_set;
+static const char own_classes[] = "classes"; /* of documents that are not MMLU's */
 
 /* Documents and what is made of them, while the part runs. */
 typedef struct topic_run {
-    label_set sets[LABELS_MAX];
+    topics_set sets[TOPICS_LABELS];
     int n;
     bool no_categories; /* MMLU without them: its documents have no member "category" */
     pooled pooled;
@@ -36,47 +27,34 @@ static void topic_run_free(topic_run *t)
 {
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&t->random[i]);
     pooled_free(&t->pooled);
-    for (int i = 0; i < LABELS_MAX; i++) {
-        split_free(&t->sets[i].split);
-        labelled_free(&t->sets[i].docs);
-    }
+    for (int i = 0; i < TOPICS_LABELS; i++) topics_set_free(&t->sets[i]);
 }
 
-/* `questions` in all: seven of ten to train the probe. */
-static sae_status add_set(topic_run *t, const experiment *e, const char *path, const char *name, const char *label,
-                          bool ten, const uint8_t *only, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    label_set *set = &t->sets[t->n];
-    labelled_options how = {.label = label};
-    split_options parts = {.group_bytes = GROUP_BYTES, .only = only, .seed = e->options.seed};
+/* ---- Documents ----------------------------------------------------------------------------------------------------------- */
 
-    set->name = name;
-    if (set->docs.n == 0) SAE_TRY(labelled_read(&set->docs, path, &how, err));
-    int classes = set->docs.n_classes;
-    if (ten) {
-        parts.classes = topics_ten_subjects;
-        parts.n_classes = classes = TEN;
-    }
+/* `questions` in all: seven of ten to train the probe. */
+static sae_status divide(topics_set *set, const experiment *e, const uint8_t *first, sae_error *err)
+{
+    const int classes = set->n_classes ? set->n_classes : set->docs.n_classes;
+    split_options parts = {.first = first, .seed = e->options.seed};
+
     parts.n_train = e->options.questions * 7 / 10 / classes;
     parts.n_test = e->options.questions / classes - parts.n_train;
     if (parts.n_train < 2 || parts.n_test < 2)
-        SAE_RAISE(err, SAE_RANGE, "%s: %lld documents of %d classes are too few for a probe: raise --questions", path,
-                  (long long)e->options.questions, classes);
-    SAE_TRY(split_create(&set->split, &set->docs, &parts, err));
-    t->n++;
-done:
-    return status;
+        return SAE_FAIL(err, SAE_RANGE, "%s: %lld documents of %d classes are too few for a probe: raise --questions",
+                        set->docs.path, (long long)e->options.questions, classes);
+    return topics_set_divide(set, &parts, err);
 }
 
-/* All 57 subjects take minutes: the first architecture stands for the other. */
-static bool is_first_arch(const experiment *e)
+static bool is_measured(const experiment *e, topics_labels labels)
 {
-    return !e->pair[ARM_SCAFFOLD] || e->pair[ARM_SCAFFOLD]->config.arch == e->options.archs[0];
+    const bool first_arch = !e->pair[ARM_SCAFFOLD] || e->pair[ARM_SCAFFOLD]->config.arch == e->options.archs[0];
+
+    return labels != TOPICS_SUBJECTS || first_arch || e->options.labels[0] == TOPICS_SUBJECTS;
 }
 
 /* Marks those in either part of a set: [documents], mem_free. */
-static sae_status documents_of(const label_set *set, uint8_t **marks, sae_error *err)
+static sae_status documents_of(const topics_set *set, uint8_t **marks, sae_error *err)
 {
     *marks = mem_alloc_array((size_t)set->docs.n, 1, "documents of a set", err);
     if (!*marks) return SAE_NOMEM;
@@ -85,42 +63,79 @@ static sae_status documents_of(const label_set *set, uint8_t **marks, sae_error 
     return SAE_OK;
 }
 
-/* Categories are told of the questions that the subjects have, so that the model reads these alone. A user's own MMLU may have
- * subjects only. */
-static sae_status add_categories(topic_run *t, const experiment *e, const char *path, sae_error *err)
+/* The questions of the 57 subjects, as many of each, come first in the other sets: the model then reads few besides. All architectures
+ * have the same questions, whichever of the sets they measure. */
+static sae_status common_questions(const experiment *e, const char *path, uint8_t **marks, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const labelled_options how = {.label = "category"};
-    sae_error why = {0};
-    uint8_t *only = NULL;
+    topics_set subjects = {0};
+    bool wanted = false;
 
-    status = labelled_read(&t->sets[t->n].docs, path, &how, &why);
-    t->no_categories = status == SAE_FORMAT;
-    if (t->no_categories) return SAE_OK;
-    if (status != SAE_OK) return SAE_FAIL(err, status, "%s", why.message);
-    SAE_TRY(documents_of(&t->sets[t->n - 1], &only, err));
-    SAE_TRY(add_set(t, e, path, "categories", how.label, false, only, err));
+    for (int i = 0; i < e->options.n_labels; i++) wanted = wanted || e->options.labels[i] == TOPICS_SUBJECTS;
+    if (!wanted) return SAE_OK;
+    SAE_TRY(topics_set_read(&subjects, path, TOPICS_SUBJECTS, NULL, &(labelled_options){0}, err));
+    SAE_TRY(divide(&subjects, e, NULL, err));
+    SAE_TRY(documents_of(&subjects, marks, err));
 done:
-    mem_free(only);
+    topics_set_free(&subjects);
+    return status;
+}
+
+/* One set of labels of MMLU. A user's own MMLU may have subjects only. */
+static sae_status add_labels(topic_run *t, const experiment *e, const char *path, topics_labels labels,
+                             const uint8_t *first, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error why = {0};
+
+    status = topics_set_read(&t->sets[t->n], path, labels, NULL, &(labelled_options){0}, &why);
+    if (labels == TOPICS_CATEGORIES && status == SAE_FORMAT) {
+        t->no_categories = true;
+        return SAE_OK;
+    }
+    if (status != SAE_OK) return SAE_FAIL(err, status, "%s", why.message);
+    SAE_TRY(divide(&t->sets[t->n], e, labels == TOPICS_SUBJECTS ? NULL : first, err));
+    t->n++;
+done:
+    return status;
+}
+
+static sae_status open_mmlu(topic_run *t, const experiment *e, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const scaffold_options *o = &e->options;
+    uint8_t *first = NULL;
+
+    SAE_TRY(common_questions(e, path, &first, err));
+    for (int i = 0; i < o->n_labels; i++)
+        if (is_measured(e, o->labels[i])) SAE_TRY(add_labels(t, e, path, o->labels[i], first, err));
+    if (t->n == 0)
+        SAE_RAISE(err, SAE_FORMAT,
+                  "%s: not every document has a \"category\": add it, or --labels ten-subjects,subjects", path);
+done:
+    mem_free(first);
     return status;
 }
 
 static sae_status open_documents(topic_run *t, const experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
-    labelled_options how = {0};
+    topics_set *own = &t->sets[0];
     char **paths = NULL;
     int n = 0;
 
     SAE_TRY(labelled_paths(e->options.topics, &paths, &n, err));
     if (n != 1)
         SAE_RAISE(err, SAE_RANGE, "--topics %s names %d sets of documents: give one of them", e->options.topics, n);
-    SAE_TRY(labelled_read(&t->sets[0].docs, paths[0], &how, err));
-    bool mmlu = topics_are_mmlu(&t->sets[0].docs);
-    SAE_TRY(add_set(t, e, paths[0], mmlu ? "ten-subjects" : "classes", NULL, mmlu, NULL, err));
-    if (mmlu && e->options.budget != BUDGET_QUICK && is_first_arch(e)) {
-        SAE_TRY(add_set(t, e, paths[0], "subjects", NULL, false, NULL, err));
-        SAE_TRY(add_categories(t, e, paths[0], err));
+    SAE_TRY(topics_set_read(own, paths[0], TOPICS_LABELS, own_classes, &(labelled_options){0}, err));
+    if (topics_are_mmlu(&own->docs)) {
+        topics_set_free(own);
+        SAE_TRY(open_mmlu(t, e, paths[0], err));
+    } else {
+        if (e->options.labels_given)
+            SAE_RAISE(err, SAE_RANGE, "%s is not labelled with MMLU's subjects: leave --labels out", paths[0]);
+        SAE_TRY(divide(own, e, NULL, err));
+        t->n = 1;
     }
 done:
     labelled_paths_free(paths, n);
@@ -137,17 +152,17 @@ sae_status scaffold_topics_check(experiment *e, sae_error *err)
     return status;
 }
 
+/* ---- The measurement ------------------------------------------------------------------------------------------------------ */
+
 static sae_status pool(topic_run *t, experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     const sae_dict *ablated = e->dicts[e->options.ablate];
     pooled_options how = {
         .max_norm = e->options.max_norm, .with_bos = e->options.with_bos, .last = e->options.last_token};
-    const split *splits[LABELS_MAX];
     int64_t total = 0, *docs = NULL;
 
-    for (int i = 0; i < t->n; i++) splits[i] = &t->sets[i].split;
-    SAE_TRY(split_documents(splits, t->n, &docs, &total, err));
+    SAE_TRY(topics_sets_documents(t->sets, t->n, &docs, &total, err));
     SAE_TRY(pooled_create(&t->pooled, e->model, e->tok, e->site, &t->sets[0].docs, docs, total, &ablated, 1, &how,
                           e->progress, err));
 done:
@@ -161,7 +176,7 @@ static sae_status measure(topic_run *t, experiment *e, sae_error *err)
     rng random = rng_seed(e->options.seed, 79);
     int64_t width = e->options.width;
     topics_what what = {.space = &e->map.write_space,
-                        .space_name = "scaffold",
+                        .space_name = TOPICS_SCAFFOLD,
                         .pca = &e->pca,
                         .random = t->random,
                         .mean = e->rows.mean,
@@ -177,27 +192,64 @@ done:
     return status;
 }
 
-/* "ten-subjects.scaffold removed, R2 uncentred.fixed" */
-static sae_status numbers(sae_result *r, const label_set *set, sae_error *err)
+/* ---- Numbers for others ---------------------------------------------------------------------------------------------------- */
+
+/* "categories.scaffold removed, R2 uncentred.fixed" */
+static void key_of(char key[200], const char *set, const char *arm, const char *measure)
+{
+    snprintf(key, 200, "%s%s%s.%s", set, arm ? "." : "", arm ? arm : "", measure);
+}
+
+bool scaffold_topics_number(const experiment *e, const char *part, const char *set, const char *arm,
+                            const char *measure, interval *out)
+{
+    const sae_result *r = experiment_find(e, part, "topics");
+    char key[200];
+    double v[3];
+
+    key_of(key, set, arm, measure);
+    if (!r || !sae_result_get_interval(r, key, v)) return false;
+    *out = (interval){v[0], v[1], v[2]};
+    return true;
+}
+
+const char *scaffold_topics_set(const experiment *e, const char *part)
+{
+    interval clean;
+
+    for (int i = 0; i < e->options.n_labels; i++) {
+        const char *name = topics_labels_names[e->options.labels[i]];
+        if (scaffold_topics_number(e, part, name, TOPICS_CLEAN, "fixed", &clean)) return name;
+    }
+    return scaffold_topics_number(e, part, own_classes, TOPICS_CLEAN, "fixed", &clean) ? own_classes : NULL;
+}
+
+static sae_status numbers(sae_result *r, const topics_set *set, sae_error *err)
 {
     sae_status status = SAE_OK;
     char key[200];
 
     for (int i = 0; i < set->found.n_arms; i++) {
         const topics_arm *arm = &set->found.arms[i];
-        snprintf(key, sizeof key, "%s.%s.fixed", set->name, arm->name);
-        SAE_TRY(sae_result_silent(r, key, arm->fixed.value, arm->fixed.low, arm->fixed.high, err));
-        snprintf(key, sizeof key, "%s.%s.fall", set->name, arm->name);
-        SAE_TRY(sae_result_silent(r, key, arm->fall.value, arm->fall.low, arm->fall.high, err));
-        snprintf(key, sizeof key, "%s.%s.retrained_fall", set->name, arm->name);
-        SAE_TRY(sae_result_silent(r, key, arm->retrained_fall.value, arm->retrained_fall.low, arm->retrained_fall.high,
-                                  err));
-        snprintf(key, sizeof key, "%s.%s.retrained", set->name, arm->name);
-        SAE_TRY(sae_result_silent(r, key, arm->retrained.value, arm->retrained.low, arm->retrained.high, err));
-        if (!isfinite(arm->over_random.value)) continue;
-        snprintf(key, sizeof key, "%s.%s.over_random", set->name, arm->name);
-        SAE_TRY(sae_result_silent(r, key, arm->over_random.value, arm->over_random.low, arm->over_random.high, err));
+        const interval held = {arm->held, NAN, NAN};
+        const struct {
+            const char *measure;
+            const interval *v;
+        } all[] = {{"fixed", &arm->fixed},
+                   {"fall", &arm->fall},
+                   {"retrained", &arm->retrained},
+                   {"retrained_fall", &arm->retrained_fall},
+                   {"over_random", &arm->over_random},
+                   {"retrained_over_random", &arm->retrained_over_random},
+                   {"held", &held}};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            if (!isfinite(all[k].v->value)) continue; /* nothing to compare with */
+            key_of(key, set->name, arm->name, all[k].measure);
+            SAE_TRY(sae_result_silent(r, key, all[k].v->value, all[k].v->low, all[k].v->high, err));
+        }
     }
+    key_of(key, set->name, NULL, "test_questions");
+    SAE_TRY(sae_result_silent(r, key, (double)set->split.test.n, NAN, NAN, err));
 done:
     return status;
 }
@@ -206,8 +258,6 @@ static sae_status report(const topic_run *t, experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
-    topics found[LABELS_MAX];
-    const char *names[LABELS_MAX];
     char text[300];
 
     snprintf(text, sizeof text, "Topics of documents, %s", e->pair[ARM_SCAFFOLD]->name);
@@ -221,12 +271,8 @@ static sae_status report(const topic_run *t, experiment *e, sae_error *err)
     if (t->no_categories)
         SAE_TRY(sae_result_note(r, "Not every document has a \"category\": the four categories are left out.", err));
     SAE_TRY(sae_result_input(r, "documents", t->sets[0].docs.hash, err));
-    for (int i = 0; i < t->n; i++) {
-        found[i] = t->sets[i].found;
-        names[i] = t->sets[i].name;
-        SAE_TRY(numbers(r, &t->sets[i], err));
-    }
-    SAE_TRY(topics_report(r, found, names, t->n, err));
+    for (int i = 0; i < t->n; i++) SAE_TRY(numbers(r, &t->sets[i], err));
+    SAE_TRY(topics_report(r, t->sets, t->n, err));
 done:
     return status;
 }

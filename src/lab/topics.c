@@ -2,6 +2,7 @@
  * topics.c - the probe, what is taken out, and what the probe still tells.
  */
 #include "lab/topics.h"
+#include "lab/redundancy.h"
 #include "lab/topics_probe.h"
 #include "eval/tpp.h"
 
@@ -10,26 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const topics_ten_subjects[10] = {
-    "astronomy",
-    "computer_security",
-    "elementary_mathematics",
-    "high_school_chemistry",
-    "high_school_geography",
-    "high_school_us_history",
-    "international_law",
-    "marketing",
-    "nutrition",
-    "world_religions",
-};
-
-bool topics_are_mmlu(const labelled *l)
+const char *topics_removed_name(char name[TOPICS_NAME], const char *what, int operator)
 {
-    int found = 0;
+    static const char *const operators[TOPICS_OPERATORS] = {"R2 uncentred", "R3 centred"};
 
-    for (int i = 0; i < l->n_classes; i++)
-        for (int s = 0; s < 10; s++) found += strcmp(l->names[i], topics_ten_subjects[s]) == 0;
-    return found == 10;
+    snprintf(name, TOPICS_NAME, "%.40s removed, %s", what, operators[operator]);
+    return name;
+}
+
+const char *topics_ablated_name(char name[TOPICS_NAME], int64_t n, topics_features which)
+{
+    static const char *const names[] = {"topic-aligned features", "features of equal density", "features, all,"};
+
+    snprintf(name, TOPICS_NAME, "%lld %s ablated", (long long)n, names[which]);
+    return name;
 }
 
 /* ---- What all arms share ----------------------------------------------------------------------------------------------- */
@@ -43,9 +38,9 @@ typedef struct bench {
     int64_t *docs;         /* the same: training documents, then test documents */
     float *rows, *changed; /* [n_train + n_test, d] */
     topics_probe clean;
-    score right;             /* of the clean probe */
-    int64_t *order, *random; /* [d_sae] features by alignment; features to compare with */
-    int64_t n_firing;        /* of the order, its first */
+    score right;            /* of the clean probe */
+    int64_t *order, *alike; /* [d_sae] features by alignment; features to compare with */
+    int64_t *fires;         /* [d_sae] in how many of these documents each feature fires */
 } bench;
 
 static void bench_close(bench *b)
@@ -57,7 +52,8 @@ static void bench_close(bench *b)
     mem_free(b->rows);
     mem_free(b->changed);
     mem_free(b->order);
-    mem_free(b->random);
+    mem_free(b->alike);
+    mem_free(b->fires);
 }
 
 /* Right answers of a probe on test rows with labels y. */
@@ -122,14 +118,16 @@ static int compare_aligned(const void *a, const void *b)
     return (x->latent > y->latent) - (x->latent < y->latent);
 }
 
-/* Which features fire on any of the documents: [d_sae], mem_free. NULL: no memory. */
-static uint8_t *features_that_fire(const bench *b, sae_error *err)
+/* In how many of the documents of both parts each feature fires. */
+static sae_status count_firing(bench *b, sae_error *err)
 {
-    const pooled_codes *c = &b->p->codes[b->what->which_dict];
-    uint8_t *fires = mem_alloc_array((size_t)c->d_sae, 1, "features that fire", err);
+    const int64_t d_sae = b->p->codes[b->what->which_dict].d_sae;
+    double *mean = mem_alloc_array((size_t)d_sae, sizeof *mean, "means of features", err);
 
-    for (int64_t i = 0; fires && i < c->row_start[b->p->n]; i++) fires[c->latent[i]] = 1;
-    return fires;
+    b->fires = mem_alloc_array((size_t)d_sae, sizeof *b->fires, "documents that features fire in", err);
+    if (mean && b->fires) pooled_means(b->p, b->what->which_dict, b->docs, b->n_train + b->n_test, mean, b->fires);
+    mem_free(mean);
+    return mean && b->fires ? SAE_OK : SAE_NOMEM;
 }
 
 /* Features by max over classes of |<d_i, w_c>|, w_c the clean probe's direction in the rows' own coordinates; those that never fire, whose
@@ -140,15 +138,15 @@ static sae_status order_features(bench *b, sae_error *err)
     const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)b->what->dict); /* read only */
     const pooled_codes *c = &b->p->codes[b->what->which_dict];
     aligned *all = mem_alloc_array((size_t)c->d_sae, sizeof *all, "alignments", err);
-    uint8_t *fires = features_that_fire(b, err);
 
     b->order = mem_alloc_array((size_t)c->d_sae, sizeof *b->order, "features in order", err);
-    b->random = mem_alloc_array((size_t)c->d_sae, sizeof *b->random, "features at random", err);
-    if (!all || !fires || !b->order || !b->random) SAE_TRY(SAE_NOMEM);
+    b->alike = mem_alloc_array((size_t)c->d_sae, sizeof *b->alike, "features of equal density", err);
+    if (!all || !b->order || !b->alike) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(count_firing(b, err));
 #pragma omp parallel for
     for (int64_t i = 0; i < c->d_sae; i++) {
-        all[i] = (aligned){fires[i] ? 0 : -1, i};
-        for (int k = 0; fires[i] && k < b->clean.m.n_outputs; k++) {
+        all[i] = (aligned){b->fires[i] ? 0 : -1, i};
+        for (int k = 0; b->fires[i] && k < b->clean.m.n_outputs; k++) {
             const double *direction = b->clean.m.W + k * (b->d + 1);
             double sum = 0;
             for (int64_t j = 0; j < b->d; j++) sum += direction[j] / b->clean.spread[j] * (double)w.W_dec[i * b->d + j];
@@ -156,27 +154,34 @@ static sae_status order_features(bench *b, sae_error *err)
         }
     }
     qsort(all, (size_t)c->d_sae, sizeof *all, compare_aligned);
-    for (int64_t i = 0; i < c->d_sae; i++) {
-        b->order[i] = all[i].latent;
-        b->n_firing += fires[i];
-    }
+    for (int64_t i = 0; i < c->d_sae; i++) b->order[i] = all[i].latent;
 done:
     mem_free(all);
-    mem_free(fires);
     return status;
 }
 
-/* Into b->random k features drawn from all that fire, the aligned ones among them: these would be one more draw, were alignment nothing
- * (controls.c). Where fewer than k fire all of them, and others. */
-static void choose_random(bench *b, int64_t k, rng *random)
+/* Into b->alike k features that fire in as many documents as the k aligned ones, drawn from all, the aligned ones among them: these would be
+ * one more draw, were alignment nothing (controls.c). *held: the share of the aligned ones that are drawn. */
+static sae_status draw_alike(bench *b, int64_t k, rng *random, double *held, sae_error *err)
 {
+    sae_status status = SAE_OK;
     const int64_t d_sae = b->p->codes[b->what->which_dict].d_sae;
+    uint8_t *taken = mem_alloc_array((size_t)d_sae, 1, "aligned features", err);
+    uint8_t *drawn = mem_alloc_array((size_t)d_sae, 1, "features of equal density", err);
+    int64_t n = 0, common = 0;
 
-    memcpy(b->random, b->order, (size_t)d_sae * sizeof *b->random);
-    if (k < b->n_firing)
-        rng_shuffle(random, b->random, b->n_firing);
-    else
-        rng_shuffle(random, b->random + b->n_firing, d_sae - b->n_firing);
+    if (!taken || !drawn) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < k; i++) taken[b->order[i]] = 1;
+    SAE_TRY(control_matched(taken, b->fires, d_sae, random, drawn, err));
+    for (int64_t i = 0; i < d_sae; i++) {
+        common += drawn[i] && taken[i];
+        if (drawn[i]) b->alike[n++] = i;
+    }
+    *held = (double)common / (double)k;
+done:
+    mem_free(taken);
+    mem_free(drawn);
+    return status;
 }
 
 static sae_status bench_open(bench *b, sae_error *err)
@@ -256,7 +261,8 @@ static sae_status finish_arm(const bench *b, topics *m, const char *name, const 
     SAE_TRY(score_accuracy(retrained, seed, &arm->retrained, err));
     SAE_TRY(fall_of(b, fixed, &arm->fall, err));
     SAE_TRY(fall_of(b, retrained, &arm->retrained_fall, err));
-    arm->over_random = (interval){NAN, NAN, NAN};
+    arm->over_random = arm->retrained_over_random = (interval){NAN, NAN, NAN};
+    arm->held = NAN;
     m->n_arms++;
 done:
     return status;
@@ -299,9 +305,12 @@ done:
     return status;
 }
 
-/* How much less often right after a change than after the drawn ones, on the same questions, into the arm that was finished last. */
-static sae_status beside_drawn(const bench *b, topics *m, const score *changed, const drawn *random, sae_error *err)
+/* How much less often right after a change than after the drawn ones, on the same questions, into the arm that was finished last; no two
+ * accuracies differ by more than 1. Probes were trained anew after the change and after one draw (anew, drawn_anew). */
+static sae_status beside_drawn(const bench *b, topics *m, const score *changed, const drawn *random, const score *anew,
+                               const score *drawn_anew, sae_error *err)
 {
+    topics_arm *arm = &m->arms[m->n_arms - 1];
     sae_status status = SAE_OK;
     double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
     interval sampled;
@@ -309,7 +318,10 @@ static sae_status beside_drawn(const bench *b, topics *m, const score *changed, 
     if (!less) return SAE_NOMEM;
     for (int64_t i = 0; i < b->n_test; i++) less[i] = random->fixed.right[i] / TOPICS_DRAWS - changed->right[i];
     SAE_TRY(bootstrap_ratio(&sampled, less, changed->asked, b->n_test, b->what->seed, err));
-    m->arms[m->n_arms - 1].over_random = interval_beside_draws(sampled, random->right, TOPICS_DRAWS);
+    arm->over_random = interval_beside_draws(sampled, random->right, TOPICS_DRAWS);
+    arm->over_random.low = fmax(arm->over_random.low, -1);
+    arm->over_random.high = fmin(arm->over_random.high, 1);
+    SAE_TRY(score_difference(drawn_anew, anew, b->what->seed, &arm->retrained_over_random, err));
 done:
     mem_free(less);
     return status;
@@ -317,11 +329,10 @@ done:
 
 /* ---- Subspaces removed --------------------------------------------------------------------------------------------------- */
 
-static const char *const removals[2] = {"R2 uncentred", "R3 centred"};
-
 static sae_status remove_space(bench *b, const subspace *space, int op, sae_error *err)
 {
-    return subspace_remove(space, op ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed, err);
+    return subspace_remove(space, op == TOPICS_R3 ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed,
+                           err);
 }
 
 /* R2 and R3 of a subspace. What they leave differs by mean P, the same for every row, which standardising takes out: one probe is trained
@@ -330,21 +341,21 @@ static sae_status removal_arms(bench *b, topics *m, const char *what, const subs
                                sae_error *err)
 {
     sae_status status = SAE_OK;
-    score fixed[2] = {{0}}, retrained = {0};
-    char name[80];
+    score fixed[TOPICS_OPERATORS] = {{0}}, retrained = {0};
+    char name[TOPICS_NAME];
 
     SAE_TRY(score_create(&retrained, b->n_test, err));
-    for (int op = 0; op < 2; op++) {
+    for (int op = 0; op < TOPICS_OPERATORS; op++) {
         SAE_TRY(score_create(&fixed[op], b->n_test, err));
         SAE_TRY(remove_space(b, space, op, err));
         SAE_TRY(add_answers(b, &b->clean, &fixed[op], err));
-        if (op == 0) SAE_TRY(add_retrained(b, &retrained, err));
-        snprintf(name, sizeof name, "%.40s removed, %s", what, removals[op]);
-        SAE_TRY(finish_arm(b, m, name, &fixed[op], &retrained, err));
-        if (b->what->random) SAE_TRY(beside_drawn(b, m, &fixed[op], &random[op], err));
+        if (op == TOPICS_R2) SAE_TRY(add_retrained(b, &retrained, err));
+        SAE_TRY(finish_arm(b, m, topics_removed_name(name, what, op), &fixed[op], &retrained, err));
+        if (b->what->random)
+            SAE_TRY(beside_drawn(b, m, &fixed[op], &random[op], &retrained, &random[TOPICS_R2].retrained, err));
     }
 done:
-    for (int op = 0; op < 2; op++) score_free(&fixed[op]);
+    for (int op = 0; op < TOPICS_OPERATORS; op++) score_free(&fixed[op]);
     score_free(&retrained);
     return status;
 }
@@ -354,11 +365,11 @@ static sae_status remove_random(bench *b, drawn *random, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    for (int op = 0; op < 2; op++) {
+    for (int op = 0; op < TOPICS_OPERATORS; op++) {
         SAE_TRY(drawn_create(&random[op], b, err));
         for (int i = 0; i < TOPICS_DRAWS; i++) {
             SAE_TRY(remove_space(b, &b->what->random[i], op, err));
-            SAE_TRY(drawn_add(&random[op], b, i, op == 0, err));
+            SAE_TRY(drawn_add(&random[op], b, i, op == TOPICS_R2, err));
         }
     }
 done:
@@ -369,18 +380,18 @@ static sae_status subspace_arms(bench *b, topics *m, sae_error *err)
 {
     sae_status status = SAE_OK;
     const topics_what *w = b->what;
-    drawn random[2] = {0};
-    char name[80];
+    drawn random[TOPICS_OPERATORS] = {0};
+    char name[TOPICS_NAME];
 
     if (w->random) SAE_TRY(remove_random(b, random, err));
     if (w->space) SAE_TRY(removal_arms(b, m, w->space_name, w->space, random, err));
-    if (w->pca) SAE_TRY(removal_arms(b, m, "PCA", w->pca, random, err));
-    for (int op = 0; w->random && op < 2; op++) {
-        snprintf(name, sizeof name, "random subspace removed, %s", removals[op]);
-        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[0].retrained, err)); /* as in removal_arms */
+    if (w->pca) SAE_TRY(removal_arms(b, m, TOPICS_PCA, w->pca, random, err));
+    for (int op = 0; w->random && op < TOPICS_OPERATORS; op++) {
+        topics_removed_name(name, TOPICS_RANDOM, op);
+        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[TOPICS_R2].retrained, err)); /* as in removal_arms */
     }
 done:
-    for (int op = 0; op < 2; op++) drawn_free(&random[op]);
+    for (int op = 0; op < TOPICS_OPERATORS; op++) drawn_free(&random[op]);
     return status;
 }
 
@@ -394,47 +405,61 @@ static sae_status ablate(bench *b, const int64_t *which, int64_t k, sae_error *e
     return tpp_ablate(b->p, b->what->which_dict, b->what->dict, b->docs, n, which, k, b->changed, err);
 }
 
-static sae_status aligned_arm(bench *b, topics *m, const char *what, int64_t k, score *fixed, sae_error *err)
+/* The k aligned features; all of them have no order. */
+static sae_status aligned_arm(bench *b, topics *m, int64_t k, bool all, score *fixed, score *retrained, sae_error *err)
 {
     sae_status status = SAE_OK;
-    score retrained = {0};
-    char name[80];
+    char name[TOPICS_NAME];
 
-    SAE_TRY(score_create(&retrained, b->n_test, err));
     SAE_TRY(ablate(b, b->order, k, err));
     SAE_TRY(add_answers(b, &b->clean, fixed, err));
-    SAE_TRY(add_retrained(b, &retrained, err));
-    snprintf(name, sizeof name, "%lld %s ablated", (long long)k, what);
-    SAE_TRY(finish_arm(b, m, name, fixed, &retrained, err));
+    SAE_TRY(add_retrained(b, retrained, err));
+    topics_ablated_name(name, k, all ? TOPICS_ALL : TOPICS_ALIGNED);
+    SAE_TRY(finish_arm(b, m, name, fixed, retrained, err));
 done:
-    score_free(&retrained);
+    return status;
+}
+
+/* Draws of equal density; *held: of the aligned ones, the share in them. */
+static sae_status ablate_alike(bench *b, int64_t k, drawn *random, double *held, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    rng chance = rng_seed(b->what->seed, ((uint64_t)102 << 32) + (uint64_t)k); /* others for another size */
+    double share = 0;
+
+    *held = 0;
+    for (int i = 0; i < TOPICS_DRAWS; i++) {
+        SAE_TRY(draw_alike(b, k, &chance, &share, err));
+        *held += share / TOPICS_DRAWS;
+        SAE_TRY(ablate(b, b->alike, k, err));
+        SAE_TRY(drawn_add(random, b, i, true, err));
+    }
+done:
     return status;
 }
 
 static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const bool all =
-        k == b->p->codes[b->what->which_dict].d_sae; /* have no order, and nothing is left to compare with */
-    rng chance = rng_seed(b->what->seed, 102);
-    score fixed = {0};
+    const bool all = k == b->p->codes[b->what->which_dict].d_sae; /* nothing is left to compare with */
+    score fixed = {0}, retrained = {0};
     drawn random = {0};
-    char name[80];
+    double held = NAN;
+    char name[TOPICS_NAME];
 
     SAE_TRY(score_create(&fixed, b->n_test, err));
+    SAE_TRY(score_create(&retrained, b->n_test, err));
     SAE_TRY(drawn_create(&random, b, err));
-    SAE_TRY(aligned_arm(b, m, all ? "features, all," : "topic-aligned features", k, &fixed, err));
+    SAE_TRY(aligned_arm(b, m, k, all, &fixed, &retrained, err));
     if (all) goto done;
-    for (int i = 0; i < TOPICS_DRAWS; i++) {
-        choose_random(b, k, &chance);
-        SAE_TRY(ablate(b, b->random, k, err));
-        SAE_TRY(drawn_add(&random, b, i, true, err));
-    }
-    SAE_TRY(beside_drawn(b, m, &fixed, &random, err));
-    snprintf(name, sizeof name, "%lld random features ablated", (long long)k);
+    SAE_TRY(ablate_alike(b, k, &random, &held, err));
+    m->arms[m->n_arms - 1].held = held;
+    if (held <= TOPICS_MOST_HELD) SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
+    topics_ablated_name(name, k, TOPICS_ALIKE);
     SAE_TRY(finish_arm(b, m, name, &random.fixed, &random.retrained, err));
 done:
     score_free(&fixed);
+    score_free(&retrained);
     drawn_free(&random);
     return status;
 }
@@ -453,7 +478,7 @@ static sae_status all_arms(bench *b, topics *m, const sae_progress *progress, sa
     sae_status status = SAE_OK;
     const topics_what *w = b->what;
 
-    SAE_TRY(finish_arm(b, m, "clean", &b->right, &b->right, err));
+    SAE_TRY(finish_arm(b, m, TOPICS_CLEAN, &b->right, &b->right, err));
     SAE_TRY(subspace_arms(b, m, err));
     SAE_TRY(step_done(progress, 1, err));
     for (int i = 0; w->dict && i < TOPICS_COUNTS; i++) {

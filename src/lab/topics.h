@@ -13,6 +13,19 @@
 #include "eval/tasks.h"
 
 enum { TOPICS_DRAWS = 5, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 }; /* draws of subspaces and of features */
+enum { TOPICS_NAME = 80 };
+
+/* What arms are called, here alone: tables show it, and results keep numbers by it. */
+#define TOPICS_CLEAN    "clean"
+#define TOPICS_SCAFFOLD "scaffold"
+#define TOPICS_PCA      "PCA"
+#define TOPICS_RANDOM   "random subspace"
+enum { TOPICS_R2, TOPICS_R3, TOPICS_OPERATORS };
+typedef enum topics_features { TOPICS_ALIGNED, TOPICS_ALIKE, TOPICS_ALL } topics_features; /* ALIKE: of equal density */
+/* "scaffold removed, R2 uncentred" */
+const char *topics_removed_name(char name[TOPICS_NAME], const char *what, int operator);
+/* "576 topic-aligned features ablated" */
+const char *topics_ablated_name(char name[TOPICS_NAME], int64_t n, topics_features which);
 
 /* What is taken out; everything is borrowed. */
 typedef struct topics_what {
@@ -26,14 +39,22 @@ typedef struct topics_what {
     uint64_t seed;
 } topics_what;
 
+#define TOPICS_MOST_HELD 0.5
+
 typedef struct topics_arm {
-    char name[80];
+    char name[TOPICS_NAME];
     interval fixed, retrained; /* accuracy, 95 % over test documents */
     interval fall;             /* of the fixed probe, paired */
     interval retrained_fall;   /* of the re-trained one */
-    /* How much more the fixed probe falls than after as many random directions or features, with other questions and other draws of
-     * those (interval_beside_draws); NaN: of draws themselves, of "clean". */
+    /* How much more the fixed probe falls than after as many random directions, or features of equal density, with other questions and
+     * other draws of those (interval_beside_draws); NaN: of draws themselves, of "clean", and where `held` says so. */
     interval over_random;
+    /* How much less often the re-trained probe is right than one trained after the first of those draws, paired. One draw alone: how
+     * draws differ is not in it. NaN as over_random is. */
+    interval retrained_over_random;
+    /* Of aligned features the share that the draws of equal density hold, their mean; over TOPICS_MOST_HELD they have no like among the
+     * others and would be compared with themselves. NaN: no such draws. */
+    double held;
 } topics_arm;
 
 typedef struct topics {
@@ -47,12 +68,5 @@ typedef struct topics {
 /* All arms on one division of the pooled documents. */
 sae_status topics_measure(topics *out, const pooled *p, const split *s, const topics_what *what,
                           const sae_progress *progress, sae_error *err);
-
-/* A table for each set of labels. (topics_report.c) */
-sae_status topics_report(sae_result *result, const topics *sets, const char *const *names, int n_sets, sae_error *err);
-
-/* Ten subjects of MMLU that lie far apart and have a hundred questions or more. */
-extern const char *const topics_ten_subjects[10];
-bool topics_are_mmlu(const labelled *l); /* it has these ten classes */
 
 #endif

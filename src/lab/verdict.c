@@ -166,6 +166,27 @@ static const char *beside_random(const interval *over, const char *not_told)
     return over->low > 0 ? "" : over->high < 0 ? ", less than at random" : not_told;
 }
 
+/* What a fixed probe's fall is beside that without features of equal density, where these are others than the aligned ones. */
+static void beside_alike(char out[96], const topic_numbers *n)
+{
+    if (isfinite(n->over_random.value))
+        snprintf(out, 96, "%s",
+                 n->over_random.low > 0    ? ""
+                 : n->over_random.high < 0 ? ", less than without features of equal density"
+                                           : ", not told from features of equal density");
+    else
+        snprintf(out, 96, ", compared with nothing (draws of equal density hold %.0f %% of these)", 100 * n->held);
+}
+
+static const char *trained_anew(const topic_numbers *n)
+{
+    if (!(n->retrained_fall.low > 0)) return "cannot be told from before";
+    if (!isfinite(n->retrained_over_random.value)) return "falls, compared with nothing too";
+    if (n->retrained_over_random.high < 0) return "falls too, less than without features of equal density";
+    return n->retrained_over_random.low > 0 ? "falls too"
+                                            : "falls too, and so it does without features of equal density";
+}
+
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
 {
     if (clean_says_nothing(out, n)) return;
@@ -174,11 +195,10 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
     else if (n->fall.low <= 0)
         snprintf(out, VERDICT_TEXT, "too few questions to tell");
     else {
-        char how[64] = ": against the paper";
+        char how[64] = ": against the paper", beside[96];
+        beside_alike(beside, n);
         if (n->fall.low < LITTLE_FALL) snprintf(how, sizeof how, ", whether by %g or more is not told", LITTLE_FALL);
-        snprintf(out, VERDICT_TEXT, "the fixed probe falls%s%s; one trained anew %s",
-                 beside_random(&n->over_random, ", not told from random features"), how,
-                 n->retrained_fall.low > 0 ? "falls too" : "cannot be told from before");
+        snprintf(out, VERDICT_TEXT, "the fixed probe falls%s%s; one trained anew %s", beside, how, trained_anew(n));
     }
 }
 

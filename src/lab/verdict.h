@@ -37,11 +37,14 @@ void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, c
                         const interval *error, const interval *r2, const interval *r3);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
- * after as many random features or directions; over_random: how much more it falls than after those features, beside other draws
- * of them. */
+ * after as many features of equal density or random directions; over_random: how much more it falls than after those, beside other draws
+ * of them; retrained_over_random: how much more the probe trained anew falls than one trained after the first of the draws (one draw).
+ * held: the share of the features that those of equal density hold. Over a half of it nothing is compared: NaN. */
 typedef struct topic_numbers {
     interval clean, fixed, fall, retrained, retrained_fall, random, over_random;
     double chance;
+    interval retrained_over_random;
+    double held;
 } topic_numbers;
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n); /* N7 */
 /* N8; pca: the fixed probe without PCA's directions; centred: with the scaffold removed about the mean (R3). */

@@ -48,7 +48,7 @@ typedef struct split_options {
     size_t group_bytes;         /* documents whose first so many bytes agree stay together; 0: whose texts are equal */
     const char *const *classes; /* only these; */
     int n_classes;              /* 0: all */
-    const uint8_t *only;        /* [documents] 0: may not be taken; NULL: all may */
+    const uint8_t *first;       /* [documents] 1: taken before others of its class; NULL: none is */
     uint64_t seed;
 } split_options;
 

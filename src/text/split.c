@@ -84,7 +84,7 @@ static sae_status find_caps(const split *s, const labelled *l, const split_optio
     int64_t train = o->n_train ? o->n_train : 2000, test = o->n_test ? o->n_test : 500;
 
     if (!count) return SAE_NOMEM;
-    for (int64_t i = 0; i < l->n; i++) count[l->label[i]] += !o->only || o->only[i];
+    for (int64_t i = 0; i < l->n; i++) count[l->label[i]]++;
     for (int c = 1; c < s->n_classes; c++)
         if (count[s->class_of[c]] < count[smallest]) smallest = s->class_of[c];
     if ((double)count[smallest] < (double)train + (double)test) {
@@ -112,6 +112,21 @@ typedef struct division {
     int64_t n_train, n_test;
 } division;
 
+/* Documents that are to come first, in front of others; of as many as are needed the order is by chance again, so that both parts
+ * have the same share of them. */
+static void put_first(const uint8_t *first, int64_t *docs, int64_t n, int64_t needed, rng *random)
+{
+    int64_t at = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t doc = docs[i];
+        if (!first[doc]) continue;
+        docs[i] = docs[at];
+        docs[at++] = doc;
+    }
+    rng_shuffle(random, docs, needed < n ? needed : n);
+}
+
 /* Puts the documents of class c, shuffled, into its stretch of both parts; *train, *test of them. First those whose group already
  * has a side, then new groups: to the test part until it is full. */
 static void divide_class(split *s, const labelled *l, const split_options *o, division *d, int c, int64_t *train,
@@ -121,8 +136,9 @@ static void divide_class(split *s, const labelled *l, const split_options *o, di
     rng random = rng_seed(o->seed, 1000 + (uint64_t)c);
 
     for (int64_t i = 0; i < l->n; i++)
-        if (l->label[i] == s->class_of[c] && (!o->only || o->only[i])) d->docs[n++] = i;
+        if (l->label[i] == s->class_of[c]) d->docs[n++] = i;
     rng_shuffle(&random, d->docs, n);
+    if (o->first) put_first(o->first, d->docs, n, d->n_train + d->n_test, &random);
     *train = *test = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t i = 0; i < n; i++) {
