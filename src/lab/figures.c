@@ -72,16 +72,6 @@ done:
 
 /* ---- Documents ------------------------------------------------------------------------------------------------------------ */
 
-static bool number_of(const experiment *e, const char *part, const char *file, const char *key, interval *out)
-{
-    const sae_result *r = experiment_find(e, part, file);
-    double v[3];
-
-    if (!r || !sae_result_get_interval(r, key, v)) return false;
-    *out = (interval){v[0], v[1], v[2]};
-    return true;
-}
-
 typedef struct document_bar {
     const char *name, *key; /* of the baseline and of the scaffold: "probing.k5" */
 } document_bar;
@@ -104,7 +94,7 @@ static sae_status document_plot(const experiment *e, sae_arch arch, const char *
         for (int i = 0; i < n; i++) {
             interval v = {NAN, NAN, NAN};
             snprintf(key, sizeof key, "%s.%s", of->name, wanted[i].key);
-            if (number_of(e, "documents", part, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
+            if (experiment_found(e, "documents", part, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
         }
         if (!begun && !(b.n && isfinite(b.y[0]))) return SAE_OK; /* not measured in this run */
         if (!begun) SAE_TRY(sae_result_plot(r, plot, full, NULL, title, SAE_PLOT_BAR, 0, err));
@@ -235,7 +225,7 @@ static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot 
         char key[96];
         interval v;
         snprintf(key, sizeof key, "%s.%s.%s", arch_name(arch), matched_rules[rule].key, p->keys[i]);
-        if (number_of(e, "matching", "matching", key, &v)) add_bar(&b, p->names[i], &v);
+        if (experiment_found(e, "matching", "matching", key, &v)) add_bar(&b, p->names[i], &v);
     }
     return b;
 }
@@ -270,7 +260,7 @@ static bool structure_number(const experiment *e, sae_arch arch, int64_t seed, c
 {
     const roster_entry *of = roster_find(e, arch, USE_SCAFFOLD, SAE_P1, e->options.seed + (uint64_t)seed);
 
-    return of && number_of(e, of->name, "structure", key, v);
+    return of && experiment_found(e, of->name, "structure", key, v);
 }
 
 /* Mean over the seeds, from the least to the most of them; false: not measured, or there is no such dimension. */

@@ -209,6 +209,8 @@ sae_status experiment_adopt(experiment *e, const char *file, const char *title, 
 /* At the end: removes the results and records of parts that this run does not have, those that the program wrote. */
 sae_status parts_forget(const experiment *e, sae_error *err);
 const sae_result *experiment_find(const experiment *e, const char *part, const char *file); /* NULL: there is none */
+/* A number of a result with its interval; false: not measured in this run. */
+bool experiment_found(const experiment *e, const char *part, const char *file, const char *key, interval *out);
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 

@@ -17,11 +17,10 @@ static double number_of(const experiment *e, const char *part, const char *file,
 
 static void text_of(const experiment *e, const char *part, const char *key, char out[INTERVAL_TEXT])
 {
-    const sae_result *r = experiment_find(e, part, "removal");
-    double v[3];
+    interval v;
 
-    if (r && sae_result_get_interval(r, key, v))
-        interval_text(out, &(interval){v[0], v[1], v[2]});
+    if (experiment_found(e, part, "removal", key, &v))
+        interval_text(out, &v);
     else
         snprintf(out, INTERVAL_TEXT, "-");
 }
