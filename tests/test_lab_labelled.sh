@@ -225,7 +225,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         plots_copy all/report.html "$root/tests" >plots.html
         dom plots.html
         drawn=$(plots_found dom)
-        if [ "$drawn" = "plots $written empty 0 broken 0" ] && [ "$written" -ge 29 ]; then
+        if [ "$drawn" = "plots $written empty 0 broken 0" ] && [ "$written" -ge 45 ]; then
             ok "a browser draws every plot"
         else
             not_ok "a browser draws every plot" "$drawn of $written"

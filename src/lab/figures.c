@@ -284,8 +284,8 @@ static bool outliers_inside(const experiment *e, sae_arch arch, const char *of, 
 
 static sae_status outliers_plot(const experiment *e, sae_arch arch, sae_result *r, sae_error *err)
 {
-    static const char *const names[] = {"O1: mean |x|, 99.9th percentile", "O2: mean |x|, 3 deviations", "O3: |x| >= 6",
-                                        "O4: in its row"};
+    static const char *const names[] = {"O1: 99.9th percentile", "O2: 3 deviations", "O3: |x| >= 6",
+                                        "O4: in its own row"};
     static const struct {
         const char *key, *label;
     } spaces[] = {{"", "scaffold"}, {"pca_", "PCA"}};
