@@ -174,6 +174,9 @@ man: $(BUILD)/sae
 fetch-model:
 	@sh tools/fetch_model.sh
 
+fetch-probes:
+	@sh tools/fetch_probes.sh
+
 # 1,048,576 rows for each of the two dictionaries, from 262,144 tokens of text.
 demo: all fetch-model
 	$(BUILD)/sae scaffold --model smollm2 --site blocks.14.hook_resid_post --text data/text/books.train.jsonl.zst \
@@ -212,6 +215,7 @@ help:
 	@echo 'make check          every test, with warnings as errors and once more under ASan and UBSan'
 	@echo 'make demo           SmolLM2, layer 14: a dictionary with and one without a scaffold, and the report'
 	@echo 'make fetch-model    SmolLM2-135M-Instruct (98 MB) into models/'
+	@echo 'make fetch-probes   labelled sets of SAE-Probes (45 MB) into data/sae-probes/'
 	@echo 'make install        into PREFIX ($(PREFIX)), below DESTDIR; make uninstall takes it away again'
 	@echo 'make tests          only builds the test programs; tests/run.sh NAME runs one of them'
 	@echo 'make check-asan     the tests under ASan and UBSan only'
@@ -231,6 +235,6 @@ help:
 
 .FORCE:
 
-.PHONY: .FORCE planted planted-penalties planted-paper all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model demo install uninstall clean help
+.PHONY: .FORCE planted planted-penalties planted-paper all tests check check-asan kills kills-long tsan fuzz fuzzers bench-peers goldens includes format man fetch-model fetch-probes demo install uninstall clean help
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)

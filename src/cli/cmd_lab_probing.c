@@ -110,7 +110,7 @@ const command command_lab_probing = {
         "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
         "principal components, and all of the residual stream. A folder of files is as many sets.",
     .examples = "sae lab probing runs/demo/baseline/sae runs/demo/scaffold/sae --model smollm2 --data data/labelled\n"
-                "sae lab probing my_sae --data sae_probes/data/cleaned_data --binary --n-train 500 --n-test 200\n",
+                "sae lab probing my_sae --data data/sae-probes --binary --n-train 500 --n-test 200\n",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
