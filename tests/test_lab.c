@@ -226,7 +226,8 @@ START_TEST(test_verdicts)
           .1},
          {.8, .7, .9},
          {.8, .7, .9},
-         "the fixed probe falls, less than without features of equal density: against the paper; one trained anew cannot",
+         "the fixed probe falls, less than without features of equal density: against the paper; one trained anew "
+         "cannot",
          "falls, less than at random, but topics can still be told"},
         /* a probe that knows nothing */
         {{{.5, .4, .6}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, .5},
@@ -270,7 +271,8 @@ START_TEST(test_verdicts)
           .1},
          {.8, .76, .84},
          {.8, .76, .84},
-         "the fixed probe falls: against the paper; one trained anew falls too, and so it does without features of equal density",
+         "the fixed probe falls: against the paper; one trained anew falls too, and so it does without features of "
+         "equal density",
          "as the paper says, not when the mean is kept; one trained anew does too"},
         /* a probe trained anew falls more than without one draw of equal density; less; draws that hold most of the features */
         {{{.95, .9, .98},
@@ -313,7 +315,8 @@ START_TEST(test_verdicts)
           .7},
          {.8, .76, .84},
          {.8, .76, .84},
-         "falls, compared with nothing (draws of equal density hold 70 % of these): against the paper; one trained anew "
+         "falls, compared with nothing (draws of equal density hold 70 % of these): against the paper; one trained "
+         "anew "
          "falls, compared with nothing too",
          "topics can still be told"},
         /* below chance */

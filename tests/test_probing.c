@@ -668,9 +668,9 @@ START_TEST(test_null_of_the_verdict)
                             .counts = {width / 8, width / 3},
                             .seed = seed};
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
-        const topics_arm *arms[CHANGES] = {
-            topic_arm(&m, "space removed, R2"), topic_arm(&m, topics_ablated_name(few, width / 8, TOPICS_ALIGNED)),
-            topic_arm(&m, topics_ablated_name(many, width / 3, TOPICS_ALIGNED))};
+        const topics_arm *arms[CHANGES] = {topic_arm(&m, "space removed, R2"),
+                                           topic_arm(&m, topics_ablated_name(few, width / 8, TOPICS_ALIGNED)),
+                                           topic_arm(&m, topics_ablated_name(many, width / 3, TOPICS_ALIGNED))};
         for (int i = 0; i < CHANGES; i++) {
             compared[i] += isfinite(arms[i]->over_random.value);
             told[i] += arms[i]->over_random.low > 0 || arms[i]->over_random.high < 0;
@@ -680,8 +680,9 @@ START_TEST(test_null_of_the_verdict)
         subspace_free(&space);
         planted_close(&w);
     }
-    if (getenv("SAE_OBSERVED")) printf("# told %d, %d and %d of %d, %d and %d; anew %d\n", told[0], told[1],
-                                        told[2], compared[0], compared[1], compared[2], anew);
+    if (getenv("SAE_OBSERVED"))
+        printf("# told %d, %d and %d of %d, %d and %d; anew %d\n", told[0], told[1], told[2], compared[0], compared[1],
+               compared[2], anew);
     for (int i = 0; i < CHANGES; i++)
         ck_assert_int_le(told[i], 5); /* binomial(30, 0.05): more with probability 0.003; observed 0 */
     for (int i = 0; i < CHANGES; i++) ck_assert_int_ge(compared[i], WORLDS / 2);

@@ -361,16 +361,19 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
 /* ---- N7, N8: topics ------------------------------------------------------------------------------------------------------ */
 
 /* Of one change; false: not measured. `drawn`: the change that it is compared with. What has no like is compared with nothing. */
-static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm,
-                             const char *drawn, topic_numbers *n)
+static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm, const char *drawn,
+                             topic_numbers *n)
 {
     const interval none = {NAN, NAN, NAN};
     const struct {
         const char *arm, *measure;
         interval *out;
-    } needed[] = {{TOPICS_CLEAN, "fixed", &n->clean},   {arm, "fixed", &n->fixed},
-                  {arm, "fall", &n->fall},              {arm, "retrained", &n->retrained},
-                  {arm, "retrained_fall", &n->retrained_fall}, {drawn, "fixed", &n->random}};
+    } needed[] = {{TOPICS_CLEAN, "fixed", &n->clean},
+                  {arm, "fixed", &n->fixed},
+                  {arm, "fall", &n->fall},
+                  {arm, "retrained", &n->retrained},
+                  {arm, "retrained_fall", &n->retrained_fall},
+                  {drawn, "fixed", &n->random}};
     interval chance, held = none;
 
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
@@ -407,10 +410,11 @@ static sae_status features_claim(const experiment *e, int arch, const char *part
     snprintf(name, sizeof name, "topics, %s%s, %s", arm, whose(e), arch_name(e->options.archs[arch]));
     c.name = name;
     set_text(asked, e, part, set);
-    snprintf(c.here, sizeof c.here,
-             "%s: clean %.3f; fixed probe %.3f, trained anew %.3f; as many of equal density, which hold %.0f %% of these, "
-             "%.3f",
-             asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
+    snprintf(
+        c.here, sizeof c.here,
+        "%s: clean %.3f; fixed probe %.3f, trained anew %.3f; as many of equal density, which hold %.0f %% of these, "
+        "%.3f",
+        asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
     if (isfinite(n.over_random.value))
         snprintf(over, sizeof over, "over equal density [%.3f, %.3f]", n.over_random.low, n.over_random.high);
     if (isfinite(n.retrained_over_random.value))

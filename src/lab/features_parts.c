@@ -112,14 +112,13 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     }
     if (o->topics && e->map.write_space.rank > 0) { /* else W_up never moved: there is nothing to remove */
         snprintf(name, sizeof name, "%s-topics", arch);
-        SAE_TRY(part_run(
-            e, name,
-            identity_of(e, "topics",
-                        json_pack("{so sb sI sI sb si ss}", "labels", topics_labels_json(o), "first", (int)(a == 0),
-                                  "documents", (json_int_t)(e->topics_hash & INT64_MAX), "questions",
-                                  (json_int_t)o->questions, "last_token", (int)o->last_token, "draws", TOPICS_DRAWS,
-                                  "of", arm_names[o->ablate])),
-            scaffold_topics, err));
+        SAE_TRY(part_run(e, name,
+                         identity_of(e, "topics",
+                                     json_pack("{so sb sI sI sb si ss}", "labels", topics_labels_json(o), "first",
+                                               (int)(a == 0), "documents", (json_int_t)(e->topics_hash & INT64_MAX),
+                                               "questions", (json_int_t)o->questions, "last_token", (int)o->last_token,
+                                               "draws", TOPICS_DRAWS, "of", arm_names[o->ablate])),
+                         scaffold_topics, err));
     }
     if (a == 0) SAE_TRY(part_run(e, "cards", identity_of(e, "cards", json_integer(o->cards)), cards, err));
 done:

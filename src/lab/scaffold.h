@@ -46,15 +46,15 @@ typedef struct scaffold_options {
     int n_ks;
     int64_t ranks[RANKS_MAX]; /* P1 of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
     int n_ranks;
-    int retrain;                 /* 1: ablate and retrain; -1: not */
-    int64_t batch;               /* 0: 2,048 */
-    double lr;                   /* 0: the recipe's */
-    const char *topics;          /* labelled documents (data/mmlu); NULL: their topics are not measured */
-    int64_t questions;           /* of them, for each set of labels */
+    int retrain;                         /* 1: ablate and retrain; -1: not */
+    int64_t batch;                       /* 0: 2,048 */
+    double lr;                           /* 0: the recipe's */
+    const char *topics;                  /* labelled documents (data/mmlu); NULL: their topics are not measured */
+    int64_t questions;                   /* of them, for each set of labels */
     topics_labels labels[TOPICS_LABELS]; /* of MMLU; the first that the documents have makes the claims */
     int n_labels;                        /* 0: the budget's */
     bool labels_given;                   /* other documents than MMLU are then refused */
-    const char *const *labelled; /* sets for sparse probing and TPP; n_labelled 0: not measured */
+    const char *const *labelled;         /* sets for sparse probing and TPP; n_labelled 0: not measured */
     int n_labelled;
     const char
         *survey;    /* folder of a finished `sae lab survey`: decides site, width and k where they are 0; NULL: none */

@@ -38,9 +38,9 @@ typedef struct bench {
     int64_t *docs;         /* the same: training documents, then test documents */
     float *rows, *changed; /* [n_train + n_test, d] */
     topics_probe clean;
-    score right;             /* of the clean probe */
-    int64_t *order, *alike;  /* [d_sae] features by alignment; features to compare with */
-    int64_t *fires;          /* [d_sae] in how many of these documents each feature fires */
+    score right;            /* of the clean probe */
+    int64_t *order, *alike; /* [d_sae] features by alignment; features to compare with */
+    int64_t *fires;         /* [d_sae] in how many of these documents each feature fires */
 } bench;
 
 static void bench_close(bench *b)
@@ -331,7 +331,8 @@ done:
 
 static sae_status remove_space(bench *b, const subspace *space, int op, sae_error *err)
 {
-    return subspace_remove(space, op == TOPICS_R3 ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed, err);
+    return subspace_remove(space, op == TOPICS_R3 ? b->what->mean : NULL, b->rows, b->n_train + b->n_test, b->changed,
+                           err);
 }
 
 /* R2 and R3 of a subspace. What they leave differs by mean P, the same for every row, which standardising takes out: one probe is trained
@@ -453,8 +454,7 @@ static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
     if (all) goto done;
     SAE_TRY(ablate_alike(b, k, &random, &held, err));
     m->arms[m->n_arms - 1].held = held;
-    if (held <= TOPICS_MOST_HELD)
-        SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
+    if (held <= TOPICS_MOST_HELD) SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
     topics_ablated_name(name, k, TOPICS_ALIKE);
     SAE_TRY(finish_arm(b, m, name, &random.fixed, &random.retrained, err));
 done:

@@ -37,8 +37,12 @@ static sae_status arm_row(sae_result *r, const char *table, const topics_arm *ar
 
 static sae_status set_table(sae_result *r, const topics *m, const char *name, sae_error *err)
 {
-    static const char *const titles[] = {"change",        "fixed probe",      "its fall",
-                                         "more than drawn", "held by the draws", "re-trained probe",
+    static const char *const titles[] = {"change",
+                                         "fixed probe",
+                                         "its fall",
+                                         "more than drawn",
+                                         "held by the draws",
+                                         "re-trained probe",
                                          "falls more than of one draw"};
     sae_status status = SAE_OK;
     char title[300], key[200];
@@ -67,13 +71,17 @@ sae_status topics_report(sae_result *result, const topics_set *sets, int n_sets,
         result,
         "A multinomial logistic regression on pooled rows (C = 1, columns standardised), fitted on clean training "
         "rows. Fixed: the same probe on changed test rows. Re-trained: fitted on changed training rows. R2 is x - x P, "
-        "R3 is x - (x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the same "
-        "rank. Ablating features takes f_i d_i off every token. Topic-aligned: the largest |<d_i, w_c>| over classes c. "
+        "R3 is x - (x - mean) P with the mean over tokens; PCA is of the tokens' rows, random subspaces are of the "
+        "same "
+        "rank. Ablating features takes f_i d_i off every token. Topic-aligned: the largest |<d_i, w_c>| over classes "
+        "c. "
         "Features of equal density: as many that fire in as many of these questions, drawn from all, the aligned ones "
-        "among them; \"held by the draws\" is the share of the aligned ones that the draws hold, and over a half of them "
+        "among them; \"held by the draws\" is the share of the aligned ones that the draws hold, and over a half of "
+        "them "
         "nothing is compared: they have no like. Of what is drawn the fixed probe's answers are averaged over 5 draws, "
         "and a probe is trained anew after the first. Intervals: 95 %, test questions resampled; that of \"more than "
-        "drawn\" leaves room for another draw too, that of \"falls more than of one draw\" cannot. Questions that begin "
+        "drawn\" leaves room for another draw too, that of \"falls more than of one draw\" cannot. Questions that "
+        "begin "
         "alike are never in both parts.",
         err));
 done:

@@ -152,7 +152,8 @@ static const char *trained_anew(const topic_numbers *n)
     if (!(n->retrained_fall.low > 0)) return "cannot be told from before";
     if (!isfinite(n->retrained_over_random.value)) return "falls, compared with nothing too";
     if (n->retrained_over_random.high < 0) return "falls too, less than without features of equal density";
-    return n->retrained_over_random.low > 0 ? "falls too" : "falls too, and so it does without features of equal density";
+    return n->retrained_over_random.low > 0 ? "falls too"
+                                            : "falls too, and so it does without features of equal density";
 }
 
 void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
