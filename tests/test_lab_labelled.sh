@@ -121,6 +121,11 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         --k 4 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --topics data/three.csv --questions 9 --quiet
     [ ! -e few ] || not_ok "what cannot be measured is refused before anything is made"
     expect "scaffold, questions of nothing" 2 '--topics' scaffold --model tiny --text letters.jsonl --out none --questions 9
+    expect "scaffold, labels of nothing" 2 '--topics' scaffold --model tiny --text letters.jsonl --out none --topics none --labels categories
+    expect "scaffold, labels that are none" 2 'ten-subjects' scaffold --model tiny --text letters.jsonl --out none --topics data/three.csv --labels colours
+    expect "scaffold, labels twice" 2 'there twice' scaffold --model tiny --text letters.jsonl --out none --topics data/three.csv --labels subjects,subjects
+    expect "scaffold, MMLU's labels of other documents" 1 'leave --labels out' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out none \
+        --topics data/three.csv --labels subjects --quiet
     expect "topics, an array" 1 'a basis must be [' lab topics --basis "$root/data/golden/sae/formats/x.safetensors" $given --data data --label-name target
 
     # ---- MMLU's ten subjects beyond the quick budget, with and without their categories ----
@@ -141,6 +146,13 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     fi
     expect "scaffold, MMLU with categories" 0 '' scaffold $beyond --topics mmlu.jsonl --force
     if grep -q '"ten-subjects.clean.fixed"' $told && grep -q '"categories.clean.fixed"' $told; then ok "tells them"; else not_ok "tells them" "$(head -c 2000 $told)"; fi
+    # 200 questions of two categories, 100 each: 30 of each to test on; the first set makes the claims
+    shows "categories, 60 test questions"
+    shows "of equal density"
+    expect "scaffold, one set of labels" 0 '' scaffold $beyond --topics mmlu.jsonl --labels ten-subjects --force
+    shows "ten-subjects, 60 test questions"
+    if grep -q '"ten-subjects.clean.fixed"' $told && ! grep -q '"subjects.clean\|"categories.clean' $told; then ok "tells it alone"; else not_ok "tells it alone" "$(head -c 2000 $told)"; fi
+    expect "scaffold, categories where there are none" 1 'add it, or --labels' scaffold $beyond --topics subjects.jsonl --labels categories --force
 
     # ---- Every part at once: the full budget with every size made small ----
     everything="--model tiny --text letters.jsonl --site resid_post.0 --budget full --rank 2 --width 64 --k 4 --ks 2,8 --ranks 1,3 --seeds 2 --batch 64 --ctx 32

@@ -143,7 +143,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     const scaffold_options *o = p->o;
     sae_status status = SAE_OK;
     /* Sets of labels share most of their questions, where there are many (scaffold_topics.c: common_questions). */
-    const double sets = o->n_labels == 1 ? 1 : o->budget == BUDGET_QUICK ? 2 : 1.3;
+    const double sets = o->n_labels == 1 ? 1 : o->budget == BUDGET_QUICK ? 2 : 1.2;
     const double asked = (double)o->questions * sets * o->n_archs;
     const double ce = (double)o->ce_tokens * p->above;
     const double reads = (double)o->held_out_tokens * p->encode, n = p->roster->n;
