@@ -10,6 +10,7 @@ if [ -z "$browser" ]; then
 fi
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+. tests/plots_drawn.sh
 mkdir "$work/profile"
 
 say() { # STATUS NAME
@@ -38,6 +39,20 @@ say $? "no message on the console with hostile texts"
 say $? "all plots are there with hostile texts"
 grep -q '<title>Hard &lt;script&gt;' "$work/hard.dom"
 say $? "the script in a hostile text did not run"
+
+# Every plot shows its data; but for the two of the hard page that have none. A page whose plots do not is seen.
+plots() { # FILE EXPECTED
+    plots_copy "$1" tests >"$work/plots.html"
+    chrome --dump-dom "file://$work/plots.html" >"$work/plots.dom"
+    [ "$(plots_found "$work/plots.dom")" = "$2" ]
+    say $? "plots of $(basename "$1"): $2 ($(plots_found "$work/plots.dom"))"
+}
+plots "$work/demo.html" "plots 8 empty 0 broken 0"
+plots "$work/hard.html" "plots 15 empty 2 broken 0"
+plots_break "$work/demo.html" marks >"$work/no_marks.html"
+plots "$work/no_marks.html" "plots 8 empty 1 broken 0"
+plots_break "$work/demo.html" nan >"$work/nan.html"
+plots "$work/nan.html" "plots 8 empty 0 broken 1 f1"
 
 # A copy that measures itself: it needs a page whose policy lets this script run.
 for page in demo hard; do

@@ -789,6 +789,8 @@ expect "scaffold, a last prefix without prefixes" 2 '--scaffold-last would do no
 expect "scaffold, the rate of one that is frozen" 2 '--scaffold-lr would do nothing' \
     scaffold --model tiny --text letters.jsonl --out x --scaffold-freeze --scaffold-start pca --scaffold-lr 0.5
 expect "scaffold, the last prefix of Matryoshka" 0 '' scaffold --plan --model tiny --text letters.jsonl --budget standard --labelled none --scaffold-last
+expect "scaffold, a wiring that there is not" 2 'p1' scaffold --model tiny --text letters.jsonl --out x --variants p4
+expect "scaffold, a wiring twice" 2 'p3 is there twice' scaffold --model tiny --text letters.jsonl --out x --variants p3,p1,p3
 expect "scaffold, no --text" 2 '--text' scaffold --model tiny --out x
 expect "scaffold, no model" 3 'make fetch-model' scaffold --model smollm2 --text letters.jsonl --out x
 unharmed "the whole"

@@ -371,9 +371,23 @@ START_TEST(test_verdicts)
         verdict_topics(text, &asked[i].n, &asked[i].pca, &asked[i].centred);
         ck_assert_msg(strstr(text, asked[i].topics), "topics %zu: %s", i, text);
     }
-    ck_assert(strstr(verdict_overlap(0, 0), "no scaffold"));
-    ck_assert(strstr(verdict_overlap(NAN, 6), "no scaffold"));
-    ck_assert(strstr(verdict_overlap(0.97, 6), "near-identical"));
+    static const struct {
+        interval overlap;
+        double rank;
+        const char *says;
+    } overlaps[] = {{{0, 0, 0}, 0, "no scaffold"},
+                    {{NAN, NAN, NAN}, 6, "no scaffold"},
+                    {{.97, .96, .98}, 6, "near-identical (over 0.95), as"},
+                    {{.97, NAN, NAN}, 6, "near-identical (over 0.95), as"},
+                    {{.97, .6, 1}, 6, "whether near-identical is not told"},
+                    {{.7, .6, .8}, 6, "mostly the same directions, not near-identical"},
+                    {{.52, .3, .74}, 6, "whether most of the directions are the same is not told"},
+                    {{.25, .2, .3}, 6, "largely other directions: against the paper"},
+                    {{.6, .2, 1}, 6, "not told"}};
+    for (size_t i = 0; i < sizeof overlaps / sizeof *overlaps; i++) {
+        const char *says = verdict_overlap(&overlaps[i].overlap, overlaps[i].rank);
+        ck_assert_msg(strstr(says, overlaps[i].says), "overlap %zu: %s", i, says);
+    }
     const interval one_seed = {1, NAN, NAN}, seeds = {1.04, 1.01, 1.07}, wide = {1.04, .9, 1.2};
     const interval more = {1.04, 1.02, 1.06}, open = {1, .9, 1.1}, less = {.9, .8, .95};
     static const struct {
@@ -389,32 +403,56 @@ START_TEST(test_verdicts)
         {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.25, 1.2, 1.3}, {1.01, 1, 1.02}, "not told from the scaffold"}};
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &open, &one_seed), "cannot"));
     ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &less, &one_seed), "less harm"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1, 1.1}, &more, &seeds), "but little"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1.01, 1.09}, &more, &seeds), "but little"));
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &seeds), "as the paper says"));
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &wide), "cannot"));
     for (size_t i = 0; i < sizeof redundant / sizeof *redundant; i++) {
         const rule_cost rule = {"energy", redundant[i].over_matched};
-        verdict_redundancy(text, &rule, 1, &redundant[i].aligned, &redundant[i].r2, &redundant[i].r3);
+        verdict_redundancy(text, &rule, 1, &redundant[i].aligned, &redundant[i].aligned, &redundant[i].r2,
+                           &redundant[i].r3);
         ck_assert_msg(strstr(text, redundant[i].says), "redundancy %zu: %s", i, text);
         ck_assert(!strstr(text, "other rules"));
     }
     const rule_cost rules[] = {
         {"energy", {.1, .05, .2}}, {"union", {.1, .02, .2}}, {"best", {0, -.1, .1}}, {"match", {-.2, -.3, -.1}}};
     const interval aligned = {1.2, 1.1, 1.3}, removed = {2, 1.9, 2.1};
-    verdict_redundancy(text, rules, 4, &aligned, &removed, &removed);
+    verdict_redundancy(text, rules, 4, &aligned, &aligned, &removed, &removed);
     ck_assert_msg(strstr(text, "as the paper says; by other rules of alignment: best not told, match less"), "%s",
                   text);
-    verdict_redundancy(text, rules, 2, &aligned, &removed, &removed);
-    ck_assert(!strstr(text, "other rules"));
-    ck_assert(strstr(verdict_rank(&(interval){4, 2, 8}), "one of each rank, some directions are worth more"));
-    ck_assert(strstr(verdict_rank(&(interval){4, 0, 4}), "not decided"));
-    ck_assert(strstr(verdict_rank(&(interval){0, 0, 2}), "not decided"));
-    ck_assert(strstr(verdict_rank(&(interval){0, 0, 0}), "no scaffold is called for"));
+    verdict_redundancy(text, rules, 2, &aligned, &aligned, &removed, &removed);
+    ck_assert(!strstr(text, "other rules") && !strstr(text, "error"));
+    verdict_redundancy(text, rules, 2, &aligned, &removed, &removed, &removed);
+    ck_assert(strstr(text, "as the paper says; not when the dictionary's error is projected too"));
+    static const struct {
+        interval knee;
+        double margin, spread;
+        const char *says;
+    } ranks[] = {{{4, 2, 8}, .01, NAN, "by these trainings, one of each rank"},
+                 {{4, 2, 8}, .01, .001, "some directions are worth more"},
+                 {{4, 2, 8}, .001, .002, "not decided: the step into the knee gains 0.0010"},
+                 {{4, 0, 4}, .01, .001, "not decided: whether any"},
+                 {{0, 0, 2}, 0, NAN, "not decided: whether any"},
+                 {{0, 0, 0}, 0, .1, "no scaffold is called for"}};
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        verdict_rank(text, &ranks[i].knee, ranks[i].margin, ranks[i].spread);
+        ck_assert_msg(strstr(text, ranks[i].says), "rank %zu: %s", i, text);
+    }
     ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1.1, NAN, NAN}, &one_seed), "cannot"));
-    ck_assert(strstr(verdict_outliers(0, 0.01, 0), "nothing to compare"));
-    ck_assert(strstr(verdict_outliers(0.9, 0.01, 1), "as the paper says"));
-    ck_assert(strstr(verdict_outliers(0.1, 0.01, 8), "than by chance, not most"));
-    ck_assert(strstr(verdict_outliers(0.02, 0.01, 8), "against the paper"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.1, 1.05, 1.15}, &more, &seeds), "by a tenth is not told"));
+    static const struct {
+        double inside[2], counts[2];
+        const char *says;
+    } outliers[] = {
+        {{0, 0}, {0, 0}, "nothing to compare"},
+        {{.9, .8}, {1, 4}, "as the paper says"},
+        {{.1, .2}, {1, 4}, "than by chance, not most"},
+        {{.02, .01}, {8, 8}, "against the paper"},
+        {{.1, .9}, {1, 4}, "by O1: more of their axes lies inside it than by chance, not most; by O2: most"},
+        {{0, .02}, {0, 4}, "by O1: none stand out here; by O2: hardly"}};
+    for (size_t i = 0; i < sizeof outliers / sizeof *outliers; i++) {
+        verdict_outliers(text, outliers[i].inside, outliers[i].counts, 0.01);
+        ck_assert_msg(strstr(text, outliers[i].says), "outliers %zu: %s", i, text);
+    }
 }
 END_TEST
 

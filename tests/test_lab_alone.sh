@@ -244,3 +244,11 @@ done
 for kept in mine/notes retrain/notes matching/matching.json census/census.json batchtopk-p1-s5/structure.json summary/summary.json; do
     if [ -s $results/$kept ]; then ok "$kept stays"; else not_ok "$kept stays"; fi
 done
+
+# ---- Another wiring in the claims ----
+expect "a run whose claims are about P3" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p3,p1 --seeds 2 \
+    --rank 2 --width 64 --k 4 --ks 3,6 --ranks 1 --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 \
+    --cards 1 --topics none --seed 5 --retrain no --out run --quiet --force
+if [ -d $at/batchtopk-p3-s6 ] && [ -d $at/batchtopk-p3-k6-s5 ] && [ -d $at/batchtopk-p3-r1-s5 ]; then ok "has P3 of every seed, k and rank"; else not_ok "has P3 of every seed, k and rank" "$(ls $at)"; fi
+if grep -q 'P3, equal k' $results/matching/matching.json; then ok "holds P3 against its baseline"; else not_ok "holds P3 against its baseline"; fi
+if grep -q 'dense latents (over 10 %), batchtopk, P3' out && grep -q 'Scaffolds (P3, unless' out; then ok "and says so"; else not_ok "and says so" "$(head -n 30 out)"; fi

@@ -174,10 +174,24 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     for heading in "What was found" "The claims as pictures" "With something held equal" "By the scaffold&#39;s rank" "Is it the same subspace each time?" \
         "Dense latents removed, and trained anew" "Every dictionary" "What the scaffold of matryoshka-p1-s0 is" "Taking the scaffold of batchtopk-p1-s0 out of the model" \
         "What the dense latents of matryoshka-baseline-s0 are" "ablated (rule: match)" "Topics of documents, matryoshka-p1-s0" "Sparse probing, matryoshka" \
-        "Targeted probe perturbation (TPP), batchtopk" "matryoshka-p3-s0 against matryoshka-baseline-s0" "Densest latents of the baseline" "What it cost"; do
+        "Targeted probe perturbation (TPP), batchtopk" "matryoshka-p3-s0 against matryoshka-baseline-s0" "Densest latents of the baseline" "Sparse probing, k 5" "TPP, n 20" "What a direction takes away" \
+        "Outlier dimensions inside the scaffold, batchtopk" "What it cost"; do
         if grep -qF "$heading" all/report.html; then ok "the report has: $heading"; else not_ok "the report has: $heading"; fi
     done
     for set in ten-subjects subjects categories; do holds all/results/batchtopk-topics/topics.json "$set.clean.fixed"; done
+    # Controls stand in the plots of what they are controls of.
+    in_plot() { # FILE LABEL
+        if sed -n '/"plots": {/,/"cards"/p' "all/results/$1.json" | grep -qF "\"$2\": {"; then ok "a plot of $1 has: $2"; else not_ok "a plot of $1 has: $2"; fi
+    }
+    for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
+        in_plot ranks/ranks "$label"
+    done
+    for rule in batchtopk-redundancy/energy batchtopk-redundancy/union matryoshka-redundancy/energy; do
+        for label in "matched in density" "random" "subspace removed, R2" "subspace removed, R3"; do in_plot $rule "$label"; done
+    done
+    for plot in matched_dense_batchtopk matched_probing_matryoshka outliers_matryoshka; do in_plot figures/figures "$plot"; done
+    holds all/results/batchtopk-p1-s0/structure.json outlier_inside_pca_O2
+    if [ "$(grep -c 'by chance 0\.' all/results/batchtopk-p1-s0/structure.json)" -eq 3 ]; then ok "shares have their chance"; else not_ok "shares have their chance"; fi
     cp -r all/results all_before
     expect "scaffold, everything again" 0 '' scaffold $everything --out all
     if [ "$(grep -c '"kept": false' all/run.json)" -le 1 ]; then ok "nothing is made anew"; else not_ok "nothing is made anew" "$(cat all/run.json)"; fi
@@ -212,12 +226,27 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         fi
     done
     browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-    if [ -n "$browser" ] && timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --user-data-dir="$PWD/profile" \
-        --dump-dom "file://$PWD/all/report.html" >dom 2>console && grep -q '</html>' dom; then
-        drawn=$(grep -o '<svg class="plot' dom | wc -l)
-        written=$(grep -o '<svg class="plot' all/report.html | wc -l)
-        if [ "$drawn" -eq "$written" ] && [ "$drawn" -ge 29 ]; then ok "a browser draws every plot"; else not_ok "a browser draws every plot" "$drawn of $written"; fi
+    dom() { # PAGE: as a browser has it, in `dom`; what it says of it in `console`
+        timeout 60 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --user-data-dir="$PWD/profile" --dump-dom "file://$PWD/$1" \
+            >dom 2>console && grep -q '</html>' dom
+    }
+    if [ -n "$browser" ] && dom all/report.html; then
         if grep CONSOLE console; then not_ok "no message on its console"; else ok "no message on its console"; fi
+        . "$root/tests/plots_drawn.sh"
+        written=$(grep -o '<svg class="plot' all/report.html | wc -l)
+        plots_copy all/report.html "$root/tests" >plots.html
+        dom plots.html
+        drawn=$(plots_found dom)
+        if [ "$drawn" = "plots $written empty 0 broken 0" ] && [ "$written" -ge 29 ]; then
+            ok "a browser draws every plot"
+        else
+            not_ok "a browser draws every plot" "$drawn of $written"
+        fi
+        plots_break all/report.html marks >broken.html # and would tell one that shows nothing
+        plots_copy broken.html "$root/tests" >plots.html
+        dom plots.html
+        drawn=$(plots_found dom)
+        if [ "$drawn" = "plots $written empty 1 broken 0" ]; then ok "an empty plot is seen"; else not_ok "an empty plot is seen" "$drawn"; fi
     else
         echo "SKIP: the whole report in a browser: there is no chromium"
     fi

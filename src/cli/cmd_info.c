@@ -219,7 +219,6 @@ static const char *const arch_names[] = {
 
 static sae_status info_dict(const char *path, json_t **json, sae_error *err)
 {
-    static const char *const variants[] = {[SAE_P1] = "P1", [SAE_P2] = "P2", [SAE_P3] = "P3"};
     sae_status status = SAE_OK;
     sae_dict *dict = NULL;
 
@@ -232,7 +231,7 @@ static sae_status info_dict(const char *path, json_t **json, sae_error *err)
     info_show(json, "d_sae", "d_sae", "%lld", (long long)c->d_sae);
     info_show(json, "k", "k", "%lld", (long long)c->k);
     info_show(json, "rank", "rank", "%lld", (long long)c->rank);
-    if (c->rank) info_show(json, "variant", "variant", "%s", variants[c->variant]);
+    if (c->rank) info_show(json, "variant", "variant", "%s", variant_labels[c->variant]);
     if (c->rank && c->scaffold_centre != SAE_CENTRE_B_DEC)
         info_show(json, "scaffold_centre", "centred by", "%s", scaffold_centre_names[c->scaffold_centre]);
     if (c->rank && c->scaffold_tie != SAE_TIE_NONE)

@@ -2,6 +2,7 @@
 #include "cli/dict_set.h"
 #include "cli/lab_input.h"
 #include "cli/result_output.h"
+#include "sae/scaffold_fields.h"
 #include "cli/train.h"
 #include "eval/core.h"
 #include "lab/census.h"
@@ -123,14 +124,13 @@ static matching_place place_of(const census_entry *n)
 
 static sae_status compare(const job *j, sae_result *r, sae_error *err)
 {
-    static const char *const kinds[] = {"P1", "P2", "P3"};
     sae_status status = SAE_OK;
     matching_place curve[MOST_COMPARED], equal_k;
     char title[128];
     const sae_dict_config *base = j->entries[j->base].config, *other = j->entries[j->base ? 0 : 1].config;
     matching_set set = {.name = train_arch_name(base->arch),
                         .title = title,
-                        .kind = kinds[other->variant],
+                        .kind = variant_labels[other->variant],
                         .rank = (double)other->rank,
                         .n_measures = MATCHING_CENSUS,
                         .base = place_of(&j->entries[j->base]),

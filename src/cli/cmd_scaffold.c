@@ -4,6 +4,7 @@
 #include "cli/train.h"
 #include "lab/scaffold.h"
 #include "report/report.h"
+#include "sae/scaffold_fields.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,19 +17,24 @@ static const option_row options[] = {
     {"site", OPTION_LIST, "SITE", "where rows are read (default: blocks.L.hook_resid_post at the middle)", NULL},
     OPTION_OUT_ROW("FOLDER"),
     {"arch", OPTION_LIST, "NAME[,NAME]", "batchtopk, matryoshka (default: both; quick: batchtopk)", NULL},
-    {"seeds", OPTION_COUNT, "N", "baseline and P1 with seeds --seed, --seed + 1, .. (default: 3; quick: 1)", NULL},
-    {"variants", OPTION_TEXT, "WHICH", "p1, or all: P2 and P3 of the first seed too (default: all; quick: p1)", NULL},
+    {"seeds", OPTION_COUNT, "N", "baseline and scaffold with seeds --seed, --seed + 1, .. (default: 3; quick: 1)",
+     NULL},
+    {"variants", OPTION_LIST, "NAME[,NAME...]",
+     "how scaffolds are wired (p1, p2, p3): the first has all seeds and the claims, the others the first seed; all: "
+     "p1,p2,p3 (default: all; quick: p1)",
+     NULL},
     {"width", OPTION_COUNT, "N", "latents in each dictionary (default: 8 x d_model; full: 16384)", NULL},
     {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (default: 32; full: 100)", NULL},
     {"ks", OPTION_LIST, "N[,N...]",
-     "P1 at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k - rank too; quick: "
+     "scaffolds at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k - rank too; "
+     "quick: "
      "none)",
      NULL},
     {"rank", OPTION_TEXT, "R",
      "rank of the scaffold; knee: that of --ranks, which are trained first (default: max(2, d_model / 96), rounded)",
      NULL},
     {"ranks", OPTION_LIST, "R[,R...]",
-     "P1 at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none without --rank knee)", NULL},
+     "scaffolds at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none without --rank knee)", NULL},
     {"retrain", OPTION_TEXT, "YES",
      "yes or no: ablate the span of dense latents and train anew (default: yes; quick: no)", NULL},
     {"tokens", OPTION_COUNT, "N", "distinct training tokens (default: 262144; standard: 524288; full: 500M)", NULL},
@@ -122,19 +128,36 @@ static sae_status read_archs(args *a, scaffold_options *o, sae_error *err)
     return SAE_OK;
 }
 
+static sae_status read_variants(args *a, scaffold_options *o, sae_error *err)
+{
+    const char *const *items;
+    int n = args_given(a, "variants") ? args_list(a, "variants", &items) : 0, which = 0;
+    const bool all = n == 1 && strcmp(items[0], "all") == 0;
+
+    if (n > VARIANTS_MAX) return args_fail(a, err, "--variants: each of p1, p2 and p3 once");
+    o->n_variants = all ? VARIANTS_MAX : n;
+    for (int i = 0; i < o->n_variants; i++) {
+        if (!all) {
+            sae_status status = args_choice_of(a, "variants", items[i], variant_names, &which, err);
+            if (status != SAE_OK) return status;
+        }
+        o->variants[i] = (sae_variant)(all ? i : which);
+        for (int j = 0; j < i; j++)
+            if (o->variants[j] == o->variants[i]) return args_fail(a, err, "--variants: %s is there twice", items[i]);
+    }
+    return SAE_OK;
+}
+
 static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
 {
-    static const char *const variants[] = {"p1", "all", NULL}, *const yes_no[] = {"yes", "no", NULL};
+    static const char *const yes_no[] = {"yes", "no", NULL};
     static const char *const arm_choices[] = {"baseline", "scaffold", NULL};
     sae_status status = SAE_OK;
     int which = 0;
 
     SAE_TRY(args_choice(a, "budget", budget_names, &which, err));
     o->budget = (scaffold_budget)which;
-    if (args_given(a, "variants")) {
-        SAE_TRY(args_choice(a, "variants", variants, &which, err));
-        o->variants = which == 0 ? 1 : 3;
-    }
+    SAE_TRY(read_variants(a, o, err));
     if (args_given(a, "retrain")) {
         SAE_TRY(args_choice(a, "retrain", yes_no, &which, err));
         o->retrain = which == 0 ? 1 : -1;

@@ -15,7 +15,6 @@
 /* What can be trained, by name; ends with a NULL. */
 static const char *const arch_names[] = {"batchtopk", "matryoshka", "topk", "jumprelu", "standard", "gated", NULL};
 static const sae_arch archs[] = {SAE_BATCHTOPK, SAE_MATRYOSHKA, SAE_TOPK, SAE_JUMPRELU, SAE_STANDARD, SAE_GATED};
-static const char *const variant_names[] = {"p1", "p2", "p3", NULL}; /* in the order of sae_variant */
 
 /* ---- Axes ---------------------------------------------------------------------------------------------------------------- */
 

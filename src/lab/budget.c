@@ -44,7 +44,8 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     o->k = or_default(o->k, budgets[b].k);
     o->rank = or_default(o->rank, (int64_t)fmax(2, round((double)d / 96)));
     o->seeds = or_default(o->seeds, budgets[b].seeds);
-    o->variants = o->variants ? o->variants : budgets[b].variants;
+    for (int v = 0; o->n_variants == 0 && v < budgets[b].variants; v++) o->variants[v] = (sae_variant)v;
+    if (o->n_variants == 0) o->n_variants = budgets[b].variants;
     o->batch = or_default(o->batch, 2048);
     o->draws = o->draws ? o->draws : budgets[b].draws;
     o->cards = o->cards ? o->cards : 10;

@@ -26,15 +26,13 @@ done:
     return status;
 }
 
-enum { OTHER_RULES_TOKENS = 4096 };
-
 /* In full all of it is asked of both architectures; else of the second only what the claim needs, the first rule at the marked size. */
 static bool in_brief(const experiment *e)
 {
     return e->options.budget != BUDGET_FULL && e->pair[ARM_SCAFFOLD]->config.arch != e->options.archs[0];
 }
 
-/* The first rule on the whole grid of sizes; the others at the paper's share, on fewer tokens. */
+/* The first rule on the whole grid of sizes; the others at the paper's share. */
 static sae_status redundancy(experiment *e, sae_error *err)
 {
     const bool brief = in_brief(e);
@@ -48,9 +46,8 @@ static sae_status redundancy(experiment *e, sae_error *err)
         if (brief && rule != ALIGN_ENERGY) continue;
         redundancy_options how = {.rule = (alignment_rule)rule,
                                   .points = rule == ALIGN_ENERGY && !brief ? e->options.points : 1,
-                                  .ce_tokens = rule == ALIGN_ENERGY || e->options.ce_tokens < OTHER_RULES_TOKENS
-                                                   ? e->options.ce_tokens
-                                                   : OTHER_RULES_TOKENS,
+                                  .mean = e->rows.mean, /* as everywhere in the run */
+                                  .ce_tokens = e->options.ce_tokens,
                                   .dense_threshold = e->options.dense_threshold,
                                   .seed = e->options.seed,
                                   .scaffold = e->dicts[ARM_SCAFFOLD],
@@ -97,8 +94,8 @@ static sae_status of_arch(experiment *e, int a, sae_error *err)
     const char *arch = arch_name(o->archs[a]);
     char name[64];
 
-    SAE_TRY(pair_open(e, roster_find(e, o->archs[a], USE_BASELINE, SAE_P1, o->seed),
-                      roster_find(e, o->archs[a], USE_SCAFFOLD, SAE_P1, o->seed), err));
+    SAE_TRY(pair_open(e, roster_pair(e, o->archs[a], USE_BASELINE, o->seed),
+                      roster_pair(e, o->archs[a], USE_SCAFFOLD, o->seed), err));
     snprintf(name, sizeof name, "%s-dense", arch);
     SAE_TRY(part_run(e, name, identity_of(e, "threshold", json_real(o->dense_threshold)), dense_classes, err));
     if (o->points > 0 && e->map.rank > 0) {

@@ -38,7 +38,7 @@ static interval over_seeds(const experiment *e, sae_arch arch, roster_use use, c
     interval v = {0, INFINITY, -INFINITY};
 
     for (int64_t s = 0; s < e->options.seeds; s++) {
-        double x = experiment_number(e, roster_find(e, arch, use, SAE_P1, e->options.seed + (uint64_t)s), key);
+        double x = experiment_number(e, roster_pair(e, arch, use, e->options.seed + (uint64_t)s), key);
         v.value += x / (double)e->options.seeds;
         v.low = fmin(v.low, x);
         v.high = fmax(v.high, x);
@@ -72,21 +72,11 @@ done:
 
 /* ---- Documents ------------------------------------------------------------------------------------------------------------ */
 
-static bool number_of(const experiment *e, const char *part, const char *file, const char *key, interval *out)
-{
-    const sae_result *r = experiment_find(e, part, file);
-    double v[3];
-
-    if (!r || !sae_result_get_interval(r, key, v)) return false;
-    *out = (interval){v[0], v[1], v[2]};
-    return true;
-}
-
 typedef struct document_bar {
-    const char *name, *key; /* of the baseline and of P1: "probing.k5" */
+    const char *name, *key; /* of the baseline and of the scaffold: "probing.k5" */
 } document_bar;
 
-/* The first seed's baseline and P1, each with its controls. */
+/* The first seed's baseline and scaffold, each with its controls. */
 static sae_status document_plot(const experiment *e, sae_arch arch, const char *file, const char *title,
                                 const document_bar *wanted, int n, double chance, sae_result *r, sae_error *err)
 {
@@ -99,12 +89,12 @@ static sae_status document_plot(const experiment *e, sae_arch arch, const char *
     snprintf(part, sizeof part, "%s-%s", arch_name(arch), file);
     snprintf(full, sizeof full, "%s, %s", title, arch_name(arch));
     for (int a = 0; a < ARMS; a++) {
-        const roster_entry *of = roster_find(e, arch, uses[a], SAE_P1, e->options.seed);
+        const roster_entry *of = roster_pair(e, arch, uses[a], e->options.seed);
         bars b = {0};
         for (int i = 0; i < n; i++) {
             interval v = {NAN, NAN, NAN};
             snprintf(key, sizeof key, "%s.%s", of->name, wanted[i].key);
-            if (number_of(e, "documents", part, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
+            if (experiment_found(e, "documents", part, key, &v) || a == ARM_BASELINE) add_bar(&b, wanted[i].name, &v);
         }
         if (!begun && !(b.n && isfinite(b.y[0]))) return SAE_OK; /* not measured in this run */
         if (!begun) SAE_TRY(sae_result_plot(r, plot, full, NULL, title, SAE_PLOT_BAR, 0, err));
@@ -193,6 +183,136 @@ done:
     return status;
 }
 
+/* ---- Something held equal ------------------------------------------------------------------------------------------------- */
+
+typedef struct matched_plot {
+    const char *name, *title, *x_label, *y_label;
+    double chance;
+    const char *keys[3], *names[3]; /* up to the first without a key */
+} matched_plot;
+
+static const matched_plot matched_plots[] = {
+    {"dense",
+     "Dense latents",
+     "firing on more than this share of tokens",
+     "latents",
+     NAN,
+     {"dense_0.05", "dense_0.1", "dense_0.2"},
+     {"5 %", "10 %", "20 %"}},
+    {"probing",
+     "Sparse probing",
+     "latents of a probe",
+     "accuracy",
+     0.5,
+     {"probing.k1", "probing.k5", NULL},
+     {"k 1", "k 5", NULL}},
+    {"tpp", "TPP", "latents ablated", "TPP", 0, {"tpp.n20", NULL, NULL}, {"n 20", NULL, NULL}}};
+static const struct {
+    const char *key, *name;
+} matched_rules[] = {{"baseline", "baseline"},
+                     {"k", "P1, equal k"},
+                     {"l0", "P1, equal L0"},
+                     {"l0r", "P1, equal L0 + r"},
+                     {"fvu", "P1, equal FVU"}};
+enum { MATCHED_RULES = sizeof matched_rules / sizeof *matched_rules, INTERPOLATED = 2 };
+
+/* One seed, so without whiskers. A rule that lies beyond the k that were trained has no bars. */
+static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot *p, int rule)
+{
+    bars b = {0};
+
+    for (int i = 0; i < 3 && p->keys[i]; i++) {
+        char key[96];
+        interval v;
+        snprintf(key, sizeof key, "%s.%s.%s", arch_name(arch), matched_rules[rule].key, p->keys[i]);
+        if (experiment_found(e, "matching", "matching", key, &v)) add_bar(&b, p->names[i], &v);
+    }
+    return b;
+}
+
+static sae_status matched_put(const experiment *e, sae_arch arch, const matched_plot *p, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bars of[MATCHED_RULES];
+    char plot[48], title[96];
+    bool any = false;
+
+    for (int i = 0; i < MATCHED_RULES; i++) {
+        of[i] = matched_bars(e, arch, p, i);
+        any = any || (i >= INTERPOLATED && of[i].n > 0);
+    }
+    if (!any) return SAE_OK; /* equal k alone: the plots above have it, of all seeds */
+    snprintf(plot, sizeof plot, "matched_%s_%s", p->name, arch_name(arch));
+    snprintf(title, sizeof title, "%s with something held equal, %s (one seed)", p->title, arch_name(arch));
+    SAE_TRY(sae_result_plot(r, plot, title, p->x_label, p->y_label, SAE_PLOT_BAR, 0, err));
+    for (int i = 0; i < MATCHED_RULES; i++)
+        if (of[i].n > 0)
+            SAE_TRY(
+                sae_result_bars(r, plot, matched_rules[i].name, of[i].categories, of[i].y, NULL, NULL, of[i].n, err));
+    if (isfinite(p->chance)) SAE_TRY(sae_result_line(r, plot, "chance", false, p->chance, err));
+done:
+    return status;
+}
+
+/* ---- Outlier dimensions ---------------------------------------------------------------------------------------------------- */
+
+static bool structure_number(const experiment *e, sae_arch arch, int64_t seed, const char *key, interval *v)
+{
+    const roster_entry *of = roster_find(e, arch, USE_SCAFFOLD, SAE_P1, e->options.seed + (uint64_t)seed);
+
+    return of && experiment_found(e, of->name, "structure", key, v);
+}
+
+/* Mean over the seeds, from the least to the most of them; false: not measured, or there is no such dimension. */
+static bool outliers_inside(const experiment *e, sae_arch arch, const char *of, int definition, interval *out)
+{
+    char key[48], count[48];
+    interval v;
+
+    snprintf(key, sizeof key, "outlier_inside_%sO%d", of, definition);
+    snprintf(count, sizeof count, "outlier_count_O%d", definition);
+    *out = (interval){0, INFINITY, -INFINITY};
+    for (int64_t s = 0; s < e->options.seeds; s++) {
+        if (!structure_number(e, arch, s, count, &v) || !(v.value > 0)) return false;
+        if (!structure_number(e, arch, s, key, &v)) return false;
+        out->value += v.value / (double)e->options.seeds;
+        out->low = fmin(out->low, v.value);
+        out->high = fmax(out->high, v.value);
+    }
+    return e->options.seeds > 0;
+}
+
+static sae_status outliers_plot(const experiment *e, sae_arch arch, sae_result *r, sae_error *err)
+{
+    static const char *const names[] = {"O1: mean |x|, 99.9th percentile", "O2: mean |x|, 3 deviations", "O3: |x| >= 6",
+                                        "O4: in its row"};
+    static const struct {
+        const char *key, *label;
+    } spaces[] = {{"", "scaffold"}, {"pca_", "PCA"}};
+    sae_status status = SAE_OK;
+    char plot[48], title[96];
+    interval chance;
+    bool begun = false;
+
+    snprintf(plot, sizeof plot, "outliers_%s", arch_name(arch));
+    snprintf(title, sizeof title, "Outlier dimensions inside the scaffold, %s (whiskers: all seeds)", arch_name(arch));
+    for (int s = 0; s < 2; s++) {
+        bars b = {0};
+        for (int i = 0; i < 4; i++) {
+            interval v;
+            if (outliers_inside(e, arch, spaces[s].key, i + 1, &v)) add_bar(&b, names[i], &v);
+        }
+        if (b.n > 0 && !begun)
+            SAE_TRY(sae_result_plot(r, plot, title, NULL, "mean share of their axes", SAE_PLOT_BAR, 0, err));
+        begun = begun || b.n > 0;
+        SAE_TRY(put_bars(r, plot, spaces[s].label, &b, err));
+    }
+    if (begun && structure_number(e, arch, 0, "overlap_chance_r", &chance))
+        SAE_TRY(sae_result_line(r, plot, "chance", false, chance.value, err));
+done:
+    return status;
+}
+
 sae_status figures_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -202,6 +322,10 @@ sae_status figures_report(experiment *e, sae_error *err)
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(dense_plot(e, e->options.archs[a], r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(topics_plot(e, e->options.archs[a], r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(documents_plots(e, e->options.archs[a], r, err));
+    for (int a = 0; a < e->options.n_archs; a++)
+        for (size_t i = 0; i < sizeof matched_plots / sizeof *matched_plots; i++)
+            SAE_TRY(matched_put(e, e->options.archs[a], &matched_plots[i], r, err));
+    for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(outliers_plot(e, e->options.archs[a], r, err));
 done:
     return status;
 }

@@ -37,7 +37,9 @@ sae_status knee_find(knee *out, const int64_t *ranks, const double *fvu, int n, 
     for (int i = 1; i < n; i++) {
         k.gain[i - 1] = gain_between(ranks, fvu, i - 1, i);
         k.limit[i - 1] = marchenko_pastur * fvu[i - 1] / (double)d;
-        if (k.gain[i - 1] > k.limit[i - 1] && gain_between(ranks, fvu, 0, i) > k.limit[0]) k.rank = ranks[i];
+        if (!(k.gain[i - 1] > k.limit[i - 1] && gain_between(ranks, fvu, 0, i) > k.limit[0])) continue;
+        k.rank = ranks[i];
+        k.margin = (k.gain[i - 1] - k.limit[i - 1]) * (double)(ranks[i] - ranks[i - 1]);
     }
     *out = k;
     return SAE_OK;

@@ -17,6 +17,7 @@ enum { KNEE_RANKS_MAX = 64 };
 
 typedef struct knee {
     int64_t rank;                 /* 0: no scaffold */
+    double margin;                /* FVU that the step into it gains beyond its limit; 0: there is none */
     int n;                        /* steps: from one rank of the grid to the next */
     double gain[KNEE_RANKS_MAX];  /* FVU per direction that a step takes away */
     double limit[KNEE_RANKS_MAX]; /* what sparse features may explain: 4 FVU before the step / d */

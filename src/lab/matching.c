@@ -6,6 +6,7 @@
  */
 #include "lab/matching.h"
 #include "lab/scaffold.h"
+#include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -132,9 +133,10 @@ sae_status matching_note(sae_result *r, sae_error *err)
 
 /* ---- The part of a run -------------------------------------------------------------------------------------------------------- */
 
-double experiment_number(const experiment *e, const roster_entry *r, const char *key)
+interval experiment_interval(const experiment *e, const roster_entry *r, const char *key)
 {
     char name[128], probing[32], tpp[32];
+    double v[3];
 
     snprintf(name, sizeof name, "%s.%s", r->name, key);
     snprintf(probing, sizeof probing, "%s-probing", arch_name(r->config.arch));
@@ -142,8 +144,13 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
     const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, "documents", probing),
                               experiment_find(e, "documents", tpp)};
     for (int i = 0; i < 3; i++)
-        if (in[i] && isfinite(sae_result_get(in[i], name, NAN))) return sae_result_get(in[i], name, NAN);
-    return NAN;
+        if (in[i] && sae_result_get_interval(in[i], name, v) && isfinite(v[0])) return (interval){v[0], v[1], v[2]};
+    return (interval){NAN, NAN, NAN};
+}
+
+double experiment_number(const experiment *e, const roster_entry *r, const char *key)
+{
+    return experiment_interval(e, r, key).value;
 }
 
 static matching_place place_of(const experiment *e, const roster_entry *r)
@@ -156,14 +163,14 @@ static matching_place place_of(const experiment *e, const roster_entry *r)
 
 enum { CURVE_MAX = KS_MAX + 1 };
 
-/* P1 of the first seed at every k. */
+/* Scaffolds of the first seed at every k. */
 static int curve_of(const experiment *e, sae_arch arch, matching_place *curve)
 {
     int n = 0;
 
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i];
-        bool is_pair = r->use == USE_SCAFFOLD && r->config.variant == SAE_P1;
+        bool is_pair = r->use == USE_SCAFFOLD && r->config.variant == e->options.variants[0];
         if (r->config.arch == arch && r->config.seed == e->options.seed && (r->use == USE_K || is_pair))
             curve[n++] = place_of(e, r);
     }
@@ -174,14 +181,14 @@ static sae_status of_arch(experiment *e, sae_arch arch, sae_result *r, sae_error
 {
     const scaffold_options *o = &e->options;
     matching_place curve[CURVE_MAX];
-    matching_place equal_k = place_of(e, roster_find(e, arch, USE_SCAFFOLD, SAE_P1, o->seed));
+    matching_place equal_k = place_of(e, roster_pair(e, arch, USE_SCAFFOLD, o->seed));
     char title[96];
     const matching_set set = {.name = arch_name(arch),
                               .title = title,
-                              .kind = "P1",
+                              .kind = variant_labels[o->variants[0]],
                               .rank = (double)o->rank,
                               .n_measures = MATCHING_MEASURES,
-                              .base = place_of(e, roster_find(e, arch, USE_BASELINE, SAE_P1, o->seed)),
+                              .base = place_of(e, roster_pair(e, arch, USE_BASELINE, o->seed)),
                               .equal_k = &equal_k,
                               .curve = curve,
                               .n = curve_of(e, arch, curve)};

@@ -201,6 +201,8 @@ static sae_status shares(const structure *s, const outliers *o, sae_result *r, s
         SAE_TRY(sae_result_silent(r, key, n, n, n, err));
         snprintf(key, sizeof key, "outlier_inside_O%d", definition);
         SAE_TRY(sae_result_silent(r, key, cells[5].number, cells[5].number, cells[5].number, err));
+        snprintf(key, sizeof key, "outlier_inside_pca_O%d", definition);
+        SAE_TRY(sae_result_silent(r, key, cells[6].number, cells[6].number, cells[6].number, err));
         snprintf(key, sizeof key, "outlier_share_O%d", definition);
         SAE_TRY(sae_result_number(r, key, cells[2].number, err));
         SAE_TRY(

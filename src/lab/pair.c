@@ -14,7 +14,7 @@ bool pair_is_first(const experiment *e)
 {
     const sae_dict_config *c = &e->pair[ARM_SCAFFOLD]->config;
 
-    return c->variant == SAE_P1 && c->seed == e->options.seed;
+    return c->variant == e->options.variants[0] && c->seed == e->options.seed;
 }
 
 void pair_close(experiment *e)
@@ -32,15 +32,14 @@ void pair_close(experiment *e)
     e->pca = e->next = (subspace){0};
 }
 
-/* P1 of the next seed (of the last: of the first). NULL: there is one seed only, or the pair is of another variant. */
+/* The scaffold of the next seed (of the last: of the first). NULL: there is one seed only, or the pair is of another variant. */
 static const roster_entry *other_seed(const experiment *e, const roster_entry *scaffold)
 {
     const scaffold_options *o = &e->options;
     uint64_t next = scaffold->config.seed + 1;
 
-    if (o->seeds < 2 || scaffold->config.variant != SAE_P1) return NULL;
-    return roster_find(e, scaffold->config.arch, USE_SCAFFOLD, SAE_P1,
-                       next < o->seed + (uint64_t)o->seeds ? next : o->seed);
+    if (o->seeds < 2 || scaffold->config.variant != o->variants[0]) return NULL;
+    return roster_pair(e, scaffold->config.arch, USE_SCAFFOLD, next < o->seed + (uint64_t)o->seeds ? next : o->seed);
 }
 
 static sae_status other_open(experiment *e, sae_error *err)
@@ -181,7 +180,7 @@ sae_status pair_parts(experiment *e, sae_error *err)
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i], *baseline;
         if (r->use != USE_SCAFFOLD) continue;
-        baseline = roster_find(e, r->config.arch, USE_BASELINE, SAE_P1, r->config.seed);
+        baseline = roster_pair(e, r->config.arch, USE_BASELINE, r->config.seed);
         SAE_TRY(pair_open(e, baseline, r, err));
         SAE_TRY(part_run(e, r->name, part_identity(e, pair_identity(e, baseline, r)), pair_measure, err));
     }

@@ -53,6 +53,16 @@ const sae_result *experiment_find(const experiment *e, const char *part, const c
     return NULL;
 }
 
+bool experiment_found(const experiment *e, const char *part, const char *file, const char *key, interval *out)
+{
+    const sae_result *r = experiment_find(e, part, file);
+    double v[3];
+
+    if (!r || !sae_result_get_interval(r, key, v)) return false;
+    *out = (interval){v[0], v[1], v[2]};
+    return true;
+}
+
 static char *result_path(const experiment *e, const char *part, const char *file, sae_error *err)
 {
     char name[160];

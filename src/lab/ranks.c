@@ -1,7 +1,8 @@
 /*
  * ranks.c - everything against the scaffold's rank (docs/method.md, E9), with the first architecture and seed: dense latents, fit,
- * probing, TPP, what removing the scaffold costs beside as many principal components, and the knee.
+ * probing, TPP, what removing the scaffold costs beside as many principal components and a random subspace, and the knee.
  */
+#include "lab/knee.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ static int of_ranks(const experiment *e, const roster_entry *out[POINTS_MAX])
 
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i];
-        bool pair = r->use == USE_BASELINE || (r->use == USE_SCAFFOLD && r->config.variant == SAE_P1);
+        bool pair = r->use == USE_BASELINE || (r->use == USE_SCAFFOLD && r->config.variant == o->variants[0]);
         if (r->config.arch != o->archs[0] || r->config.seed != o->seed || (r->use != USE_RANK && !pair)) continue;
         int at = n++;
         for (; at > 0 && out[at - 1]->config.rank > r->config.rank; at--) out[at] = out[at - 1];
@@ -29,31 +30,38 @@ static int of_ranks(const experiment *e, const roster_entry *out[POINTS_MAX])
 
 /* ---- Removal ---------------------------------------------------------------------------------------------------------------- */
 
+enum { REMOVALS = 5 };
+static const char *const removals[REMOVALS] = {"R2", "R3", "pca.R2", "pca.R3", "random.R3"};
+
+/* Beside the scaffold as many principal components, and a random subspace of the rank. */
 static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *numbers, sae_error *err)
 {
-    static const char *const keys[] = {"R2", "R3", "pca.R2", "pca.R3"};
     sae_status status = SAE_OK;
+    rng chance = rng_seed(e->options.seed, 77); /* as in the comparison, so that equal ranks give equal subspaces */
     sae_dict *dict = NULL;
-    subspace U = {0}, pca;
+    subspace U = {0}, random = {0}, pca;
     loss_table losses = {0};
 
     SAE_TRY(roster_load(e, r, &dict, err));
     SAE_TRY(subspace_of_rows(&U, sae_dict_weights(dict).W_up, r->config.rank, e->d, err));
+    SAE_TRY(subspace_random(&random, e->d, U.rank, &chance, err));
     pca = row_components(&e->rows, U.rank);
-    const edit_space spaces[] = {{&U, NULL}, {&U, e->rows.mean}, {&pca, NULL}, {&pca, e->rows.mean}};
-    edit edits[5] = {{"clean", NULL, NULL}};
-    for (int i = 0; i < 4; i++) edits[i + 1] = (edit){keys[i], edit_remove, &spaces[i]};
-    SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), edits, 5,
-                           e->progress, err));
-    for (int i = 0; i < 4; i++) {
+    const double *mean = e->rows.mean;
+    const edit_space spaces[REMOVALS] = {{&U, NULL}, {&U, mean}, {&pca, NULL}, {&pca, mean}, {&random, mean}};
+    edit edits[REMOVALS + 1] = {{"clean", NULL, NULL}};
+    for (int i = 0; i < REMOVALS; i++) edits[i + 1] = (edit){removals[i], edit_remove, &spaces[i]};
+    SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), edits,
+                           REMOVALS + 1, e->progress, err));
+    for (int i = 0; i < REMOVALS; i++) {
         interval v;
         char key[96];
-        snprintf(key, sizeof key, "%s.%s", r->name, keys[i]);
+        snprintf(key, sizeof key, "%s.%s", r->name, removals[i]);
         SAE_TRY(loss_ratio(&v, &losses, i + 1, 0, e->options.seed, err));
         SAE_TRY(sae_result_silent(numbers, key, v.value, v.low, v.high, err));
     }
 done:
     loss_table_free(&losses);
+    subspace_free(&random);
     subspace_free(&U);
     sae_dict_free(dict);
     return status;
@@ -78,74 +86,157 @@ done:
 
 /* ---- The report --------------------------------------------------------------------------------------------------------------- */
 
-static double removal_number(const experiment *e, const roster_entry *r, const char *what)
+static interval removal_interval(const experiment *e, const roster_entry *r, const char *what)
 {
     const sae_result *numbers = experiment_find(e, "ranks-removal", "removal");
     char key[96];
+    double v[3];
 
-    if (r->config.rank == 0) return 1;
+    if (r->config.rank == 0) return (interval){1, 1, 1};
     snprintf(key, sizeof key, "%s.%s", r->name, what);
-    return numbers ? sae_result_get(numbers, key, NAN) : NAN;
+    if (!numbers || !sae_result_get_interval(numbers, key, v)) return (interval){NAN, NAN, NAN};
+    return (interval){v[0], v[1], v[2]};
 }
 
 static sae_status table(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
 {
-    static const char *const columns[] = {"rank",        "L0",       "FVU",        "dense 5 %",  "10 %",   "20 %",
-                                          "probing k 5", "TPP n 20", "removed R2", "removed R3", "PCA R2", "PCA R3"};
-    static const char *const census[] = {"l0", "fvu", "dense_0.05", "dense_0.1", "dense_0.2", "probing.k5", "tpp.n20"};
-    static const char *const removed[] = {"R2", "R3", "pca.R2", "pca.R3"};
+    enum { CENSUS = 7, COLUMNS = 1 + CENSUS + REMOVALS };
+    static const char *const columns[COLUMNS] = {"rank",   "L0",          "FVU",      "dense 5 %",  "10 %",
+                                                 "20 %",   "probing k 5", "TPP n 20", "removed R2", "removed R3",
+                                                 "PCA R2", "PCA R3",      "random R3"};
+    static const char *const census[CENSUS] = {"l0",        "fvu",        "dense_0.05", "dense_0.1",
+                                               "dense_0.2", "probing.k5", "tpp.n20"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(sae_result_table(r, "ranks", "By rank; removed: CE after taking it out / CE clean", columns, 12, err));
+    SAE_TRY(sae_result_table(r, "ranks", "By rank; removed: CE after taking it out / CE clean", columns, COLUMNS, err));
     for (int i = 0; i < n; i++) {
-        sae_cell cells[12] = {{NULL, (double)of[i]->config.rank}};
-        for (int c = 0; c < 7; c++) cells[c + 1] = (sae_cell){NULL, experiment_number(e, of[i], census[c])};
-        for (int c = 0; c < 4; c++) cells[c + 8] = (sae_cell){NULL, removal_number(e, of[i], removed[c])};
-        SAE_TRY(sae_result_row(r, "ranks", cells, 12, err));
+        sae_cell cells[COLUMNS] = {{NULL, (double)of[i]->config.rank}};
+        for (int c = 0; c < CENSUS; c++) cells[1 + c] = (sae_cell){NULL, experiment_number(e, of[i], census[c])};
+        for (int c = 0; c < REMOVALS; c++)
+            cells[1 + CENSUS + c] = (sae_cell){NULL, removal_interval(e, of[i], removals[c]).value};
+        SAE_TRY(sae_result_row(r, "ranks", cells, COLUMNS, err));
     }
 done:
     return status;
 }
 
-static sae_status plot(const experiment *e, const roster_entry *const *of, int n, sae_result *r, const char *name,
-                       const char *title, const char *y_label, const char *const *keys, const char *const *labels,
-                       int n_keys, bool removed, sae_error *err)
+/* ---- Plots -------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct rank_plot {
+    const char *name, *title, *y_label;
+    bool removed;     /* numbers of removal, else of the census and the documents */
+    const char *line; /* the name of a level; NULL: there is none */
+    double level;
+    struct {
+        const char *key, *label;
+    } series[REMOVALS]; /* up to the first without a key */
+} rank_plot;
+
+/* What is counted on another scale than its neighbour has a plot of its own; the control is in the same one. */
+static const rank_plot rank_plots[] = {
+    {.name = "dense",
+     .title = "Dense latents",
+     .y_label = "latents",
+     .series = {{"dense_0.05", "over 5 % of tokens"}, {"dense_0.1", "10 %"}, {"dense_0.2", "20 %"}}},
+    {.name = "fvu", .title = "Unexplained variance", .y_label = "FVU", .series = {{"fvu", "FVU"}}},
+    {.name = "removed",
+     .title = "Loss after removal",
+     .y_label = "CE after / CE clean",
+     .removed = true,
+     .series = {{"R2", "scaffold, R2"},
+                {"R3", "scaffold, R3"},
+                {"pca.R2", "PCA, R2"},
+                {"pca.R3", "PCA, R3"},
+                {"random.R3", "a random subspace, R3"}}},
+    {.name = "probing",
+     .title = "Sparse probing, k 5",
+     .y_label = "accuracy",
+     .line = "chance",
+     .level = 0.5,
+     .series = {{"probing.k5", "latents"},
+                {"probing.random.k5", "random latents"},
+                {"probing.shuffled.k5", "labels shuffled"}}},
+    {.name = "tpp",
+     .title = "TPP, n 20",
+     .y_label = "TPP",
+     .line = "chance",
+     .level = 0,
+     .series = {
+         {"tpp.n20", "latents"}, {"tpp.random.n20", "random latents"}, {"tpp.shuffled.n20", "labels shuffled"}}}};
+
+/* One curve; with its intervals where it has some. What was not measured in this run is left out: *drawn stays as it is. */
+static sae_status put_series(const experiment *e, const roster_entry *const *of, int n, sae_result *r,
+                             const rank_plot *p, int which, bool *drawn, sae_error *err)
 {
     sae_status status = SAE_OK;
-    double x[POINTS_MAX], y[POINTS_MAX];
-    bool any = false;
+    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
+    bool any = false, spread = false;
 
-    for (int k = 0; k < n_keys; k++) {
-        for (int i = 0; i < n; i++) {
-            x[i] = (double)of[i]->config.rank;
-            y[i] = removed ? removal_number(e, of[i], keys[k]) : experiment_number(e, of[i], keys[k]);
-            any = any || isfinite(y[i]);
-        }
-        if (!any) return SAE_OK; /* not measured in this run */
-        if (k == 0) SAE_TRY(sae_result_plot(r, name, title, "rank", y_label, SAE_PLOT_LINE, 0, err));
-        SAE_TRY(sae_result_series(r, name, labels[k], x, y, n, err));
+    for (int i = 0; i < n; i++) {
+        const char *key = p->series[which].key;
+        const interval v = p->removed ? removal_interval(e, of[i], key) : experiment_interval(e, of[i], key);
+        x[i] = (double)of[i]->config.rank;
+        y[i] = v.value;
+        low[i] = v.low;
+        high[i] = v.high;
+        any = any || isfinite(v.value);
+        spread = spread || v.low < v.high;
     }
+    if (!any) return SAE_OK;
+    if (!*drawn) SAE_TRY(sae_result_plot(r, p->name, p->title, "rank", p->y_label, SAE_PLOT_LINE, 0, err));
+    *drawn = true;
+    if (spread)
+        SAE_TRY(sae_result_series_interval(r, p->name, p->series[which].label, x, y, low, high, n, err));
+    else
+        SAE_TRY(sae_result_series(r, p->name, p->series[which].label, x, y, n, err));
+done:
+    return status;
+}
+
+/* What sparse features alone would make of FVU (knee.h): a step from the rank before, all directions from rank 0. The knee is the last
+ * rank beneath both, which is easier seen by the gain of each direction, in a plot of its own. */
+static sae_status put_limits(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int64_t ranks[POINTS_MAX];
+    double x[POINTS_MAX], fvu[POINTS_MAX], step[POINTS_MAX], all[POINTS_MAX], mean_gain[POINTS_MAX];
+    knee k;
+
+    for (int i = 0; i < n; i++) {
+        ranks[i] = of[i]->config.rank;
+        x[i] = (double)ranks[i];
+        fvu[i] = experiment_number(e, of[i], "fvu");
+    }
+    if (knee_find(&k, ranks, fvu, n, e->d, NULL) != SAE_OK) return SAE_OK; /* not measured at every rank */
+    step[0] = all[0] = fvu[0];
+    for (int i = 1; i < n; i++) {
+        step[i] = fvu[i - 1] - (x[i] - x[i - 1]) * k.limit[i - 1];
+        all[i] = fvu[0] - x[i] * k.limit[0];
+        mean_gain[i - 1] = (fvu[0] - fvu[i]) / x[i];
+    }
+    SAE_TRY(sae_result_series(r, "fvu", "limit of sparse features, this step", x, step, n, err));
+    SAE_TRY(sae_result_series(r, "fvu", "limit, all from rank 0", x, all, n, err));
+    SAE_TRY(
+        sae_result_plot(r, "gain", "What a direction takes away", "rank", "FVU per direction", SAE_PLOT_LINE, 0, err));
+    SAE_TRY(sae_result_series(r, "gain", "this step", x + 1, k.gain, k.n, err));
+    SAE_TRY(sae_result_series(r, "gain", "limit of sparse features, this step", x + 1, k.limit, k.n, err));
+    SAE_TRY(sae_result_series(r, "gain", "all from rank 0", x + 1, mean_gain, k.n, err));
+    SAE_TRY(sae_result_line(r, "gain", "limit, all", false, k.limit[0], err));
 done:
     return status;
 }
 
 static sae_status plots(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
 {
-    static const char *const dense[] = {"dense_0.05", "dense_0.1", "dense_0.2"}, *const fvu[] = {"fvu"};
-    static const char *const dense_labels[] = {"over 5 % of tokens", "10 %", "20 %"}, *const fvu_labels[] = {"FVU"};
-    static const char *const removed[] = {"R2", "R3", "pca.R2", "pca.R3"};
-    static const char *const removed_labels[] = {"scaffold, R2", "scaffold, R3", "PCA, R2", "PCA, R3"};
-    static const char *const documents[] = {"probing.k5", "tpp.n20"};
-    static const char *const documents_labels[] = {"probing accuracy, k 5", "TPP, n 20"};
     sae_status status = SAE_OK;
 
-    SAE_TRY(plot(e, of, n, r, "dense", "Dense latents", "latents", dense, dense_labels, 3, false, err));
-    SAE_TRY(plot(e, of, n, r, "fvu", "Unexplained variance", "FVU", fvu, fvu_labels, 1, false, err));
-    SAE_TRY(plot(e, of, n, r, "removed", "Loss after removal", "CE after / CE clean", removed, removed_labels, 4, true,
-                 err));
-    SAE_TRY(plot(e, of, n, r, "documents", "Sparse probing and TPP", "accuracy, TPP", documents, documents_labels, 2,
-                 false, err));
-    if (e->options.n_labelled > 0) SAE_TRY(sae_result_line(r, "documents", "probing by chance", false, 0.5, err));
+    for (size_t i = 0; i < sizeof rank_plots / sizeof *rank_plots; i++) {
+        const rank_plot *p = &rank_plots[i];
+        bool drawn = false;
+        for (int k = 0; k < REMOVALS && p->series[k].key; k++) SAE_TRY(put_series(e, of, n, r, p, k, &drawn, err));
+        if (drawn && p->line) SAE_TRY(sae_result_line(r, p->name, p->line, false, p->level, err));
+        if (drawn && strcmp(p->name, "fvu") == 0) SAE_TRY(put_limits(e, of, n, r, err));
+    }
 done:
     return status;
 }
@@ -154,18 +245,20 @@ static sae_status put_knee(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     const sae_result *found = experiment_find(e, "ranks-removal", "knee");
-    double knee[3];
+    double at[3];
     char text[500];
 
-    if (!found || !sae_result_get_interval(found, "knee", knee)) return SAE_OK;
+    if (!found || !sae_result_get_interval(found, "knee", at)) return SAE_OK;
     snprintf(
         text, sizeof text,
         "The knee: rank %.0f; on other text, 95 %%, %.0f to %.0f. It is the last rank of the grid into which FVU falls "
         "by more per direction than sparse features in random positions could make it (4 FVU / d), and at which all "
         "directions together do; 0: no scaffold is worth it.",
-        knee[0], knee[1], knee[2]);
+        at[0], at[1], at[2]);
     SAE_TRY(sae_result_note(r, text, err));
-    SAE_TRY(sae_result_silent(r, "knee", knee[0], knee[1], knee[2], err));
+    SAE_TRY(sae_result_silent(r, "knee", at[0], at[1], at[2], err));
+    const double margin = sae_result_get(found, "knee_margin", 0);
+    SAE_TRY(sae_result_silent(r, "knee_margin", margin, margin, margin, err));
 done:
     return status;
 }

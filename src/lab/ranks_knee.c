@@ -155,6 +155,9 @@ sae_status ranks_knee(experiment *e, const roster_entry *const *of, int n, sae_r
     SAE_TRY(knee_interval(&found, ranks, &errors, e->d, e->options.seed, err));
     SAE_TRY(steps_table(r, ranks, fvu, &k, err));
     SAE_TRY(sae_result_interval(r, "knee", found.value, found.low, found.high, err));
+    SAE_TRY(sae_result_number(r, "knee_margin", k.margin, err));
+    SAE_TRY(sae_result_label(r, "knee_margin", "FVU beyond its limit",
+                             "that the step into the knee gains; 0: there is none", err));
     snprintf(text, sizeof text, "interval over %lld sequences, one training of each rank; docs/method.md 12",
              (long long)errors.n_seq);
     SAE_TRY(sae_result_label(r, "knee", "the knee", text, err));

@@ -32,20 +32,21 @@ static json_t *names(const char *const *values, int n)
 json_t *options_json(const experiment *e)
 {
     const scaffold_options *o = &e->options;
-    const char *archs[ARCHS_MAX], *labels[TOPICS_LABELS];
+    const char *archs[ARCHS_MAX], *variants[VARIANTS_MAX], *labels[TOPICS_LABELS];
 
     for (int i = 0; i < o->n_archs; i++) archs[i] = arch_name(o->archs[i]);
+    for (int i = 0; i < o->n_variants; i++) variants[i] = variant_names[o->variants[i]];
     for (int i = 0; i < o->n_labels; i++) labels[i] = topics_labels_names[o->labels[i]];
     json_t *all = json_pack(
-        "{ss ss so ss so si sI sI sI sI sI sb sf so sI sI sI sI si so so sb sI so so sI so sI sI si si ss sI sb}",
+        "{ss ss so ss so si sI sI sI sI sI sb sf so sI sI sI sI so so so sb sI so so sI so sI sI si si ss sI sb}",
         "budget", budget_names[o->budget], "model", o->model_name, "survey",
         o->survey ? json_text(o->survey) : json_null(), "site", e->site_name, "text", names(o->texts, o->n_texts),
         "separator", (int)o->separator, "ctx", (json_int_t)o->ctx, "tokens", (json_int_t)o->tokens, "rows",
         (json_int_t)o->rows, "held_out_tokens", (json_int_t)o->held_out_tokens, "ce_tokens", (json_int_t)o->ce_tokens,
         "with_bos", (int)o->with_bos, "max_norm", o->max_norm, "arch", names(archs, o->n_archs), "width",
         (json_int_t)o->width, "k", (json_int_t)o->k, "rank", (json_int_t)o->rank, "seeds", (json_int_t)o->seeds,
-        "variants", o->variants, "ks", counts(o->ks, o->n_ks), "ranks", counts(o->ranks, o->n_ranks), "retrain",
-        (int)(o->retrain > 0), "batch", (json_int_t)o->batch, "lr", json_real(e->recipe.lr), "topics",
+        "variants", names(variants, o->n_variants), "ks", counts(o->ks, o->n_ks), "ranks", counts(o->ranks, o->n_ranks),
+        "retrain", (int)(o->retrain > 0), "batch", (json_int_t)o->batch, "lr", json_real(e->recipe.lr), "topics",
         o->topics ? json_text(o->topics) : json_null(), "questions", (json_int_t)o->questions, "labelled",
         names(o->labelled, o->n_labelled), "points", (json_int_t)(o->points > 0 ? o->points : 0), "seed",
         (json_int_t)(o->seed & INT64_MAX), "draws", o->draws, "cards", o->cards, "scaffold_start",
@@ -141,7 +142,7 @@ static bool on_page(const experiment *e, const part_result *p)
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i];
         if (strcmp(p->part, r->name) != 0) continue;
-        bool first = r->config.variant == SAE_P1 && r->config.seed == e->options.seed;
+        bool first = r->config.variant == e->options.variants[0] && r->config.seed == e->options.seed;
         if (strcmp(p->file, "comparison") == 0 || (first && r->config.arch == e->options.archs[0])) return true;
         return first && (strcmp(p->file, "removal") == 0 || strcmp(p->file, "structure") == 0);
     }

@@ -16,8 +16,8 @@ static void take_values(seed_values *v, const experiment *e, sae_arch arch, cons
 {
     for (int64_t s = 0; s < e->options.seeds; s++) {
         const uint64_t seed = e->options.seed + (uint64_t)s;
-        v->without[s] = experiment_number(e, roster_find(e, arch, USE_BASELINE, SAE_P1, seed), key);
-        v->with[s] = experiment_number(e, roster_find(e, arch, USE_SCAFFOLD, SAE_P1, seed), key);
+        v->without[s] = experiment_number(e, roster_pair(e, arch, USE_BASELINE, seed), key);
+        v->with[s] = experiment_number(e, roster_pair(e, arch, USE_SCAFFOLD, seed), key);
         v->fewer[s] = v->without[s] - v->with[s];
         v->percent[s] = v->without[s] > 0 ? 100 * v->fewer[s] / v->without[s] : (double)NAN;
     }

@@ -199,7 +199,7 @@ static void fill_edits(operands *o, redundancy *r)
 
     o->cache.dict = r->dict;
     o->r2 = (edit_space){space, NULL};
-    o->r3 = (edit_space){space, r->moments.mean};
+    o->r3 = (edit_space){space, r->options.mean ? r->options.mean : r->moments.mean};
     o->recon = (edit_recon){r->dict, true};
     o->error = (ablation){&o->cache, o->nothing, space};
     o->edits[LOSS_OF_CLEAN] = (edit){"clean", NULL, NULL};

@@ -64,6 +64,7 @@ typedef struct redundancy_options {
     alignment_rule rule;
     int64_t points; /* sizes of A on a log grid from 1 to d_sae, beside the marked one; 1: the marked one alone; 0: 8 */
     int draws; /* matched and random sets beside the marked size, the energy of s and dense latents, one of each elsewhere; 0: 5 */
+    const double *mean;     /* [d_in] that R3 keeps; NULL: of the sample's rows */
     int64_t ce_tokens;      /* 0: 4,096 */
     double dense_threshold; /* latents over this share of tokens are a set of their own; 0: 0.1 */
     uint64_t seed;

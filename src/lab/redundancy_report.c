@@ -19,10 +19,28 @@ static sae_status ratio_of_controls(const redundancy *r, loss_draws draws, inter
     return loss_ratio_of_draws(out, &r->losses, draws, LOSS_OF_CLEAN, r->options.seed, err);
 }
 
-/* What A costs over its controls, nats per token: on other text, and beside other draws. */
-static sae_status cost_over(const redundancy *r, const point *p, loss_draws draws, interval *out, sae_error *err)
+enum { MATCHED, RANDOM, CONTROLS };
+
+/* How many latents of a kind of controls are A's own, of A, mean of the draws. */
+static double shared_share(const redundancy *r, const point *p, int kind)
 {
-    return loss_difference_beside(out, &r->losses, p->first, draws, r->options.seed, err);
+    double shared = 0;
+
+    for (int k = 1 + kind * p->draws; k < 1 + (kind + 1) * p->draws; k++)
+        for (int64_t i = 0; i < r->d_sae; i++)
+            shared += p->sets[0][i] && p->sets[k][i] ? 1.0 / p->draws / (double)p->n : 0;
+    return shared;
+}
+
+/* What A costs over its controls, nats per token: on other text, and beside other draws. Without an interval where over half of these are
+ * A's own: it would be compared with itself. */
+static sae_status cost_over(const redundancy *r, const point *p, int kind, interval *out, sae_error *err)
+{
+    const loss_draws draws = kind == MATCHED ? point_matched(p) : point_random(p);
+    sae_status status = loss_difference_beside(out, &r->losses, p->first, draws, r->options.seed, err);
+
+    if (shared_share(r, p, kind) > 0.5) out->low = out->high = NAN;
+    return status;
 }
 
 /* ---- The table ------------------------------------------------------------------------------------------------------------- */
@@ -56,13 +74,13 @@ done:
     return status;
 }
 
-/* One draw has no spread, so what A costs over it has no interval. */
+/* One draw has no spread, so what A costs over it has no interval; nor has what is over A itself. */
 static void cost_text(char text[INTERVAL_TEXT], const interval *v)
 {
     if (isfinite(v->low))
         interval_text(text, v);
     else
-        snprintf(text, INTERVAL_TEXT, "%.3f (one draw)", v->value);
+        snprintf(text, INTERVAL_TEXT, "%.3f (no interval)", v->value);
 }
 
 enum { CELLS = 8 };
@@ -81,7 +99,7 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
     for (int i = 0; i < 3; i++) interval_text(text[i], &v[i]);
     for (int i = 0; i < 2 && p->draws > 0; i++) {
         SAE_TRY(controls_text(r, draws[i], &mean[i], control[i], sizeof control[i], err));
-        SAE_TRY(cost_over(r, p, draws[i], &over[i], err));
+        SAE_TRY(cost_over(r, p, i, &over[i], err));
         cost_text(cost[i], &over[i]);
     }
     const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
@@ -124,31 +142,28 @@ static void set_facts(const redundancy *r, const uint8_t *taken, double *mass, i
     }
 }
 
-/* Of controls the mean over the draws of a kind, `first` the first of them: codes a row, and how many of them are A's own. */
-static void control_facts(const redundancy *r, const point *p, int first, double *mass, double *shared)
+/* Codes a row of a kind of controls, mean of the draws. */
+static double control_mass(const redundancy *r, const point *p, int kind)
 {
-    *mass = p->draws > 0 ? 0 : (double)NAN;
-    *shared = *mass;
-    for (int k = first; k < first + p->draws; k++) {
+    double mass = p->draws > 0 ? 0 : (double)NAN;
+
+    for (int k = 1 + kind * p->draws; k < 1 + (kind + 1) * p->draws; k++) {
         double one;
         int64_t live;
         set_facts(r, p->sets[k], &one, &live);
-        *mass += one / p->draws;
-        for (int64_t i = 0; i < r->d_sae; i++)
-            *shared += p->sets[0][i] && p->sets[k][i] ? 1.0 / p->draws / (double)p->n : 0;
+        mass += one / p->draws;
     }
+    return mass;
 }
 
 static sae_status sets_row(const redundancy *r, sae_result *out, const point *p, sae_error *err)
 {
-    double mass[3] = {NAN, NAN, NAN}, shared[2], least = 1, inside = 0, all = 0;
+    double mass, least = 1, inside = 0, all = 0;
     const char *none = p->draws > 0 ? NULL : "-";
     int64_t live = 0;
     char name[64];
 
-    set_facts(r, p->sets[0], &mass[0], &live);
-    control_facts(r, p, 1, &mass[1], &shared[0]);
-    control_facts(r, p, 1 + p->draws, &mass[2], &shared[1]);
+    set_facts(r, p->sets[0], &mass, &live);
     for (int64_t i = 0; i < r->d_sae; i++) {
         all += r->energy[i];
         if (!p->sets[0][i]) continue;
@@ -159,11 +174,11 @@ static sae_status sets_row(const redundancy *r, sae_result *out, const point *p,
                               {NULL, (double)live},
                               {NULL, sqrt(least)},
                               {NULL, all > 0 ? inside / all : 0},
-                              {NULL, mass[0]},
-                              {none, mass[1]},
-                              {none, shared[0]},
-                              {none, mass[2]},
-                              {none, shared[1]}};
+                              {NULL, mass},
+                              {none, control_mass(r, p, MATCHED)},
+                              {none, shared_share(r, p, MATCHED)},
+                              {none, control_mass(r, p, RANDOM)},
+                              {none, shared_share(r, p, RANDOM)}};
     return sae_result_row(out, "sets", cells, 9, err);
 }
 
@@ -184,40 +199,82 @@ done:
 
 enum { CURVE_A, CURVE_ERROR, CURVE_MATCHED, CURVE_RANDOM, CURVES };
 
-static sae_status plot_curve(const redundancy *r, sae_result *out, int which, sae_error *err)
-{
-    static const char *const labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
-    sae_status status = SAE_OK;
-    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
-    int n = 0;
+static const char *const curve_labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
 
+typedef struct curve_points {
+    char names[POINTS_MAX][64]; /* of the sets */
+    double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
+    int n;
+} curve_points;
+
+/* The set of dense latents has no place on the axis of sizes, so only bars show it. */
+static sae_status curve_collect(const redundancy *r, int which, bool dense, curve_points *c, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    c->n = 0;
     for (int i = 0; i < r->n_points; i++) {
         const point *p = &r->points[i];
         interval v;
-        if (p->dense || (p->draws == 0 && which >= CURVE_MATCHED)) continue;
+        if ((p->dense && !dense) || (p->draws == 0 && which >= CURVE_MATCHED)) continue;
         if (which >= CURVE_MATCHED)
             SAE_TRY(ratio_of_controls(r, which == CURVE_MATCHED ? point_matched(p) : point_random(p), &v, err));
         else
             SAE_TRY(ratio_of(r, p->first + which, &v, err));
-        x[n] = (double)p->n;
-        y[n] = v.value;
-        low[n] = v.low;
-        high[n++] = v.high;
+        set_name(p, c->names[c->n], sizeof c->names[c->n]);
+        c->x[c->n] = (double)p->n;
+        c->y[c->n] = v.value;
+        c->low[c->n] = v.low;
+        c->high[c->n++] = v.high;
     }
-    SAE_TRY(sae_result_series_interval(out, "ratios", labels[which], x, y, low, high, n, err));
 done:
     return status;
 }
 
+static sae_status plot_curves_of(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    curve_points c;
+
+    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
+                            SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
+    for (int which = 0; which < CURVES; which++) {
+        SAE_TRY(curve_collect(r, which, false, &c, err));
+        SAE_TRY(sae_result_series_interval(out, "ratios", curve_labels[which], c.x, c.y, c.low, c.high, c.n, err));
+    }
+    SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
+done:
+    return status;
+}
+
+/* Of the few sets that there are without a grid of sizes. */
+static sae_status plot_bars_of(const redundancy *r, sae_result *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const char *names[POINTS_MAX];
+    curve_points c;
+
+    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
+                            SAE_PLOT_BAR, 0, err));
+    for (int which = 0; which < CURVES; which++) {
+        SAE_TRY(curve_collect(r, which, true, &c, err));
+        for (int i = 0; i < c.n; i++) names[i] = c.names[i];
+        if (c.n > 0) SAE_TRY(sae_result_bars(out, "ratios", curve_labels[which], names, c.y, c.low, c.high, c.n, err));
+    }
+done:
+    return status;
+}
+
+/* Both removals of the subspace beside it: the verdict needs the uncentred one, as ablating latents takes their mean too. */
 static sae_status plot(const redundancy *r, sae_result *out, sae_error *err)
 {
     sae_status status = SAE_OK;
     double clean = loss_mean(&r->losses, LOSS_OF_CLEAN);
 
-    SAE_TRY(sae_result_plot(out, "ratios", "Loss after ablating latents", "latents ablated", "CE after / CE clean",
-                            SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
-    for (int which = 0; which < CURVES; which++) SAE_TRY(plot_curve(r, out, which, err));
-    SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
+    if (r->n_points == 0) return SAE_OK;
+    SAE_TRY(r->options.points > 1 ? plot_curves_of(r, out, err) : plot_bars_of(r, out, err));
+    SAE_TRY(
+        sae_result_line(out, "ratios", "subspace removed, R2", false, loss_mean(&r->losses, LOSS_OF_R2) / clean, err));
     SAE_TRY(
         sae_result_line(out, "ratios", "subspace removed, R3", false, loss_mean(&r->losses, LOSS_OF_R3) / clean, err));
 done:
@@ -299,7 +356,7 @@ static sae_status control_numbers(const redundancy *r, sae_result *out, const po
         }
         SAE_TRY(ratio_of_controls(r, draws[i], &v, err));
         SAE_TRY(silent(out, kinds[i], size, &v, err));
-        SAE_TRY(cost_over(r, p, draws[i], &v, err));
+        SAE_TRY(cost_over(r, p, i, &v, err));
         SAE_TRY(silent(out, over[i], size, &v, err));
     }
 done:
@@ -352,7 +409,7 @@ static sae_status describe(const redundancy *r, sae_result *out, sae_error *err)
         "another "
         "draw of them as well: beside 0 A is not told from one more control. On the grid there is one draw of each "
         "kind, "
-        "and no such interval.",
+        "and no such interval; nor is there one where over half of the controls are A's own.",
         err));
     if (r->options.rule == ALIGN_MATCH)
         SAE_TRY(sae_result_note(
@@ -374,7 +431,7 @@ sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *e
     SAE_TRY(sae_result_create(&result, "redundancy", err));
     SAE_TRY(describe(r, result, err));
     SAE_TRY(fixed_numbers(r, result, err));
-    if (r->options.points > 1) SAE_TRY(plot(r, result, err));
+    SAE_TRY(plot(r, result, err));
     SAE_TRY(curve(r, result, err));
     SAE_TRY(sets(r, result, err));
     SAE_TRY(point_numbers(r, result, err));

@@ -11,8 +11,6 @@
 
 const char *arch_name(sae_arch arch) { return arch == SAE_MATRYOSHKA ? "matryoshka" : "batchtopk"; }
 
-static const char *variant_name(sae_variant v) { return v == SAE_P1 ? "p1" : v == SAE_P2 ? "p2" : "p3"; }
-
 static roster_entry *add(experiment *e, roster_use use, sae_arch arch, uint64_t seed)
 {
     const scaffold_options *o = &e->options;
@@ -57,7 +55,7 @@ static void name(const experiment *e, roster_entry *r)
     const char *what = r->use == USE_BASELINE ? "baseline"
                        : r->use == USE_DENSE  ? "less-dense"
                        : r->use == USE_OTHERS ? "less-others"
-                                              : variant_name(c->variant);
+                                              : variant_names[c->variant];
     char more[32] = "";
 
     if (c->k != e->options.k) snprintf(more, sizeof more, "-k%lld", (long long)c->k);
@@ -76,15 +74,17 @@ void roster_list(experiment *e)
         for (int64_t s = 0; s < o->seeds; s++) {
             uint64_t seed = o->seed + (uint64_t)s;
             add(e, USE_BASELINE, o->archs[a], seed);
-            add_scaffold(e, USE_SCAFFOLD, o->archs[a], SAE_P1, o->k, o->rank, seed);
+            add_scaffold(e, USE_SCAFFOLD, o->archs[a], o->variants[0], o->k, o->rank, seed);
         }
     }
     for (int a = 0; a < o->n_archs; a++) {
-        for (int v = 1; v < o->variants; v++)
-            add_scaffold(e, USE_SCAFFOLD, o->archs[a], v == 1 ? SAE_P2 : SAE_P3, o->k, o->rank, o->seed);
-        for (int i = 0; i < o->n_ks; i++) add_scaffold(e, USE_K, o->archs[a], SAE_P1, o->ks[i], o->rank, o->seed);
+        for (int v = 1; v < o->n_variants; v++)
+            add_scaffold(e, USE_SCAFFOLD, o->archs[a], o->variants[v], o->k, o->rank, o->seed);
+        for (int i = 0; i < o->n_ks; i++)
+            add_scaffold(e, USE_K, o->archs[a], o->variants[0], o->ks[i], o->rank, o->seed);
     }
-    for (int i = 0; i < o->n_ranks; i++) add_scaffold(e, USE_RANK, o->archs[0], SAE_P1, o->k, o->ranks[i], o->seed);
+    for (int i = 0; i < o->n_ranks; i++)
+        add_scaffold(e, USE_RANK, o->archs[0], o->variants[0], o->k, o->ranks[i], o->seed);
     if (o->retrain > 0) {
         add(e, USE_DENSE, o->archs[0], o->seed);
         add(e, USE_OTHERS, o->archs[0], o->seed);
@@ -153,7 +153,8 @@ sae_status roster_make_ranks(experiment *e, sae_error *err)
 
     e->roster.n = 0;
     add(e, USE_BASELINE, o->archs[0], o->seed);
-    for (int i = 0; i < o->n_ranks; i++) add_scaffold(e, USE_RANK, o->archs[0], SAE_P1, o->k, o->ranks[i], o->seed);
+    for (int i = 0; i < o->n_ranks; i++)
+        add_scaffold(e, USE_RANK, o->archs[0], o->variants[0], o->k, o->ranks[i], o->seed);
     for (int i = 0; i < e->roster.n; i++) name(e, &e->roster.entries[i]);
     return look_all(e, err);
 }
@@ -176,7 +177,7 @@ static json_t *identity_of(const experiment *e, const roster_entry *r)
     json_t *json =
         json_pack("{sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "inputs", e->inputs, "recipe", recipe_json(&e->recipe),
                   "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX), "arch", arch_name(c->arch),
-                  "variant", c->rank ? variant_name(c->variant) : "none", "d_sae", (json_int_t)c->d_sae, "k",
+                  "variant", c->rank ? variant_names[c->variant] : "none", "d_sae", (json_int_t)c->d_sae, "k",
                   (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed", (json_int_t)(c->seed & INT64_MAX), "start",
                   scaffold_start_names[c->scaffold_start], "scaffold_steps", (json_int_t)c->scaffold_steps,
                   "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
@@ -201,6 +202,11 @@ const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use u
         if (r->use == use && r->config.arch == arch && r->config.variant == variant && r->config.seed == seed) return r;
     }
     return NULL;
+}
+
+const roster_entry *roster_pair(const experiment *e, sae_arch arch, roster_use use, uint64_t seed)
+{
+    return roster_find(e, arch, use, use == USE_SCAFFOLD ? e->options.variants[0] : SAE_P1, seed);
 }
 
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err)

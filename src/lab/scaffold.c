@@ -48,6 +48,24 @@ done:
     return status;
 }
 
+/* The page and record of other settings, which are written again at the end: a stopped run must not look like a finished one. */
+static sae_status drop_page(const experiment *e, sae_error *err)
+{
+    static const char *const names[] = {"report.html", "run.json"};
+    sae_status status = SAE_OK;
+    char *path = NULL;
+
+    for (int i = 0; i < 2; i++) {
+        mem_free(path);
+        path = experiment_path(e, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (file_exists(path)) SAE_TRY(file_remove(path, err));
+    }
+done:
+    mem_free(path);
+    return status;
+}
+
 /* OUT/scaffold.json says what the dictionaries and parts in OUT belong to. Of other settings everything is kept that does not
  * depend on what differs, but only when that is asked for. */
 static sae_status folder_begin(experiment *e, sae_error *err)
@@ -56,14 +74,14 @@ static sae_status folder_begin(experiment *e, sae_error *err)
     sae_error ignored = {0};
     char *record = experiment_path(e, "scaffold.json", err);
     json_t *ours = options_json(e), *theirs = NULL;
+    const char *key = NULL; /* in which settings differ */
 
     if (!record || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the run");
     if (!file_exists(record)) {
         SAE_TRY(only_ours(e->options.out, err));
-    } else if (!e->options.force) {
-        const char *key =
-            json_read_file(&theirs, record, &ignored) == SAE_OK ? json_any_difference(ours, theirs) : "scaffold.json";
-        if (key)
+    } else {
+        key = json_read_file(&theirs, record, &ignored) == SAE_OK ? json_any_difference(ours, theirs) : "scaffold.json";
+        if (key && !e->options.force)
             SAE_RAISE(err, SAE_EXISTS,
                       "%s holds a run of other settings (%s): give another --out, or --force to go on with these: what "
                       "does not depend on them is kept",
@@ -71,6 +89,7 @@ static sae_status folder_begin(experiment *e, sae_error *err)
     }
     SAE_TRY(folder_make(e->options.out, err));
     SAE_TRY(folder_lock(e->options.out, &e->lock, err));
+    if (key) SAE_TRY(drop_page(e, err));
     SAE_TRY(json_write_file(ours, record, true, err));
 done:
     json_decref(ours);

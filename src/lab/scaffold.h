@@ -19,7 +19,7 @@
 typedef enum scaffold_budget { BUDGET_QUICK, BUDGET_STANDARD, BUDGET_FULL } scaffold_budget;
 extern const char *const budget_names[]; /* "quick", "standard", "full", NULL */
 
-enum { ARCHS_MAX = 2, KS_MAX = 6, RANKS_MAX = 12, SEEDS_MAX = 16, LABELLED_MAX = 256 };
+enum { ARCHS_MAX = 2, VARIANTS_MAX = 3, KS_MAX = 6, RANKS_MAX = 12, SEEDS_MAX = 16, LABELLED_MAX = 256 };
 
 typedef struct scaffold_options {
     const char *out;        /* the run's folder */
@@ -38,13 +38,17 @@ typedef struct scaffold_options {
     double max_norm;           /* 0: 10 */
     sae_arch archs[ARCHS_MAX]; /* SAE_BATCHTOPK, SAE_MATRYOSHKA; the first is the headline's */
     int n_archs;
-    int64_t width, k;   /* width 0: 8 x d_model */
-    int64_t rank;       /* 0: max(2, round(d_model / 96)) */
-    int64_t seeds;      /* baseline and P1 of each architecture: seed, seed + 1, .. */
-    int variants;       /* 1: P1; 3: P2 and P3 too, of the first seed */
-    int64_t ks[KS_MAX]; /* P1 at these k too, of the first seed: to compare at equal L0 and FVU; n_ks -1: none */
+    int64_t width, k; /* width 0: 8 x d_model */
+    int64_t rank;     /* 0: max(2, round(d_model / 96)) */
+    int64_t seeds;    /* baseline and scaffold of each architecture: seed, seed + 1, .. */
+    sae_variant variants
+        [VARIANTS_MAX]; /* how scaffolds are wired: the first in all that follows and the claims, the others of the
+                                           first seed; n_variants 0: the budget's */
+    int n_variants;
+    int64_t ks[KS_MAX]; /* scaffolds at these k too, of the first seed: to compare at equal L0 and FVU; n_ks -1: none */
     int n_ks;
-    int64_t ranks[RANKS_MAX]; /* P1 of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
+    int64_t ranks
+        [RANKS_MAX]; /* scaffolds of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
     int n_ranks;
     int retrain;                         /* 1: ablate and retrain; -1: not */
     int64_t batch;                       /* 0: 2,048 */
@@ -205,6 +209,8 @@ sae_status experiment_adopt(experiment *e, const char *file, const char *title, 
 /* At the end: removes the results and records of parts that this run does not have, those that the program wrote. */
 sae_status parts_forget(const experiment *e, sae_error *err);
 const sae_result *experiment_find(const experiment *e, const char *part, const char *file); /* NULL: there is none */
+/* A number of a result with its interval; false: not measured in this run. */
+bool experiment_found(const experiment *e, const char *part, const char *file, const char *key, interval *out);
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------------ */
 
@@ -226,6 +232,8 @@ void roster_list(experiment *e); /* in the order of training: what the report be
 sae_status roster_make(experiment *e, sae_error *err);       /* the list, and which of it is trained */
 sae_status roster_make_ranks(experiment *e, sae_error *err); /* of the first baseline and `ranks` alone */
 const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use use, sae_variant variant, uint64_t seed);
+/* The same of the pairs that the claims are about: a baseline, or a scaffold of the first variant. */
+const roster_entry *roster_pair(const experiment *e, sae_arch arch, roster_use use, uint64_t seed);
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 /* The list, and whether all of it can be trained. */
 sae_status roster_check(experiment *e, sae_error *err);
@@ -282,7 +290,8 @@ sae_status documents_unfit(const experiment *e, sae_result *r,
                            sae_error *err); /* a table of them, when there are any */
 void documents_forget(experiment *e);       /* frees what documents_check left */
 sae_status documents_parts(experiment *e, sae_error *err);
-/* matching.c: a number of the census or the documents, NaN: not measured. */
+/* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
+interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);
 /* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
 sae_status matching_parts(experiment *e, sae_error *err);

@@ -163,8 +163,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
                  "each dictionary's fit and loss", total, err));
     if (o->points >
         0) { /* A, with its error projected, and one or five controls of either kind; by the other rules four marked sets */
-        const double marked = 2 + 2 * 5, fewer = fmin(4096, (double)o->ce_tokens) * p->above;
-        const double whole = ((double)o->points * 4 + 2 * marked) * ce + 4 * marked * fewer;
+        const double marked = 2 + 2 * 5, whole = ((double)o->points * 4 + 6 * marked) * ce;
         const double other = o->n_archs < 2 ? 0 : o->budget == BUDGET_FULL ? whole : marked * ce;
         SAE_TRY(part(r, p, "redundancy", "redundancy", whole + other, "sets of aligned features, and controls", total,
                      err));
@@ -173,7 +172,7 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     SAE_TRY(
         part(r, p, "probing, TPP", "documents", p->document_tokens * (p->below + n * p->encode), what[4], total, err));
     SAE_TRY(part(r, p, "ranks", "ranks",
-                 used_as(p, USE_RANK) > 0 ? 4.0 * used_as(p, USE_RANK) * ce + (used_as(p, USE_RANK) + 2) * reads : 0,
+                 used_as(p, USE_RANK) > 0 ? 5.0 * used_as(p, USE_RANK) * ce + (used_as(p, USE_RANK) + 2) * reads : 0,
                  "removal at each rank, and the knee", total, err));
     SAE_TRY(read_again(r, p, total, err));
 done:

@@ -102,6 +102,16 @@ static sae_status fact(sae_result *r, const char *key, const char *name, double 
     return status == SAE_OK ? sae_result_label(r, key, name, meaning, err) : status;
 }
 
+/* A share of something inside a space of this rank: what it is, and what a random space would hold. */
+static sae_status share(sae_result *r, const char *key, const char *name, double value, const char *meaning,
+                        int64_t rank, int64_t d, sae_error *err)
+{
+    char remark[160];
+
+    snprintf(remark, sizeof remark, "%s; by chance %.4f", meaning, (double)rank / (double)d);
+    return fact(r, key, name, value, remark, err);
+}
+
 static sae_status facts(const structure *s, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -118,12 +128,12 @@ static sae_status facts(const structure *s, sae_result *r, sae_error *err)
                  err));
     SAE_TRY(fact(r, "variance_chance", "variance by chance", rank / (double)s->rows->d,
                  "inside a random subspace: rank / d", err));
-    SAE_TRY(fact(r, "mean_share", "of the mean row, scaffold", subspace_share(U, s->rows->mean),
-                 "|P mean|^2 / |mean|^2", err));
-    SAE_TRY(fact(r, "mean_share_pca", "of the mean row, PCA", subspace_share(&s->pca, s->rows->mean),
-                 "the same for the top components", err));
-    SAE_TRY(fact(r, "read_write_overlap", "read and write space", subspace_overlap(U, &s->map->read_space),
-                 "share of the write space that is also read", err));
+    SAE_TRY(share(r, "mean_share", "of the mean row, scaffold", subspace_share(U, s->rows->mean),
+                  "|P mean|^2 / |mean|^2", U->rank, s->rows->d, err));
+    SAE_TRY(share(r, "mean_share_pca", "of the mean row, PCA", subspace_share(&s->pca, s->rows->mean),
+                  "the same for the top components", s->pca.rank, s->rows->d, err));
+    SAE_TRY(share(r, "read_write_overlap", "read and write space", subspace_overlap(U, &s->map->read_space),
+                  "share of the write space that is also read", s->map->read_space.rank, s->rows->d, err));
     /* |A - P|^2 = |A|^2 - 2 tr(A P) + r, and A P = A since P projects on the row space of A */
     SAE_TRY(fact(r, "projector_distance", "distance from a projector",
                  sqrt(fmax(0, s->map->square - 2 * s->map->trace + rank)) / sqrt(fmax(rank, 1)),

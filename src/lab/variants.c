@@ -3,6 +3,7 @@
  * were trained, of the first seed.
  */
 #include "lab/scaffold.h"
+#include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,11 +17,10 @@ static double number_of(const experiment *e, const char *part, const char *file,
 
 static void text_of(const experiment *e, const char *part, const char *key, char out[INTERVAL_TEXT])
 {
-    const sae_result *r = experiment_find(e, part, "removal");
-    double v[3];
+    interval v;
 
-    if (r && sae_result_get_interval(r, key, v))
-        interval_text(out, &(interval){v[0], v[1], v[2]});
+    if (experiment_found(e, part, "removal", key, &v))
+        interval_text(out, &v);
     else
         snprintf(out, INTERVAL_TEXT, "-");
 }
@@ -28,11 +28,11 @@ static void text_of(const experiment *e, const char *part, const char *key, char
 static sae_status row(const experiment *e, const roster_entry *of, sae_result *r, sae_error *err)
 {
     static const char *const keys[] = {"scaffold.R2", "scaffold.R3", "pca.R3"};
-    const roster_entry *baseline = roster_find(e, of->config.arch, USE_BASELINE, SAE_P1, of->config.seed);
+    const roster_entry *baseline = roster_pair(e, of->config.arch, USE_BASELINE, of->config.seed);
     const double before = experiment_number(e, baseline, e->dense_key), with = experiment_number(e, of, e->dense_key);
     char name[96], dense[64], overlap[64], removed[3][INTERVAL_TEXT];
 
-    snprintf(name, sizeof name, "%s, P%d", arch_name(of->config.arch), (int)of->config.variant + 1);
+    snprintf(name, sizeof name, "%s, %s", arch_name(of->config.arch), variant_labels[of->config.variant]);
     snprintf(dense, sizeof dense, "%.0f to %.0f", before, with);
     snprintf(overlap, sizeof overlap, "%.3f (%.3f)", number_of(e, of->name, "structure", "overlap_pca_r"),
              number_of(e, of->name, "structure", "overlap_chance_r"));
@@ -56,7 +56,7 @@ sae_status variants_report(const experiment *e, sae_result *r, sae_error *err)
                                           "removed R2", "removed R3",           "PCA removed R3"};
     sae_status status = SAE_OK;
 
-    if (e->options.variants < 2) return SAE_OK;
+    if (e->options.n_variants < 2) return SAE_OK;
     SAE_TRY(sae_result_table(r, "variants", "How the scaffold is wired: the first seed of each", columns, 9, err));
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *of = &e->roster.entries[i];
@@ -65,7 +65,8 @@ sae_status variants_report(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(sae_result_note(
         r,
         "P1: the sparse part sees the row, both learn together. P2: it sees what the scaffold leaves, and the "
-        "scaffold learns from both. P3: the scaffold learns from its own reconstruction alone, as PCA would.",
+        "scaffold learns from both. P3: the scaffold learns from its own reconstruction alone, as PCA would; its "
+        "distance from a projector, 0 for PCA, says how far it has come in these steps.",
         err));
 done:
     return status;

@@ -13,13 +13,22 @@ static const double LITTLE_FALL = 0.05;  /* of an accuracy: "virtually unchanged
 static const double NEAR_CHANCE = 0.1;   /* an accuracy this close above it may be called chance */
 static const double TOO_FEW = 5;         /* dense latents, for a claim about them to be tried */
 
-const char *verdict_rank(const interval *knee)
+void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, double spread)
 {
-    if (knee->low > 0)
-        return "by these trainings, one of each rank, some directions are worth more than sparse features in random "
-               "positions explain";
-    if (knee->high > 0) return "not decided: whether any direction is worth it depends on the text";
-    return "no direction is worth more than sparse features in random positions explain: no scaffold is called for";
+    if (knee->low > 0 && margin <= spread)
+        snprintf(out, VERDICT_TEXT,
+                 "not decided: the step into the knee gains %.4f of FVU more than sparse features in random positions "
+                 "explain, and what a scaffold gains differs by %.4f between trainings",
+                 margin, spread);
+    else if (knee->low > 0)
+        snprintf(out, VERDICT_TEXT, "some directions are worth more than sparse features in random positions explain%s",
+                 isfinite(spread) ? "" : ", by these trainings, one of each rank");
+    else if (knee->high > 0)
+        snprintf(out, VERDICT_TEXT, "not decided: whether any direction is worth it depends on the text");
+    else
+        snprintf(out, VERDICT_TEXT,
+                 "no direction is worth more than sparse features in random positions explain: no scaffold is called "
+                 "for");
 }
 
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
@@ -36,7 +45,7 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
                                : "as many");
     else if (fewer->low <= 0 && fewer->high >= 0)
         snprintf(out, VERDICT_TEXT, "cannot be told from none over these seeds");
-    else if (fabs(with / base - 1) < LITTLE_CHANGE)
+    else if (fmax(fabs(fewer->low), fabs(fewer->high)) < LITTLE_CHANGE * base)
         snprintf(out, VERDICT_TEXT, "about as many (within a tenth): against the paper");
     else if (with > base)
         snprintf(out, VERDICT_TEXT, "more, not fewer: against the paper");
@@ -56,27 +65,46 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
     return open;
 }
 
-const char *verdict_overlap(double overlap, double rank)
+const char *verdict_overlap(const interval *overlap, double rank)
 {
-    if (!(rank > 0) || !isfinite(overlap)) return "no scaffold was learned: there is nothing to compare";
-    if (overlap > 0.95) return "near-identical (over 0.95), as the paper says";
-    if (overlap > 0.5) return "mostly the same directions, not near-identical";
-    return "largely other directions: against the paper";
+    const double low = isfinite(overlap->low) ? overlap->low : overlap->value;
+    const double high = isfinite(overlap->low) ? overlap->high : overlap->value;
+
+    if (!(rank > 0) || !isfinite(overlap->value)) return "no scaffold was learned: there is nothing to compare";
+    if (low > 0.95) return "near-identical (over 0.95), as the paper says";
+    if (high <= 0.5) return "largely other directions: against the paper";
+    if (high > 0.95) return low > 0.5 ? "mostly the same directions, whether near-identical is not told" : "not told";
+    return low > 0.5 ? "mostly the same directions, not near-identical"
+                     : "not near-identical: against the paper; whether most of the directions are the same is not told";
 }
 
-const char *verdict_outliers(double inside, double chance, double count)
+static const char *outliers_inside(double inside, double chance)
 {
-    if (!(count > 0)) return "no dimension stands out here: nothing to compare";
-    if (inside > 0.5) return "most of their axes lie inside it, as the paper says";
+    if (inside > 0.5) return "most of their axes lies inside it, as the paper says";
     if (inside > 3 * chance) return "more of their axes lies inside it than by chance, not most";
     return "hardly more of their axes lies inside it than by chance: against the paper";
 }
 
+void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance)
+{
+    const char *says[2] = {"none stand out here", "none stand out here"};
+
+    for (int i = 0; i < 2; i++)
+        if (counts[i] > 0) says[i] = outliers_inside(inside[i], chance);
+    if (!(counts[0] > 0) && !(counts[1] > 0))
+        snprintf(out, VERDICT_TEXT, "no dimension stands out here: nothing to compare");
+    else if (strcmp(says[0], says[1]) == 0)
+        snprintf(out, VERDICT_TEXT, "%s", says[0]);
+    else
+        snprintf(out, VERDICT_TEXT, "by O1: %s; by O2: %s", says[0], says[1]);
+}
+
 const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds)
 {
-    const char *more = ratio->value < LITTLE_HARM
-                           ? "more harm than random directions, but little: the loss rises by less than a tenth"
-                           : "more harm than random directions, as the paper says";
+    const char *more =
+        ratio->high < LITTLE_HARM  ? "more harm than random directions, but little: the loss rises by less than a tenth"
+        : ratio->low < LITTLE_HARM ? "more harm than random directions; whether the loss rises by a tenth is not told"
+                                   : "more harm than random directions, as the paper says";
 
     return verdict_both(over_random, seeds, 1, more, "less harm than random directions: against the paper",
                         "cannot be told from random directions");
@@ -105,13 +133,16 @@ static const char *redundancy_by_one(const interval *over_matched, const interva
 static int side_of(const interval *over) { return over->low > 0 ? 1 : over->high < 0 ? -1 : 0; }
 
 void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *r2, const interval *r3)
+                        const interval *error, const interval *r2, const interval *r3)
 {
     static const char *const sides[3] = {"less", "not told", "more"};
     const int first = side_of(&rules[0].over);
+    /* Less than the scaffold, unless the dictionary's error had carried what the features do: then nothing was taken out. */
+    const bool carried = first > 0 && aligned->high < r2->low && !(error->high < r2->low);
     bool any = false;
 
-    snprintf(out, VERDICT_TEXT, "%s", redundancy_by_one(&rules[0].over, aligned, r2, r3));
+    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, aligned, r2, r3),
+             carried ? "; not when the dictionary's error is projected too" : "");
     for (int i = 1; i < n; i++) {
         const int side = side_of(&rules[i].over);
         const size_t used = strlen(out);

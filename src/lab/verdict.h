@@ -9,18 +9,20 @@
 
 enum { VERDICT_TEXT = 320 };
 
-/* N1: the knee of the rank sweep, with its interval over sequences. */
-const char *verdict_rank(const interval *knee);
+/* N1: the knee of the rank sweep, with its interval over sequences. margin: by how much FVU the step into it gains more than its limit;
+ * spread: what that may differ by between trainings, NaN: not known. */
+void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, double spread);
 /* N2: means over seeds of dense latents; fewer: of their difference, low NaN with one seed; rank of the scaffold. */
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank);
 /* N3, N4: `text` is the paired interval of one seed over documents or sequences, `seeds` that over seeds (low NaN: one seed). Both must
  * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The texts are for more, less, and open. */
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
                          const char *open);
-/* The share of a scaffold's write space in the top principal components; rank 0: nothing was learned. */
-const char *verdict_overlap(double overlap, double rank);
-/* Mean P_jj over outlier dimensions, of which there are `count`: 1 when all of them lie inside, rank / d by chance. */
-const char *verdict_outliers(double inside, double chance, double count);
+/* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
+const char *verdict_overlap(const interval *overlap, double rank);
+/* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
+ * chance. */
+void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance);
 /* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws) and
  * over seeds (low NaN: one seed). */
 const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
@@ -30,9 +32,9 @@ typedef struct rule_cost {
     interval over;
 } rule_cost;
 /* N6: by the first of n rules, with what the others say where they disagree; loss ratios of ablating the first rule's features and of
- * removing the scaffold by R2 and by R3. */
+ * ablating them with the dictionary's error projected too, and of removing the scaffold by R2 and by R3. */
 void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *r2, const interval *r3);
+                        const interval *error, const interval *r2, const interval *r3);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many features of equal density or random directions; over_random: how much more it falls than after those, beside other draws

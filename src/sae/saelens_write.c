@@ -36,7 +36,6 @@ static json_t *training_details(const sae_dict_config *c)
 static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of, sae_scaffold_export mode)
 {
     static const char *const kept[] = {"native", "latents", "dropped"};
-    static const char *const variants[] = {"P1", "P2", "P3"};
     json_t *m = json_object();
 
     json_put(&m, "sae_lens_version", json_string(SAELENS_LAYOUT_VERSION));
@@ -47,7 +46,7 @@ static json_t *make_metadata(const sae_dict_config *c, const sae_dict_config *of
     json_put(&m, "training_architecture_details", training_details(c));
     json_put(&m, "written_by", json_string("libsae " SAE_VERSION));
     json_put(&m, "sae_rank", json_integer(c->rank));
-    json_put(&m, "sae_variant", json_string(variants[c->variant]));
+    json_put(&m, "sae_variant", json_string(variant_labels[c->variant]));
     if (c->rank && c->scaffold_centre != SAE_CENTRE_B_DEC)
         json_put(&m, "sae_scaffold_centre", json_string(scaffold_centre_names[c->scaffold_centre]));
     if (c->rank && c->scaffold_tie != SAE_TIE_NONE)

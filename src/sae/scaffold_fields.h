@@ -7,6 +7,8 @@
 #include "base/base.h"
 
 /* In the order of their enums; each ends with a NULL. */
+extern const char *const variant_names[];         /* "p1", "p2", "p3" */
+extern const char *const variant_labels[];        /* "P1", "P2", "P3": as they are written about */
 extern const char *const scaffold_start_names[];  /* "zero", "pca", "random-both" */
 extern const char *const scaffold_centre_names[]; /* "b_dec", "none", "own" */
 extern const char *const scaffold_tie_names[];    /* "none", "transpose", "orthonormal" */

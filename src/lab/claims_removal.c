@@ -1,0 +1,278 @@
+/*
+ * claims_removal.c - what taking something out does: the scaffold (N4, N5, N8, ii), latents that are aligned with it (N6), latents that are
+ * aligned with topics (N7).
+ */
+#include "lab/claims.h"
+#include "lab/topics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* An interval that leaves room for other draws; one draw has none, nor has a control that is mostly what it is a control of. */
+static const char *draws_text(char out[48], const interval *v)
+{
+    if (isfinite(v->low))
+        snprintf(out, 48, "[%.4f, %.4f]", v->low, v->high);
+    else
+        snprintf(out, 48, "(no interval)");
+    return out;
+}
+
+/* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
+
+static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * label, sae_result *r,
+                                sae_error *err)
+{
+    claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
+    const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
+    char name[96], key[64];
+    double over[SEEDS_MAX];
+    interval a, b, paired, one;
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s.%s", i ? "pca" : "scaffold", operator);
+        if (!experiment_found(e, pair, "removal", key, i ? &b : &a)) return SAE_OK;
+    }
+    snprintf(key, sizeof key, "scaffold_over_pca.%s", operator);
+    if (!experiment_found(e, pair, "removal", key, &paired)) return SAE_OK;
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        over[s] =
+            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
+    const interval seeds = interval_of_mean(over, e->options.seeds);
+    snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x [%.3f, %.3f]",
+             a.value, b.value, paired.value, paired.low, paired.high);
+    if (isfinite(seeds.low))
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
+                 seeds.low, seeds.high);
+    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; PCA [%.3f, %.3f]", a.low, a.high, b.low, b.high);
+    snprintf(c.says, sizeof c.says, "%s%s",
+             verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
+                          "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
+             isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    return claim_row(r, &c, err);
+}
+
+/* ---- N6: redundancy ----------------------------------------------------------------------------------------------------- */
+
+/* Of the baseline, as the paper seems to mean, nothing is said. */
+static const char *whose(const experiment *e)
+{
+    return e->options.ablate == ARM_SCAFFOLD ? " of its own dictionary" : "";
+}
+
+enum { RULES_ASKED = 3 };
+
+/* What aligned features cost over those of equal density, by the rule of the claim and, where they were asked, the others
+ * (docs/method.md, A11); how many. Not "match": what it takes costs more than others whatever the subspace is. */
+static int rules_of(const experiment *e, const char *part, double n, rule_cost out[RULES_ASKED])
+{
+    static const char *const rules[RULES_ASKED] = {"energy", "union", "best"};
+    char key[64];
+    int found = 0;
+
+    snprintf(key, sizeof key, "over_matched.%.0f", n);
+    for (int i = 0; i < RULES_ASKED; i++)
+        if (experiment_found(e, part, rules[i], key, &out[found].over)) out[found++].rule = rules[i];
+    return found;
+}
+
+static void other_rules(const rule_cost *rules, int n, char *text, size_t room)
+{
+    char draws[48];
+
+    for (int i = 1; i < n; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, room - used, "%s %s %+.3f %s",
+                 i > 1 ? "," : "; by other rules over matched, nats:", rules[i].rule, rules[i].over.value,
+                 draws_text(draws, &rules[i].over));
+    }
+}
+
+static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N6", .paper = "2.9 x for 787 of them, scaffold 7.5 x"};
+    char part[64], name[96], key[64];
+    interval n, aligned, matched, random, error, r2, r3;
+    rule_cost rules[RULES_ASKED];
+    char draws[48];
+
+    snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
+    if (!experiment_found(e, part, "energy", "n_marked", &n)) return SAE_OK;
+    const struct {
+        const char *what;
+        interval *to;
+    } wanted[] = {{"aligned", &aligned}, {"matched", &matched}, {"random", &random}, {"error", &error}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        snprintf(key, sizeof key, "%s.%.0f", wanted[i].what, n.value);
+        if (!experiment_found(e, part, "energy", key, wanted[i].to)) return SAE_OK;
+    }
+    if (!experiment_found(e, part, "energy", "ratio_r2", &r2) || !experiment_found(e, part, "energy", "ratio_r3", &r3))
+        return SAE_OK;
+    const int n_rules = rules_of(e, part, n.value, rules);
+    snprintf(name, sizeof name, "%.0f aligned features%s ablated, %s", n.value, whose(e),
+             arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here,
+             "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
+             "the scaffold removed (R2) %.3f x, (R3) %.3f x",
+             aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
+    other_rules(rules, n_rules, c.here, sizeof c.here);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched %s nats; first seed", aligned.low, aligned.high,
+             draws_text(draws, &rules[0].over));
+    verdict_redundancy(c.says, rules, n_rules, &aligned, &error, &r2, &r3);
+    return claim_row(r, &c, err);
+}
+
+/* ---- N7, N8: topics ------------------------------------------------------------------------------------------------------ */
+
+/* Of one change; false: not measured. `drawn`: the change that it is compared with. What has no like is compared with nothing. */
+static bool topic_numbers_of(const experiment *e, const char *part, const char *set, const char *arm, const char *drawn,
+                             topic_numbers *n)
+{
+    const interval none = {NAN, NAN, NAN};
+    const struct {
+        const char *arm, *measure;
+        interval *out;
+    } needed[] = {{TOPICS_CLEAN, "fixed", &n->clean},
+                  {arm, "fixed", &n->fixed},
+                  {arm, "fall", &n->fall},
+                  {arm, "retrained", &n->retrained},
+                  {arm, "retrained_fall", &n->retrained_fall},
+                  {drawn, "fixed", &n->random}};
+    interval chance, held = none;
+
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!scaffold_topics_number(e, part, set, needed[i].arm, needed[i].measure, needed[i].out)) return false;
+    if (!scaffold_topics_number(e, part, set, NULL, "chance", &chance)) return false;
+    n->over_random = n->retrained_over_random = none;
+    scaffold_topics_number(e, part, set, arm, "over_random", &n->over_random);
+    scaffold_topics_number(e, part, set, arm, "retrained_over_random", &n->retrained_over_random);
+    scaffold_topics_number(e, part, set, arm, "held", &held);
+    n->held = held.value;
+    n->chance = chance.value;
+    return true;
+}
+
+/* "categories, 1200 test questions" */
+static void set_text(char out[64], const experiment *e, const char *part, const char *set)
+{
+    interval questions = {NAN, NAN, NAN};
+
+    scaffold_topics_number(e, part, set, NULL, "test_questions", &questions);
+    snprintf(out, 64, "%.24s, %.0f test questions", set, questions.value);
+}
+
+static sae_status features_claim(const experiment *e, int arch, const char *part, const char *set, int64_t count,
+                                 sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N7", .paper = "2,048 of them: virtually unchanged"};
+    char name[160], arm[TOPICS_NAME], alike[TOPICS_NAME], over[64] = "no like features", anew[48] = "", asked[64];
+    topic_numbers n;
+
+    topics_ablated_name(arm, count, TOPICS_ALIGNED);
+    topics_ablated_name(alike, count, TOPICS_ALIKE);
+    if (!topic_numbers_of(e, part, set, arm, alike, &n)) return SAE_OK;
+    snprintf(name, sizeof name, "topics, %s%s, %s", arm, whose(e), arch_name(e->options.archs[arch]));
+    c.name = name;
+    set_text(asked, e, part, set);
+    snprintf(
+        c.here, sizeof c.here,
+        "%s: clean %.3f; fixed probe %.3f, trained anew %.3f; as many of equal density, which hold %.0f %% of these, "
+        "%.3f",
+        asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
+    if (isfinite(n.over_random.value))
+        snprintf(over, sizeof over, "over equal density [%.3f, %.3f]", n.over_random.low, n.over_random.high);
+    if (isfinite(n.retrained_over_random.value))
+        snprintf(anew, sizeof anew, ", over one draw [%.3f, %.3f]", n.retrained_over_random.low,
+                 n.retrained_over_random.high);
+    snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], %s; anew [%.3f, %.3f]%s; first seed", n.fall.low, n.fall.high,
+             over, n.retrained_fall.low, n.retrained_fall.high, anew);
+    verdict_features(c.says, &n);
+    return claim_row(r, &c, err);
+}
+
+/* A fixed probe falls when its directions are moved; whether the topic is gone, the probe trained anew tells. */
+static sae_status topics_claim(const experiment *e, int arch, const char *part, const char *set, sae_result *r,
+                               sae_error *err)
+{
+    claim c = {.number = "N8", .paper = "98.7 % to chance"};
+    char name[96], asked[64], arm[TOPICS_NAME], drawn[TOPICS_NAME];
+    topic_numbers n;
+    interval r3, pca;
+
+    topics_removed_name(arm, TOPICS_SCAFFOLD, TOPICS_R2);
+    topics_removed_name(drawn, TOPICS_RANDOM, TOPICS_R2);
+    if (!topic_numbers_of(e, part, set, arm, drawn, &n)) return SAE_OK;
+    topics_removed_name(arm, TOPICS_SCAFFOLD, TOPICS_R3);
+    if (!scaffold_topics_number(e, part, set, arm, "fixed", &r3)) return SAE_OK;
+    topics_removed_name(arm, TOPICS_PCA, TOPICS_R2);
+    if (!scaffold_topics_number(e, part, set, arm, "fixed", &pca)) return SAE_OK;
+    snprintf(name, sizeof name, "topics, scaffold removed, %s", arch_name(e->options.archs[arch]));
+    c.name = name;
+    set_text(asked, e, part, set);
+    snprintf(c.here, sizeof c.here,
+             "%s: clean %.3f; fixed probe R2 %.3f (PCA %.3f, random %.3f), R3 %.3f; probe trained anew %.3f; chance "
+             "%.3f",
+             asked, n.clean.value, n.fixed.value, pca.value, n.random.value, r3.value, n.retrained.value, n.chance);
+    snprintf(c.range, sizeof c.range, "R2 [%.3f, %.3f], falls over random [%.3f, %.3f]; anew [%.3f, %.3f]; first seed",
+             n.fixed.low, n.fixed.high, n.over_random.low, n.over_random.high, n.retrained.low, n.retrained.high);
+    verdict_topics(c.says, &n, &pca, &r3);
+    return claim_row(r, &c, err);
+}
+
+sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t eighth = (e->options.width + 4) / 8;
+    char part[64];
+    const char *set;
+
+    SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R3", "centred (R3)", r, err));
+    SAE_TRY(redundancy_claim(e, arch, r, err));
+    snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
+    set = scaffold_topics_set(e, part);
+    if (!set) goto done; /* not measured in this run */
+    SAE_TRY(features_claim(e, arch, part, set, eighth, r, err));
+    if (eighth != 2048) SAE_TRY(features_claim(e, arch, part, set, 2048, r, err));
+    SAE_TRY(topics_claim(e, arch, part, set, r, err));
+done:
+    return status;
+}
+
+/* ---- ii: against random directions ---------------------------------------------------------------------------------------- */
+
+sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    static const char key[] = "scaffold_over_random.R3";
+    claim c = {.number = "ii", .paper = "stated, from N4"};
+    const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
+    char name[96];
+    double over[SEEDS_MAX];
+    interval ratio, over_random, one;
+    char draws[48];
+
+    if (!experiment_found(e, pair, "removal", "scaffold.R3", &ratio) ||
+        !experiment_found(e, pair, "removal", key, &over_random))
+        return SAE_OK;
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        over[s] =
+            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
+    const interval seeds = interval_of_mean(over, e->options.seeds);
+    snprintf(name, sizeof name, "the scaffold is causally necessary, %s", arch_name(e->options.archs[arch]));
+    c.name = name;
+    snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
+             over_random.value, e->options.draws);
+    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over random %s", ratio.low, ratio.high,
+             draws_text(draws, &over_random));
+    if (isfinite(seeds.low))
+        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.3f, %.3f] over seeds", seeds.low,
+                 seeds.high);
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_necessity(&ratio, &over_random, &seeds),
+             isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    return claim_row(r, &c, err);
+}
