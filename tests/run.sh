@@ -9,9 +9,9 @@
 # With SANITIZED_BUILD set, the C tests and test_cli run once more from there, each counted as one test;
 # --sanitized leaves out all else.
 #
-# The C tests run one at a time with all threads. The rest, TEST_JOBS at a time (as many as there are processors), has one thread each:
-# threads of several programs on the same processors would mostly wait for each other. Among the sanitized, those whose source
-# contains the word EVERY_THREAD have all threads, so that what is divided among threads is watched too.
+# TEST_JOBS programs run at a time (as many as there are processors). The C tests have all threads: half of their time is spent in one
+# thread, in which another program may use the other processor. The rest has one thread each. Among the sanitized, those whose
+# source contains the word EVERY_THREAD have all threads, so that what is divided among threads is watched too.
 set -u
 BUILD=${BUILD:-build}
 # Waiting threads sleep: the time of a test depends less on what else the machine does.
@@ -33,9 +33,11 @@ END
         LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
         UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
         CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-10}
-        export LSAN_OPTIONS UBSAN_OPTIONS CK_TIMEOUT_MULTIPLIER
+        export LSAN_OPTIONS UBSAN_OPTIONS
         ;;
+    *) CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-4} ;; # beside other programs
     esac
+    export CK_TIMEOUT_MULTIPLIER
     set -- "$2" "$3"
     case $kind in
     *check) CK_VERBOSITY=normal timeout "${TEST_TIMEOUT:-900}" "$program" >"$1/$2.log" 2>&1 ;;
@@ -69,12 +71,9 @@ c_tests() {
     done
 }
 
-# KIND|THREADS|INSTRUCTION SET|PROGRAM|LABEL, one line a program; those with all threads first.
-list_alone() {
-    for name in $(c_tests); do echo "check|all||$BUILD/tests/$name|$name"; done
-}
-
-list_together() {
+# KIND|THREADS|INSTRUCTION SET|PROGRAM|LABEL, one line a program.
+list_programs() {
+    for name in ${plain:+$(c_tests)}; do echo "check|all||$BUILD/tests/$name|$name"; done
     for name in ${plain:+$(c_tests)}; do
         grep -q EVERY_ISA "tests/$name.c" || continue
         for isa in $isas; do echo "check|1|$isa|$BUILD/tests/$name|$name, $isa"; done
@@ -167,12 +166,7 @@ mkdir -p "$BUILD/tests"
 work=$(mktemp -d "$BUILD/tests/run.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-[ -z "$plain" ] || list_alone >"$work/jobs"
-alone=$(cat "$work/jobs" 2>/dev/null | wc -l)
-list_together >>"$work/jobs"
+list_programs >"$work/jobs"
 total=$(wc -l <"$work/jobs")
 [ "$total" -gt 0 ] || { echo "no test to run" >&2; exit 2; }
-{
-    seq "$alone" | xargs -r -n 1 sh "$0" --job "$work"
-    seq $((alone + 1)) "$total" | xargs -r -n 1 -P "${TEST_JOBS:-$(nproc)}" sh "$0" --job "$work"
-} | report_in_order
+seq "$total" | xargs -r -n 1 -P "${TEST_JOBS:-$(nproc)}" sh "$0" --job "$work" | report_in_order

@@ -1,6 +1,7 @@
 /* test_probing.c - pooling beside its definition on a tiny model; probing, perturbation and topics on documents whose truth is known. */
 #include "eval/probing.h"
 #include "eval/tpp.h"
+#include "lab/redundancy.h"
 #include "lab/topics.h"
 #include "labelled_fixture.h"
 
@@ -550,7 +551,7 @@ START_TEST(test_topics_planted)
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
         aligned = topic_arm(&m, "3 topic-aligned features");
         ck_assert_double_lt(aligned->held, 1);
-        ck_assert(isfinite(aligned->over_random.value) == (aligned->held <= TOPICS_MOST_HELD));
+        ck_assert(isfinite(aligned->over_random.value) == (aligned->held <= CONTROL_MOST_SHARED));
         if (!isfinite(aligned->over_random.value)) continue;
         ck_assert(aligned->over_random.low >= -1 && aligned->over_random.high <= 1);
         over[0] += aligned->over_random.value;

@@ -32,14 +32,13 @@ static double shared_share(const redundancy *r, const point *p, int kind)
     return shared;
 }
 
-/* What A costs over its controls, nats per token: on other text, and beside other draws. Without an interval where over half of these are
- * A's own: it would be compared with itself. */
+/* What A costs over its controls, nats per token: on other text, and beside other draws. Without an interval where most of these are A's own. */
 static sae_status cost_over(const redundancy *r, const point *p, int kind, interval *out, sae_error *err)
 {
     const loss_draws draws = kind == MATCHED ? point_matched(p) : point_random(p);
     sae_status status = loss_difference_beside(out, &r->losses, p->first, draws, r->options.seed, err);
 
-    if (shared_share(r, p, kind) > 0.5) out->low = out->high = NAN;
+    if (shared_share(r, p, kind) > CONTROL_MOST_SHARED) out->low = out->high = NAN;
     return status;
 }
 
@@ -409,7 +408,7 @@ static sae_status describe(const redundancy *r, sae_result *out, sae_error *err)
         "another "
         "draw of them as well: beside 0 A is not told from one more control. On the grid there is one draw of each "
         "kind, "
-        "and no such interval; nor is there one where over half of the controls are A's own.",
+        "and no such interval; nor is there one where over three quarters of the controls are A's own.",
         err));
     if (r->options.rule == ALIGN_MATCH)
         SAE_TRY(sae_result_note(

@@ -454,7 +454,7 @@ static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
     if (all) goto done;
     SAE_TRY(ablate_alike(b, k, &random, &held, err));
     m->arms[m->n_arms - 1].held = held;
-    if (held <= TOPICS_MOST_HELD) SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
+    if (held <= CONTROL_MOST_SHARED) SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
     topics_ablated_name(name, k, TOPICS_ALIKE);
     SAE_TRY(finish_arm(b, m, name, &random.fixed, &random.retrained, err));
 done:

@@ -39,8 +39,6 @@ typedef struct topics_what {
     uint64_t seed;
 } topics_what;
 
-#define TOPICS_MOST_HELD 0.5
-
 typedef struct topics_arm {
     char name[TOPICS_NAME];
     interval fixed, retrained; /* accuracy, 95 % over test documents */
@@ -52,7 +50,7 @@ typedef struct topics_arm {
     /* How much less often the re-trained probe is right than one trained after the first of those draws, paired. One draw alone: how
      * draws differ is not in it. NaN as over_random is. */
     interval retrained_over_random;
-    /* Of aligned features the share that the draws of equal density hold, their mean; over TOPICS_MOST_HELD they have no like among the
+    /* Of aligned features the share that the draws of equal density hold, their mean; over CONTROL_MOST_SHARED they have no like among the
      * others and would be compared with themselves. NaN: no such draws. */
     double held;
 } topics_arm;

@@ -2,6 +2,7 @@
  * topics_report.c - the tables of topic classification.
  */
 #include "lab/loss_report.h"
+#include "lab/redundancy.h"
 #include "lab/topics_sets.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ static sae_status arm_row(sae_result *r, const char *table, const topics_arm *ar
 
     for (int i = 0; i < 5; i++) text_of(texts[i], values[i]);
     if (isfinite(arm->held)) snprintf(held, sizeof held, "%.2f", arm->held);
-    if (arm->held > TOPICS_MOST_HELD) snprintf(texts[2], INTERVAL_TEXT, "- (no like features)");
+    if (arm->held > CONTROL_MOST_SHARED) snprintf(texts[2], INTERVAL_TEXT, "- (no like features)");
     const sae_cell cells[] = {{arm->name, NAN},
                               {texts[0], arm->fixed.value},
                               {texts[1], arm->fall.value},
@@ -76,7 +77,8 @@ sae_status topics_report(sae_result *result, const topics_set *sets, int n_sets,
         "rank. Ablating features takes f_i d_i off every token. Topic-aligned: the largest |<d_i, w_c>| over classes "
         "c. "
         "Features of equal density: as many that fire in as many of these questions, drawn from all, the aligned ones "
-        "among them; \"held by the draws\" is the share of the aligned ones that the draws hold, and over a half of "
+        "among them; \"held by the draws\" is the share of the aligned ones that the draws hold, and over three "
+        "quarters of "
         "them "
         "nothing is compared: they have no like. Of what is drawn the fixed probe's answers are averaged over 5 draws, "
         "and a probe is trained anew after the first. Intervals: 95 %, test questions resampled; that of \"more than "
