@@ -303,6 +303,13 @@ START_TEST(test_seeking_is_reading_on)
         OK(sae_text_next(whole, MOST, ids[0], mask[0], &n, &err));
         ck_assert(repeat ? n == MOST : n > 10 && n < MOST);
         total = n;
+        uint64_t hash_at[MOST + 1];
+        sae_text *straight = open_text(tok, path, &options);
+        for (int64_t i = 0; i <= total; i++) {
+            hash_at[i] = sae_text_hash(straight);
+            OK(sae_text_next(straight, 1, got_ids, got_mask, &got, &err));
+        }
+        sae_text_free(straight);
         for (int fresh = 0; fresh < 2; fresh++) { /* one text for all jumps, or a new one for each */
             jumping = open_text(tok, path, &options);
             for (int jump = 0; jump < 60; jump++) {
@@ -313,6 +320,7 @@ START_TEST(test_seeking_is_reading_on)
                 }
                 OK(sae_text_seek(jumping, to, &err));
                 ck_assert_int_eq(sae_text_tell(jumping), to);
+                ck_assert_uint_eq(sae_text_hash(jumping), hash_at[to]); /* whatever was read before */
                 for (int64_t i = to; i < total && i < to + 3; i++) {
                     OK(sae_text_next(jumping, 1, got_ids, got_mask, &got, &err));
                     ck_assert_int_eq(got, 1);

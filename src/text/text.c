@@ -40,7 +40,7 @@ struct sae_text {
     const uint8_t *fixed_mask;
     int64_t n_fixed;
 
-    int64_t document, n_hashed; /* documents read since the corpus began, and most ever */
+    int64_t document, n_hashed; /* documents read since the corpus began, and most in any epoch */
     XXH3_state_t *hash;
 };
 
@@ -301,8 +301,9 @@ static sae_status rewind_text(sae_text *text, sae_error *err)
     sae_status status = corpus_rewind(text->corpus, err);
 
     if (status != SAE_OK) return status;
+    hash_options(text);
     text->ids.n = text->given = 0;
-    text->epoch_tokens = text->document = text->sequence = 0;
+    text->epoch_tokens = text->document = text->n_hashed = text->sequence = 0;
     text->ended = false;
     return SAE_OK;
 }
