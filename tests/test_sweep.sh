@@ -155,6 +155,31 @@ refused() { # NAME TEXT ARGUMENTS
     check "are two dictionaries" $?
 }
 
+# What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
+# shellcheck disable=SC2086
+{
+    for how in native latents drop; do
+        run 0 "a sweep whose scaffold is saved as $how" sweep $rows --width 32 --k 3 --rank 2 --steps 200 --scaffold $how --out as_$how
+        sed -n 2p out >>told
+    done
+    awk '/^w32/ { l0[++n] = $2; fvu[n] = $3 } END { exit !(l0[2] - l0[1] > 1.99 && l0[2] - l0[1] < 2.01 && l0[3] == l0[1] && fvu[2] == fvu[1] && fvu[3] > fvu[1] + 0.02) }' told
+    check "are told as they are" $? "$(cat told)"
+    # What does nothing to a dictionary makes no more of it: jumprelu's controller finds its own coefficient.
+    run 0 "coefficients of gated beside jumprelu" sweep $rows --arch gated,jumprelu --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1,0.2 --out beside
+    [ "$(grep -c '^gated' out)" -eq 3 ] && [ "$(grep -c '^jumprelu-w32-k3-r0-s0 ' out)" -eq 1 ] && [ "$(wc -l <out)" -eq 5 ]
+    check "make one jumprelu" $? "$(cat out)"
+    run 0 "of one that takes them" sweep $rows --arch jumprelu --l0 quadratic --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1 --out taken
+    [ "$(grep -c '^jumprelu-w32-k3-l0' out)" -eq 2 ]
+    check "each makes one" $? "$(cat out)"
+    # 16,000 of 32,768 latents are active: 2,048 rows of such codes are over 260 MB, and the plan is of 103.
+    (OMP_NUM_THREADS=1 && ulimit -v 660000 && "$sae" sweep $rows --arch standard --width 32768 --l1-coefficient 0 --steps 1 --out many >out 2>err </dev/null)
+    check "measuring what is not sparse takes no more than was planned" $?
+    # Of processor time 3 s, and 10 s where the log is read for each dictionary.
+    (OMP_NUM_THREADS=1 && ulimit -t 6 && "$sae" sweep $rows --width 16 --k 3 --steps 400 --log-every 1 --seed "$(seq -s, 0 59)" --out logged >out 2>err </dev/null)
+    [ "$(wc -l <out)" -eq 61 ] && ! grep -q undefined out
+    check "many lines of a log are read once" $? "$(tail -n 3 out)"
+}
+
 # A folder in which another process is at work is not touched, by --force neither.
 # shellcheck disable=SC2086
 for command in train sweep; do
