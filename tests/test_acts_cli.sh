@@ -205,6 +205,13 @@ expect "the two are of the same tokens" 0 'w32-k4-r0-s0' \
     train --store beside1 --target-store beside2 --width 32 --k 4 --batch 32 --steps 3 --quiet --out beside
 expect "the third is not" 1 'of different texts' \
     train --store beside1 --target-store beside3 --width 32 --k 4 --batch 32 --steps 3 --quiet --out beside_not
+beside="--store beside1 --width 32 --k 4 --batch 32 --steps 3 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "a store's site by another of its names" 0 'w32-k4-r0-s0' train $beside --site resid_post.1 --out aliased
+    expect "another site" 2 'the rows of beside1 are of blocks.1.hook_resid_post: leave --site away' train $beside --site resid_post.0 --out none
+    expect "that one and another" 2 'of blocks.1.hook_resid_post alone' train $beside --site blocks.1.hook_resid_post,mlp_out.0 --out none
+}
 # Work that was broken off is gone on with from another folder, too.
 call=60
 while rm -rf broken.partial broken && (export SAE_FAIL_IO="$call:KILL" && at --site resid_post.1 --text same.jsonl --shard-rows 50 --tokens 300 --out ../broken) ||
