@@ -173,7 +173,6 @@ expect "to be appended to, in f32" 0 "300 rows" acts model --site resid_post.1 $
 expect "appended without --dtype" 0 "500 rows" acts model --site resid_post.1 $all --tokens 200 --append --out f32_300
 expect "what stands there is still f32" 0 "F32" info f32_300
 expect "appended with another --dtype" 1 "F16 cannot be appended" acts model --site resid_post.1 $all --tokens 200 --append --dtype f16 --out f32_300
-cp text.jsonl other.jsonl
 # Rows are kept when the memory for shuffling them turns out too little: what goes on with them is told, and does.
 shuffled="--site resid_post.1 $all --shuffle --seed 4"
 expect "memory that does not hold the shuffle of a text of unknown length" 1 '1341 rows are kept in little.partial: the same call with --memory' \
@@ -188,8 +187,40 @@ expect "with the memory that was told" 0 "1341 rows" acts model $shuffled $chang
 check "none are computed again" grep -q 'going on with little.partial' err
 expect "as at once" 0 "1341 rows" acts model $shuffled $change --out little2
 check "the same rows" cmp -s little/shard-00000.safetensors little2/shard-00000.safetensors
-expect "another text is not appended" 1 '"text"' \
-    acts model --site resid_post.1 --text other.jsonl --ctx 16 --split all --append --out store300
+# A text is what stands in it, not how its file is called, and a model likewise.
+mkdir elsewhere && cp text.jsonl elsewhere/same.jsonl && tr abcd dbca <text.jsonl | sed 's/"[a-z]*":/"text":/' >elsewhere/other.jsonl
+at() { (cd elsewhere && "$sae" acts ../model --ctx 16 --split all --quiet "$@" >../out 2>../err </dev/null); }
+cp -r store300 named && rm -rf named.partial
+expect "another text is not appended" 1 'is not the one that was read before' \
+    acts model --site resid_post.1 --text elsewhere/other.jsonl --ctx 16 --split all --tokens 100 --append --out named
+expect "nor one of two files" 1 '"text" of "about" differs' \
+    acts model --site resid_post.1 --text text.jsonl --text elsewhere/other.jsonl --ctx 16 --split all --tokens 100 --append --out named
+check "the same text from another folder is" at --site resid_post.1 --text same.jsonl --tokens 100 --append --out ../named
+expect "with the rows that follow" 0 "600 rows" acts model --site resid_post.1 $all --tokens 600 --out at_once
+check "those of one go" cmp -s named/shard-00000.safetensors at_once/shard-00000.safetensors
+check "a store of one site" at --site resid_post.1 --text ../text.jsonl --max-norm -1 --tokens 300 --out ../beside1
+check "one of another, its text by another name" at --site mlp_out.0 --text same.jsonl --max-norm -1 --tokens 300 --out ../beside2
+check "and one of another text" at --site mlp_out.0 --text other.jsonl --max-norm -1 --tokens 300 --out ../beside3
+expect "the two are of the same tokens" 0 'w32-k4-r0-s0' \
+    train --store beside1 --target-store beside2 --width 32 --k 4 --batch 32 --steps 3 --quiet --out beside
+expect "the third is not" 1 'of different texts' \
+    train --store beside1 --target-store beside3 --width 32 --k 4 --batch 32 --steps 3 --quiet --out beside_not
+beside="--store beside1 --width 32 --k 4 --batch 32 --steps 3 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "a store's site by another of its names" 0 'w32-k4-r0-s0' train $beside --site resid_post.1 --out aliased
+    expect "another site" 2 'the rows of beside1 are of blocks.1.hook_resid_post: leave --site away' train $beside --site resid_post.0 --out none
+    expect "that one and another" 2 'of blocks.1.hook_resid_post alone' train $beside --site blocks.1.hook_resid_post,mlp_out.0 --out none
+}
+# Work that was broken off is gone on with from another folder, too.
+call=60
+while rm -rf broken.partial broken && (export SAE_FAIL_IO="$call:KILL" && at --site resid_post.1 --text same.jsonl --shard-rows 50 --tokens 300 --out ../broken) ||
+    ! grep -q '"rows": 50' broken.partial/progress.json 2>/dev/null; do
+    call=$((call + 5))
+    [ $call -lt 400 ] || break
+done
+expect "work that was killed" 0 "300 rows" acts model --site resid_post.1 $all --shard-rows 50 --tokens 300 --out broken
+check "is gone on with from another folder" grep -q 'going on with broken.partial' err
 expect "more rows with special tokens" 0 "rows of blocks.1" \
     acts model --site resid_post.1 $all --keep-special --drop-positions 0 --max-norm -1 --dtype f32 --out special
 check "noted" grep -q '"special": "kept"' special/meta.json
@@ -222,7 +253,7 @@ expect "special tokens kept" 0 "320 rows" acts model --site resid_post.1 --ids i
 expect "some of it" 0 "70 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --tokens 70 --out odd70
 expect "and the rest" 0 "160 rows" acts model --site resid_post.1 --ids ids.npy --mask odd.npy --append --out odd70
 check "are all of it" cmp -s odd/shard-00000.safetensors odd70/shard-00000.safetensors
-expect "another mask is not appended" 1 '"mask"' acts model --site resid_post.1 --ids ids.npy --mask mask.npy --append --out odd70
+expect "another mask is not appended" 1 'text up to sequence' acts model --site resid_post.1 --ids ids.npy --mask mask.npy --append --out odd70
 expect "none is not either" 1 '"mask" of "about" differs' acts model --site resid_post.1 --ids ids.npy --append --out odd70
 numbers odd.npy 20 '|u1' '' '(i + 1) % 2'
 expect "nor is the same one with other contents" 1 'text up to sequence' \

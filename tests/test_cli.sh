@@ -319,6 +319,15 @@ while IFS='|' read -r option given; do
     # shellcheck disable=SC2086
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
 done <in_vain
+for given in "--recipe saelens" "--select-by norm" "--encoder-dtype bf16"; do
+    # shellcheck disable=SC2086
+    train "in vain: --no-screen $given" 2 "--no-screen would do nothing: only the f32 product" --out vain --no-screen $given
+done
+for given in 'screen|--screen --arch topk' 'screen|--screen --arch gated' 'exact-codes|--exact-codes --arch standard' \
+    'exact-codes|--exact-codes --screen' 'dead|--dead 0.3 --arch gated' 'at-start|--at-start' 'at-start|--at-start --arch topk'; do
+    # shellcheck disable=SC2086
+    expect "bench, in vain: ${given#*|}" 2 "--${given%%|*} would do nothing: " bench train --d-in 16 --width 256 --batch 40 --k 4 --pairs 1 ${given#*|}
+done
 train "no checkpoint kept" 2 'give at least 1' --out vain --checkpoint-every 5 --keep 0
 [ -e vain ] && not_ok "what is refused makes nothing"
 d_in=$(sed -n 's/.*"d_in": \([0-9]*\).*/\1/p' run1/sae/cfg.json)
@@ -585,6 +594,13 @@ expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --ba
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
 grep -q '"first_step_more": ' out && ! grep -q '"":' out || not_ok "train --plan: every number has a name" "$(cat out)"
+expect "train --plan into a folder with a run" 1 'run1 holds checkpoints: use --resume' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1
+expect "train --plan of that run by another data" 1 'begun on other rows' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1 --resume
+expect "train --plan that would replace it" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1 --force --quiet
+[ -s run1/run.json ] && [ -d run1/checkpoints ] || not_ok "and leaves it there"
+expect "train --plan into a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out fine.npy
+expect "an empty name" 2 "--out '': the name is empty: give --out FOLDER" train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out ''
+expect "an empty name for a plan" 2 "--out '': the name is empty" sweep --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out '' --plan
 expect "train --plan of what cannot be" 2 'k 65' train --array fine.npy --width 64 --k 65 --plan
 expect "train --json alone" 2 '--plan' train --array fine.npy --out x --json
 # shellcheck disable=SC2086

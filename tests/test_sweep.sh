@@ -145,6 +145,17 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "the plan of what does not fit at once" sweep $rows --width 2048 --k 3,4 --steps 6 --memory 12M --plan
     [ "$(grep -c '^group . of 2' out)" -eq 2 ]
     check "has a part for each group" $? "$(cat out err)"
+    # The two of a group are told by one line, and by the plan the same: memory is that of training, of the batch and of measuring.
+    told=$(sed -n 's/^memory *\([0-9]*\) MiB: .*measuring at the end.*/\1/p' out | head -n 1)
+    "$sae" sweep --array x.npy --batch 32 --width 2048 --k 3,4 --steps 6 --memory 12M --out in_groups >out 2>err </dev/null
+    lines=$(grep -c "^group .*: $told MiB\$" err)
+    [ -n "$told" ] && [ "$lines" -eq 2 ]
+    check "tells of each what the run does" $? "$told" "$(cat out err)"
+    # Of processor time 1.3 s, however many groups there are; 8 s where each of seven is calibrated.
+    (OMP_NUM_THREADS=1 && ulimit -t 5 && "$sae" sweep --array x.npy --batch 256 --width 2048 --k 3 --steps 6 --memory 20M --seed "$(seq -s, 0 39)" --plan >out 2>err </dev/null)
+    groups=$(sed -n 's/^group 1 of \([0-9]*\): .*/\1/p' out)
+    [ "${groups:-0}" -ge 4 ] && [ "$(grep -c "^group .* of $groups: " out)" -eq "$groups" ]
+    check "the plan of many groups" $? "$(cat out)"
     # Of processor time 3 s, of it two for the calibration; 53 s where each is placed by a plan of all that are placed before it.
     (ulimit -t 15 && "$sae" sweep $rows --width 32 --k 3 --steps 6 --seed "$(seq -s, 0 3999)" --plan >out 2>err </dev/null)
     grep -q '^dictionaries  4000, 6 steps' out
@@ -153,6 +164,31 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "coefficients that differ in the seventh digit" sweep $rows --arch standard --width 32 --l1-coefficient 0.1234561,0.1234562 --steps 6 --out close
     [ -d close/standard-w32-l0.1234561-r0-s0/sae ] && [ -d close/standard-w32-l0.1234562-r0-s0/sae ]
     check "are two dictionaries" $?
+}
+
+# What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
+# shellcheck disable=SC2086
+{
+    for how in native latents drop; do
+        run 0 "a sweep whose scaffold is saved as $how" sweep $rows --width 32 --k 3 --rank 2 --steps 200 --scaffold $how --out as_$how
+        sed -n 2p out >>forms
+    done
+    awk '/^w32/ { l0[++n] = $2; fvu[n] = $3 } END { exit !(l0[2] - l0[1] > 1.99 && l0[2] - l0[1] < 2.01 && l0[3] == l0[1] && fvu[2] == fvu[1] && fvu[3] > fvu[1] + 0.02) }' forms
+    check "are told as they are" $? "$(cat forms)"
+    # What does nothing to a dictionary makes no more of it: jumprelu's controller finds its own coefficient.
+    run 0 "coefficients of gated beside jumprelu" sweep $rows --arch gated,jumprelu --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1,0.2 --out beside
+    [ "$(grep -c '^gated' out)" -eq 3 ] && [ "$(grep -c '^jumprelu-w32-k3-r0-s0 ' out)" -eq 1 ] && [ "$(wc -l <out)" -eq 5 ]
+    check "make one jumprelu" $? "$(cat out)"
+    run 0 "of one that takes them" sweep $rows --arch jumprelu --l0 quadratic --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1 --out taken
+    [ "$(grep -c '^jumprelu-w32-k3-l0' out)" -eq 2 ]
+    check "each makes one" $? "$(cat out)"
+    # 16,000 of 32,768 latents are active: 2,048 rows of such codes are over 260 MB, and the plan is of 103.
+    (OMP_NUM_THREADS=1 && ulimit -v 660000 && "$sae" sweep $rows --arch standard --width 32768 --l1-coefficient 0 --steps 1 --out many >out 2>err </dev/null)
+    check "measuring what is not sparse takes no more than was planned" $?
+    # Of processor time 3 s, and 10 s where the log is read for each dictionary.
+    (OMP_NUM_THREADS=1 && ulimit -t 6 && "$sae" sweep $rows --width 16 --k 3 --steps 400 --log-every 1 --seed "$(seq -s, 0 59)" --out logged >out 2>err </dev/null)
+    [ "$(wc -l <out)" -eq 61 ] && ! grep -q undefined out
+    check "many lines of a log are read once" $? "$(tail -n 3 out)"
 }
 
 # A folder in which another process is at work is not touched, by --force neither.

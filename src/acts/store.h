@@ -139,8 +139,11 @@ sae_status store_progress_begin(store_writer *w, sae_error *err);
 /* Notes a full shard, or, with_tail, also writes what is in the one that is not full. */
 sae_status store_progress_save(store_writer *w, bool with_tail, sae_error *err);
 
-/* A description without what may differ between two calls that make the same rows; NULL: no memory. */
-json_t *store_bare_about(json_t *about);
+/* Will the stream compare its text with the one read up to `next` (NULL: none was), by checksum (acts_recall)? */
+bool store_text_is_compared(const store_writer *w, const json_t *next);
+/* A description without what may differ between two calls that make the same rows: how a model is called whose checksum stands there,
+ * and, with text_is_compared, how the files of the text are; their number must agree. NULL: no memory. */
+json_t *store_bare_about(json_t *about, bool text_is_compared);
 /* The first member in which two objects differ, for a message. */
 const char *store_difference(const json_t *a, const json_t *b);
 

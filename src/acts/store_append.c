@@ -54,8 +54,9 @@ static sae_status check_alike(const store_writer *w, const store_part *p, json_t
     const char *type = NULL, *name = p->name ? p->name : w->folder.path;
     int64_t d = 0, rows = 0;
     sae_status status = SAE_OK;
-    json_t *mine = store_part_about(w, p), *ours = store_bare_about(mine),
-           *theirs = store_bare_about(json_object_get(meta, "about"));
+    bool compared = store_text_is_compared(w, json_object_get(meta, "next"));
+    json_t *mine = store_part_about(w, p), *ours = store_bare_about(mine, compared),
+           *theirs = store_bare_about(json_object_get(meta, "about"), compared);
 
     SAE_TRY(json_get_string(meta, "dtype", "", &type, name, err));
     SAE_TRY(json_get_int(meta, "d", 0, &d, name, err));

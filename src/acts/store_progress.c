@@ -11,12 +11,27 @@
 
 /* ---- What must agree ------------------------------------------------------------------------------------------------------- */
 
-json_t *store_bare_about(json_t *about)
+bool store_text_is_compared(const store_writer *w, const json_t *next)
 {
+    json_t *mark = acts_mark(w->acts);
+    bool known = json_object_get(mark, "text_xxh3") && (!next || json_object_get(next, "text_xxh3"));
+
+    json_decref(mark);
+    return known;
+}
+
+json_t *store_bare_about(json_t *about, bool text_is_compared)
+{
+    static const char *const files[] = {"text", "ids", "mask"};
     json_t *copy = about ? json_deep_copy(about) : json_null();
 
     json_object_del(copy, "command");
     json_object_del(copy, "sae_version");
+    if (json_object_get(copy, "model_xxh3")) json_object_del(copy, "model");
+    for (size_t i = 0; i < sizeof files / sizeof *files && text_is_compared; i++) {
+        const json_t *list = json_object_get(copy, files[i]);
+        if (list) json_put(&copy, files[i], json_integer(json_is_array(list) ? (json_int_t)json_array_size(list) : 1));
+    }
     return copy;
 }
 
@@ -32,7 +47,45 @@ static json_t *make_plan(const store_writer *w)
                      "shard_rows", (json_int_t)w->shard_rows, "shuffle",
                      w->options.shuffle ? json_integer((json_int_t)w->options.seed) : json_null(), "append",
                      w->options.append, "source", json_text(sae_acts_get_info(w->acts).describe), "about",
-                     store_bare_about(w->about));
+                     store_bare_about(w->about, false));
+}
+
+/* Behind what progress.json lists; NULL: it lists nothing. */
+static const json_t *place_listed(const json_t *all)
+{
+    const json_t *shards = json_object_get(all, "shards"), *tail = json_object_get(all, "tail");
+    const json_t *last = json_is_object(tail) ? tail : json_array_get(shards, json_array_size(shards) - 1);
+
+    return json_object_get(last, "next");
+}
+
+/* A plan with its description bare. That has what "source" says too, the model by its checksum. */
+static json_t *bare_plan(const json_t *plan, bool text_is_compared)
+{
+    json_t *copy = plan ? json_deep_copy((json_t *)(uintptr_t)plan) : json_null();
+    json_t *about = json_object_get(copy, "about");
+
+    if (json_object_get(about, "model_xxh3")) json_object_del(copy, "source");
+    if (about) json_put(&copy, "about", store_bare_about(about, text_is_compared));
+    return copy;
+}
+
+enum { KEY_ROOM = 64 };
+
+/* The first member in which a plan differs from that of progress.json; "": both make the same rows. */
+static sae_status compare_plans(const store_writer *w, const json_t *plan, const json_t *all, char key[KEY_ROOM],
+                                sae_error *err)
+{
+    bool compared = store_text_is_compared(w, place_listed(all));
+    json_t *ours = bare_plan(plan, compared), *theirs = bare_plan(json_object_get(all, "plan"), compared);
+    sae_status status = SAE_OK;
+
+    if (!ours || !theirs) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
+    snprintf(key, KEY_ROOM, "%s", json_equal(ours, theirs) ? "" : store_difference(ours, theirs));
+done:
+    json_decref(ours);
+    json_decref(theirs);
+    return status;
 }
 
 /* That this call asks for; -1: all there are. */
@@ -207,10 +260,7 @@ static sae_status count_good(const store_writer *w, const json_t *shards, size_t
 /* Is what all listed rows were computed from still what it was? Takes the stream behind them. STATE or RANGE: it is not. */
 static sae_status check_source(const store_writer *w, const json_t *all, const char *name, sae_error *err)
 {
-    const json_t *shards = json_object_get(all, "shards"), *tail = json_object_get(all, "tail");
-    const json_t *last = json_is_object(tail) ? tail : json_array_get(shards, json_array_size(shards) - 1);
-
-    return acts_recall(w->acts, json_object_get(last, "next"), name, err);
+    return acts_recall(w->acts, place_listed(all), name, err);
 }
 
 static sae_status take_up(store_writer *w, const json_t *all, const char *name, sae_error *err)
@@ -262,6 +312,7 @@ sae_status store_progress_was_done(const store_writer *w, const char *path, bool
     json_t *all = NULL, *mine = make_plan(w);
     char *progress = path_join(path, STORE_PROGRESS_NAME, err);
     bool whole = false;
+    char key[KEY_ROOM] = "";
 
     *done = false;
     if (!progress) SAE_TRY(SAE_NOMEM);
@@ -272,8 +323,8 @@ sae_status store_progress_was_done(const store_writer *w, const char *path, bool
     json_t *plan = json_object_get(all, "plan"), *size = json_object_get(plan, "shard_rows");
     if (w->options.append && !w->options.shard_rows && size) json_put(&mine, "shard_rows", json_incref(size));
     if (!mine) SAE_RAISE(err, SAE_NOMEM, "no memory for the progress of a store");
-    if (!whole || !json_equal(mine, plan) || !asks_for_as_many(w, all))
-        goto done; /* it stays for the call that made it */
+    SAE_TRY(compare_plans(w, mine, all, key, err));
+    if (!whole || *key || !asks_for_as_many(w, all)) goto done; /* it stays for the call that made it */
     SAE_TRY(check_source(w, all, progress, err));
     if (!w->options.settle_later) SAE_TRY(sae_store_settle(path, err));
     *done = true;
@@ -324,20 +375,22 @@ static sae_status is_same_source(const store_writer *w, const json_t *all, bool 
 /* Work that is alike is gone on with to any end behind what it holds; only what was shuffled when it was done is as it is. */
 static sae_status is_same_work(const store_writer *w, const json_t *all, bool *same, sae_error *err)
 {
-    const json_t *old = json_object_get(all, "plan");
     const char *path = w->folder.temporary;
     long long held = rows_listed(w, all) - w->rows_before, asked = rows_asked(w);
-    bool alike = json_equal(w->plan, (json_t *)(uintptr_t)old), fewer = asked >= 0 && held > asked;
+    bool fewer = asked >= 0 && held > asked;
     bool fixed = json_is_true(json_object_get(all, "done")) && w->options.shuffle && !asks_for_as_many(w, all);
+    char key[KEY_ROOM] = "";
 
-    *same = alike && !fewer && !fixed;
+    sae_status status = compare_plans(w, w->plan, all, key, err);
+    if (status != SAE_OK) return status;
+    *same = !*key && !fewer && !fixed;
     if (*same && w->options.force && held > 0) return is_same_source(w, all, same, err);
     if (*same || w->options.force) return SAE_OK;
-    if (!alike)
+    if (*key)
         return SAE_FAIL(err, SAE_EXISTS,
                         "%s holds an unfinished store of something else (\"%s\" differs): finish it by the call that "
                         "began it, or use --force to begin anew",
-                        path, store_difference(w->plan, old));
+                        path, key);
     if (fixed)
         return SAE_FAIL(err, SAE_EXISTS,
                         "%s holds %lld rows, all of another call and shuffled, which only wait for their place: repeat "

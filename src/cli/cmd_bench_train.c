@@ -1,7 +1,6 @@
 /* cmd_bench_train.c - `sae bench train`: a training step as a multiple of its encoder product, and the memory it takes. */
-#include "cli/cli.h"
+#include "cli/train.h"
 #include "base/threads.h"
-#include "eval/training.h"
 #include "kernels/matmul.h"
 #include "sae/bench.h"
 
@@ -99,6 +98,28 @@ done:
     return status;
 }
 
+static sae_status check_effects(args *a, const trainer_bench_options *o, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_arch arch = o->config.arch;
+    bool penalised = arch == SAE_JUMPRELU || arch == SAE_STANDARD || arch == SAE_GATED;
+
+    SAE_TRY(train_check_option(a, "screen", &o->config, &o->recipe, err));
+    SAE_TRY(train_check_option(a, "exact-codes", &o->config, &o->recipe, err));
+    if (o->recipe.screen && args_flag(a, "exact-codes"))
+        SAE_TRY(train_refuse_option(a, "exact-codes", "codes found by --screen are exact: give one of them", err));
+    if (o->at_start && !penalised)
+        SAE_TRY(train_refuse_option(
+            a, "at-start", "only jumprelu, standard and gated begin with most latents active: give such an --arch",
+            err));
+    if (o->dead > 0.0 && penalised)
+        SAE_TRY(train_refuse_option(
+            a, "dead",
+            "only batchtopk, matryoshka and topk have an AuxK, which works on dead latents: give such an --arch", err));
+done:
+    return status;
+}
+
 static sae_status run_bench_train(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -108,6 +129,7 @@ static sae_status run_bench_train(args *a, sae_error *err)
     const double mib = 1.0 / (1 << 20);
 
     SAE_TRY(read_options(a, &o, err));
+    SAE_TRY(check_effects(a, &o, err));
     size_t before = memory_peak_rss();
     SAE_TRY(read_rows(a, &o, &rows, err));
     SAE_TRY(args_checked(a, trainer_bench(&r, &o, err)));

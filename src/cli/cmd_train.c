@@ -102,7 +102,10 @@ static sae_status check_options(args *a, const char **folder, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (!args_flag(a, "plan")) SAE_TRY(args_require(a, "out", folder, err));
+    if (args_flag(a, "plan"))
+        *folder = args_text(a, "out"); /* what stands there already counts */
+    else
+        SAE_TRY(args_require(a, "out", folder, err));
     if (args_flag(a, "resume") && args_flag(a, "force"))
         SAE_TRY(args_fail(a, err, "--resume goes on with a run, --force replaces it: give one of them"));
     if (args_flag(a, "json") && !args_flag(a, "plan")) SAE_TRY(args_fail(a, err, "--json goes with --plan"));
@@ -129,6 +132,36 @@ static void advise(const training *t, const char *folder, sae_status why)
         args_advise_again(t->a, "To begin it again in the same folder:", "--resume");
 }
 
+/* That --resume goes on with the same run. */
+static sae_status check_resumed(training *t, const char *folder, sae_error *err)
+{
+    bool begun = false; /* there is a checkpoint */
+    sae_status status = SAE_OK;
+
+    SAE_TRY(train_folder_same_data(t->a, folder, "run.json", &t->in, err));
+    SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
+    if (!begun) SAE_TRY(train_folder_same_run(t->a, folder, &t->dicts, &t->recipe, err));
+done:
+    return status;
+}
+
+/* --plan: where the run would be refused the plan is (folder NULL: none is named); nothing is made. */
+static sae_status tell_whole_plan(training *t, const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    train_pace pace = {0};
+    json_t *json = NULL;
+
+    if (folder) SAE_TRY(train_folder_check(t->a, folder, &t->dicts, err));
+    if (folder && args_flag(t->a, "resume")) SAE_TRY(check_resumed(t, folder, err));
+    SAE_TRY(train_plan_measure(&pace, &t->in, &t->dicts, &t->recipe, err));
+    SAE_TRY(train_plan_tell(&t->in, &t->dicts, &t->recipe, &pace, 0, args_flag(t->a, "json") ? &json : NULL, err));
+    if (json) SAE_TRY(print_json(json, err));
+done:
+    json_decref(json);
+    return status;
+}
+
 static sae_status run_train(args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -136,7 +169,6 @@ static sae_status run_train(args *a, sae_error *err)
     const char *folder = NULL;
     sae_scaffold_export how = SAE_SCAFFOLD_NATIVE;
     int lock = -1;
-    bool begun = false; /* there is a checkpoint */
 
     SAE_TRY(check_options(a, &folder, err));
     SAE_TRY(train_input_open(&t.in, a, (uint64_t)args_int(a, "seed", 0), err));
@@ -146,10 +178,7 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
     train_recipe_warn(a, &t.recipe);
     if (args_flag(a, "plan")) {
-        json_t *json = NULL;
-        SAE_TRY(train_plan_tell(&t.in, &t.dicts, &t.recipe, args_flag(a, "json") ? &json : NULL, err));
-        status = json ? print_json(json, err) : SAE_OK;
-        json_decref(json);
+        SAE_TRY(tell_whole_plan(&t, folder, err));
         goto done;
     }
     SAE_TRY(train_watch_create(&t.watch, &t.dicts, err));
@@ -157,11 +186,9 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(args_checked(a, sae_trainer_create(&t.trainer, t.dicts.configs, t.dicts.n, &t.recipe, err)));
     SAE_TRY(set_initial_weights(&t, err));
     SAE_TRY(train_folder_begin(a, folder, &t.dicts, &lock, err));
-    if (args_flag(a, "resume")) { /* its record stays as it was */
-        SAE_TRY(train_folder_same_data(a, folder, "run.json", &t.in, err));
-        SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
-        if (!begun) SAE_TRY(train_folder_same_run(a, folder, &t.dicts, &t.recipe, err));
-    } else
+    if (args_flag(a, "resume")) /* its record stays as it was */
+        SAE_TRY(check_resumed(&t, folder, err));
+    else
         SAE_TRY(train_folder_write_run(a, folder, "run.json", &t.in, &t.dicts, recipe_json(&t.recipe), err));
     training_options o = {.folder = folder,
                           .names = t.dicts.n > 1 ? t.dicts.names : NULL,

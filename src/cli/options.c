@@ -167,7 +167,10 @@ static sae_status set_value(args *a, option_value *v, const char *text, sae_erro
     case OPTION_FLAG: return SAE_OK;
     case OPTION_MANY: return add_item(v, text, err);
     case OPTION_LIST: return add_pieces(a, v, text, err);
-    case OPTION_TEXT: break;
+    case OPTION_TEXT:
+        if (!*text && strcmp(name, "out") == 0)
+            return args_fail(a, err, "--out '': the name is empty: give --out %s", v->row->argument);
+        break;
     case OPTION_COUNT:
         if (!count_parse(text, &v->integer) || v->integer < 0)
             return args_fail(a, err, "--%s %s: expected a whole number that is not negative, as 4096, 200k or 1M", name,

@@ -52,7 +52,7 @@ sae_status sweep_tell_plan(const sweep *s, sae_error *err);
 /* sweep_groups.c */
 /* Which dictionaries are finished, which belong to a group that was begun; the others are put into groups that fit. */
 sae_status sweep_make_groups(sweep *s, sae_error *err);
-/* A line for each group that is to be trained. */
+/* A line for each group that is to be trained; with --plan only what may be used: the plan tells the rest. */
 void sweep_tell_groups(const sweep *s);
 bool sweep_group_is_open(const sweep *s, int group); /* has a member that is not finished */
 /* Those i with of[i] == number: of is s->group or s->recipe_of. */
@@ -61,6 +61,9 @@ void sweep_part_free(sweep_part *p);
 char *sweep_group_folder(const sweep *s, int group, sae_error *err); /* mem_free */
 sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,
                              sae_error *err); /* folder and group.json */
+
+/* What measuring the largest of them takes at the end. */
+size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 
 /* sweep_measure.c */
 enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };

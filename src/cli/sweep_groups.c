@@ -243,17 +243,23 @@ void sweep_part_free(sweep_part *p)
     *p = (sweep_part){0};
 }
 
-/* What those of one group take: the trainer, the batch beside it, and measuring the largest of them at the end. */
-static size_t part_bytes(const sweep *s, const sweep_part *p, sae_memory_plan *plan)
+size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p)
 {
-    size_t measuring = 0;
+    size_t most = 0;
 
-    *plan = sae_trainer_plan(p->dicts.configs, p->dicts.n, p->recipe);
     for (int i = 0; i < p->dicts.n; i++) {
         size_t one = sweep_measure_bytes(s, &p->dicts.configs[i]);
-        if (one > measuring) measuring = one;
+        if (one > most) most = one;
     }
-    return plan->total + measuring + (size_t)(p->recipe->batch * (s->in.d_in + 2 * s->in.d_target)) * sizeof(float);
+    return most;
+}
+
+/* What those of one group take: the trainer, the batch beside it, and measuring at the end. */
+static size_t part_bytes(const sweep *s, const sweep_part *p, sae_memory_plan *plan)
+{
+    *plan = sae_trainer_plan(p->dicts.configs, p->dicts.n, p->recipe);
+    return plan->total + sweep_part_measure_bytes(s, p) +
+           (size_t)(p->recipe->batch * (s->in.d_in + 2 * s->in.d_target)) * sizeof(float);
 }
 
 static sae_status group_bytes(const sweep *s, int group, sae_memory_plan *plan, size_t *bytes, sae_error *err)
@@ -389,8 +395,9 @@ void sweep_tell_groups(const sweep *s)
     say(s->a,
         "sweep     %d dictionaries, %d of them finished before; %d group%s to train, each one pass over %lld rows",
         s->dicts.n, finished, open, open == 1 ? "" : "s", (long long)(s->recipes->steps * s->recipes->batch));
-    say(s->a, "memory    %.0f MiB may be used", (double)s->budget * mib);
-    for (int g = 1; g <= s->n_groups; g++) {
+    say(s->a, "memory    %.0f MiB may be used%s", (double)s->budget * mib,
+        s->in.model ? ", beside the model and the rows' buffer" : "");
+    for (int g = 1; g <= s->n_groups && !args_flag(s->a, "plan"); g++) {
         sae_memory_plan plan = {0};
         size_t bytes = 0;
         int n = 0;

@@ -1,6 +1,7 @@
 /*
- * sweep_measure.c - what each dictionary of a sweep comes to: exported, encoded as it was saved, on rows that follow the
- * trained ones in the stream. All dictionaries of all groups are measured on the same rows.
+ * sweep_measure.c - what each dictionary of a sweep comes to: exported, read back and measured as it was saved (--scaffold drop
+ * leaves the scaffold away, latents makes latents of it), on rows that follow the trained ones in the stream. All dictionaries of all
+ * groups are measured on the same rows.
  */
 #include "cli/sweep.h"
 #include "eval/codes.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_BYTES = 64 << 20 };
+enum { MOST_BYTES = 64 << 20, MOST_CODE_BYTES = 32 << 20 };
 
 int64_t sweep_measure_rows(const sweep *s)
 {
@@ -20,17 +21,34 @@ int64_t sweep_measure_rows(const sweep *s)
     return most < SWEEP_MEASURE_CHUNK ? SWEEP_MEASURE_CHUNK : most < SWEEP_MEASURE_ROWS ? most : SWEEP_MEASURE_ROWS;
 }
 
+/* Floats that the codes of a row take at most, also while their lists grow (12 bytes each then). What keeps k latents keeps about as
+ * many by its threshold; of a penalised family all latents may be active. */
+static int64_t code_floats(const sae_dict_config *c)
+{
+    bool penalised = c->arch == SAE_STANDARD || c->arch == SAE_GATED || c->arch == SAE_JUMPRELU;
+
+    return (penalised ? 3 * c->d_sae : 8 * c->k) + 6 * c->rank; /* of a scaffold h, or 2r latents */
+}
+
+/* Rows that are encoded at once: as many as have room for their codes. */
+static int64_t chunk_rows(const sae_dict_config *c)
+{
+    int64_t most = MOST_CODE_BYTES / (code_floats(c) * (int64_t)sizeof(float));
+
+    return most < 1 ? 1 : most < SWEEP_MEASURE_CHUNK ? most : SWEEP_MEASURE_CHUNK;
+}
+
 size_t sweep_measure_bytes(const sweep *s, const sae_dict_config *c)
 {
     int64_t d = s->in.d_in, d_out = s->in.d_target > 0 ? s->in.d_target : d, both = d + s->in.d_target;
     int64_t weights = (d + d_out + 4) * c->d_sae + (d + d_out) * c->rank + (c->skip ? d * d_out : 0);
-    int64_t chunk =
-        SWEEP_MEASURE_CHUNK * (s->in.d_target > 0 ? both + d_out : d); /* a transcoder's rows are taken apart */
-    int64_t rows = sweep_measure_rows(s) * both + chunk, pairs = SWEEP_MEASURE_CHUNK * (8 * c->k + c->rank);
+    int64_t m = chunk_rows(c),
+            chunk = m * (s->in.d_target > 0 ? both + d_out : d); /* a transcoder's rows are taken apart */
+    int64_t rows = sweep_measure_rows(s) * both + chunk;
 
-    /* As it was trained and as it was read back, or, while it is saved in another form, that one too. */
+    /* As it was trained and as it was read back, or, while it is saved in another form, that one too; then as it was saved. */
     int copies = c->rank > 0 && s->how != SAE_SCAFFOLD_NATIVE ? 3 : 2;
-    return (size_t)(copies * weights + rows + pairs) * sizeof(float);
+    return (size_t)(copies * weights + rows + m * code_floats(c)) * sizeof(float);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
@@ -64,21 +82,22 @@ static void split(const float *both, int64_t m, int64_t d_in, int64_t d_out, flo
     }
 }
 
-/* On rows [n, d_in + d_target]. A transcoder's fit is that of its output to the targets. */
-static sae_status measure(const sae_dict *dict, const float *rows, int64_t n, density *p, fit *f, sae_error *err)
+/* On rows [n, d_in + d_target], `chunk` of them at once. A transcoder's fit is that of its output to the targets. */
+static sae_status measure(const sae_dict *dict, const float *rows, int64_t n, int64_t chunk, density *p, fit *f,
+                          sae_error *err)
 {
     sae_status status = SAE_OK;
     const sae_dict_config *config = sae_dict_get_config(dict);
     int64_t d = config->d_in, d_target = config->d_out, d_out = d_target > 0 ? d_target : d;
     codes c = {0};
-    float *apart = NULL; /* [CHUNK, d], then [CHUNK, d_target] */
-    float *recon = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)d_out * sizeof *recon, "reconstructed rows", err);
+    float *apart = NULL; /* [chunk, d], then [chunk, d_target] */
+    float *recon = mem_alloc_array((size_t)chunk, (size_t)d_out * sizeof *recon, "reconstructed rows", err);
 
     if (d_target > 0)
-        apart = mem_alloc_array(SWEEP_MEASURE_CHUNK, (size_t)(d + d_target) * sizeof *apart, "rows of a chunk", err);
+        apart = mem_alloc_array((size_t)chunk, (size_t)(d + d_target) * sizeof *apart, "rows of a chunk", err);
     if (!recon || (d_target > 0 && !apart)) SAE_TRY(SAE_NOMEM);
-    for (int64_t at = 0; at < n; at += SWEEP_MEASURE_CHUNK) {
-        int64_t m = n - at < SWEEP_MEASURE_CHUNK ? n - at : SWEEP_MEASURE_CHUNK;
+    for (int64_t at = 0; at < n; at += chunk) {
+        int64_t m = n - at < chunk ? n - at : chunk;
         const float *x = rows + at * (d + d_target), *y = x;
         if (d_target > 0) {
             split(x, m, d, d_target, apart, apart + m * d);
@@ -98,73 +117,91 @@ done:
     return status;
 }
 
-/* The last line of a group's log that speaks of the dictionary; NULL in *out: there is none. Caller json_decref's. */
-static sae_status last_of_log(const char *folder, const char *name, json_t **out, sae_error *err)
+/* The last line of a group's log that speaks of each member: an object by their names, those without a line left out. From the end, as
+ * far as needed: all lines of each member once more would be a sweep's largest part. Caller json_decref's. */
+static sae_status last_of_log(const char *folder, const sweep_part *p, json_t **out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *path = path_join(folder, "log.jsonl", err), *text = NULL;
-    json_t *last = NULL, *line = NULL;
-    size_t bytes = 0;
+    char *path = path_join(folder, "log.jsonl", err);
+    json_t *all = json_object(), *line = NULL;
+    file_map log = {0};
 
     if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(file_read_all(path, (size_t)1 << 32, &text, &bytes, err));
-    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
-        SAE_TRY(json_parse(&line, at, (size_t)(end - at), path, err));
+    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the end of %s", path);
+    SAE_TRY(file_map_open(&log, path, err));
+    const char *text = (const char *)log.data, *end = memrchr(text, '\n', log.bytes);
+    while (end && (int)json_object_size(all) < p->dicts.n) {
+        const char *before = memrchr(text, '\n', (size_t)(end - text)), *begin = before ? before + 1 : text;
+        SAE_TRY(json_parse(&line, begin, (size_t)(end - begin), path, err));
         const char *dict = json_string_value(json_object_get(line, "dict"));
-        if (dict && strcmp(dict, name) == 0) {
-            json_decref(last);
-            last = json_incref(line);
-        }
+        if (dict && !json_object_get(all, dict)) json_put(&all, dict, json_incref(line));
+        if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the end of %s", path);
         json_decref(line);
         line = NULL;
+        end = before;
     }
-    if (last) json_object_del(last, "dict");
-    *out = last;
-    last = NULL;
+    *out = all;
+    all = NULL;
 done:
+    file_map_close(&log);
     json_decref(line);
-    json_decref(last);
-    mem_free(text);
+    json_decref(all);
     mem_free(path);
     return status;
 }
 
-static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p, int i, const char *group_folder,
+/* Exports member i to FOLDER/sae, and measures what lies there then. */
+static sae_status measure_saved(const sweep *s, const sae_trainer *t, const sweep_part *p, int i, const char *folder,
+                                const float *rows, int64_t n, json_t **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(folder, "sae", err);
+    sae_dict *dict = NULL;
+    density found = {0};
+    fit f = {0};
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(train_export(s->a, t, i, folder, s->how, err));
+    SAE_TRY(sae_dict_load(&dict, path, err));
+    SAE_TRY(density_create(&found, sae_dict_get_config(dict)->d_sae, err));
+    SAE_TRY(fit_create(&f, s->in.d_target > 0 ? s->in.d_target : s->in.d_in, err));
+    SAE_TRY(measure(dict, rows, n, chunk_rows(&p->dicts.configs[i]), &found, &f, err));
+    *out = json_pack("{sI so so so sI sI}", "rows", (json_int_t)n, "l0",
+                     json_number_or_null((double)found.n_fired / (double)n), "fvu", json_number_or_null(fit_fvu(&f)),
+                     "cosine", json_number_or_null(fit_cosine(&f)), "dead", (json_int_t)density_dead(&found), "dense",
+                     (json_int_t)density_dense(&found, 0.1));
+    if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", p->dicts.names[i]);
+done:
+    fit_free(&f);
+    density_free(&found);
+    sae_dict_free(dict);
+    mem_free(path);
+    return status;
+}
+
+/* last: the line of the log that speaks of it; NULL: there is none. */
+static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p, int i, json_t *last,
                              const float *rows, int64_t n, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *name = p->dicts.names[i];
-    sae_dict *dict = NULL;
-    density found = {0};
-    fit f = {0};
-    json_t *last = NULL, *result = NULL;
+    json_t *result = NULL, *numbers = NULL;
     char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
 
     if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(train_export(s->a, t, i, folder, s->how, err));
-    SAE_TRY(sae_trainer_export(t, i, &dict, err));
-    SAE_TRY(density_create(&found, p->dicts.configs[i].d_sae, err));
-    SAE_TRY(fit_create(&f, s->in.d_target > 0 ? s->in.d_target : s->in.d_in, err));
-    SAE_TRY(measure(dict, rows, n, &found, &f, err));
-    SAE_TRY(last_of_log(group_folder, name, &last, err));
+    SAE_TRY(measure_saved(s, t, p, i, folder, rows, n, &numbers, err));
     result = train_dict_json(&p->dicts.configs[i], name);
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
-    json_t *numbers = json_pack("{sI so so so sI sI}", "rows", (json_int_t)n, "l0",
-                                json_number_or_null((double)found.n_fired / (double)n), "fvu",
-                                json_number_or_null(fit_fvu(&f)), "cosine", json_number_or_null(fit_cosine(&f)), "dead",
-                                (json_int_t)density_dead(&found), "dense", (json_int_t)density_dense(&found, 0.1));
-    if (!result || !numbers || json_object_set_new(result, "measured", numbers) ||
-        json_object_set_new(result, "recipe", recipe_json(p->recipe)))
-        SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
+    json_put(&result, "measured", json_incref(numbers));
+    json_put(&result, "recipe", recipe_json(p->recipe));
+    if (last) json_object_del(last, "dict");
     if (last) json_put(&result, "last_step", json_incref(last));
+    if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
     SAE_TRY(json_write_file(result, path, true, err));
     s->finished[p->index[i]] = true;
 done:
     json_decref(result);
-    json_decref(last);
-    fit_free(&f);
-    density_free(&found);
-    sae_dict_free(dict);
+    json_decref(numbers);
     mem_free(path);
     mem_free(folder);
     return status;
@@ -178,18 +215,21 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
         mem_alloc_array((size_t)n, (size_t)(s->in.d_in + s->in.d_target) * sizeof *rows, "rows to measure on", err);
     char *folder = sweep_group_folder(s, group, err),
          *checkpoints = folder ? path_join(folder, "checkpoints", err) : NULL;
+    json_t *lines = NULL;
 
     if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
     SAE_TRY(read_rows(s, n, rows, err));
+    SAE_TRY(last_of_log(folder, p, &lines, err));
     for (int i = 0; i < p->dicts.n; i++) {
         if (s->finished[p->index[i]]) continue;
         if (interrupted())
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request before %s was measured; %s holds all that was learned",
                       p->dicts.names[i], checkpoints);
-        SAE_TRY(finish_one(s, t, p, i, folder, rows, n, err));
+        SAE_TRY(finish_one(s, t, p, i, json_object_get(lines, p->dicts.names[i]), rows, n, err));
     }
     SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
 done:
+    json_decref(lines);
     mem_free(checkpoints);
     mem_free(folder);
     mem_free(rows);

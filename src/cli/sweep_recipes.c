@@ -8,6 +8,7 @@
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -129,15 +130,41 @@ done:
     return status;
 }
 
+/* Of each recipe [s->n_recipes], by a calibration with what is still to be trained by it: groups are told by its pace and their own
+ * arithmetic, however many they are. */
+static sae_status measure_recipes(const sweep *s, train_pace *paces, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sweep_part p = {0};
+    int *of = mem_alloc_array((size_t)s->dicts.n, sizeof *of, "the plan", err);
+
+    if (!of) return SAE_NOMEM;
+    for (int i = 0; i < s->dicts.n; i++) of[i] = s->finished[i] ? -1 : s->recipe_of[i];
+    for (int k = 0; k < s->n_recipes; k++) {
+        sweep_part_free(&p);
+        SAE_TRY(sweep_part_make(&p, s, of, k, err));
+        if (p.dicts.n == 0) continue;
+        for (int j = 0; j < k; j++) paces[k].model_row = fmax(paces[k].model_row, paces[j].model_row);
+        SAE_TRY(train_plan_measure(&paces[k], &s->in, &p.dicts, p.recipe, err));
+    }
+done:
+    sweep_part_free(&p);
+    mem_free(of);
+    return status;
+}
+
 sae_status sweep_tell_plan(const sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
     bool as_json = args_flag(s->a, "json");
     sweep_part p = {0};
+    train_pace *paces = mem_alloc_array((size_t)s->n_recipes, sizeof *paces, "the plan", err);
     json_t *all = json_array(), *one = NULL;
     int open = 0, place = 0;
 
+    if (!paces) SAE_TRY(SAE_NOMEM);
     if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
+    SAE_TRY(measure_recipes(s, paces, err));
     for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
     for (int g = 1; g <= s->n_groups; g++) {
         if (!sweep_group_is_open(s, g)) continue;
@@ -147,7 +174,8 @@ sae_status sweep_tell_plan(const sweep *s, sae_error *err)
         if (open > 1 && !as_json)
             printf("%sgroup %d of %d: %s%s\n", place > 1 ? "\n" : "", place, open, p.dicts.names[0],
                    p.dicts.n > 1 ? ", ..." : "");
-        SAE_TRY(train_plan_tell(&s->in, &p.dicts, p.recipe, as_json ? &one : NULL, err));
+        SAE_TRY(train_plan_tell(&s->in, &p.dicts, p.recipe, &paces[p.recipe - s->recipes],
+                                sweep_part_measure_bytes(s, &p), as_json ? &one : NULL, err));
         if (one && json_array_append_new(all, one)) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         one = NULL;
     }
@@ -155,5 +183,6 @@ sae_status sweep_tell_plan(const sweep *s, sae_error *err)
 done:
     json_decref(all);
     sweep_part_free(&p);
+    mem_free(paces);
     return status;
 }

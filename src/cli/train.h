@@ -146,6 +146,11 @@ sae_status train_check_row_effects(args *a, sae_error *err);
 /* ... or to none of the dictionaries. recipe_of [dicts->n]: the index of each one's recipe; NULL: all have the first. */
 sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
                                const int *recipe_of, sae_error *err);
+/* The same of one option and one dictionary, for a command whose other options mean something else ... */
+sae_status train_check_option(args *a, const char *option, const sae_dict_config *dict, const sae_train_options *recipe,
+                              sae_error *err);
+/* ... and the refusal itself. */
+sae_status train_refuse_option(args *a, const char *option, const char *needs, sae_error *err);
 /* The same of OPTION_SCAFFOLD_ROWS alone, for a command without the other options. dicts [n]. */
 sae_status train_check_scaffold_effects(args *a, const sae_dict_config *dicts, int n, sae_error *err);
 
@@ -154,6 +159,8 @@ sae_status train_check_scaffold_effects(args *a, const sae_dict_config *dicts, i
 /* A folder with a run in it is continued (--resume) or written over (--force: dictionaries that this run does not make go);
  * what is nobody's run is left alone. Locked first: STATE when another process is at work there. *lock: folder_unlock. */
 sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, int *lock, sae_error *err);
+/* What it refuses but for the lock, without touching anything: for a plan. */
+sae_status train_folder_check(args *a, const char *folder, const train_dicts *dicts, sae_error *err);
 /* Whether a record (run.json, sweep.json) lists a dictionary of that name. */
 bool train_record_lists(const json_t *record, const char *name);
 /* What train_export left in FOLDER/sae; what somebody put beside it stays. */
@@ -194,9 +201,16 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
 
 /* What a live run's model takes with its first pass: the weights that it expands. 0 of other rows. */
 size_t train_model_bytes(const train_input *in);
-/* To standard output, or, with `json`, into a new object there. */
+/* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row. */
+typedef struct train_pace {
+    double operation, first_row, model_row;
+} train_pace;
+/* By a calibration with some of the dictionaries (two seconds); a model_row that is set stays. */
+sae_status train_plan_measure(train_pace *pace, const train_input *in, const train_dicts *dicts,
+                              const sae_train_options *recipe, sae_error *err);
+/* To standard output, or, with `json`, into a new object there. measuring: bytes that a sweep takes at the end; else 0. */
 sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
-                           json_t **json, sae_error *err);
+                           const train_pace *pace, size_t measuring, json_t **json, sae_error *err);
 
 /* ---- Watching (train_watch.c) --------------------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
  * dictionary keeps its name when the lists grow.
  */
 #include "cli/train.h"
+#include "sae/effects.h"
 #include "sae/scaffold_fields.h"
 
 #include <math.h>
@@ -129,10 +130,12 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
 static bool takes_k(sae_arch arch) { return arch != SAE_STANDARD && arch != SAE_GATED; }
 static bool takes_l1(sae_arch arch) { return arch == SAE_STANDARD || arch == SAE_GATED || arch == SAE_JUMPRELU; }
 
-/* Where none is given, the recipe's; of batchtopk and its like 0. */
+enum { NOT_TAKEN = -1 }; /* the value of an axis that does nothing to the dictionary */
+
+/* Where none is given or taken, the recipe's; of batchtopk and its like 0. */
 static double coefficient(sae_recipe_name recipe, sae_arch arch, const axis *x, int64_t index)
 {
-    return takes_l1(arch) && x->reals ? x->reals[index] : recipe_l1_coefficient(recipe, arch);
+    return takes_l1(arch) && x->reals && index != NOT_TAKEN ? x->reals[index] : recipe_l1_coefficient(recipe, arch);
 }
 
 sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err)
@@ -203,7 +206,8 @@ static void make_name(char *out, size_t size, const sae_dict_config *c, bool wit
     const char *variant = value[RANK] > 0 && value[VARIANT] > 0 ? variant_names[value[VARIANT]] : "";
 
     if (takes_k(c->arch)) snprintf(k, sizeof k, "-k%lld", (long long)value[K]);
-    if (takes_l1(c->arch) && (with_l1 || !takes_k(c->arch))) shortest(l1, sizeof l1, c->l1_coefficient);
+    if (takes_l1(c->arch) && ((with_l1 && value[L1] != NOT_TAKEN) || !takes_k(c->arch)))
+        shortest(l1, sizeof l1, c->l1_coefficient);
     snprintf(out, size, "%s%sw%lld%s%s-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH], k, l1,
              (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
 }
@@ -219,10 +223,30 @@ static void combination(const axis axes[N_AXES], int64_t index, int64_t value[N_
     }
 }
 
+/* Whether --k and --l1-coefficient do anything to it. With jumprelu that depends on the recipe: the controller of --l0 finds its weight
+ * itself, and without one first thresholds may stand in for k. */
+static sae_status axes_taken(args *a, const train_input *in, const int64_t value[N_AXES], bool *k, bool *l1,
+                             sae_error *err)
+{
+    const sae_dict_config c = {
+        .arch = archs[value[ARCH]], .d_in = in->d_in, .d_sae = value[WIDTH], .k = value[K], .d_out = in->d_target};
+    sae_train_options r;
+
+    *k = takes_k(c.arch);
+    *l1 = takes_l1(c.arch);
+    if (!*k || !*l1) return SAE_OK;
+    sae_status status = train_recipe_of(&r, a, in, &c, err);
+    if (status != SAE_OK) return status;
+    *k = option_acts("k", &c, &r);
+    *l1 = option_acts("l1-coefficient", &c, &r);
+    return SAE_OK;
+}
+
 static sae_status make_all(train_dicts *out, args *a, const train_input *in, const axis axes[N_AXES], sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t n = 1, value[N_AXES];
+    bool k = false, l1 = false;
 
     for (int x = 0; x < N_AXES; x++) {
         n *= axes[x].n;
@@ -235,9 +259,9 @@ static sae_status make_all(train_dicts *out, args *a, const train_input *in, con
     for (int64_t i = 0; i < n; i++) {
         combination(axes, i, value);
         if (value[RANK] == 0 && value[VARIANT] != axes[VARIANT].values[0]) continue; /* without a scaffold all one */
-        /* what a family does not take makes no more of it */
-        if (!takes_k(archs[value[ARCH]]) && value[K] != axes[K].values[0]) continue;
-        if (!takes_l1(archs[value[ARCH]]) && value[L1] > 0) continue;
+        SAE_TRY(axes_taken(a, in, value, &k, &l1, err)); /* what does nothing makes no more of it */
+        if ((!k && value[K] != axes[K].values[0]) || (!l1 && value[L1] > 0)) continue;
+        if (!l1) value[L1] = NOT_TAKEN;
         SAE_TRY(make_config(&out->configs[out->n], a, in, axes, value, err));
         make_name(out->name_space[out->n], sizeof *out->name_space, &out->configs[out->n], axes[L1].reals != NULL,
                   value);

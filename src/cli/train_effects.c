@@ -24,7 +24,7 @@ static const struct row_effect {
     {"buffer", LIVE, "rows of a store or an array are shuffled without a buffer: it goes with --model"},
 };
 
-static sae_status refuse(args *a, const char *option, const char *needs, sae_error *err)
+sae_status train_refuse_option(args *a, const char *option, const char *needs, sae_error *err)
 {
     return args_fail(a, err, "--%s would do nothing: %s; or leave --%s away", option, needs, option);
 }
@@ -35,9 +35,9 @@ sae_status train_check_row_effects(args *a, sae_error *err)
 
     for (size_t i = 0; i < sizeof row_effects / sizeof *row_effects; i++)
         if (args_given(a, row_effects[i].option) && !(row_effects[i].sources & source))
-            return refuse(a, row_effects[i].option, row_effects[i].needs, err);
+            return train_refuse_option(a, row_effects[i].option, row_effects[i].needs, err);
     if (args_given(a, "rows") && (args_given(a, "steps") || args_given(a, "order")))
-        return refuse(a, "rows", "--steps (or --order) says how long the run is", err);
+        return train_refuse_option(a, "rows", "--steps (or --order) says how long the run is", err);
     return SAE_OK;
 }
 
@@ -48,7 +48,38 @@ static sae_status check(args *a, const effect *e, const sae_dict_config *dicts, 
 
     if (!args_given(a, e->option)) return SAE_OK;
     for (int i = 0; i < n && !acts; i++) acts = e->acts(&dicts[i], &recipes[recipe_of ? recipe_of[i] : 0]);
-    return acts ? SAE_OK : refuse(a, e->option, e->needs, err);
+    return acts ? SAE_OK : train_refuse_option(a, e->option, e->needs, err);
+}
+
+/* Codes are computed once more, and screened, where the product and the ranking allow it; --no-screen leaves that away. */
+static bool would_be_exact(const sae_dict_config *c, const sae_train_options *r)
+{
+    sae_train_options o = *r;
+
+    return option_acts("no-screen", c, r) && sae_choose_exact_codes(&o, c->d_in);
+}
+
+static sae_status check_no_screen(args *a, const train_dicts *dicts, const sae_train_options *recipes,
+                                  const int *recipe_of, sae_error *err)
+{
+    if (!args_flag(a, "no-screen")) return SAE_OK;
+    for (int i = 0; i < dicts->n; i++)
+        if (would_be_exact(&dicts->configs[i], &recipes[recipe_of ? recipe_of[i] : 0])) return SAE_OK;
+    return train_refuse_option(
+        a, "no-screen",
+        "only the f32 product with latents ranked by their activations is screened: give another "
+        "--encoder-dtype or --select-by (which --recipe saelens sets to norm)",
+        err);
+}
+
+sae_status train_check_option(args *a, const char *option, const sae_dict_config *dict, const sae_train_options *recipe,
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int e = 0; e < n_effects && status == SAE_OK; e++)
+        if (strcmp(effects[e].option, option) == 0) status = check(a, &effects[e], dict, 1, recipe, NULL, err);
+    return status;
 }
 
 sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_train_options *recipes,
@@ -58,7 +89,7 @@ sae_status train_check_effects(args *a, const train_dicts *dicts, const sae_trai
 
     for (int e = 0; e < n_effects && status == SAE_OK; e++)
         status = check(a, &effects[e], dicts->configs, dicts->n, recipes, recipe_of, err);
-    return status;
+    return status == SAE_OK ? check_no_screen(a, dicts, recipes, recipe_of, err) : status;
 }
 
 sae_status train_check_scaffold_effects(args *a, const sae_dict_config *dicts, int n, sae_error *err)

@@ -83,30 +83,34 @@ done:
 
 /* ---- The folder ------------------------------------------------------------------------------------------------------------ */
 
-sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, int *lock, sae_error *err)
+/* Whether it is, or can become, the folder of a run at all. */
+static sae_status check_kind(args *a, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
-         *run = path_join(folder, "run.json", err), *sweep = path_join(folder, "sweep.json", err);
-    json_t *record = NULL;
-    int n = 0;
+    char *run = path_join(folder, "run.json", err), *sweep = path_join(folder, "sweep.json", err);
 
-    if (!checkpoints || !run || !sweep) SAE_TRY(SAE_NOMEM);
+    if (!run || !sweep) SAE_TRY(SAE_NOMEM);
     if (file_exists(folder) && !file_is_folder(folder))
         SAE_RAISE(err, SAE_EXISTS, "%s is a file: --out names the folder of a run", folder);
     if (file_exists(sweep))
         SAE_RAISE(err, SAE_EXISTS, "%s holds a sweep, which `sae sweep` goes on with or replaces: use another --out",
                   folder);
-    if (args_flag(a, "resume")) {
-        if (!file_exists(run))
-            SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it",
-                      folder);
-        SAE_TRY(folder_lock(folder, lock, err));
-        goto done;
-    }
-    SAE_TRY(folder_make(folder, err));
-    SAE_TRY(folder_lock(folder, lock, err)); /* before anything in it is touched: a run may be going on there */
-    SAE_TRY(folder_list(folder, &names, &n, err));
+    if (args_flag(a, "resume") && !file_exists(run))
+        SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it", folder);
+done:
+    mem_free(run);
+    mem_free(sweep);
+    return status;
+}
+
+/* Whether what lies in it, names [n], may be written over. */
+static sae_status check_names(args *a, const char *folder, const train_dicts *dicts, char **names, int n,
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *run = path_join(folder, "run.json", err);
+
+    if (!run) return SAE_NOMEM;
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
         if (is_leftover(names[i], NULL)) continue;   /* of a run killed before it began */
@@ -118,6 +122,41 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
             SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no run.json: --force replaces only runs; use another --out",
                       folder, names[i]);
     }
+done:
+    mem_free(run);
+    return status;
+}
+
+sae_status train_folder_check(args *a, const char *folder, const train_dicts *dicts, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL;
+    int n = 0;
+
+    SAE_TRY(check_kind(a, folder, err));
+    if (args_flag(a, "resume") || !file_exists(folder)) goto done;
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    SAE_TRY(check_names(a, folder, dicts, names, n, err));
+done:
+    folder_list_free(names, n);
+    return status;
+}
+
+sae_status train_folder_begin(args *a, const char *folder, const train_dicts *dicts, int *lock, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *checkpoints = path_join(folder, "checkpoints", err),
+         *run = path_join(folder, "run.json", err);
+    json_t *record = NULL;
+    int n = 0;
+
+    if (!checkpoints || !run) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(check_kind(a, folder, err));
+    if (!args_flag(a, "resume")) SAE_TRY(folder_make(folder, err));
+    SAE_TRY(folder_lock(folder, lock, err)); /* before anything in it is touched: a run may be going on there */
+    if (args_flag(a, "resume")) goto done;
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    SAE_TRY(check_names(a, folder, dicts, names, n, err));
     SAE_TRY(folder_remove(checkpoints, err));
     if (file_exists(run) && json_read_file(&record, run, NULL) == SAE_OK) /* a damaged one is written over like any */
         SAE_TRY(forget_dictionaries(folder, record, dicts, names, n, err));
@@ -126,7 +165,6 @@ done:
     folder_list_free(names, n);
     mem_free(checkpoints);
     mem_free(run);
-    mem_free(sweep);
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/rows_option.h"
 #include "cli/train.h"
 #include "io/io.h"
+#include "model/model.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +48,24 @@ static sae_status store_origin(train_input *in, const char *store, bool targets,
     return status == SAE_OK ? store_about(store, "model", in->model_name, sizeof in->model_name, err) : status;
 }
 
+/* A store has its site: --site can only say the same, by whichever of its names. */
+static sae_status check_store_site(const train_input *in, args *a, const char *store, sae_error *err)
+{
+    const char *const *sites = NULL;
+    int n = args_list(a, "site", &sites);
+    char asked[128], held[128];
+
+    site_full_name(in->site_name, held, sizeof held);
+    for (int i = 0; i < n; i++) {
+        site_full_name(sites[i], asked, sizeof asked);
+        if (n == 1 && strcmp(asked, held) == 0) break;
+        return args_fail(a, err, "--site %s%s, but the rows of %s are of %s%s: leave --site away", sites[i],
+                         n > 1 ? ", ..." : "", store, *held ? held : "a site that it does not name",
+                         n > 1 ? " alone" : "");
+    }
+    return SAE_OK;
+}
+
 sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -83,10 +102,7 @@ sae_status train_input_open(train_input *in, args *a, uint64_t seed, sae_error *
         SAE_TRY(sae_acts_open_store(&in->acts, stores, stores[1] ? 2 : 1, &o, err));
         SAE_TRY(store_origin(in, store, false, err));
         if (stores[1]) SAE_TRY(store_origin(in, stores[1], true, err));
-        const char *const *sites = NULL;
-        if (args_list(a, "site", &sites) > 0 && strcmp(sites[0], in->site_name) != 0)
-            SAE_TRY(args_fail(a, err, "--site %s, but the rows of %s are of %s: leave --site away", sites[0], store,
-                              *in->site_name ? in->site_name : "a site that it does not name"));
+        SAE_TRY(check_store_site(in, a, store, err));
     } else if (array) {
         SAE_TRY(sae_acts_open_arrays(&in->acts, arrays, arrays[1] ? 2 : 1, &o, err));
     } else

@@ -131,14 +131,13 @@ static double total_width(const sae_dict_config *c, int n)
     return sum;
 }
 
-static sae_status step_seconds(const train_dicts *dicts, const sae_train_options *recipe, double *seconds,
-                               double *first, sae_error *err)
+static sae_status step_pace(const train_dicts *dicts, const sae_train_options *recipe, train_pace *pace, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict_config all[MOST_CALIBRATED], small[MOST_CALIBRATED], large[MOST_CALIBRATED];
     sae_train_options r = *recipe;
     int n = reduced(all, dicts, INT64_MAX);
-    double low = 0, high = 0, more = 0, d = (double)all[0].d_in;
+    double low = 0, high = 0, first = 0, more = 0, d = (double)all[0].d_in;
     rng random = rng_seed(1, 1);
 
     reduced(small, dicts, SMALL_WIDTH);
@@ -151,16 +150,16 @@ static sae_status step_seconds(const train_dicts *dicts, const sae_train_options
     for (int64_t i = 0; i < r.batch * width; i++) rows[i] = (float)rng_normal(&random);
     r.unit_scale = true;
     r.k_anneal_steps = 0; /* the k that most of the run has */
-    SAE_TRY(time_steps(small, n, &r, rows, targets, &low, first, err));
+    SAE_TRY(time_steps(small, n, &r, rows, targets, &low, &first, err));
     high = low;
     if (total_width(large, n) > total_width(small, n)) {
         SAE_TRY(time_steps(large, n, &r, rows, targets, &high, &more, err));
         double slope = (high - low) / (total_width(large, n) - total_width(small, n));
         if (slope > 0) high += slope * (total_width(all, n) - total_width(large, n));
     }
-    *first *= (double)recipe->batch * dicts->n / ((double)r.batch * n); /* it does not depend on the width */
-    flops whole = flops_of(dicts->configs, dicts->n, recipe), part = flops_of(all, n, &r);
-    *seconds = high * (whole.encoder + whole.sparse) / (part.encoder + part.sparse);
+    flops part = flops_of(all, n, &r);
+    pace->operation = high / (part.encoder + part.sparse);
+    pace->first_row = first / ((double)r.batch * n); /* it does not depend on the width */
 done:
     mem_free(rows);
     return status;
@@ -216,12 +215,20 @@ static const char *duration(double s, char *out, size_t size)
     return out;
 }
 
+sae_status train_plan_measure(train_pace *pace, const train_input *in, const train_dicts *dicts,
+                              const sae_train_options *recipe, sae_error *err)
+{
+    sae_status status = step_pace(dicts, recipe, pace, err);
+
+    if (status == SAE_OK && in->model && pace->model_row == 0) status = model_seconds(in, &pace->model_row, err);
+    return status;
+}
+
 sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
-                           json_t **json, sae_error *err)
+                           const train_pace *pace, size_t measuring, json_t **json, sae_error *err)
 {
     sae_status status = SAE_OK;
     const double mib = 1.0 / (1 << 20);
-    double step = 0, first = 0, row = 0;
     char text[32], more[32];
     sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
     flops f = flops_of(dicts->configs, dicts->n, recipe);
@@ -230,27 +237,27 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     size_t weights = train_model_bytes(in);
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
-    SAE_TRY(step_seconds(dicts, recipe, &step, &first, err));
+    double step = pace->operation * (f.encoder + f.sparse), row = pace->model_row;
+    double first = pace->first_row * (double)recipe->batch * dicts->n;
     if (in->model) {
         f.model = model_flops(in, sae_text_ctx(in->text));
-        SAE_TRY(model_seconds(in, &row, err));
         int64_t row_bytes = (in->d_in + in->d_target) * (int64_t)sizeof(float) + 12;
         model_rows = rows + (double)buffer / (double)row_bytes; /* the buffer is filled first */
     }
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
     size_t pass = in->acts ? sae_acts_get_info(in->acts).pass_bytes : 0;
-    size_t memory = plan.total + buffer + batch + weights + pass;
+    size_t memory = plan.total + batch + measuring + buffer + weights + pass;
     if (json) {
-        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
+        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
                           "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments",
                           (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
-                          (json_int_t)plan.library, "batch", (json_int_t)batch, "shuffle_buffer", (json_int_t)buffer,
-                          "model", (json_int_t)weights, "pass", (json_int_t)pass, "total", (json_int_t)memory, "flops",
-                          "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
-                          "auxk_worst_per_step", f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total",
-                          total, "seconds", "per_step", step, "first_step_more", first, "model_per_row", row, "model",
-                          model_rows * row, "total", seconds);
+                          (json_int_t)plan.library, "batch", (json_int_t)batch, "measuring", (json_int_t)measuring,
+                          "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "pass", (json_int_t)pass,
+                          "total", (json_int_t)memory, "flops", "encoder_per_step", f.encoder, "sparse_per_step",
+                          f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step", f.auxk, "later_per_step", f.later,
+                          "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more",
+                          first, "model_per_row", row, "model", model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
@@ -259,6 +266,7 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
            "%.0f",
            (double)memory * mib, (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
            (double)plan.scratch * mib, (double)plan.library * mib, (double)batch * mib);
+    if (measuring > 0) printf(", measuring at the end %.0f", (double)measuring * mib);
     if (in->model)
         printf(", shuffle buffer %.0f, model expanded %.0f, a pass of it %.0f", (double)buffer * mib,
                (double)weights * mib, (double)pass * mib);

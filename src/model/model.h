@@ -198,6 +198,8 @@ size_t run_scratch_bytes(const sae_model *m, int64_t n_seq, int64_t n_ctx);
 /* Makes model->scratch hold at least `bytes`. */
 sae_status scratch_reserve(sae_model *m, size_t bytes, sae_error *err);
 
+/* What sae_site_name calls the site of an alias ("resid_post.14"), of whatever model; a name that is none stays. */
+void site_full_name(const char *name, char *buffer, size_t size);
 /* The place of a site in the pass: increasing with time. */
 static inline int64_t site_order(sae_site site)
 {

@@ -48,6 +48,16 @@ static sae_site parse(const char *name)
     return site;
 }
 
+void site_full_name(const char *name, char *buffer, size_t size)
+{
+    sae_site site = parse(name);
+
+    if (site.layer < 0)
+        snprintf(buffer, size, "%s", name);
+    else
+        sae_site_name(site, buffer, size);
+}
+
 sae_status sae_site_parse(sae_site *out, const char *name, const sae_model *model, sae_error *err)
 {
     sae_site site = parse(name);
