@@ -552,15 +552,16 @@ END_TEST
 
 START_TEST(test_dictionaries_train_as_if_alone)
 {
-    sae_dict_config c[3] = {batchtopk(20, 64, 4, 0), matryoshka(20, 6, 3), batchtopk(20, 96, 8, 5)};
+    enum { N = 5 };
+    sae_dict_config c[N] = {batchtopk(20, 64, 4, 0), matryoshka(20, 6, 3), batchtopk(20, 96, 8, 5),
+                            batchtopk(20, 64, 3, 0), batchtopk(20, 64, 9, 0)};
     sae_train_options o = short_recipe(128, 40);
-    sae_trainer *together = create(c, 3, &o);
 
     c[2].variant = SAE_P2;
-    sae_trainer_free(together);
-    together = create(c, 3, &o);
+    c[3].arch = c[4].arch = SAE_TOPK;
+    sae_trainer *together = create(c, N, &o);
     steps(together, 40, 1, NULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N; i++) {
         sae_trainer *alone = create(&c[i], 1, &o);
         steps(alone, 40, 1, NULL);
         expect_equal_learners(&together->learners[i], &alone->learners[0]);

@@ -121,7 +121,8 @@ typedef struct latent_pull {
 /* Rows or latents are summed in this many blocks, and the blocks in order: the same bytes whatever the threads do. */
 enum { N_BLOCKS = 128, HISTOGRAM_BINS = 1 << 16 };
 
-/* What a step uses and forgets; shared by all dictionaries. */
+/* What a step uses and forgets; shared by all dictionaries. Two pairs share a place, because what is in the first has been used up when
+ * the second is filled: tile and panel; the keys of best_dead, and the lists by latent of aux (row, weight, slope, d_value, position). */
 typedef struct scratch {
     int n_threads;
     float *x;        /* [B, d] rows / input_scale */
@@ -210,7 +211,7 @@ typedef struct extent {
     bool residual;                           /* some encoder sees c - s: P2 or P3 */
     bool transcoder;                         /* some dictionary reads targets */
     bool uncentred;                          /* some encoder does not subtract b_dec */
-    bool penalised;                          /* some family is penalised */
+    bool penalised, keeps_k;                 /* some family is penalised; some is not */
 } extent;
 
 typedef struct penalty_rule penalty_rule;
