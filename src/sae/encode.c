@@ -29,20 +29,22 @@ static float lower_cutoff(float cutoff, int64_t n, int64_t K)
 
 enum { STRETCH = 1024, BEST_STRETCH = 512 };
 
+const float *norms_of(const sae_trainer *t, const learner *l) { return l->family->rule ? NULL : t->s.norm; }
+
 /* Norms of W_dec's rows, where they count in the selection. */
 static void measure_norms(sae_trainer *t, const learner *l)
 {
     int64_t d = l->p[P_W_DEC].columns;
 
-    if (!t->s.norm) return;
+    if (!norms_of(t, l)) return;
 #pragma omp parallel for schedule(static)
     for (int64_t j = 0; j < l->config.d_sae; j++)
         t->s.norm[j] = (float)sqrt(t->ops->sum_squares(l->p[P_W_DEC].w + j * d, d));
 }
 
-void unscale_values(const sae_trainer *t, pair_lists *lists)
+void unscale_values(const sae_trainer *t, const learner *l, pair_lists *lists)
 {
-    const float *norm = t->s.norm;
+    const float *norm = norms_of(t, l);
 
     for (int64_t i = 0; norm && i < lists->row_start[t->options.batch]; i++)
         lists->value[i] /= norm[lists->latent[i]] > 0.0f ? norm[lists->latent[i]] : 1.0f;
@@ -150,22 +152,22 @@ static void use_hits(scratch *s, int me, tile_use use, float cutoff, int64_t row
 }
 
 /* What passes the cutoff of n latents from `first` on, of whose products p is the first. */
-static int64_t scan(const sae_trainer *t, const float *p, const float *bias, int64_t first, int64_t n, float cutoff,
-                    int32_t *latent, float *value)
+static int64_t scan(const sae_trainer *t, const learner *l, const float *p, const float *bias, int64_t first, int64_t n,
+                    float cutoff, int32_t *latent, float *value)
 {
-    const float *norm = t->s.norm;
+    const float *norm = norms_of(t, l);
 
     if (norm) return t->ops->scan_scaled(p, bias + first, norm + first, n, cutoff, (int32_t)first, latent, value);
     return t->ops->scan_above(p, bias + first, n, cutoff, (int32_t)first, latent, value);
 }
 
 /* The cutoff rises from one stretch of latents to the next. */
-static void put_best(const sae_trainer *t, best_rows *best, int64_t row, const float *p, const float *bias,
-                     int64_t latent0, int64_t n_latents, int32_t *latent, float *value)
+static void put_best(const sae_trainer *t, const learner *l, best_rows *best, int64_t row, const float *p,
+                     const float *bias, int64_t latent0, int64_t n_latents, int32_t *latent, float *value)
 {
     for (int64_t j = 0; j < n_latents; j += BEST_STRETCH) {
         int64_t n = n_latents - j < BEST_STRETCH ? n_latents - j : BEST_STRETCH;
-        n = scan(t, p + j, bias, latent0 + j, n, best->rows[row].cutoff, latent, value);
+        n = scan(t, l, p + j, bias, latent0 + j, n, best->rows[row].cutoff, latent, value);
         best_put(best, row, latent, value, n);
     }
 }
@@ -193,14 +195,14 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
             if (use & (COLLECT | COUNT | COUNT_LOW | COUNT_TIES | COLLECT_TIES)) {
                 bool exact = s->exact && use & (COLLECT | EXACT);
                 float lower = exact ? cutoff - s->row_margin[row0 + i] : cutoff;
-                int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
+                int64_t n = scan(t, l, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
                 if (exact) n = exact_values(t, l, row0 + i, cutoff, latent, value, n);
                 use_hits(s, me, use, cutoff, row0 + i, latent, value, n);
             }
             if (use & COLLECT_TOP)
-                put_best(t, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
+                put_best(t, l, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
             if (use & COLLECT_AUX)
-                put_best(t, &s->best_dead, row0 + i, p, s->aux_bias, latent0, n_latents, latent, value);
+                put_best(t, l, &s->best_dead, row0 + i, p, s->aux_bias, latent0, n_latents, latent, value);
         }
     }
 }

@@ -142,6 +142,6 @@ void select_kept(sae_trainer *t, learner *l, step_sums *sums)
         if (i == 0 || k->value[i] < smallest) smallest = k->value[i];
     sums->smallest = smallest;
     l->cutoff = sums->n_kept < K ? 0.0f : smallest;
-    unscale_values(t, k);
+    unscale_values(t, l, k);
     lists_by_latent(k, B, l->config.d_sae, s->counter);
 }

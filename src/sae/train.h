@@ -154,7 +154,7 @@ typedef struct scratch {
     int64_t aux_k;         /* of a row */
     best_rows top;         /* TopK's */
     best_rows best_dead;   /* AuxK's */
-    float *norm;           /* [F] of W_dec's rows, by which activations are ranked; NULL: by themselves */
+    float *norm;           /* [F] of W_dec's rows, by which activations are ranked (norms_of); NULL: none are */
     uint64_t *row_keys;    /* [B] for drawing rows; NULL without resampling */
     float *aux_bias;       /* [F] b_enc of latents that count as dead, -inf of the others */
     float *panel;          /* [max(B, F), PANEL] */
@@ -265,7 +265,9 @@ sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_er
 /* The same, but the k largest positive of each row in `top`, in place of candidates. */
 sae_status encode_top_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
 /* Lists by row hold what was ranked; takes the norms out, where they counted. */
-void unscale_values(const sae_trainer *t, pair_lists *lists);
+void unscale_values(const sae_trainer *t, const learner *l, pair_lists *lists);
+/* By which l's activations are ranked; NULL: by themselves, as always in a family that keeps no k. */
+const float *norms_of(const sae_trainer *t, const learner *l);
 
 /* best.c */
 int64_t best_room(int64_t keep); /* keys of a row that compact to `keep` now and then */

@@ -38,7 +38,8 @@ static void random_directions(const sae_ops *ops, const param *p, double norm, r
 /* Of one direction's pre-activations [F], the k largest that are positive, decoded: the squared length. keys [F] */
 static double rebuilt_squares(const sae_trainer *t, const learner *l, const float *scores, uint64_t *keys, float *row)
 {
-    int64_t F = l->config.d_sae, k = l->config.k > 0 ? l->config.k : F;
+    int64_t F = l->config.d_sae,
+            k = l->config.k > 0 && l->config.k < F ? l->config.k : F; /* a penalty may aim higher */
     uint32_t bits;
 
     for (int64_t j = 0; j < F; j++) {
