@@ -204,6 +204,68 @@ START_TEST(test_crowded_edge_is_exact)
 }
 END_TEST
 
+/* The last latent is the largest in every row, all others are copies of one: more ties at the edge than the list can hold, behind and
+ * before what is larger. Latents ascend in a row all the same, as the prefixes of Matryoshka need; and the same by exact codes. */
+START_TEST(test_ties_stand_in_their_place)
+{
+    enum { ROWS = 512, D = 8, WIDTH = 512 };
+    sae_dict_config c = matryoshka(D, 2, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    float *rows = malloc(sizeof(float) * ROWS * D);
+    sae_error err = {0};
+    step_sums sums = {0};
+
+    c.d_sae = WIDTH;
+    memcpy(c.groups, (int64_t[]){100, 300, 112}, sizeof(int64_t) * 3);
+    o.exact_codes = _i;
+    sae_trainer *t = create(&c, 1, &o);
+    learner *l = &t->learners[0];
+    const pair_lists *k = &t->s.kept;
+    for (int i = 0; i < WIDTH * D; i++) l->p[P_W_ENC].w[i] = 1.0f;
+    l->p[P_B_ENC].w[WIDTH - 1] = 1.0f;
+    for (int i = 0; i < ROWS * D; i++) rows[i] = 1.0f;
+    memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
+    ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+    select_kept(t, l, &sums);
+    ck_assert_int_eq(sums.n_kept, 2 * ROWS);
+    ck_assert_int_eq(k->row_start[1], WIDTH); /* the first row has all but one of the ties, the second that one */
+    ck_assert_int_eq(k->row_start[2], WIDTH + 2);
+    for (int b = 0; b < ROWS; b++) {
+        ck_assert_int_eq(k->latent[k->row_start[b + 1] - 1], WIDTH - 1);
+        for (int64_t i = k->row_start[b] + 1; i < k->row_start[b + 1]; i++)
+            EXPECT(k->latent[i] > k->latent[i - 1], "row %d: latent %d behind %d", b, (int)k->latent[i],
+                   (int)k->latent[i - 1]);
+    }
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
+/* Activations so small that all are in the lowest bin of the histogram, and more than the list can hold. */
+START_TEST(test_smallest_activations_are_ranked)
+{
+    enum { ROWS = 512, D = 8, WIDTH = 512 };
+    sae_dict_config c = batchtopk(D, WIDTH, 1, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    sae_error err = {0};
+    step_sums sums = {0};
+
+    o.exact_codes = _i;
+    sae_trainer *t = create(&c, 1, &o);
+    learner *l = &t->learners[0];
+    memset(t->s.x, 0, sizeof(float) * ROWS * D);
+    for (int j = 0; j < WIDTH; j++) l->p[P_B_ENC].w[j] = float_of((uint32_t)(j == 77 ? 1000 : 1 + j));
+    ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+    select_kept(t, l, &sums);
+    ck_assert_int_eq(sums.n_kept, ROWS);
+    for (int b = 0; b < ROWS; b++) {
+        ck_assert_int_eq(t->s.kept.row_start[b], b);
+        ck_assert_int_eq(t->s.kept.latent[b], 77);
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
 /* The best of rows whose values come from a few integers, so that they tie, against sorting: of equal ones the lower latents. Some
  * latents are left out because they fired. */
 START_TEST(test_best_of_rows_with_ties)
@@ -1166,6 +1228,8 @@ int main(void)
     tcase_add_test(laws, test_selection_is_the_exact_batch_topk);
     tcase_add_test(laws, test_ties_keep_exactly_k);
     tcase_add_test(laws, test_crowded_edge_is_exact);
+    tcase_add_loop_test(laws, test_ties_stand_in_their_place, 0, 2);
+    tcase_add_loop_test(laws, test_smallest_activations_are_ranked, 0, 2);
     tcase_add_loop_test(laws, test_best_of_rows_with_ties, 0, 3);
     tcase_add_test(laws, test_topk_is_the_best_of_each_row);
     tcase_add_test(laws, test_k_anneals);

@@ -79,7 +79,7 @@ void centre_rows(sae_trainer *t, const learner *l)
 /* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
 /* EXACT beside another: of the values that COLLECT would keep (exact.c), which may differ from the product's. The two of ties: values
- * that are the least above the cutoff are counted by row, or collected as far as the row's count goes. */
+ * that are the least above the cutoff are counted by row, or collected as far as the row's count goes, all larger ones beside them. */
 typedef enum tile_use {
     COLLECT = 1,
     COUNT = 2,
@@ -92,22 +92,8 @@ typedef enum tile_use {
     COLLECT_TIES = 256
 } tile_use;
 
-/* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+/* The cutoff that lets values of these bits and more through: the scan is strict, and lets nothing but positive ones through. */
+static float below(uint32_t bits) { return bits ? float_of(bits - 1) : 0.0f; }
 
 void put_candidate(scratch *s, stretch *mine, candidate c)
 {
@@ -142,7 +128,7 @@ static void use_hits(scratch *s, int me, tile_use use, float cutoff, int64_t row
 
     for (int64_t j = 0; j < n; j++) {
         bool tie = bits_of(value[j]) == least;
-        if (use & COLLECT || (use & COLLECT_TIES && tie && s->counter[row]-- > 0))
+        if (use & COLLECT || (use & COLLECT_TIES && (!tie || s->counter[row]-- > 0)))
             put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)row, latent[j]});
         else if (use & (COUNT | COUNT_LOW))
             count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
@@ -303,8 +289,10 @@ static void empty_aux(sae_trainer *t, float guess)
                guess > 0.0f);
 }
 
-/* Adds n of the values that are the least above the cutoff: those of the first rows, and of a row of the first latents. */
-static sae_status first_ties(sae_trainer *t, const learner *l, encoder *e, float cutoff, int64_t n, sae_error *err)
+/* Collects what is above the cutoff, but of the values that are the least above it only n: those of the first rows, and of a row of the
+ * first latents. */
+static sae_status collect_with_ties(sae_trainer *t, const learner *l, encoder *e, float cutoff, int64_t n,
+                                    sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t *ties = t->s.counter, B = t->options.batch;
@@ -315,6 +303,7 @@ static sae_status first_ties(sae_trainer *t, const learner *l, encoder *e, float
         ties[b] = ties[b] < n ? ties[b] : n;
         n -= ties[b];
     }
+    empty_candidates(&t->s);
     SAE_TRY(all_tiles(t, l, e, COLLECT_TIES | EXACT, cutoff, err));
 done:
     return status;
@@ -333,24 +322,21 @@ static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e
 
     SAE_TRY(count_tiles(t, l, e, COUNT, 0.0f, err));
     uint32_t bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
-    float cutoff = bin ? fmaxf(float_of(bin - 1) - largest_margin(t), 0.0f) : 0.0f; /* bits - 1: the scan is strict */
+    float cutoff = fmaxf(below(bin) - largest_margin(t), 0.0f);
     empty_candidates(s);
     SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
-    if (s->n_candidates > s->candidate_capacity && bin) {
+    if (s->n_candidates > s->candidate_capacity) {
         if (s->exact) {
             SAE_TRY(count_tiles(t, l, e, COUNT | EXACT, cutoff, err));
             bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
-            cutoff = float_of(bin - 1);
+            cutoff = below(bin);
         }
         SAE_TRY(count_tiles(t, l, e, COUNT_LOW | EXACT, cutoff, err));
         uint32_t edge = bin | (uint32_t)bin_from_histogram(s, K - above, &above_low);
         empty_candidates(s);
-        SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge - 1), err));
-        if (s->n_candidates > s->candidate_capacity) {
-            empty_candidates(s);
-            SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge), err));
-            SAE_TRY(first_ties(t, l, e, float_of(edge - 1), K - above - above_low, err));
-        }
+        SAE_TRY(all_tiles(t, l, e, COLLECT, below(edge), err));
+        if (s->n_candidates > s->candidate_capacity)
+            SAE_TRY(collect_with_ties(t, l, e, below(edge), K - above - above_low, err));
     }
     pack_candidates(s);
 done:

@@ -8,14 +8,6 @@
 
 #include <string.h>
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* The bin that holds the `rank`-th largest entry (1 is the largest), and in *above how many lie in higher bins. */
 static int64_t bin_of_rank(const uint32_t *histogram, int64_t rank, int64_t *above)
 {

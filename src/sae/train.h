@@ -20,6 +20,8 @@
 #include "kernels/sae_ops.h"
 #include "kernels/screen.h"
 
+#include <string.h>
+
 /* A parameter with its gradient and Adam moments: [rows, columns]. */
 typedef struct param {
     const char *name;
@@ -65,6 +67,23 @@ typedef struct learner {
     double coefficient;    /* jumprelu's lambda; 0: not set yet */
     int64_t last_pairs;    /* penalised families: pairs above their limits in the last step; -1: none yet */
 } learner;
+
+/* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
+static inline uint32_t bits_of(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 typedef struct candidate {
     float value;
