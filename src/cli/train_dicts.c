@@ -6,6 +6,7 @@
  */
 #include "cli/train.h"
 #include "sae/scaffold_fields.h"
+#include "sae/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -127,8 +128,8 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
     return SAE_OK;
 }
 
-static bool takes_k(sae_arch arch) { return arch != SAE_STANDARD && arch != SAE_GATED; }
-static bool takes_l1(sae_arch arch) { return arch == SAE_STANDARD || arch == SAE_GATED || arch == SAE_JUMPRELU; }
+static bool takes_k(sae_arch arch) { return keeps_k(arch) || arch == SAE_JUMPRELU; }
+static bool takes_l1(sae_arch arch) { return !keeps_k(arch); }
 
 /* Where none is given, the recipe's; of batchtopk and its like 0. */
 static double coefficient(sae_recipe_name recipe, sae_arch arch, const axis *x, int64_t index)

@@ -352,7 +352,8 @@ static sae_status collect(sae_trainer *t, const learner *l, encoder *e, tile_use
     t->s.n_survivors = 0;
     /* When fewer than K were kept last time almost all would survive, and AuxK of many latents needs the whole product. */
     if (!sieve || cutoff <= 0.0f || aux) return all_tiles(t, l, e, COLLECT | aux, cutoff, err);
-    screen_load(sieve, l->p[P_W_ENC].w, l->p[P_B_ENC].w, t->s.u);
+    if (!t->s.screen_is_loaded) screen_load(sieve, l->p[P_W_ENC].w, l->p[P_B_ENC].w, t->s.u);
+    t->s.screen_is_loaded = true;
     screen_set_cutoff(sieve, cutoff);
     screened_candidates(t, l, sieve, cutoff);
     return SAE_OK;
@@ -389,7 +390,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
     centre_rows(t, l);
     measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
-    s->margins_are_set = false;
+    s->margins_are_set = s->screen_is_loaded = false;
     if (with_aux) empty_aux(t, l->aux_cutoff);
     if (with_aux && s->n_aux_few > 0) {
         few_aux(t, l);

@@ -159,9 +159,9 @@ typedef struct scratch {
     stretch *stretches;  /* [n_threads] */
     candidate *candidates;
     int64_t n_candidates, candidate_capacity;
-    bool exact;           /* candidates' values are exact.c's */
-    bool margins_are_set; /* of the rows and weights of this encoding */
-    float *row_margin;    /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
+    bool exact;                             /* candidates' values are exact.c's */
+    bool margins_are_set, screen_is_loaded; /* of the rows and weights of this encoding */
+    float *row_margin; /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
     screen_survivors *survivors; /* [n_threads]; NULL without a screen */
     int64_t n_survivors;         /* of the last step; 0 when it did not screen */
     int64_t n_aux_few;           /* latents that count as dead, when they are few and values exact; else 0 */
@@ -253,6 +253,7 @@ struct family {
     bool one_threshold;
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
+bool keeps_k(sae_arch arch); /* latents of a row or, on average, of a batch's rows: no penalty decides how many */
 
 /* topk.c */
 sae_status topk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
