@@ -160,9 +160,12 @@ done:
 /* Sign-SGD's averages need what it keeps in the moments: they become the weights. */
 static void settle_averages(sae_trainer *t)
 {
-    if (t->finished || !t->memory[2] || t->step == 0 || t->options.optimiser_rule != SAE_OPTIMISER_SIGNUM) return;
-    for (int i = 0; i < t->n_dicts; i++)
-        for (int p = 0; p < N_PARAMS; p++) averaged_weights(&t->options, &t->learners[i].p[p], t->learners[i].p[p].w);
+    if (t->finished || !t->memory[2]) return;
+    for (int i = 0; i < t->n_dicts; i++) {
+        learner *l = &t->learners[i];
+        for (int p = 0; p < N_PARAMS; p++)
+            if (is_averaged(t, l, p)) averaged_weights(&t->options, &l->p[p], l->p[p].w);
+    }
 }
 
 void sae_trainer_finish(sae_trainer *t)
