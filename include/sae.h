@@ -627,7 +627,8 @@ SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
 SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 
 /* Initial weights of dictionary i (before the first step) from a safetensors file: tensors PREFIX + W_enc, b_enc, W_dec, b_dec (W_down, W_up, threshold, b_gate, b_mag, r_mag), or encoder.weight,
- * encoder.bias, decoder.weight as dictionary_learning names and stores them. b_dec is set by the first step all the same. */
+ * encoder.bias, decoder.weight as dictionary_learning names and stores them. What was read the first step does not choose anew (thresholds, a
+ * transcoder's b_enc and b_mag, b_down, PCA's W_down and W_up), but for b_dec, which begins as b_dec_start says. */
 SAE_API sae_status sae_trainer_read_weights(sae_trainer *trainer, int i, const char *path, const char *prefix,
                                             sae_error *err);
 

@@ -180,6 +180,7 @@ START_TEST(test_nonsense_is_refused)
         {true, "revived", "9000000000000000000", "revived", SAE_FORMAT},
         {true, "cutoff", "1e300", "cutoff", SAE_FORMAT},
         {true, "threshold", "\"high\"", "threshold", SAE_FORMAT},
+        {true, "weights_read", "-1", "weights_read", SAE_FORMAT},
     };
 
     three_checkpoints();
@@ -238,7 +239,7 @@ int main(void)
     tcase_add_test(all, test_all_damaged);
     tcase_add_test(all, test_newer_format_is_refused);
     tcase_add_test(all, test_other_machine_is_told);
-    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 15);
+    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 16);
     tcase_add_test(all, test_other_options_are_named);
     tcase_add_test(all, test_prune);
     suite_add_tcase(suite, all);

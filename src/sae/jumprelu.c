@@ -31,7 +31,7 @@ static sae_status begin(sae_trainer *t, learner *l, encoder *e, sae_error *err)
     if (t->options.l0_rule != SAE_L0_QUADRATIC) /* as SAELens: never negative */
         for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = theta->w[j] > 0.0f ? theta->w[j] : 0.0f;
     int64_t first = l->config.rank > 0 ? l->config.scaffold_steps : 0; /* the dictionary waits that long */
-    if (t->step > first || t->options.first_threshold > 0.0) goto done;
+    if (t->step > first || t->options.first_threshold > 0.0 || was_read(l, P_THRESHOLD)) goto done;
     SAE_TRY(encode_rows(t, l, e, false, err));
     select_kept(t, l, &sums);
     for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = (float)sums.smallest;

@@ -66,6 +66,7 @@ typedef struct learner {
     float aux_cutoff;      /* what every row's AuxK activations will likely be above; 0: not known */
     double coefficient;    /* jumprelu's lambda; 0: not set yet */
     int64_t last_pairs;    /* penalised families: pairs above their limits in the last step; -1: none yet */
+    uint32_t weights_read; /* bit p: parameter p is from a file (was_read) */
 } learner;
 
 /* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
@@ -391,6 +392,9 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 double dictionary_rate(const sae_trainer *t, const learner *l); /* learning rate of this step, not of the scaffold */
 
+bool was_read(const learner *l, int p); /* by sae_trainer_read_weights */
+/* step.c: STATE when it is finished or broken. */
+sae_status trainer_goes_on(const sae_trainer *t, sae_error *err);
 /* start.c: what is taken from the first batch (in x and y). */
 sae_status learner_start(sae_trainer *t, learner *l, sae_error *err);
 /* step.c: dead, dense (and the learner's died, revived) from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
