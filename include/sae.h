@@ -617,7 +617,9 @@ typedef struct sae_step_stats {
 } sae_step_stats;
 
 /* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. NUMERIC when a
- * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. */
+ * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. A step that failed
+ * half-way leaves dictionaries of different steps (and the one it failed at in between): from then on steps and saves are refused with STATE;
+ * such a trainer can be resumed from a checkpoint, exported and freed. */
 SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
                                     sae_step_stats *stats, sae_error *err);
 /* Gives gradients, moments and scratch back: what is left can be exported and freed, nothing else. Exporting takes memory for
@@ -645,7 +647,7 @@ SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_
 SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep, sae_error *err);
 /* The newest checkpoint whose checksums verify; when there is none at all the trainer stays as it is. *rows_given tells where
  * the data must go on. UNSUPPORTED: a newer program wrote it. STATE: the options are others than the run was begun with. After
- * a failure the trainer is only good to be freed. */
+ * a failure the trainer is only good to be freed: steps and saves are refused with STATE when it is half read. */
 SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
 /* What the last resume has to tell: a damaged checkpoint passed over, another number of threads than before; else "". Borrowed. */
 SAE_API const char *sae_trainer_notice(const sae_trainer *trainer);

@@ -187,7 +187,13 @@ START_TEST(test_nonsense_is_refused)
     json_t *value = json_loads(cases[_i].json, JSON_DECODE_ANY, NULL);
     ck_assert_ptr_nonnull(value);
     forge(30, cases[_i].inside, cases[_i].key, value);
-    resume_fails(cases[_i].status, cases[_i].word);
+    sae_trainer *t = trainer(4);
+    float x[BATCH * D] = {0};
+    int64_t rows;
+    FAILS(cases[_i].status, cases[_i].word, sae_trainer_resume(t, scratch, &rows, &err));
+    FAILS(SAE_STATE, "half-way", sae_trainer_step(t, x, NULL, NULL, &err)); /* with whatever was read */
+    FAILS(SAE_STATE, "half-way", sae_trainer_save(t, scratch, 0, &err));
+    sae_trainer_free(t);
 }
 END_TEST
 

@@ -1012,6 +1012,115 @@ START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
 }
 END_TEST
 
+/* A step that fails at the second of two dictionaries has moved the first: no step and no checkpoint follows, until one is resumed from. */
+START_TEST(test_broken_trainer_goes_no_further)
+{
+    sae_dict_config c[2] = {batchtopk(8, 32, 4, 0), batchtopk(8, 32, 3, 0)};
+    sae_train_options o = short_recipe(16, 40);
+    sae_trainer *whole = create(c, 2, &o), *t = create(c, 2, &o);
+    float rows[16 * 8];
+    int64_t rows_given = 0;
+    sae_error err = {0};
+
+    steps(whole, 12, 1, NULL);
+    steps(t, 10, 1, NULL);
+    ck_assert_int_eq(sae_trainer_save(t, folder, 160, &err), SAE_OK);
+    t->learners[1].p[P_B_DEC].w[0] = NAN;
+    make_rows(rows, 16, 8, 10, 1);
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_NUMERIC);
+    err = (sae_error){0};
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "half-way"));
+    err = (sae_error){0};
+    ck_assert_int_eq(sae_trainer_save(t, folder, 160, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "half-way"));
+    ck_assert_msg(sae_trainer_resume(t, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+    steps(t, 12, 1, NULL);
+    for (int i = 0; i < 2; i++) expect_equal_learners(&whole->learners[i], &t->learners[i]);
+    sae_trainer_free(t);
+    sae_trainer_free(whole);
+}
+END_TEST
+
+enum { READ_D = 8, READ_OUT = 5, READ_F = 32 };
+
+/* A file in which a tensor has one value everywhere: what of it is read begins there. */
+static const struct {
+    const char *name;
+    int param;
+    int64_t rows, columns;
+} in_file[] = {{"W_enc", P_W_ENC, READ_D, READ_F},    {"W_dec", P_W_DEC, READ_F, READ_D}, {"b_enc", P_B_ENC, 1, READ_F},
+               {"threshold", P_THRESHOLD, 1, READ_F}, {"b_mag", P_B_MAG, 1, READ_F},      {"b_down", P_B_DOWN, 1, 2},
+               {"W_down", P_W_DOWN, READ_D, 2},       {"W_up", P_W_UP, 2, READ_D}};
+enum { IN_FILE = sizeof in_file / sizeof *in_file };
+
+static void write_initial(const char *path, int64_t d_out)
+{
+    tensor tensors[IN_FILE];
+    float *values[IN_FILE];
+    sae_error err = {0};
+
+    for (int n = 0; n < IN_FILE; n++) {
+        int64_t rows = in_file[n].rows, columns = in_file[n].columns;
+        if (columns == READ_D) columns = d_out;
+        values[n] = malloc((size_t)(rows * columns) * sizeof(float));
+        for (int64_t i = 0; i < rows * columns; i++) values[n][i] = 0.25f;
+        tensors[n] = (tensor){.name = in_file[n].name,
+                              .type = DTYPE_F32,
+                              .rank = 2,
+                              .shape = {rows, columns},
+                              .data = values[n],
+                              .bytes = (size_t)(rows * columns) * sizeof(float)};
+    }
+    ck_assert_msg(safetensors_write(path, tensors, IN_FILE, NULL, true, NULL, &err) == SAE_OK, "%s", err.message);
+    for (int n = 0; n < IN_FILE; n++) free(values[n]);
+}
+
+/* What was read is what the first step begins with, whatever that would have chosen: also of a run that is stopped before it. */
+START_TEST(test_what_was_read_stays)
+{
+    const sae_dict_config rows[] = {
+        {.arch = SAE_JUMPRELU, .k = 3},
+        {.arch = SAE_JUMPRELU, .k = 3, .rank = 2, .scaffold_steps = 2, .scaffold_start = SAE_START_RANDOM},
+        {.arch = SAE_BATCHTOPK, .k = 3, .d_out = READ_OUT},
+        {.arch = SAE_GATED, .d_out = READ_OUT},
+        {.arch = SAE_BATCHTOPK, .k = 3, .rank = 2, .scaffold_start = SAE_START_PCA, .scaffold_centre = SAE_CENTRE_OWN},
+    };
+    sae_dict_config c = rows[_i];
+    sae_train_options o = short_recipe(16, 40);
+    char path[128];
+    int64_t rows_given;
+    sae_error err = {0};
+
+    c.d_in = READ_D;
+    c.d_sae = READ_F;
+    o.lr = 1e-9;
+    o.l0_rate = 0;
+    snprintf(path, sizeof path, "%s/initial.safetensors", folder);
+    write_initial(path, c.d_out > 0 ? c.d_out : READ_D);
+    sae_trainer *t = create(&c, 1, &o), *stopped = create(&c, 1, &o);
+    ck_assert_msg(sae_trainer_read_weights(t, 0, path, "", &err) == SAE_OK, "%s", err.message);
+    steps(t, 4, 1, NULL);
+    for (int n = 0; n < IN_FILE; n++) {
+        const param *p = &t->learners[0].p[in_file[n].param];
+        if (in_file[n].param == P_W_DEC) continue; /* goes to norm 1 */
+        for (int64_t i = 0; i < p->rows * p->columns; i++)
+            EXPECT(fabs((double)p->w[i] - 0.25) < 0.0626, "%s begins at %g", p->name, (double)p->w[i]);
+    }
+    ck_assert_msg(sae_trainer_read_weights(stopped, 0, path, "", &err) == SAE_OK, "%s", err.message);
+    for (int stop = 0; stop < 3; stop++) {
+        ck_assert_int_eq(sae_trainer_save(stopped, folder, 0, &err), SAE_OK);
+        sae_trainer_free(stopped);
+        stopped = create(&c, 1, &o);
+        ck_assert_msg(sae_trainer_resume(stopped, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+        steps(stopped, stop + 2, 1, NULL);
+    }
+    expect_equal_learners(&t->learners[0], &stopped->learners[0]);
+    sae_trainer_free(t);
+    sae_trainer_free(stopped);
+}
+END_TEST
+
 /* ---- Bad rows, missing memory, wrong options ------------------------------------------------------------------------------ */
 
 START_TEST(test_bad_rows_are_a_message)
@@ -1284,6 +1393,8 @@ int main(void)
     tcase_add_test(files, test_checkpoint_of_fewer);
     tcase_add_loop_test(files, test_choices_of_a_scaffold_stand_in_the_checkpoint, 0, 5);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
+    tcase_add_test(files, test_broken_trainer_goes_no_further);
+    tcase_add_loop_test(files, test_what_was_read_stays, 0, 5);
     tcase_add_test(files, test_failing_memory);
     suite_add_tcase(s, laws);
     suite_add_tcase(s, files);

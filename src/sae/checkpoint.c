@@ -172,7 +172,7 @@ sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t r
     char *path = NULL;
     json_t *dicts = json_array();
 
-    if (t->finished) SAE_RAISE(err, SAE_STATE, "this trainer is finished: it can only be exported");
+    SAE_TRY(trainer_goes_on(t, err));
     snprintf(name, sizeof name, "checkpoints/%012lld", (long long)t->step);
     path = path_join(run_dir, name, err);
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's names");
@@ -472,7 +472,9 @@ sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64
     if (!parent) SAE_TRY(SAE_NOMEM);
     if (file_exists(parent)) SAE_TRY(find_newest(t, parent, &state, &folder, err));
     if (state) {
+        t->broken = true;
         SAE_TRY(load_state(t, folder, state, fewer, rows_given, err));
+        t->broken = false;
         note_machine(t, state);
     } else
         note(t, "%s holds no checkpoint yet: the run begins at its first step", run_dir);

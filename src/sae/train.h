@@ -213,6 +213,7 @@ struct sae_trainer {
     void *memory[4];        /* weights, gradients, moments, scratch */
     bool finished;          /* only the weights are left */
     int failed;             /* the dictionary at which the last step failed; -1: at none */
+    bool broken;            /* a step or a resume stopped half-way: no state to go on from, or to keep */
     char notice[1000];      /* of the last resume */
 };
 
