@@ -25,6 +25,7 @@ typedef struct case_row {
     bool transcoder, skip; /* to D_OUT */
     sae_scaffold_centre centre;
     sae_scaffold_tie tie;
+    sae_loss_rule loss;
 } case_row;
 
 static const case_row cases[] = {
@@ -62,6 +63,10 @@ static const case_row cases[] = {
     {SAE_GATED, SAE_P2, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .centre = SAE_CENTRE_OWN},
     {SAE_GATED, SAE_P3, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .tie = SAE_TIE_TRANSPOSE},
     {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .transcoder = true, .centre = SAE_CENTRE_OWN},
+    {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0, .loss = SAE_LOSS_FVU},
+    {SAE_STANDARD, SAE_P2, R, SAE_L1_NORMS, 0, 0, .loss = SAE_LOSS_FIRST},
+    {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .loss = SAE_LOSS_FVU},
+    {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_TRAINS_DECODER, .loss = SAE_LOSS_FIRST},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -79,8 +84,8 @@ typedef struct model {
     weights w, constant;
     int o;
     bool have_scaffold; /* s of the gate's reconstruction, and of P3's dictionary, is kept from the first call */
-    double s[B][D], through[B][D]; /* of the skip path likewise */
-    double x[B][D], y[B * D], coefficient, target, bandwidth;
+    double s[B][D], through[B][D];                                    /* of the skip path likewise */
+    double x[B][D], y[B * D], coefficient, target, bandwidth, weight; /* weight: of the squared errors */
     bool subtracts_b_dec;
     double l0, a[B][F], f[B][F], g[B][D]; /* of the last call: for the estimator */
 } model;
@@ -163,9 +168,9 @@ static double loss(model *m)
         }
         for (int i = 0; i < m->o; i++) {
             double y = m->y[b * m->o + i];
-            m->g[b][i] = 2 * (recon[i] - y) / B;
-            total += pow(recon[i] - y, 2) / B;
-            if (m->c->arch == SAE_GATED) total += pow(gate[i] - y, 2) / B;
+            m->g[b][i] = 2 * m->weight * (recon[i] - y) / B;
+            total += m->weight * pow(recon[i] - y, 2) / B;
+            if (m->c->arch == SAE_GATED) total += m->weight * pow(gate[i] - y, 2) / B;
         }
     }
     m->have_scaffold = true;
@@ -198,6 +203,7 @@ static sae_train_options options_of(const case_row *c, int64_t batch, int64_t d_
     o.l1_rule = c->l1;
     o.l0_rule = c->l0;
     o.gate_rule = c->gate;
+    o.loss_rule = c->loss;
     o.decoder_rule = SAE_DECODER_FREE;
     o.bandwidth = 0.6;
     o.first_threshold = 0.3;
@@ -288,6 +294,19 @@ static void zero_idle_rows(sae_trainer *t)
     }
 }
 
+/* Of B rows of d: the mean of |y - mean y|^2. */
+static double variance_of(const double *y, int d)
+{
+    double sum = 0;
+
+    for (int i = 0; i < d; i++) {
+        double mean = 0;
+        for (int b = 0; b < B; b++) mean += y[b * d + i] / B;
+        for (int b = 0; b < B; b++) sum += pow(y[b * d + i] - mean, 2) / B;
+    }
+    return sum;
+}
+
 /* ---- Gradients ----------------------------------------------------------------------------------------------------------- */
 
 static void expect_gradient(model *m, double (*of)(model *), double *w, const param *p, bool closed_form)
@@ -355,6 +374,7 @@ START_TEST(test_gradients)
         for (int64_t i = 0; i < n; i++) moved |= (double)l->p[p].w[i] != before[p][i];
         ck_assert_msg(n == 0 || moved, "%s stands still", l->p[p].name);
     }
+    m->weight = c->loss == SAE_LOSS_SUM ? 1 : 1 / variance_of(m->y, (int)l->d_out);
     m->constant = m->w;
     double expected = loss(m);
     if (c->arch == SAE_JUMPRELU && c->l0 == SAE_L0_CONTROLLED) { /* the damping */
@@ -515,6 +535,28 @@ START_TEST(test_controller_moves_by_its_law)
         EXPECT(fabs(theta[j] - before[j] * exp(0.1 * error)) <= 1e-6 * before[j], "threshold %g of %g, error %g",
                (double)theta[j], (double)before[j], error);
     ck_assert(_i == 2 ? error != 0 && fabs(error) < 0.5 : error == (_i == 0 ? 0 : _i == 1 ? 0.5 : -0.5));
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
+/* Lambda begins at a quarter of what the loss makes of the rows' variance, over k: of a loss over that variance, of 1. */
+START_TEST(test_first_lambda_is_in_the_loss_s_units)
+{
+    case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0, .loss = (sae_loss_rule)_i};
+    sae_train_options o = options_of(&c, B, F);
+    float *rows = make_rows(B, D, 3);
+    double y[B * D];
+
+    o.warmup_steps = 10;
+    o.warmup_rule = SAE_WARMUP_FROM_ZERO; /* nothing moves in step 0 */
+    sae_trainer *t = make_trainer(&c, &o, D, F);
+    t->learners[0].coefficient = 0;
+    for (int i = 0; i < B * D; i++) y[i] = (double)(rows[i] *= 5);
+    step(t, rows);
+    double expected = 0.25 / 3 * (_i == SAE_LOSS_SUM ? variance_of(y, D) : 1);
+    ck_assert_msg(fabs(t->learners[0].coefficient / expected - 1) < 1e-5, "lambda %g, expected %g",
+                  t->learners[0].coefficient, expected);
     sae_trainer_free(t);
     free(rows);
 }

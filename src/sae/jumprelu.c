@@ -8,8 +8,8 @@
  * weight in a step is lambda (L0 / k)^DAMPING; after it lambda moves by (L0 / k)^(rate lr / peak lr), and all thresholds by the common
  * factor (L0 / k)^THRESHOLD_RATE. Without the damping L0 swings about k, since thresholds follow lambda late. Without the common factor it
  * swings more widely; with a slow lambda that factor does the work and drives weak latents to death. Lambda stays within a range about its
- * first value: beyond it changes nothing while L0 is still on its way, and would have to come back. Thresholds start where the first
- * batch's codes number k a row.
+ * first value: beyond it changes nothing while L0 is still on its way, and would have to come back. That value is in the loss's units: of a
+ * loss over the rows' variance it is that many times smaller. Thresholds start where the first batch's codes number k a row.
  */
 #include "sae/penalised.h"
 
@@ -91,7 +91,7 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
     }
     double lambda = l->config.l1_coefficient;
     if (o->l0_rule == SAE_L0_CONTROLLED) {
-        double first = FIRST_LAMBDA * sums->variance / (B * target);
+        double first = FIRST_LAMBDA * sums->variance / (B * target) * loss_weight(t);
         l->coefficient = l->coefficient > 0.0 ? fmin(fmax(l->coefficient, first / RANGE), RANGE * first) : first;
         lambda = l->coefficient * exp(DAMPING * control_error(t, l));
     }
