@@ -161,6 +161,20 @@ done:
     return status;
 }
 
+/* What has no meaning for a dictionary does not make it another one: not for a checkpoint that is gone on with. */
+static void forget_scaffold(sae_dict_config *c)
+{
+    if (c->arch != SAE_MATRYOSHKA) c->scaffold_last = false;
+    if (c->rank > 0) return;
+    c->variant = SAE_P1;
+    c->scaffold_start = SAE_START_ZERO;
+    c->scaffold_centre = SAE_CENTRE_B_DEC;
+    c->scaffold_tie = SAE_TIE_NONE;
+    c->scaffold_steps = 0;
+    c->scaffold_lr = 0;
+    c->scaffold_frozen = c->scaffold_last = false;
+}
+
 static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const axis axes[N_AXES],
                               const int64_t value[N_AXES], sae_error *err)
 {
@@ -184,6 +198,7 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
     snprintf(c->target_site, sizeof c->target_site, "%s", in->target_name);
     snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
     status = scaffold_choices(c, a, err);
+    forget_scaffold(c);
     return status == SAE_OK && c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : status;
 }
 

@@ -292,7 +292,7 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     if (difference)
         SAE_RAISE(err, SAE_STATE,
                   "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
-                  "run.json)",
+                  "run.json, those of a sweep in group.json)",
                   folder, difference);
     file_name(file, from);
     path = path_join(folder, file, err);
@@ -382,7 +382,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
         SAE_RAISE(
             err, SAE_STATE,
             "%s: the run was begun with another \"%s\"%s: resume with the options it was started with (they are in "
-            "run.json)",
+            "run.json, those of a sweep in group.json)",
             folder, difference, recipe_difference_hint(difference));
     SAE_TRY(load_learners(t, folder, dicts, fewer, err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
