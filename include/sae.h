@@ -564,7 +564,9 @@ typedef struct sae_train_options {
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
-    sae_encoder_dtype encoder_dtype; /* of the encoder product */
+    /* Of the encoder product. The dense steps of standard, gated and jumprelu, taken while more than an eighth of the latents is active, are
+     * f32 either way. */
+    sae_encoder_dtype encoder_dtype;
     /* BatchTopK and Matryoshka, f32: codes are dot products summed in one fixed order, whatever product found them. Other
      * dictionaries of the same trainer are trained as without it. */
     bool exact_codes;
