@@ -564,7 +564,9 @@ typedef struct sae_train_options {
     double grad_clip;   /* global norm; 0: none */
     double input_scale; /* rows are divided by it while training; it is folded back into what is exported */
     bool unit_scale;    /* measure input_scale on the first rows so that E|x|^2 = 1 */
-    sae_encoder_dtype encoder_dtype; /* of the encoder product */
+    /* Of the encoder product. The dense steps of standard, gated and jumprelu, taken while more than an eighth of the latents is active, are
+     * f32 either way. */
+    sae_encoder_dtype encoder_dtype;
     /* BatchTopK and Matryoshka, f32: codes are dot products summed in one fixed order, whatever product found them. Other
      * dictionaries of the same trainer are trained as without it. */
     bool exact_codes;
@@ -617,7 +619,9 @@ typedef struct sae_step_stats {
 } sae_step_stats;
 
 /* One step on rows [batch, d_in]; targets [batch, d_out] of transcoders, else NULL. stats [n_dicts] may be NULL. NUMERIC when a
- * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. */
+ * loss is not finite: look for rows that are not finite or far larger than the others, or lower the learning rate. A step that failed
+ * half-way leaves dictionaries of different steps (and the one it failed at in between): from then on steps and saves are refused with STATE;
+ * such a trainer can be resumed from a checkpoint, exported and freed. */
 SAE_API sae_status sae_trainer_step(sae_trainer *trainer, const float *rows, const float *targets,
                                     sae_step_stats *stats, sae_error *err);
 /* Gives gradients, moments and scratch back: what is left can be exported and freed, nothing else. Exporting takes memory for
@@ -627,7 +631,8 @@ SAE_API int64_t sae_trainer_steps_done(const sae_trainer *trainer);
 SAE_API int sae_trainer_n_dicts(const sae_trainer *trainer);
 
 /* Initial weights of dictionary i (before the first step) from a safetensors file: tensors PREFIX + W_enc, b_enc, W_dec, b_dec (W_down, W_up, threshold, b_gate, b_mag, r_mag), or encoder.weight,
- * encoder.bias, decoder.weight as dictionary_learning names and stores them. b_dec is set by the first step all the same. */
+ * encoder.bias, decoder.weight as dictionary_learning names and stores them. What was read the first step does not choose anew (thresholds, a
+ * transcoder's b_enc and b_mag, b_down, PCA's W_down and W_up), but for b_dec, which begins as b_dec_start says. */
 SAE_API sae_status sae_trainer_read_weights(sae_trainer *trainer, int i, const char *path, const char *prefix,
                                             sae_error *err);
 
@@ -644,7 +649,7 @@ SAE_API sae_status sae_trainer_save(const sae_trainer *trainer, const char *run_
 SAE_API sae_status sae_checkpoints_prune(const char *run_dir, int64_t step, int64_t keep, sae_error *err);
 /* The newest checkpoint whose checksums verify; when there is none at all the trainer stays as it is. *rows_given tells where
  * the data must go on. UNSUPPORTED: a newer program wrote it. STATE: the options are others than the run was begun with. After
- * a failure the trainer is only good to be freed. */
+ * a failure the trainer is only good to be freed: steps and saves are refused with STATE when it is half read. */
 SAE_API sae_status sae_trainer_resume(sae_trainer *trainer, const char *run_dir, int64_t *rows_given, sae_error *err);
 /* What the last resume has to tell: a damaged checkpoint passed over, another number of threads than before; else "". Borrowed. */
 SAE_API const char *sae_trainer_notice(const sae_trainer *trainer);

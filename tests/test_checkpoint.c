@@ -180,13 +180,20 @@ START_TEST(test_nonsense_is_refused)
         {true, "revived", "9000000000000000000", "revived", SAE_FORMAT},
         {true, "cutoff", "1e300", "cutoff", SAE_FORMAT},
         {true, "threshold", "\"high\"", "threshold", SAE_FORMAT},
+        {true, "weights_read", "-1", "weights_read", SAE_FORMAT},
     };
 
     three_checkpoints();
     json_t *value = json_loads(cases[_i].json, JSON_DECODE_ANY, NULL);
     ck_assert_ptr_nonnull(value);
     forge(30, cases[_i].inside, cases[_i].key, value);
-    resume_fails(cases[_i].status, cases[_i].word);
+    sae_trainer *t = trainer(4);
+    float x[BATCH * D] = {0};
+    int64_t rows;
+    FAILS(cases[_i].status, cases[_i].word, sae_trainer_resume(t, scratch, &rows, &err));
+    FAILS(SAE_STATE, "half-way", sae_trainer_step(t, x, NULL, NULL, &err)); /* with whatever was read */
+    FAILS(SAE_STATE, "half-way", sae_trainer_save(t, scratch, 0, &err));
+    sae_trainer_free(t);
 }
 END_TEST
 
@@ -238,7 +245,7 @@ int main(void)
     tcase_add_test(all, test_all_damaged);
     tcase_add_test(all, test_newer_format_is_refused);
     tcase_add_test(all, test_other_machine_is_told);
-    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 15);
+    tcase_add_loop_test(all, test_nonsense_is_refused, 0, 16);
     tcase_add_test(all, test_other_options_are_named);
     tcase_add_test(all, test_prune);
     suite_add_tcase(suite, all);

@@ -25,6 +25,7 @@ typedef struct case_row {
     bool transcoder, skip; /* to D_OUT */
     sae_scaffold_centre centre;
     sae_scaffold_tie tie;
+    sae_loss_rule loss;
 } case_row;
 
 static const case_row cases[] = {
@@ -62,6 +63,10 @@ static const case_row cases[] = {
     {SAE_GATED, SAE_P2, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .centre = SAE_CENTRE_OWN},
     {SAE_GATED, SAE_P3, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .tie = SAE_TIE_TRANSPOSE},
     {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .transcoder = true, .centre = SAE_CENTRE_OWN},
+    {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0, .loss = SAE_LOSS_FVU},
+    {SAE_STANDARD, SAE_P2, R, SAE_L1_NORMS, 0, 0, .loss = SAE_LOSS_FIRST},
+    {SAE_GATED, SAE_P1, R, SAE_L1_CODES, 0, SAE_GATE_DETACHED, .loss = SAE_LOSS_FVU},
+    {SAE_GATED, SAE_P1, 0, SAE_L1_NORMS, 0, SAE_GATE_TRAINS_DECODER, .loss = SAE_LOSS_FIRST},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -79,8 +84,8 @@ typedef struct model {
     weights w, constant;
     int o;
     bool have_scaffold; /* s of the gate's reconstruction, and of P3's dictionary, is kept from the first call */
-    double s[B][D], through[B][D]; /* of the skip path likewise */
-    double x[B][D], y[B * D], coefficient, target, bandwidth;
+    double s[B][D], through[B][D];                                    /* of the skip path likewise */
+    double x[B][D], y[B * D], coefficient, target, bandwidth, weight; /* weight: of the squared errors */
     bool subtracts_b_dec;
     double l0, a[B][F], f[B][F], g[B][D]; /* of the last call: for the estimator */
 } model;
@@ -163,9 +168,9 @@ static double loss(model *m)
         }
         for (int i = 0; i < m->o; i++) {
             double y = m->y[b * m->o + i];
-            m->g[b][i] = 2 * (recon[i] - y) / B;
-            total += pow(recon[i] - y, 2) / B;
-            if (m->c->arch == SAE_GATED) total += pow(gate[i] - y, 2) / B;
+            m->g[b][i] = 2 * m->weight * (recon[i] - y) / B;
+            total += m->weight * pow(recon[i] - y, 2) / B;
+            if (m->c->arch == SAE_GATED) total += m->weight * pow(gate[i] - y, 2) / B;
         }
     }
     m->have_scaffold = true;
@@ -198,6 +203,7 @@ static sae_train_options options_of(const case_row *c, int64_t batch, int64_t d_
     o.l1_rule = c->l1;
     o.l0_rule = c->l0;
     o.gate_rule = c->gate;
+    o.loss_rule = c->loss;
     o.decoder_rule = SAE_DECODER_FREE;
     o.bandwidth = 0.6;
     o.first_threshold = 0.3;
@@ -288,6 +294,19 @@ static void zero_idle_rows(sae_trainer *t)
     }
 }
 
+/* Of B rows of d: the mean of |y - mean y|^2. */
+static double variance_of(const double *y, int d)
+{
+    double sum = 0;
+
+    for (int i = 0; i < d; i++) {
+        double mean = 0;
+        for (int b = 0; b < B; b++) mean += y[b * d + i] / B;
+        for (int b = 0; b < B; b++) sum += pow(y[b * d + i] - mean, 2) / B;
+    }
+    return sum;
+}
+
 /* ---- Gradients ----------------------------------------------------------------------------------------------------------- */
 
 static void expect_gradient(model *m, double (*of)(model *), double *w, const param *p, bool closed_form)
@@ -355,6 +374,7 @@ START_TEST(test_gradients)
         for (int64_t i = 0; i < n; i++) moved |= (double)l->p[p].w[i] != before[p][i];
         ck_assert_msg(n == 0 || moved, "%s stands still", l->p[p].name);
     }
+    m->weight = c->loss == SAE_LOSS_SUM ? 1 : 1 / variance_of(m->y, (int)l->d_out);
     m->constant = m->w;
     double expected = loss(m);
     if (c->arch == SAE_JUMPRELU && c->l0 == SAE_L0_CONTROLLED) { /* the damping */
@@ -489,6 +509,96 @@ START_TEST(test_resumed_is_undisturbed)
 }
 END_TEST
 
+/* ---- What is for other families, or for all ------------------------------------------------------------------------------- */
+
+/* A latent that begins anew has biases and r_mag of 0, the first threshold (or, where the rows chose that, the mean of the living ones')
+ * and no moments; the others keep theirs. */
+START_TEST(test_resampled_latents_begin_anew)
+{
+    const case_row c = {_i == 2 ? SAE_GATED : SAE_JUMPRELU, SAE_P1, 0, SAE_L1_CODES, SAE_L0_CONTROLLED, 0};
+    sae_train_options o = options_of(&c, B, F);
+    float *rows = make_rows(B, D, 3);
+    const int of_latents[] = {P_B_ENC, P_B_MAG, P_R_MAG, P_THRESHOLD};
+    double mean = 0;
+
+    o.resample_every = 5;
+    sae_trainer *t = make_trainer(&c, &o, D, F);
+    learner *l = &t->learners[0];
+    step(t, rows);
+    if (_i == 1) t->options.first_threshold = 0;
+    for (int j = 0; j < F; j++) l->since_fired[j] = j % 3 ? 0 : 1000;
+    for (int n = 0; n < 4; n++)
+        for (int j = 0; j < F && l->p[of_latents[n]].rows > 0; j++)
+            l->p[of_latents[n]].w[j] = l->p[of_latents[n]].m[j] = l->p[of_latents[n]].v[j] = 1.0f + (float)j;
+    for (int j = 0; j < F; j++) mean += j % 3 ? (1.0 + j) / 16 : 0;
+    resample(t, l);
+    for (int n = 0; n < 4; n++) {
+        const param *p = &l->p[of_latents[n]];
+        double begin = of_latents[n] != P_THRESHOLD ? 0 : _i == 1 ? mean : o.first_threshold;
+        for (int j = 0; j < F && p->rows > 0; j++) {
+            double w = j % 3 ? 1.0 + j : begin, moment = j % 3 ? 1.0 + j : 0;
+            EXPECT(fabs((double)p->w[j] - w) < 1e-6 && (double)p->m[j] == moment && (double)p->v[j] == moment,
+                   "%s of latent %d: %g, moments %g and %g", p->name, j, (double)p->w[j], (double)p->m[j],
+                   (double)p->v[j]);
+        }
+    }
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
+/* Ranking by norms is for families that keep k: beside such a one, these train and are exported as without it. */
+START_TEST(test_norms_are_not_theirs)
+{
+    static const sae_arch archs[] = {SAE_JUMPRELU, SAE_GATED, SAE_STANDARD};
+    sae_dict_config c[2] = {{.arch = archs[_i], .d_in = D, .d_sae = F, .k = 3, .l1_coefficient = 0.1},
+                            {.arch = SAE_BATCHTOPK, .d_in = D, .d_sae = F, .k = 3}};
+    const case_row row = {archs[_i], SAE_P1, 0, SAE_L1_CODES, SAE_L0_CONTROLLED, 0};
+    sae_train_options o = options_of(&row, B, F);
+    float *rows = make_rows(B, D, 3);
+    sae_dict *dict[2] = {NULL};
+    sae_error err = {0};
+
+    o.decoder_norm = 0.4;
+    o.first_threshold = 0; /* jumprelu's are found on the first rows */
+    for (int v = 0; v < 2; v++) {
+        sae_trainer *t = NULL;
+        o.selection_rule = v ? SAE_SELECT_TIMES_NORM : SAE_SELECT_ACTIVATION;
+        ck_assert_msg(sae_trainer_create(&t, c, 2, &o, &err) == SAE_OK, "%s", err.message);
+        for (int n = 0; n < 3; n++) ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_OK);
+        ck_assert_msg(sae_trainer_export(t, 0, &dict[v], &err) == SAE_OK, "%s", err.message);
+        sae_trainer_free(t);
+    }
+    sae_weights a = sae_dict_weights(dict[0]), b = sae_dict_weights(dict[1]);
+    ck_assert(memcmp(a.W_enc, b.W_enc, sizeof(float) * F * D) == 0);
+    ck_assert(memcmp(a.W_dec, b.W_dec, sizeof(float) * F * D) == 0);
+    ck_assert(memcmp(a.b_enc, b.b_enc, sizeof(float) * F) == 0);
+    if (archs[_i] == SAE_JUMPRELU) ck_assert(memcmp(a.threshold, b.threshold, sizeof(float) * F) == 0);
+    sae_dict_free(dict[0]);
+    sae_dict_free(dict[1]);
+    free(rows);
+}
+END_TEST
+
+/* A penalty may aim at more than there are latents: an encoder that begins by what they rebuild (--encoder-norm -1) counts all of them. */
+START_TEST(test_k_beyond_the_width)
+{
+    const case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0};
+    sae_train_options o = options_of(&c, B, F);
+    sae_trainer *t[2] = {NULL};
+    sae_error err = {0};
+
+    o.encoder_norm = SAE_ENCODER_REBUILDS;
+    for (int v = 0; v < 2; v++) {
+        sae_dict_config config = {.arch = SAE_JUMPRELU, .d_in = D, .d_sae = F, .k = v ? 4 * F : F};
+        ck_assert_msg(sae_trainer_create(&t[v], &config, 1, &o, &err) == SAE_OK, "%s", err.message);
+    }
+    ck_assert(memcmp(t[0]->learners[0].p[P_W_ENC].w, t[1]->learners[0].p[P_W_ENC].w, sizeof(float) * F * D) == 0);
+    sae_trainer_free(t[0]);
+    sae_trainer_free(t[1]);
+}
+END_TEST
+
 /* ---- The controller --------------------------------------------------------------------------------------------------------- */
 
 /* One step: lambda and all thresholds move by the factors of docs/method.md, by as much as MOST_ERROR lets them; with lr 0 neither does. */
@@ -515,6 +625,28 @@ START_TEST(test_controller_moves_by_its_law)
         EXPECT(fabs(theta[j] - before[j] * exp(0.1 * error)) <= 1e-6 * before[j], "threshold %g of %g, error %g",
                (double)theta[j], (double)before[j], error);
     ck_assert(_i == 2 ? error != 0 && fabs(error) < 0.5 : error == (_i == 0 ? 0 : _i == 1 ? 0.5 : -0.5));
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
+/* Lambda begins at a quarter of what the loss makes of the rows' variance, over k: of a loss over that variance, of 1. */
+START_TEST(test_first_lambda_is_in_the_loss_s_units)
+{
+    case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0, .loss = (sae_loss_rule)_i};
+    sae_train_options o = options_of(&c, B, F);
+    float *rows = make_rows(B, D, 3);
+    double y[B * D];
+
+    o.warmup_steps = 10;
+    o.warmup_rule = SAE_WARMUP_FROM_ZERO; /* nothing moves in step 0 */
+    sae_trainer *t = make_trainer(&c, &o, D, F);
+    t->learners[0].coefficient = 0;
+    for (int i = 0; i < B * D; i++) y[i] = (double)(rows[i] *= 5);
+    step(t, rows);
+    double expected = 0.25 / 3 * (_i == SAE_LOSS_SUM ? variance_of(y, D) : 1);
+    ck_assert_msg(fabs(t->learners[0].coefficient / expected - 1) < 1e-5, "lambda %g, expected %g",
+                  t->learners[0].coefficient, expected);
     sae_trainer_free(t);
     free(rows);
 }
@@ -647,6 +779,10 @@ int main(void)
     tcase_add_loop_test(tc, test_resumed_is_undisturbed, 0, N_CASES);
     tcase_add_loop_test(tc, test_controller_moves_by_its_law, 0, 4);
     tcase_add_loop_test(tc, test_controller_stays_finite, 0, 2);
+    tcase_add_loop_test(tc, test_first_lambda_is_in_the_loss_s_units, 0, SAE_LOSS_FIRST + 1);
+    tcase_add_loop_test(tc, test_resampled_latents_begin_anew, 0, 3);
+    tcase_add_loop_test(tc, test_norms_are_not_theirs, 0, 3);
+    tcase_add_test(tc, test_k_beyond_the_width);
     tcase_add_loop_test(tc, test_controller_reaches_its_target, 0, sizeof targets / sizeof *targets);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);

@@ -326,6 +326,17 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     done
     [ -n "$first" ] && [ "$failed" -ge 40 ] && [ "$anew" -eq 0 ]
     check "after no failing call a group is begun anew" $? "$anew of $failed"
+    # What a dictionary without a scaffold does not have makes it no other: it is gone on with beside one that has.
+    alone="$rows --arch topk --width 32 --k 3 --steps 12 --checkpoint-every 4"
+    call=40
+    while SAE_FAIL_IO="$call:KILL" "$sae" sweep $alone --rank 0 --out wider >out 2>err </dev/null || [ ! -d wider/groups/001/checkpoints/000000000004 ]; do
+        rm -rf wider
+        call=$((call + 4))
+        [ "$call" -lt 1000 ] || break
+    done
+    run 0 "a killed sweep with a scaffold beside it" sweep $alone --rank 0,2 --variant p3 --scaffold-start pca --scaffold-steps 2 --scaffold-centre own --scaffold-lr 0.5 --out wider
+    [ -s wider/topk-w32-k3-r0-s0/sae/cfg.json ] && cmp -s wider/topk-w32-k3-r0-s0/sae/sae_weights.safetensors small/topk-w32-k3-r0-s0/sae/sae_weights.safetensors
+    check "ends on the same bytes" $?
     # Another sweep in its place: what it does not make goes, and nothing that was put there.
     cp -r small replaced
     mkdir -p replaced/own replaced/topk-w32-k9-r0-s0 && echo mine | tee replaced/own/result.json >replaced/topk-w32-k3-r0-s0/mine

@@ -204,6 +204,68 @@ START_TEST(test_crowded_edge_is_exact)
 }
 END_TEST
 
+/* The last latent is the largest in every row, all others are copies of one: more ties at the edge than the list can hold, behind and
+ * before what is larger. Latents ascend in a row all the same, as the prefixes of Matryoshka need; and the same by exact codes. */
+START_TEST(test_ties_stand_in_their_place)
+{
+    enum { ROWS = 512, D = 8, WIDTH = 512 };
+    sae_dict_config c = matryoshka(D, 2, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    float *rows = malloc(sizeof(float) * ROWS * D);
+    sae_error err = {0};
+    step_sums sums = {0};
+
+    c.d_sae = WIDTH;
+    memcpy(c.groups, (int64_t[]){100, 300, 112}, sizeof(int64_t) * 3);
+    o.exact_codes = _i;
+    sae_trainer *t = create(&c, 1, &o);
+    learner *l = &t->learners[0];
+    const pair_lists *k = &t->s.kept;
+    for (int i = 0; i < WIDTH * D; i++) l->p[P_W_ENC].w[i] = 1.0f;
+    l->p[P_B_ENC].w[WIDTH - 1] = 1.0f;
+    for (int i = 0; i < ROWS * D; i++) rows[i] = 1.0f;
+    memcpy(t->s.x, rows, sizeof(float) * ROWS * D);
+    ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+    select_kept(t, l, &sums);
+    ck_assert_int_eq(sums.n_kept, 2 * ROWS);
+    ck_assert_int_eq(k->row_start[1], WIDTH); /* the first row has all but one of the ties, the second that one */
+    ck_assert_int_eq(k->row_start[2], WIDTH + 2);
+    for (int b = 0; b < ROWS; b++) {
+        ck_assert_int_eq(k->latent[k->row_start[b + 1] - 1], WIDTH - 1);
+        for (int64_t i = k->row_start[b] + 1; i < k->row_start[b + 1]; i++)
+            EXPECT(k->latent[i] > k->latent[i - 1], "row %d: latent %d behind %d", b, (int)k->latent[i],
+                   (int)k->latent[i - 1]);
+    }
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
+/* Activations so small that all are in the lowest bin of the histogram, and more than the list can hold. */
+START_TEST(test_smallest_activations_are_ranked)
+{
+    enum { ROWS = 512, D = 8, WIDTH = 512 };
+    sae_dict_config c = batchtopk(D, WIDTH, 1, 0);
+    sae_train_options o = sae_recipe_dictionary_learning(ROWS, 100, WIDTH);
+    sae_error err = {0};
+    step_sums sums = {0};
+
+    o.exact_codes = _i;
+    sae_trainer *t = create(&c, 1, &o);
+    learner *l = &t->learners[0];
+    memset(t->s.x, 0, sizeof(float) * ROWS * D);
+    for (int j = 0; j < WIDTH; j++) l->p[P_B_ENC].w[j] = float_of((uint32_t)(j == 77 ? 1000 : 1 + j));
+    ck_assert_int_eq(encode_rows(t, l, t->encoders[0], false, &err), SAE_OK);
+    select_kept(t, l, &sums);
+    ck_assert_int_eq(sums.n_kept, ROWS);
+    for (int b = 0; b < ROWS; b++) {
+        ck_assert_int_eq(t->s.kept.row_start[b], b);
+        ck_assert_int_eq(t->s.kept.latent[b], 77);
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
 /* The best of rows whose values come from a few integers, so that they tie, against sorting: of equal ones the lower latents. Some
  * latents are left out because they fired. */
 START_TEST(test_best_of_rows_with_ties)
@@ -437,6 +499,34 @@ START_TEST(test_recipes)
 }
 END_TEST
 
+/* sign-SGD averages nothing of a dictionary that waits for its scaffold: its weights are exported as they began, the scaffold's as
+ * averaged; and the same once the moments are gone. */
+START_TEST(test_waiting_dictionary_has_no_average)
+{
+    enum { D = 12, WIDTH = 40 };
+    sae_dict_config c = {.arch = SAE_TOPK, .d_in = D, .d_sae = WIDTH, .k = 3, .rank = 2, .scaffold_steps = 10};
+    sae_train_options o = sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, 32, 40, WIDTH);
+    sae_trainer *t = create(&c, 1, &o);
+    const learner *l = &t->learners[0];
+    float W_enc[WIDTH * D];
+    sae_error err = {0};
+
+    memcpy(W_enc, l->p[P_W_ENC].w, sizeof W_enc);
+    steps(t, 5, 1, NULL);
+    for (int finished = 0; finished < 2; finished++) {
+        sae_dict *dict = NULL;
+        float W_up[2 * D];
+        averaged_weights(&o, &l->p[P_W_UP], W_up);
+        if (finished) sae_trainer_finish(t);
+        ck_assert_msg(sae_trainer_export(t, 0, &dict, &err) == SAE_OK, "%s", err.message);
+        ck_assert(memcmp(sae_dict_weights(dict).W_enc, W_enc, sizeof W_enc) == 0);
+        ck_assert(finished || memcmp(sae_dict_weights(dict).W_up, W_up, sizeof W_up) == 0);
+        sae_dict_free(dict);
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
 /* openai's encoder begins as W_dec times the number by which directions, other ones than it was found with, are rebuilt at their own
  * length: every one by its k largest latents. Unscaled they are not (observed: 0.71 and 3.57; scaled 1.005 and 0.992). */
 START_TEST(test_openai_rebuilds_directions)
@@ -552,15 +642,16 @@ END_TEST
 
 START_TEST(test_dictionaries_train_as_if_alone)
 {
-    sae_dict_config c[3] = {batchtopk(20, 64, 4, 0), matryoshka(20, 6, 3), batchtopk(20, 96, 8, 5)};
+    enum { N = 5 };
+    sae_dict_config c[N] = {batchtopk(20, 64, 4, 0), matryoshka(20, 6, 3), batchtopk(20, 96, 8, 5),
+                            batchtopk(20, 64, 3, 0), batchtopk(20, 64, 9, 0)};
     sae_train_options o = short_recipe(128, 40);
-    sae_trainer *together = create(c, 3, &o);
 
     c[2].variant = SAE_P2;
-    sae_trainer_free(together);
-    together = create(c, 3, &o);
+    c[3].arch = c[4].arch = SAE_TOPK;
+    sae_trainer *together = create(c, N, &o);
     steps(together, 40, 1, NULL);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N; i++) {
         sae_trainer *alone = create(&c[i], 1, &o);
         steps(alone, 40, 1, NULL);
         expect_equal_learners(&together->learners[i], &alone->learners[0]);
@@ -921,6 +1012,115 @@ START_TEST(test_choices_of_a_scaffold_stand_in_the_checkpoint)
 }
 END_TEST
 
+/* A step that fails at the second of two dictionaries has moved the first: no step and no checkpoint follows, until one is resumed from. */
+START_TEST(test_broken_trainer_goes_no_further)
+{
+    sae_dict_config c[2] = {batchtopk(8, 32, 4, 0), batchtopk(8, 32, 3, 0)};
+    sae_train_options o = short_recipe(16, 40);
+    sae_trainer *whole = create(c, 2, &o), *t = create(c, 2, &o);
+    float rows[16 * 8];
+    int64_t rows_given = 0;
+    sae_error err = {0};
+
+    steps(whole, 12, 1, NULL);
+    steps(t, 10, 1, NULL);
+    ck_assert_int_eq(sae_trainer_save(t, folder, 160, &err), SAE_OK);
+    t->learners[1].p[P_B_DEC].w[0] = NAN;
+    make_rows(rows, 16, 8, 10, 1);
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_NUMERIC);
+    err = (sae_error){0};
+    ck_assert_int_eq(sae_trainer_step(t, rows, NULL, NULL, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "half-way"));
+    err = (sae_error){0};
+    ck_assert_int_eq(sae_trainer_save(t, folder, 160, &err), SAE_STATE);
+    ck_assert_ptr_nonnull(strstr(err.message, "half-way"));
+    ck_assert_msg(sae_trainer_resume(t, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+    steps(t, 12, 1, NULL);
+    for (int i = 0; i < 2; i++) expect_equal_learners(&whole->learners[i], &t->learners[i]);
+    sae_trainer_free(t);
+    sae_trainer_free(whole);
+}
+END_TEST
+
+enum { READ_D = 8, READ_OUT = 5, READ_F = 32 };
+
+/* A file in which a tensor has one value everywhere: what of it is read begins there. */
+static const struct {
+    const char *name;
+    int param;
+    int64_t rows, columns;
+} in_file[] = {{"W_enc", P_W_ENC, READ_D, READ_F},    {"W_dec", P_W_DEC, READ_F, READ_D}, {"b_enc", P_B_ENC, 1, READ_F},
+               {"threshold", P_THRESHOLD, 1, READ_F}, {"b_mag", P_B_MAG, 1, READ_F},      {"b_down", P_B_DOWN, 1, 2},
+               {"W_down", P_W_DOWN, READ_D, 2},       {"W_up", P_W_UP, 2, READ_D}};
+enum { IN_FILE = sizeof in_file / sizeof *in_file };
+
+static void write_initial(const char *path, int64_t d_out)
+{
+    tensor tensors[IN_FILE];
+    float *values[IN_FILE];
+    sae_error err = {0};
+
+    for (int n = 0; n < IN_FILE; n++) {
+        int64_t rows = in_file[n].rows, columns = in_file[n].columns;
+        if (columns == READ_D) columns = d_out;
+        values[n] = malloc((size_t)(rows * columns) * sizeof(float));
+        for (int64_t i = 0; i < rows * columns; i++) values[n][i] = 0.25f;
+        tensors[n] = (tensor){.name = in_file[n].name,
+                              .type = DTYPE_F32,
+                              .rank = 2,
+                              .shape = {rows, columns},
+                              .data = values[n],
+                              .bytes = (size_t)(rows * columns) * sizeof(float)};
+    }
+    ck_assert_msg(safetensors_write(path, tensors, IN_FILE, NULL, true, NULL, &err) == SAE_OK, "%s", err.message);
+    for (int n = 0; n < IN_FILE; n++) free(values[n]);
+}
+
+/* What was read is what the first step begins with, whatever that would have chosen: also of a run that is stopped before it. */
+START_TEST(test_what_was_read_stays)
+{
+    const sae_dict_config rows[] = {
+        {.arch = SAE_JUMPRELU, .k = 3},
+        {.arch = SAE_JUMPRELU, .k = 3, .rank = 2, .scaffold_steps = 2, .scaffold_start = SAE_START_RANDOM},
+        {.arch = SAE_BATCHTOPK, .k = 3, .d_out = READ_OUT},
+        {.arch = SAE_GATED, .d_out = READ_OUT},
+        {.arch = SAE_BATCHTOPK, .k = 3, .rank = 2, .scaffold_start = SAE_START_PCA, .scaffold_centre = SAE_CENTRE_OWN},
+    };
+    sae_dict_config c = rows[_i];
+    sae_train_options o = short_recipe(16, 40);
+    char path[128];
+    int64_t rows_given;
+    sae_error err = {0};
+
+    c.d_in = READ_D;
+    c.d_sae = READ_F;
+    o.lr = 1e-9;
+    o.l0_rate = 0;
+    snprintf(path, sizeof path, "%s/initial.safetensors", folder);
+    write_initial(path, c.d_out > 0 ? c.d_out : READ_D);
+    sae_trainer *t = create(&c, 1, &o), *stopped = create(&c, 1, &o);
+    ck_assert_msg(sae_trainer_read_weights(t, 0, path, "", &err) == SAE_OK, "%s", err.message);
+    steps(t, 4, 1, NULL);
+    for (int n = 0; n < IN_FILE; n++) {
+        const param *p = &t->learners[0].p[in_file[n].param];
+        if (in_file[n].param == P_W_DEC) continue; /* goes to norm 1 */
+        for (int64_t i = 0; i < p->rows * p->columns; i++)
+            EXPECT(fabs((double)p->w[i] - 0.25) < 0.0626, "%s begins at %g", p->name, (double)p->w[i]);
+    }
+    ck_assert_msg(sae_trainer_read_weights(stopped, 0, path, "", &err) == SAE_OK, "%s", err.message);
+    for (int stop = 0; stop < 3; stop++) {
+        ck_assert_int_eq(sae_trainer_save(stopped, folder, 0, &err), SAE_OK);
+        sae_trainer_free(stopped);
+        stopped = create(&c, 1, &o);
+        ck_assert_msg(sae_trainer_resume(stopped, folder, &rows_given, &err) == SAE_OK, "%s", err.message);
+        steps(stopped, stop + 2, 1, NULL);
+    }
+    expect_equal_learners(&t->learners[0], &stopped->learners[0]);
+    sae_trainer_free(t);
+    sae_trainer_free(stopped);
+}
+END_TEST
+
 /* ---- Bad rows, missing memory, wrong options ------------------------------------------------------------------------------ */
 
 START_TEST(test_bad_rows_are_a_message)
@@ -1165,11 +1365,14 @@ int main(void)
     tcase_add_test(laws, test_selection_is_the_exact_batch_topk);
     tcase_add_test(laws, test_ties_keep_exactly_k);
     tcase_add_test(laws, test_crowded_edge_is_exact);
+    tcase_add_loop_test(laws, test_ties_stand_in_their_place, 0, 2);
+    tcase_add_loop_test(laws, test_smallest_activations_are_ranked, 0, 2);
     tcase_add_loop_test(laws, test_best_of_rows_with_ties, 0, 3);
     tcase_add_test(laws, test_topk_is_the_best_of_each_row);
     tcase_add_test(laws, test_k_anneals);
     tcase_add_test(laws, test_dead_latents_are_resampled);
     tcase_add_loop_test(laws, test_recipes, 0, SAE_RECIPE_SPARSIFY + 1);
+    tcase_add_test(laws, test_waiting_dictionary_has_no_average);
     tcase_add_loop_test(laws, test_openai_rebuilds_directions, 0, 2);
     tcase_add_test(laws, test_recipes_say_their_constants);
     tcase_add_test(laws, test_auxk_share_of_a_narrow_dictionary);
@@ -1190,6 +1393,8 @@ int main(void)
     tcase_add_test(files, test_checkpoint_of_fewer);
     tcase_add_loop_test(files, test_choices_of_a_scaffold_stand_in_the_checkpoint, 0, 5);
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
+    tcase_add_test(files, test_broken_trainer_goes_no_further);
+    tcase_add_loop_test(files, test_what_was_read_stays, 0, 5);
     tcase_add_test(files, test_failing_memory);
     suite_add_tcase(s, laws);
     suite_add_tcase(s, files);

@@ -115,7 +115,7 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name);
     {"rows", OPTION_COUNT, "N", "training rows in all", "1M"},                                                                            \
     RECIPE_FIELDS(OPTION_FIELD_ROW)                                                                                                       \
     {"scale-input", OPTION_TEXT, "HOW", "unit: so that E|x|^2 = 1 while training; none; or a number to divide by", NULL},                 \
-    {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16)", "f32"},                           \
+    {"encoder-dtype", OPTION_TEXT, "TYPE", "of the encoder product: f32, or bf16 (needs AVX-512-BF16); dense steps of penalised families stay f32", "f32"}, \
     {"screen", OPTION_FLAG, NULL, "find what is kept by an 8-bit product with a proven bound and compute only that: the default for batchtopk and matryoshka where the processor has AVX2", NULL}, \
     {"no-screen", OPTION_FLAG, NULL, "keep what the f32 product of all latents computed, rounded as it comes", NULL},                                          \
     {"exact-codes", OPTION_FLAG, NULL, "with --no-screen: compute what is kept once more, in one fixed order of summation: the bytes of the default", NULL}

@@ -7,6 +7,7 @@
 #include "cli/train.h"
 #include "sae/effects.h"
 #include "sae/scaffold_fields.h"
+#include "sae/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -127,8 +128,8 @@ static sae_status groups(args *a, sae_dict_config *c, sae_error *err)
     return SAE_OK;
 }
 
-static bool takes_k(sae_arch arch) { return arch != SAE_STANDARD && arch != SAE_GATED; }
-static bool takes_l1(sae_arch arch) { return arch == SAE_STANDARD || arch == SAE_GATED || arch == SAE_JUMPRELU; }
+static bool takes_k(sae_arch arch) { return keeps_k(arch) || arch == SAE_JUMPRELU; }
+static bool takes_l1(sae_arch arch) { return !keeps_k(arch); }
 
 enum { NOT_TAKEN = -1 }; /* the value of an axis that does nothing to the dictionary */
 
@@ -162,6 +163,20 @@ done:
     return status;
 }
 
+/* What has no meaning for a dictionary does not make it another one: not for a checkpoint that is gone on with. */
+static void forget_scaffold(sae_dict_config *c)
+{
+    if (c->arch != SAE_MATRYOSHKA) c->scaffold_last = false;
+    if (c->rank > 0) return;
+    c->variant = SAE_P1;
+    c->scaffold_start = SAE_START_ZERO;
+    c->scaffold_centre = SAE_CENTRE_B_DEC;
+    c->scaffold_tie = SAE_TIE_NONE;
+    c->scaffold_steps = 0;
+    c->scaffold_lr = 0;
+    c->scaffold_frozen = c->scaffold_last = false;
+}
+
 static sae_status make_config(sae_dict_config *c, args *a, const train_input *in, const axis axes[N_AXES],
                               const int64_t value[N_AXES], sae_error *err)
 {
@@ -185,6 +200,7 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
     snprintf(c->target_site, sizeof c->target_site, "%s", in->target_name);
     snprintf(c->model, sizeof c->model, "%s", args_text(a, "model") ? args_text(a, "model") : in->model_name);
     status = scaffold_choices(c, a, err);
+    forget_scaffold(c);
     return status == SAE_OK && c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : status;
 }
 

@@ -25,7 +25,7 @@ struct screen {
     const screen_ops *ops;
     int64_t depth, tile_rows, n_tiles, n_blocks;
     const float *W_enc;
-    float rounding, cutoff;
+    float rounding;
     bool loaded;                      /* latent_most holds the maxima of some earlier load */
     uint8_t *rows;                    /* [n_tiles, tile_rows, depth] */
     float (*row_terms)[SCREEN_TERMS]; /* [n_tiles, tile_rows] */
@@ -274,4 +274,20 @@ void screen_block(const screen *s, int64_t tile, int64_t block, screen_survivors
     /* Weights that are not finite let everything through, the rows behind the last too. */
     for (int64_t j = 0; j < latents && s->shape.n_rows - first < p.n_rows; j++)
         while (out->n[j] > 0 && out->rows[j][out->n[j] - 1] >= s->shape.n_rows - first) out->n[j]--;
+}
+
+void screen_values(const screen *s, const screen_survivors *found, int64_t j, const float *w, const float *u,
+                   float value[SCREEN_TILE])
+{
+    const uint16_t *rows = found->rows[j];
+    int64_t d = s->shape.d_in;
+    const float *x[4];
+    float dots[4];
+
+    for (int i = 0; i < found->n[j]; i += 4) {
+        int m = found->n[j] - i < 4 ? found->n[j] - i : 4;
+        for (int r = 0; r < 4; r++) x[r] = u + rows[i + (r < m ? r : 0)] * d;
+        s->ops->fixed_dot4(w, x, d, dots);
+        memcpy(value + i, dots, (size_t)m * sizeof *dots);
+    }
 }

@@ -104,5 +104,8 @@ int64_t screen_tile_row(const screen *s, int64_t tile);
 /* Survivors of a tile and a block, on the calling thread. What can survive includes every pair whose fixed_dot + b_enc, in
  * float, is over the cutoff. */
 void screen_block(const screen *s, int64_t tile, int64_t block, screen_survivors *out);
+/* value[i] = fixed_dot(w, the row of survivor i) of the survivors of latent j of the block, whose weights w are; u: the tile's first row. */
+void screen_values(const screen *s, const screen_survivors *found, int64_t j, const float *w, const float *u,
+                   float value[SCREEN_TILE]);
 
 #endif

@@ -140,7 +140,7 @@ sae_status auxk_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, step
         list_dead(t, k);
     }
     guess_cutoff(t, l, k, again);
-    unscale_values(t, &s->aux);
+    unscale_values(t, l, &s->aux);
     lists_by_latent(&s->aux, B, F, s->counter);
     rebuild_residual(t, l, sums);
 done:

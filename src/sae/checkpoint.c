@@ -129,11 +129,12 @@ static sae_status write_learner(const sae_trainer *t, int i, const char *folder,
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(safetensors_write(path, tensors, n, NULL, true, &hash, err));
     snprintf(hash_text, sizeof hash_text, "%016" PRIx64, hash);
-    json_t *entry = json_pack("{sssssosfsfsfsfsfsIsIsfsIsf}", "file", file, "hash", hash_text, "config", describe(l),
-                              "threshold", l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale,
-                              "cutoff", (double)l->cutoff, "aux_cutoff", (double)l->aux_cutoff, "died",
-                              (json_int_t)l->died, "revived", (json_int_t)l->revived, "coefficient", l->coefficient,
-                              "last_pairs", (json_int_t)l->last_pairs, "first_variance", l->first_variance);
+    json_t *entry =
+        json_pack("{sssssosfsfsfsfsfsIsIsfsIsfsI}", "file", file, "hash", hash_text, "config", describe(l), "threshold",
+                  l->threshold, "input_scale", l->input_scale, "target_scale", l->target_scale, "cutoff",
+                  (double)l->cutoff, "aux_cutoff", (double)l->aux_cutoff, "died", (json_int_t)l->died, "revived",
+                  (json_int_t)l->revived, "coefficient", l->coefficient, "last_pairs", (json_int_t)l->last_pairs,
+                  "first_variance", l->first_variance, "weights_read", (json_int_t)l->weights_read);
     if (!entry || json_array_append_new(dicts, entry)) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
 done:
     mem_free(path);
@@ -171,7 +172,7 @@ sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t r
     char *path = NULL;
     json_t *dicts = json_array();
 
-    if (t->finished) SAE_RAISE(err, SAE_STATE, "this trainer is finished: it can only be exported");
+    SAE_TRY(trainer_goes_on(t, err));
     snprintf(name, sizeof name, "checkpoints/%012lld", (long long)t->step);
     path = path_join(run_dir, name, err);
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's names");
@@ -283,6 +284,7 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     char file[NAME_ROOM];
     char *path = NULL;
     double cutoff, aux_cutoff;
+    int64_t weights_read;
     json_t *ours = describe(l);
     const char *difference = ours ? json_any_difference(ours, json_object_get(entry, "config")) : NULL;
 
@@ -290,7 +292,7 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     if (difference)
         SAE_RAISE(err, SAE_STATE,
                   "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
-                  "run.json)",
+                  "run.json, those of a sweep in group.json)",
                   folder, difference);
     file_name(file, from);
     path = path_join(folder, file, err);
@@ -306,6 +308,7 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     SAE_TRY(json_get_int(entry, "revived", 0, &l->revived, folder, err));
     SAE_TRY(json_get_double(entry, "coefficient", 0.0, &l->coefficient, folder, err));
     SAE_TRY(json_get_int(entry, "last_pairs", -1, &l->last_pairs, folder, err));
+    SAE_TRY(json_get_int(entry, "weights_read", 0, &weights_read, folder, err));
     if (l->threshold < -1.0 || l->input_scale < 0.0 || l->target_scale < 0.0 || fabs(cutoff) > (double)FLT_MAX ||
         fabs(aux_cutoff) > (double)FLT_MAX)
         SAE_RAISE(err, SAE_FORMAT, "%s: threshold %g, input scale %g, target scale %g, cutoff %g cannot be", folder,
@@ -315,6 +318,9 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
                   (long long)l->revived);
     if (!(l->coefficient >= 0.0) || isinf(l->coefficient))
         SAE_RAISE(err, SAE_FORMAT, "%s: coefficient %g cannot be", folder, l->coefficient);
+    if (weights_read < 0 || weights_read >= 1 << N_PARAMS)
+        SAE_RAISE(err, SAE_FORMAT, "%s: weights_read %lld cannot be", folder, (long long)weights_read);
+    l->weights_read = (uint32_t)weights_read;
     l->cutoff = (float)cutoff;
     l->aux_cutoff = (float)aux_cutoff;
 done:
@@ -376,7 +382,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
         SAE_RAISE(
             err, SAE_STATE,
             "%s: the run was begun with another \"%s\"%s: resume with the options it was started with (they are in "
-            "run.json)",
+            "run.json, those of a sweep in group.json)",
             folder, difference, recipe_difference_hint(difference));
     SAE_TRY(load_learners(t, folder, dicts, fewer, err));
     SAE_TRY(json_get_int(state, "step", 0, &step, folder, err));
@@ -466,7 +472,9 @@ sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64
     if (!parent) SAE_TRY(SAE_NOMEM);
     if (file_exists(parent)) SAE_TRY(find_newest(t, parent, &state, &folder, err));
     if (state) {
+        t->broken = true;
         SAE_TRY(load_state(t, folder, state, fewer, rows_given, err));
+        t->broken = false;
         note_machine(t, state);
     } else
         note(t, "%s holds no checkpoint yet: the run begins at its first step", run_dir);

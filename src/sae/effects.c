@@ -20,26 +20,26 @@ static bool nests_scaffold(dict *c, recipe *o) { return is_matryoshka(c, o) && c
 static bool is_jumprelu(dict *c, recipe *o) { return (void)o, c->arch == SAE_JUMPRELU; }
 static bool is_gated(dict *c, recipe *o) { return (void)o, c->arch == SAE_GATED; }
 static bool sums_codes(dict *c, recipe *o) { return c->arch == SAE_STANDARD || is_gated(c, o); }
-static bool is_penalised(dict *c, recipe *o) { return sums_codes(c, o) || is_jumprelu(c, o); }
-static bool keeps_k(dict *c, recipe *o) { return !is_penalised(c, o); }
-static bool keeps_k_of_batch(dict *c, recipe *o) { return keeps_k(c, o) && c->arch != SAE_TOPK; }
+static bool selects(dict *c, recipe *o) { return (void)o, keeps_k(c->arch); }
+static bool is_penalised(dict *c, recipe *o) { return !selects(c, o); }
+static bool selects_of_batch(dict *c, recipe *o) { return selects(c, o) && c->arch != SAE_TOPK; }
 static bool is_controlled(dict *c, recipe *o) { return is_jumprelu(c, o) && o->l0_rule == SAE_L0_CONTROLLED; }
 static bool is_weighted(dict *c, recipe *o) { return is_penalised(c, o) && !is_controlled(c, o); }
 /* jumprelu aims at k, or finds its first thresholds by it. */
 static bool has_k(dict *c, recipe *o)
 {
-    return keeps_k(c, o) || (is_jumprelu(c, o) && (o->l0_rule != SAE_L0_LINEAR || o->first_threshold <= 0.0));
+    return selects(c, o) || (is_jumprelu(c, o) && (o->l0_rule != SAE_L0_LINEAR || o->first_threshold <= 0.0));
 }
-static bool anneals(dict *c, recipe *o) { return keeps_k(c, o) && o->k_anneal_steps > 0 && largest_k(o, c) > c->k; }
+static bool anneals(dict *c, recipe *o) { return selects(c, o) && o->k_anneal_steps > 0 && largest_k(o, c) > c->k; }
 static bool may_anneal(dict *c, recipe *o)
 {
-    return o->k_anneal_steps > 0 ? anneals(c, o) : keeps_k(c, o);
+    return o->k_anneal_steps > 0 ? anneals(c, o) : selects(c, o);
 } /* 0: not */
 static bool begins_average(dict *c, recipe *o)
 {
-    return keeps_k(c, o) && o->threshold_rule == SAE_THRESHOLD_FROM_FIRST;
+    return selects(c, o) && o->threshold_rule == SAE_THRESHOLD_FROM_FIRST;
 }
-static bool has_auxk(dict *c, recipe *o) { return keeps_k(c, o) && o->auxk_alpha > 0.0; }
+static bool has_auxk(dict *c, recipe *o) { return selects(c, o) && o->auxk_alpha > 0.0; }
 static bool warms_up(dict *c, recipe *o) { return (void)c, o->warmup_steps > 0; }
 static bool decays(dict *c, recipe *o)
 {
@@ -82,18 +82,18 @@ const effect effects[] = {
     {"resample-every", resamples, "the run ends before the first resampling: give fewer steps than --steps"},
     {"warmup-from", warms_up, "there is no warm-up: give --warmup-steps"},
     {"sparsity-warmup-steps", is_penalised, PENALISED},
-    {"select-by", keeps_k, KEEPS_K},
+    {"select-by", selects, KEEPS_K},
     {"k-anneal-start", anneals,
      "no k is annealed: give --k-anneal-steps, a start above --k, and an --arch that keeps k latents"},
     {"k-anneal-steps", may_anneal,
      "only batchtopk, matryoshka and topk keep k latents, and k falls from d_in (or --k-anneal-start, and at most the "
      "width): give such an --arch, and a smaller --k"},
-    {"threshold-beta", keeps_k, KEEPS_K},
-    {"threshold-from", keeps_k, KEEPS_K},
+    {"threshold-beta", selects, KEEPS_K},
+    {"threshold-from", selects, KEEPS_K},
     {"threshold-start-step", begins_average,
      "only batchtopk, matryoshka and topk average a threshold, and one that begins at 0 does so in step 0: give such "
      "an --arch and --threshold-from first"},
-    {"auxk-alpha", keeps_k, "only batchtopk, matryoshka and topk have an AuxK: give such an --arch"},
+    {"auxk-alpha", selects, "only batchtopk, matryoshka and topk have an AuxK: give such an --arch"},
     {"auxk-k", has_auxk, "AuxK is switched off or not of this --arch: give an --auxk-alpha above 0"},
     {"auxk-rule", has_auxk, "AuxK is switched off or not of this --arch: give an --auxk-alpha above 0"},
     {"l1", sums_codes, "only standard and gated sum their codes: give such an --arch"},
@@ -105,9 +105,9 @@ const effect effects[] = {
     {"adam-beta2", by_adam, ADAM},
     {"adam-eps", by_adam, ADAM},
     {"grad-clip", by_adam, ADAM},
-    {"exact-codes", keeps_k_of_batch, "only batchtopk and matryoshka choose codes over a batch: give such an --arch"},
-    {"screen", keeps_k_of_batch, "only batchtopk and matryoshka are screened: give such an --arch"},
-    {"no-screen", keeps_k_of_batch, "only batchtopk and matryoshka are screened, whether asked to be or not"},
+    {"exact-codes", selects_of_batch, "only batchtopk and matryoshka choose codes over a batch: give such an --arch"},
+    {"screen", selects_of_batch, "only batchtopk and matryoshka are screened: give such an --arch"},
+    {"no-screen", selects_of_batch, "only batchtopk and matryoshka are screened, whether asked to be or not"},
 };
 const int n_effects = sizeof effects / sizeof *effects;
 

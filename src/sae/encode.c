@@ -29,20 +29,22 @@ static float lower_cutoff(float cutoff, int64_t n, int64_t K)
 
 enum { STRETCH = 1024, BEST_STRETCH = 512 };
 
+const float *norms_of(const sae_trainer *t, const learner *l) { return l->family->rule ? NULL : t->s.norm; }
+
 /* Norms of W_dec's rows, where they count in the selection. */
 static void measure_norms(sae_trainer *t, const learner *l)
 {
     int64_t d = l->p[P_W_DEC].columns;
 
-    if (!t->s.norm) return;
+    if (!norms_of(t, l)) return;
 #pragma omp parallel for schedule(static)
     for (int64_t j = 0; j < l->config.d_sae; j++)
         t->s.norm[j] = (float)sqrt(t->ops->sum_squares(l->p[P_W_DEC].w + j * d, d));
 }
 
-void unscale_values(const sae_trainer *t, pair_lists *lists)
+void unscale_values(const sae_trainer *t, const learner *l, pair_lists *lists)
 {
-    const float *norm = t->s.norm;
+    const float *norm = norms_of(t, l);
 
     for (int64_t i = 0; norm && i < lists->row_start[t->options.batch]; i++)
         lists->value[i] /= norm[lists->latent[i]] > 0.0f ? norm[lists->latent[i]] : 1.0f;
@@ -77,7 +79,7 @@ void centre_rows(sae_trainer *t, const learner *l)
 /* ---- The things that can be done with a tile ----------------------------------------------------------------- */
 
 /* EXACT beside another: of the values that COLLECT would keep (exact.c), which may differ from the product's. The two of ties: values
- * that are the least above the cutoff are counted by row, or collected as far as the row's count goes. */
+ * that are the least above the cutoff are counted by row, or collected as far as the row's count goes, all larger ones beside them. */
 typedef enum tile_use {
     COLLECT = 1,
     COUNT = 2,
@@ -90,22 +92,8 @@ typedef enum tile_use {
     COLLECT_TIES = 256
 } tile_use;
 
-/* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+/* The cutoff that lets values of these bits and more through: the scan is strict, and lets nothing but positive ones through. */
+static float below(uint32_t bits) { return bits ? float_of(bits - 1) : 0.0f; }
 
 void put_candidate(scratch *s, stretch *mine, candidate c)
 {
@@ -140,7 +128,7 @@ static void use_hits(scratch *s, int me, tile_use use, float cutoff, int64_t row
 
     for (int64_t j = 0; j < n; j++) {
         bool tie = bits_of(value[j]) == least;
-        if (use & COLLECT || (use & COLLECT_TIES && tie && s->counter[row]-- > 0))
+        if (use & COLLECT || (use & COLLECT_TIES && (!tie || s->counter[row]-- > 0)))
             put_candidate(s, &s->stretches[me], (candidate){value[j], (int32_t)row, latent[j]});
         else if (use & (COUNT | COUNT_LOW))
             count_value(histogram, bits_of(value[j]), use, bits_of(cutoff));
@@ -150,22 +138,22 @@ static void use_hits(scratch *s, int me, tile_use use, float cutoff, int64_t row
 }
 
 /* What passes the cutoff of n latents from `first` on, of whose products p is the first. */
-static int64_t scan(const sae_trainer *t, const float *p, const float *bias, int64_t first, int64_t n, float cutoff,
-                    int32_t *latent, float *value)
+static int64_t scan(const sae_trainer *t, const learner *l, const float *p, const float *bias, int64_t first, int64_t n,
+                    float cutoff, int32_t *latent, float *value)
 {
-    const float *norm = t->s.norm;
+    const float *norm = norms_of(t, l);
 
     if (norm) return t->ops->scan_scaled(p, bias + first, norm + first, n, cutoff, (int32_t)first, latent, value);
     return t->ops->scan_above(p, bias + first, n, cutoff, (int32_t)first, latent, value);
 }
 
 /* The cutoff rises from one stretch of latents to the next. */
-static void put_best(const sae_trainer *t, best_rows *best, int64_t row, const float *p, const float *bias,
-                     int64_t latent0, int64_t n_latents, int32_t *latent, float *value)
+static void put_best(const sae_trainer *t, const learner *l, best_rows *best, int64_t row, const float *p,
+                     const float *bias, int64_t latent0, int64_t n_latents, int32_t *latent, float *value)
 {
     for (int64_t j = 0; j < n_latents; j += BEST_STRETCH) {
         int64_t n = n_latents - j < BEST_STRETCH ? n_latents - j : BEST_STRETCH;
-        n = scan(t, p + j, bias, latent0 + j, n, best->rows[row].cutoff, latent, value);
+        n = scan(t, l, p + j, bias, latent0 + j, n, best->rows[row].cutoff, latent, value);
         best_put(best, row, latent, value, n);
     }
 }
@@ -193,14 +181,14 @@ static void use_tile(sae_trainer *t, const learner *l, tile_use use, float cutof
             if (use & (COLLECT | COUNT | COUNT_LOW | COUNT_TIES | COLLECT_TIES)) {
                 bool exact = s->exact && use & (COLLECT | EXACT);
                 float lower = exact ? cutoff - s->row_margin[row0 + i] : cutoff;
-                int64_t n = scan(t, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
+                int64_t n = scan(t, l, p, l->p[P_B_ENC].w, latent0, n_latents, lower, latent, value);
                 if (exact) n = exact_values(t, l, row0 + i, cutoff, latent, value, n);
                 use_hits(s, me, use, cutoff, row0 + i, latent, value, n);
             }
             if (use & COLLECT_TOP)
-                put_best(t, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
+                put_best(t, l, &s->top, row0 + i, p, l->p[P_B_ENC].w, latent0, n_latents, latent, value);
             if (use & COLLECT_AUX)
-                put_best(t, &s->best_dead, row0 + i, p, s->aux_bias, latent0, n_latents, latent, value);
+                put_best(t, l, &s->best_dead, row0 + i, p, s->aux_bias, latent0, n_latents, latent, value);
         }
     }
 }
@@ -301,8 +289,10 @@ static void empty_aux(sae_trainer *t, float guess)
                guess > 0.0f);
 }
 
-/* Adds n of the values that are the least above the cutoff: those of the first rows, and of a row of the first latents. */
-static sae_status first_ties(sae_trainer *t, const learner *l, encoder *e, float cutoff, int64_t n, sae_error *err)
+/* Collects what is above the cutoff, but of the values that are the least above it only n: those of the first rows, and of a row of the
+ * first latents. */
+static sae_status collect_with_ties(sae_trainer *t, const learner *l, encoder *e, float cutoff, int64_t n,
+                                    sae_error *err)
 {
     sae_status status = SAE_OK;
     int64_t *ties = t->s.counter, B = t->options.batch;
@@ -313,6 +303,7 @@ static sae_status first_ties(sae_trainer *t, const learner *l, encoder *e, float
         ties[b] = ties[b] < n ? ties[b] : n;
         n -= ties[b];
     }
+    empty_candidates(&t->s);
     SAE_TRY(all_tiles(t, l, e, COLLECT_TIES | EXACT, cutoff, err));
 done:
     return status;
@@ -331,24 +322,21 @@ static sae_status count_and_collect(sae_trainer *t, const learner *l, encoder *e
 
     SAE_TRY(count_tiles(t, l, e, COUNT, 0.0f, err));
     uint32_t bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
-    float cutoff = bin ? fmaxf(float_of(bin - 1) - largest_margin(t), 0.0f) : 0.0f; /* bits - 1: the scan is strict */
+    float cutoff = fmaxf(below(bin) - largest_margin(t), 0.0f);
     empty_candidates(s);
     SAE_TRY(all_tiles(t, l, e, COLLECT | aux, cutoff, err));
-    if (s->n_candidates > s->candidate_capacity && bin) {
+    if (s->n_candidates > s->candidate_capacity) {
         if (s->exact) {
             SAE_TRY(count_tiles(t, l, e, COUNT | EXACT, cutoff, err));
             bin = (uint32_t)bin_from_histogram(s, K, &above) << 16;
-            cutoff = float_of(bin - 1);
+            cutoff = below(bin);
         }
         SAE_TRY(count_tiles(t, l, e, COUNT_LOW | EXACT, cutoff, err));
         uint32_t edge = bin | (uint32_t)bin_from_histogram(s, K - above, &above_low);
         empty_candidates(s);
-        SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge - 1), err));
-        if (s->n_candidates > s->candidate_capacity) {
-            empty_candidates(s);
-            SAE_TRY(all_tiles(t, l, e, COLLECT, float_of(edge), err));
-            SAE_TRY(first_ties(t, l, e, float_of(edge - 1), K - above - above_low, err));
-        }
+        SAE_TRY(all_tiles(t, l, e, COLLECT, below(edge), err));
+        if (s->n_candidates > s->candidate_capacity)
+            SAE_TRY(collect_with_ties(t, l, e, below(edge), K - above - above_low, err));
     }
     pack_candidates(s);
 done:
@@ -364,7 +352,8 @@ static sae_status collect(sae_trainer *t, const learner *l, encoder *e, tile_use
     t->s.n_survivors = 0;
     /* When fewer than K were kept last time almost all would survive, and AuxK of many latents needs the whole product. */
     if (!sieve || cutoff <= 0.0f || aux) return all_tiles(t, l, e, COLLECT | aux, cutoff, err);
-    screen_load(sieve, l->p[P_W_ENC].w, l->p[P_B_ENC].w, t->s.u);
+    if (!t->s.screen_is_loaded) screen_load(sieve, l->p[P_W_ENC].w, l->p[P_B_ENC].w, t->s.u);
+    t->s.screen_is_loaded = true;
     screen_set_cutoff(sieve, cutoff);
     screened_candidates(t, l, sieve, cutoff);
     return SAE_OK;
@@ -401,7 +390,7 @@ sae_status encode_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sa
     centre_rows(t, l);
     measure_norms(t, l);
     SAE_TRY(encoder_load(e, l->p[P_W_ENC].w, s->u, err));
-    s->margins_are_set = false;
+    s->margins_are_set = s->screen_is_loaded = false;
     if (with_aux) empty_aux(t, l->aux_cutoff);
     if (with_aux && s->n_aux_few > 0) {
         few_aux(t, l);

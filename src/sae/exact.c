@@ -66,25 +66,20 @@ int64_t exact_values(const sae_trainer *t, const learner *l, int64_t row, float 
 }
 
 /* The survivors of one tile of rows in one block of latents. */
-static void collect_survivors(sae_trainer *t, const learner *l, const screen_survivors *found, int64_t row0,
-                              int64_t latent0, float cutoff, stretch *mine)
+static void collect_survivors(sae_trainer *t, const learner *l, const screen *sieve, const screen_survivors *found,
+                              int64_t row0, int64_t latent0, float cutoff, stretch *mine)
 {
-    scratch *s = &t->s;
     int64_t d = l->config.d_in;
-    const float *u = s->u + row0 * d, *x[4];
-    float dots[4];
+    float value[SCREEN_TILE];
 
     for (int64_t j = 0; j < SCREEN_BLOCK; j++) {
-        const uint16_t *rows = found->rows[j];
         int64_t latent = latent0 + j;
-        for (int i = 0; i < found->n[j]; i += 4) {
-            int m = found->n[j] - i < 4 ? found->n[j] - i : 4;
-            for (int r = 0; r < 4; r++) x[r] = u + rows[i + (r < m ? r : 0)] * d;
-            t->dots->fixed_dot4(l->p[P_W_ENC].w + latent * d, x, d, dots);
-            for (int r = 0; r < m; r++) {
-                float a = dots[r] + l->p[P_B_ENC].w[latent];
-                if (a > cutoff) put_candidate(s, mine, (candidate){a, (int32_t)(row0 + rows[i + r]), (int32_t)latent});
-            }
+        if (found->n[j] == 0) continue; /* the last block is not full */
+        screen_values(sieve, found, j, l->p[P_W_ENC].w + latent * d, t->s.u + row0 * d, value);
+        for (int i = 0; i < found->n[j]; i++) {
+            float a = value[i] + l->p[P_B_ENC].w[latent];
+            if (!(a > cutoff)) continue;
+            put_candidate(&t->s, mine, (candidate){a, (int32_t)(row0 + found->rows[j][i]), (int32_t)latent});
         }
     }
 }
@@ -104,7 +99,7 @@ void screened_candidates(sae_trainer *t, const learner *l, const screen *sieve, 
             for (int64_t block = 0; block < screen_n_blocks(sieve); block++) {
                 screen_block(sieve, tile, block, found);
                 for (int j = 0; j < SCREEN_BLOCK; j++) survivors += found->n[j];
-                collect_survivors(t, l, found, screen_tile_row(sieve, tile), block * SCREEN_BLOCK, cutoff,
+                collect_survivors(t, l, sieve, found, screen_tile_row(sieve, tile), block * SCREEN_BLOCK, cutoff,
                                   &s->stretches[me]);
             }
         }

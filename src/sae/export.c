@@ -52,7 +52,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     float scale = (float)l->target_scale, ratio = (float)(l->target_scale / l->input_scale);
     for (int p = 0; p < N_PARAMS; p++) {
         int64_t n = l->p[p].rows * l->p[p].columns;
-        if (n > 0 && t->options.optimiser_rule == SAE_OPTIMISER_SIGNUM && t->step > 0 && !t->finished)
+        if (n > 0 && is_averaged(t, l, p) && !t->finished)
             averaged_weights(&t->options, &l->p[p], to[p]);
         else if (n > 0)
             memcpy(to[p], l->p[p].w, (size_t)n * sizeof(float));
@@ -67,7 +67,7 @@ sae_status sae_trainer_export(const sae_trainer *t, int i, sae_dict **out, sae_e
     }
     if (t->options.optimiser_rule == SAE_OPTIMISER_SIGNUM && t->options.decoder_rule != SAE_DECODER_FREE)
         for (int64_t j = 0; j < l->config.d_sae; j++) unit_rows(t->ops, w.W_dec, j, l->d_out, 0.0);
-    if (t->options.selection_rule == SAE_SELECT_TIMES_NORM) fold_norms(t, dict);
+    if (t->options.selection_rule == SAE_SELECT_TIMES_NORM && !l->family->rule) fold_norms(t, dict);
     if (one_threshold)
         for (int64_t j = 0; j < l->config.d_sae; j++) w.threshold[j] = (float)(threshold * l->target_scale);
     *out = dict;

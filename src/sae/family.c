@@ -32,3 +32,10 @@ const family *family_of(sae_arch arch)
         if (families[i].arch == arch) return &families[i];
     return NULL;
 }
+
+bool keeps_k(sae_arch arch)
+{
+    const family *f = family_of(arch);
+
+    return f && !f->rule;
+}

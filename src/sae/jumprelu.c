@@ -8,8 +8,8 @@
  * weight in a step is lambda (L0 / k)^DAMPING; after it lambda moves by (L0 / k)^(rate lr / peak lr), and all thresholds by the common
  * factor (L0 / k)^THRESHOLD_RATE. Without the damping L0 swings about k, since thresholds follow lambda late. Without the common factor it
  * swings more widely; with a slow lambda that factor does the work and drives weak latents to death. Lambda stays within a range about its
- * first value: beyond it changes nothing while L0 is still on its way, and would have to come back. Thresholds start where the first
- * batch's codes number k a row.
+ * first value: beyond it changes nothing while L0 is still on its way, and would have to come back. That value is in the loss's units: of a
+ * loss over the rows' variance it is that many times smaller. Thresholds start where the first batch's codes number k a row.
  */
 #include "sae/penalised.h"
 
@@ -31,7 +31,7 @@ static sae_status begin(sae_trainer *t, learner *l, encoder *e, sae_error *err)
     if (t->options.l0_rule != SAE_L0_QUADRATIC) /* as SAELens: never negative */
         for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = theta->w[j] > 0.0f ? theta->w[j] : 0.0f;
     int64_t first = l->config.rank > 0 ? l->config.scaffold_steps : 0; /* the dictionary waits that long */
-    if (t->step > first || t->options.first_threshold > 0.0) goto done;
+    if (t->step > first || t->options.first_threshold > 0.0 || was_read(l, P_THRESHOLD)) goto done;
     SAE_TRY(encode_rows(t, l, e, false, err));
     select_kept(t, l, &sums);
     for (int64_t j = 0; j < theta->columns; j++) theta->w[j] = (float)sums.smallest;
@@ -91,7 +91,7 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
     }
     double lambda = l->config.l1_coefficient;
     if (o->l0_rule == SAE_L0_CONTROLLED) {
-        double first = FIRST_LAMBDA * sums->variance / (B * target);
+        double first = FIRST_LAMBDA * sums->variance / (B * target) * loss_weight(t);
         l->coefficient = l->coefficient > 0.0 ? fmin(fmax(l->coefficient, first / RANGE), RANGE * first) : first;
         lambda = l->coefficient * exp(DAMPING * control_error(t, l));
     }

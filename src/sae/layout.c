@@ -61,21 +61,23 @@ static void layout_lists(pair_lists *k, int64_t capacity, int64_t B, int64_t F, 
     k->position = position ? arena_take(later, (size_t)capacity * sizeof *k->position) : NULL;
 }
 
-/* Keys as many as five arrays lose by beginning on cache lines (layout_aux). */
-enum { LISTS_ROUNDING = 5 * 64 / sizeof(uint64_t) };
-
-static void layout_best(best_rows *r, int64_t keep, int64_t B, arena *a)
+/* Keys take at least so many bytes. */
+static void layout_best(best_rows *r, int64_t keep, int64_t B, size_t least, arena *a)
 {
-    r->room = best_room(keep);
+    size_t keys = (size_t)(B * best_room(keep)) * sizeof *r->keys;
+
     r->rows = keep > 0 ? arena_take(a, (size_t)B * sizeof *r->rows) : NULL;
-    r->keys = keep > 0 ? arena_take(a, (size_t)(B * r->room + LISTS_ROUNDING) * sizeof *r->keys) : NULL;
+    r->keys = keep > 0 ? arena_take(a, keys > least ? keys : least) : NULL;
 }
 
 /* AuxK's largest of each row, and its lists. The keys have been listed by row when the lists by latent are made, which therefore
- * take their place: at most five arrays of 4 bytes an entry, where a row has room for 2.5 keys of 8 bytes an entry and more. */
+ * take their place. */
 static void layout_aux(scratch *s, const extent *e, int64_t B, arena *a)
 {
-    layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, a);
+    arena by_row = {0}, by_latent = {0}; /* only to count */
+
+    layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, &by_row, &by_latent);
+    layout_best(&s->best_dead, e->aux_k + e->aux_k / 4, B, by_latent.used, a);
     arena keys = {(unsigned char *)s->best_dead.keys, 0};
     layout_lists(&s->aux, B * e->aux_k, B, e->F, e->residual, e->residual, a, &keys);
 }
@@ -96,6 +98,7 @@ static extent extent_of(const sae_trainer *t)
         if (c->arch == SAE_TOPK) e.top_k = larger(e.top_k, k);
         if (c->arch != SAE_TOPK) e.pairs = larger(e.pairs, penalised ? penalised_most_pairs(c, o) : 2 * k * o->batch);
         e.penalised = e.penalised || penalised;
+        e.keeps_k = e.keeps_k || !penalised;
         with_auxk = with_auxk || (!penalised && o->auxk_alpha > 0.0);
         e.uncentred = e.uncentred || (c->d_out == 0 && !c->apply_b_dec_to_input);
         e.d_out = larger(e.d_out, t->learners[i].d_out);
@@ -145,8 +148,9 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
                  e->residual || e->penalised, a, a);
     layout_aux(s, e, B, a);
     s->kept.n_threads = s->aux.n_threads = s->n_threads;
-    layout_best(&s->top, e->top_k, B, a);
-    s->norm = o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
+    layout_best(&s->top, e->top_k, B, 0, a);
+    s->norm =
+        e->keeps_k && o->selection_rule == SAE_SELECT_TIMES_NORM ? arena_take(a, (size_t)e->F * sizeof *s->norm) : NULL;
     s->row_keys = o->resample_every > 0 ? arena_take(a, (size_t)B * sizeof *s->row_keys) : NULL;
     s->aux_bias = arena_take(a, (size_t)e->F * sizeof *s->aux_bias);
     int64_t few = e->aux_k > 0 ? aux_few_room(s, e->F) : 0;

@@ -71,6 +71,8 @@ void penalised_layout(sae_trainer *t, learner *l, const extent *e, arena *a)
         s->dense[i] = arena_take(a, (size_t)(s->dense_latents * B) * sizeof(float));
 }
 
+double loss_weight(const sae_trainer *t) { return 0.5 * t->s.grad_per_error * (double)t->options.batch; }
+
 double penalty_norm(const sae_trainer *t, const learner *l, int64_t j)
 {
     const param *W_dec = &l->p[P_W_DEC];
@@ -124,13 +126,13 @@ static void list_codes(sae_trainer *t, learner *l)
     }
 }
 
-/* The rows as the gate's codes rebuild them: gate_grad becomes dL/dx~; returns mean |x~ - x|^2. */
+/* The rows as the gate's codes rebuild them: gate_grad becomes dL/dx~; returns mean |x~ - x|^2, weighted like that of x^. */
 static double gate_rows(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->d_out;
     double sum = 0;
-    float weight = (float)(2.0 / (double)B);
+    float weight = (float)s->grad_per_error;
 
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) {
@@ -141,7 +143,7 @@ static double gate_rows(sae_trainer *t, const learner *l)
         for (int64_t i = 0; i < d; i++) e[i] *= weight;
     }
     for (int64_t b = 0; b < B; b++) sum += s->row_loss[b];
-    return sum / (double)B;
+    return sum / (double)B * loss_weight(t);
 }
 
 static void count_codes(sae_trainer *t, learner *l, step_sums *sums)
@@ -179,8 +181,8 @@ sae_status penalised_forward(sae_trainer *t, learner *l, encoder *e, step_sums *
         dense_forward(t, l);
     else
         list_codes(t, l);
-    if (rule->gated) gate_loss = gate_rows(t, l);
     finish_errors(t, l, sums);
+    if (rule->gated) gate_loss = gate_rows(t, l);
     sums->sparsity_loss = rule->penalty(t, l, sums) + gate_loss;
     count_codes(t, l, sums);
 done:

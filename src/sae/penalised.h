@@ -30,6 +30,8 @@ struct penalty_rule {
 
 extern const penalty_rule standard_rule, jumprelu_rule, gated_rule;
 
+/* What the mean over rows of |x^ - x|^2 counts in the loss, once finish_errors is done: 1, or over the rows' variance. */
+double loss_weight(const sae_trainer *t);
 /* W_dec[j]'s norm where the penalty counts codes in its units, else 1. */
 double penalty_norm(const sae_trainer *t, const learner *l, int64_t j);
 

@@ -56,8 +56,6 @@ static void set_penalised(sae_train_options *o, sae_arch arch, double lr)
     o->grad_clip = 0.0;
 }
 
-static bool keeps_k(sae_arch arch) { return arch == SAE_TOPK || arch == SAE_BATCHTOPK || arch == SAE_MATRYOSHKA; }
-
 static sae_train_options dictionary_learning(sae_arch arch, int64_t batch, int64_t steps, int64_t d_sae)
 {
     sae_train_options o = sae_recipe_dictionary_learning(batch, steps, d_sae);

@@ -3,7 +3,8 @@
  *
  * Every resample_every steps, after the update: a latent that has not fired for over half of them takes a row of the batch, drawn
  * without replacement with a probability in proportion to |e|. Its row of W_dec is that row at norm 1, its row of W_enc the row x
- * 0.2 x the mean norm of the living ones', its biases 0, its moments cleared. The draws are a function of seed and step, so a
+ * 0.2 x the mean norm of the living ones', its biases and r_mag 0, its threshold the family's first one (the mean of the living ones', where
+ * that was found on rows and is not known any more), its moments cleared. The draws are a function of seed and step, so a
  * resumed run draws the same.
  */
 #include "sae/train.h"
@@ -43,13 +44,14 @@ static void clear_row(param *p, int64_t row)
     memset(p->v + row * p->columns, 0, bytes);
 }
 
-static void clear_entry(param *p, int64_t latent)
+static void begin_entry(param *p, int64_t latent, float value)
 {
     if (p->rows == 0) return;
-    p->w[latent] = p->m[latent] = p->v[latent] = 0.0f;
+    p->w[latent] = value;
+    p->m[latent] = p->v[latent] = 0.0f;
 }
 
-static void begin_anew(sae_trainer *t, learner *l, int64_t latent, int64_t row, double encoder_norm)
+static void begin_anew(sae_trainer *t, learner *l, int64_t latent, int64_t row, double encoder_norm, double threshold)
 {
     int64_t d = l->config.d_in, d_out = l->d_out;
     const float *x = t->s.x + row * d, *y = targets_of(t, l) + row * d_out;
@@ -60,25 +62,30 @@ static void begin_anew(sae_trainer *t, learner *l, int64_t latent, int64_t row, 
     unit_rows(t->ops, l->p[P_W_DEC].w, latent, d_out, 0.0);
     clear_row(&l->p[P_W_ENC], latent);
     clear_row(&l->p[P_W_DEC], latent);
-    clear_entry(&l->p[P_B_ENC], latent);
-    clear_entry(&l->p[P_B_MAG], latent);
+    begin_entry(&l->p[P_B_ENC], latent, 0.0f);
+    begin_entry(&l->p[P_B_MAG], latent, 0.0f);
+    begin_entry(&l->p[P_R_MAG], latent, 0.0f);
+    begin_entry(&l->p[P_THRESHOLD], latent, (float)threshold);
 }
 
 void resample(sae_trainer *t, learner *l)
 {
     int64_t d = l->config.d_in, F = l->config.d_sae, limit = t->options.resample_every * t->options.batch / 2;
     int64_t n_dead = 0, n, next = 0;
-    double norms = 0;
+    const param *theta = &l->p[P_THRESHOLD];
+    double norms = 0, thresholds = 0, threshold = t->options.first_threshold;
 
     for (int64_t j = 0; j < F; j++) {
         bool dead = l->since_fired[j] > limit;
         n_dead += dead;
         if (!dead) norms += sqrt(t->ops->sum_squares(l->p[P_W_ENC].w + j * d, d));
+        if (!dead && theta->rows > 0) thresholds += (double)theta->w[j];
     }
     if (n_dead == 0 || n_dead == F) return; /* no living latent to take a measure from */
+    if (threshold <= 0.0) threshold = thresholds / (double)(F - n_dead);
     n = n_dead < t->options.batch ? n_dead : t->options.batch;
     draw_rows(t, l, n);
     for (int64_t j = 0; j < F && next < n; j++)
         if (l->since_fired[j] > limit)
-            begin_anew(t, l, j, (int64_t) ~(uint32_t)t->s.row_keys[next++], norms / (double)(F - n_dead));
+            begin_anew(t, l, j, (int64_t) ~(uint32_t)t->s.row_keys[next++], norms / (double)(F - n_dead), threshold);
 }

@@ -210,7 +210,10 @@ sae_status scaffold_start_pca(sae_trainer *t, learner *l, sae_error *err)
     matmul_tn(d, d, B, s->u, d, s->u, d, 0.0f, products, d);
     for (size_t i = 0; i < n; i++) A[i] = (double)products[i] / (double)B;
     SAE_TRY(linalg_eigh(d, A, V + n, V, err));
-    for (int64_t i = 0; i < r * d; i++) l->p[P_W_DOWN].w[i] = l->p[P_W_UP].w[i] = (float)V[i];
+    for (int64_t i = 0; i < r * d; i++) {
+        if (!was_read(l, P_W_DOWN)) l->p[P_W_DOWN].w[i] = (float)V[i];
+        if (!was_read(l, P_W_UP)) l->p[P_W_UP].w[i] = (float)V[i];
+    }
 done:
     mem_free(products);
     mem_free(A);

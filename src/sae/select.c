@@ -8,14 +8,6 @@
 
 #include <string.h>
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* The bin that holds the `rank`-th largest entry (1 is the largest), and in *above how many lie in higher bins. */
 static int64_t bin_of_rank(const uint32_t *histogram, int64_t rank, int64_t *above)
 {
@@ -142,6 +134,6 @@ void select_kept(sae_trainer *t, learner *l, step_sums *sums)
         if (i == 0 || k->value[i] < smallest) smallest = k->value[i];
     sums->smallest = smallest;
     l->cutoff = sums->n_kept < K ? 0.0f : smallest;
-    unscale_values(t, k);
+    unscale_values(t, l, k);
     lists_by_latent(k, B, l->config.d_sae, s->counter);
 }

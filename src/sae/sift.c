@@ -29,7 +29,6 @@ typedef struct hits {
 
 struct sift {
     const sae_dict *dict;
-    const screen_ops *ops;
     screen *screen;
     screen_survivors *found; /* [n_threads] */
     hits *tiles;             /* [n_tiles] */
@@ -73,8 +72,8 @@ sae_status sift_create(sift **out, const sae_dict *dict, int64_t rows, sae_error
     if (!can_sift(dict, rows)) return SAE_OK;
     s = mem_alloc(sizeof *s, "the 8-bit screen", err);
     if (!s) return SAE_NOMEM;
-    *s = (sift){.dict = dict, .ops = screen_ops_get(), .n_threads = n_threads, .limit = dict->weights.threshold[0]};
-    SAE_TRY(screen_create(&s->screen, &shape, s->ops, err));
+    *s = (sift){.dict = dict, .n_threads = n_threads, .limit = dict->weights.threshold[0]};
+    SAE_TRY(screen_create(&s->screen, &shape, screen_ops_get(), err));
     s->n_tiles = screen_n_tiles(s->screen);
     s->found = mem_alloc_array((size_t)n_threads, sizeof *s->found, "survivors of the screen", err);
     s->tiles = mem_alloc_array((size_t)s->n_tiles, sizeof *s->tiles, "active latents", err);
@@ -105,20 +104,16 @@ static bool keep_survivors(sift *s, const screen_survivors *found, const float *
 {
     const sae_weights *w = &s->dict->weights;
     const int64_t d = s->dict->config.d_in;
-    const float *x[4];
-    float dots[4];
+    float value[SCREEN_TILE];
 
     for (int64_t j = 0; j < SCREEN_BLOCK; j++) {
-        const uint16_t *rows = found->rows[j];
-        for (int i = 0; i < found->n[j]; i += 4) {
-            int m = found->n[j] - i < 4 ? found->n[j] - i : 4;
-            for (int r = 0; r < 4; r++) x[r] = u + (row0 + rows[i + (r < m ? r : 0)]) * d;
-            s->ops->fixed_dot4(w->W_enc + (latent0 + j) * d, x, d, dots);
-            for (int r = 0; r < m; r++) {
-                const float a = dots[r] + w->b_enc[latent0 + j];
-                if (!(a > s->limit)) continue;
-                if (!put(to, (hit){a, (int32_t)(row0 + rows[i + r]), (int32_t)(latent0 + j)})) return false;
-            }
+        const int64_t latent = latent0 + j;
+        if (found->n[j] == 0) continue; /* the last block is not full */
+        screen_values(s->screen, found, j, w->W_enc + latent * d, u + row0 * d, value);
+        for (int i = 0; i < found->n[j]; i++) {
+            const float a = value[i] + w->b_enc[latent];
+            if (!(a > s->limit)) continue;
+            if (!put(to, (hit){a, (int32_t)(row0 + found->rows[j][i]), (int32_t)latent})) return false;
         }
     }
     return true;

@@ -70,8 +70,8 @@ static void start_b_enc(sae_trainer *t, learner *l)
         const float *row = l->p[P_W_ENC].w + j * d;
         double sum = 0;
         for (int64_t i = 0; i < d; i++) sum += s->column[i] * (double)row[i];
-        l->p[P_B_ENC].w[j] = (float)-sum;
-        if (l->p[P_B_MAG].rows > 0) l->p[P_B_MAG].w[j] = (float)-sum;
+        if (!was_read(l, P_B_ENC)) l->p[P_B_ENC].w[j] = (float)-sum;
+        if (l->p[P_B_MAG].rows > 0 && !was_read(l, P_B_MAG)) l->p[P_B_MAG].w[j] = (float)-sum;
     }
 }
 
@@ -99,7 +99,8 @@ sae_status learner_start(sae_trainer *t, learner *l, sae_error *err)
         mem_guard_begin("a training step");
     }
     scaffold_tie(l);
-    if (!transcoder && t->options.b_dec_start != SAE_B_DEC_ZERO) scaffold_start_bias(l); /* else it is 0, or was read */
+    bool moved = !transcoder && t->options.b_dec_start != SAE_B_DEC_ZERO; /* else b_dec is 0, or was read */
+    if (moved && !was_read(l, P_B_DOWN)) scaffold_start_bias(l);
     start_z(t, l);
     return status;
 }

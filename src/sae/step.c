@@ -101,12 +101,23 @@ done:
     return status;
 }
 
+sae_status trainer_goes_on(const sae_trainer *t, sae_error *err)
+{
+    if (t->finished) return SAE_FAIL(err, SAE_STATE, "this trainer is finished: it can only be exported");
+    if (t->broken)
+        return SAE_FAIL(
+            err, SAE_STATE,
+            "a step or a resume of this trainer failed half-way, so its dictionaries are no longer of one step: "
+            "resume from a checkpoint, or create a trainer anew");
+    return SAE_OK;
+}
+
 sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targets, sae_step_stats *stats,
                             sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (t->finished) return SAE_FAIL(err, SAE_STATE, "this trainer is finished: it can only be exported");
+    SAE_TRY(trainer_goes_on(t, err));
     t->failed = -1;
     mem_guard_begin("a training step");
     if (t->s.y && !targets)
@@ -116,6 +127,7 @@ sae_status sae_trainer_step(sae_trainer *t, const float *rows, const float *targ
         status = step_one(t, i, stats ? &stats[i] : NULL, err);
         if (status == SAE_OK) continue;
         t->failed = i;
+        t->broken = true; /* those before it have taken this step, it has half of it, those behind it none */
         dict_name_error(&t->learners[i].config, i, t->n_dicts, err);
         goto done;
     }

@@ -20,7 +20,7 @@ static void select_rows(sae_trainer *t, learner *l, step_sums *sums)
     }
     sums->n_kept = k->row_start[B];
     sums->smallest = n_used > 0 ? sum / (double)n_used : 0.0;
-    unscale_values(t, k);
+    unscale_values(t, l, k);
     lists_by_latent(k, B, l->config.d_sae, s->counter);
 }
 

@@ -20,6 +20,8 @@
 #include "kernels/sae_ops.h"
 #include "kernels/screen.h"
 
+#include <string.h>
+
 /* A parameter with its gradient and Adam moments: [rows, columns]. */
 typedef struct param {
     const char *name;
@@ -64,7 +66,25 @@ typedef struct learner {
     float aux_cutoff;      /* what every row's AuxK activations will likely be above; 0: not known */
     double coefficient;    /* jumprelu's lambda; 0: not set yet */
     int64_t last_pairs;    /* penalised families: pairs above their limits in the last step; -1: none yet */
+    uint32_t weights_read; /* bit p: parameter p is from a file (was_read) */
 } learner;
+
+/* Positive floats order like their bits; the upper 16 hold the exponent and 7 bits of the fraction. */
+static inline uint32_t bits_of(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 typedef struct candidate {
     float value;
@@ -121,7 +141,8 @@ typedef struct latent_pull {
 /* Rows or latents are summed in this many blocks, and the blocks in order: the same bytes whatever the threads do. */
 enum { N_BLOCKS = 128, HISTOGRAM_BINS = 1 << 16 };
 
-/* What a step uses and forgets; shared by all dictionaries. */
+/* What a step uses and forgets; shared by all dictionaries. Two pairs share a place, because what is in the first has been used up when
+ * the second is filled: tile and panel; the keys of best_dead, and the lists by latent of aux (row, weight, slope, d_value, position). */
 typedef struct scratch {
     int n_threads;
     float *x;        /* [B, d] rows / input_scale */
@@ -139,9 +160,9 @@ typedef struct scratch {
     stretch *stretches;  /* [n_threads] */
     candidate *candidates;
     int64_t n_candidates, candidate_capacity;
-    bool exact;           /* candidates' values are exact.c's */
-    bool margins_are_set; /* of the rows and weights of this encoding */
-    float *row_margin;    /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
+    bool exact;                             /* candidates' values are exact.c's */
+    bool margins_are_set, screen_is_loaded; /* of the rows and weights of this encoding */
+    float *row_margin; /* [B] by how much a value of the product may lie below the exact one; NULL: not exact */
     screen_survivors *survivors; /* [n_threads]; NULL without a screen */
     int64_t n_survivors;         /* of the last step; 0 when it did not screen */
     int64_t n_aux_few;           /* latents that count as dead, when they are few and values exact; else 0 */
@@ -153,7 +174,7 @@ typedef struct scratch {
     int64_t aux_k;         /* of a row */
     best_rows top;         /* TopK's */
     best_rows best_dead;   /* AuxK's */
-    float *norm;           /* [F] of W_dec's rows, by which activations are ranked; NULL: by themselves */
+    float *norm;           /* [F] of W_dec's rows, by which activations are ranked (norms_of); NULL: none are */
     uint64_t *row_keys;    /* [B] for drawing rows; NULL without resampling */
     float *aux_bias;       /* [F] b_enc of latents that count as dead, -inf of the others */
     float *panel;          /* [max(B, F), PANEL] */
@@ -192,6 +213,7 @@ struct sae_trainer {
     void *memory[4];        /* weights, gradients, moments, scratch */
     bool finished;          /* only the weights are left */
     int failed;             /* the dictionary at which the last step failed; -1: at none */
+    bool broken;            /* a step or a resume stopped half-way: no state to go on from, or to keep */
     char notice[1000];      /* of the last resume */
 };
 
@@ -210,7 +232,7 @@ typedef struct extent {
     bool residual;                           /* some encoder sees c - s: P2 or P3 */
     bool transcoder;                         /* some dictionary reads targets */
     bool uncentred;                          /* some encoder does not subtract b_dec */
-    bool penalised;                          /* some family is penalised */
+    bool penalised, keeps_k;                 /* some family is penalised; some is not */
 } extent;
 
 typedef struct penalty_rule penalty_rule;
@@ -233,6 +255,7 @@ struct family {
     bool one_threshold;
 };
 const family *family_of(sae_arch arch); /* NULL: cannot be trained */
+bool keeps_k(sae_arch arch); /* latents of a row or, on average, of a batch's rows: no penalty decides how many */
 
 /* topk.c */
 sae_status topk_forward(sae_trainer *t, learner *l, encoder *e, step_sums *sums, sae_error *err);
@@ -264,7 +287,9 @@ sae_status encode_aux_again(sae_trainer *t, const learner *l, encoder *e, sae_er
 /* The same, but the k largest positive of each row in `top`, in place of candidates. */
 sae_status encode_top_rows(sae_trainer *t, learner *l, encoder *e, bool with_aux, sae_error *err);
 /* Lists by row hold what was ranked; takes the norms out, where they counted. */
-void unscale_values(const sae_trainer *t, pair_lists *lists);
+void unscale_values(const sae_trainer *t, const learner *l, pair_lists *lists);
+/* By which l's activations are ranked; NULL: by themselves, as always in a family that keeps no k. */
+const float *norms_of(const sae_trainer *t, const learner *l);
 
 /* best.c */
 int64_t best_room(int64_t keep); /* keys of a row that compact to `keep` now and then */
@@ -368,6 +393,9 @@ void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns,
 void update(sae_trainer *t, learner *l, double grad_norm, double lr);
 double dictionary_rate(const sae_trainer *t, const learner *l); /* learning rate of this step, not of the scaffold */
 
+bool was_read(const learner *l, int p); /* by sae_trainer_read_weights */
+/* step.c: STATE when it is finished or broken. */
+sae_status trainer_goes_on(const sae_trainer *t, sae_error *err);
 /* start.c: what is taken from the first batch (in x and y). */
 sae_status learner_start(sae_trainer *t, learner *l, sae_error *err);
 /* step.c: dead, dense (and the learner's died, revived) from how often each latent fired: fired[j + 1] - fired[j], [F + 1]. */
@@ -395,7 +423,9 @@ bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
 /* resample.c */
 bool resampling_is_due(const sae_train_options *o, int64_t step);
 void resample(sae_trainer *t, learner *l); /* after the update */
-/* update.c: the weights that schedule-free training has averaged, all entries of a parameter. */
+/* update.c: the weights that schedule-free training has averaged, all entries of a parameter; and whether it has any of it: not in Adam's
+ * runs, nor of a dictionary that waits for its scaffold. */
+bool is_averaged(const sae_trainer *t, const learner *l, int p);
 void averaged_weights(const sae_train_options *o, const param *p, float *out);
 /* recipe.c */
 double learning_rate(const sae_train_options *o, int64_t step);

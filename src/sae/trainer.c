@@ -38,7 +38,8 @@ static void random_directions(const sae_ops *ops, const param *p, double norm, r
 /* Of one direction's pre-activations [F], the k largest that are positive, decoded: the squared length. keys [F] */
 static double rebuilt_squares(const sae_trainer *t, const learner *l, const float *scores, uint64_t *keys, float *row)
 {
-    int64_t F = l->config.d_sae, k = l->config.k > 0 ? l->config.k : F;
+    int64_t F = l->config.d_sae,
+            k = l->config.k > 0 && l->config.k < F ? l->config.k : F; /* a penalty may aim higher */
     uint32_t bits;
 
     for (int64_t j = 0; j < F; j++) {
@@ -159,9 +160,12 @@ done:
 /* Sign-SGD's averages need what it keeps in the moments: they become the weights. */
 static void settle_averages(sae_trainer *t)
 {
-    if (t->finished || !t->memory[2] || t->step == 0 || t->options.optimiser_rule != SAE_OPTIMISER_SIGNUM) return;
-    for (int i = 0; i < t->n_dicts; i++)
-        for (int p = 0; p < N_PARAMS; p++) averaged_weights(&t->options, &t->learners[i].p[p], t->learners[i].p[p].w);
+    if (t->finished || !t->memory[2]) return;
+    for (int i = 0; i < t->n_dicts; i++) {
+        learner *l = &t->learners[i];
+        for (int p = 0; p < N_PARAMS; p++)
+            if (is_averaged(t, l, p)) averaged_weights(&t->options, &l->p[p], l->p[p].w);
+    }
 }
 
 void sae_trainer_finish(sae_trainer *t)

@@ -47,13 +47,6 @@ static signum_constants signum_of(const sae_train_options *o, int64_t age, doubl
                               .to_z = (float)(1.0 - o->adam_beta1)};
 }
 
-void averaged_weights(const sae_train_options *o, const param *p, float *out)
-{
-    float to_average = (float)(1.0 - 1.0 / o->adam_beta1);
-
-    for (int64_t i = 0; i < p->rows * p->columns; i++) out[i] = p->w[i] + to_average * (p->m[i] - p->w[i]);
-}
-
 void unit_rows(const sae_ops *ops, float *w, int64_t row, int64_t columns, double eps)
 {
     float *x = w + row * columns;
@@ -82,6 +75,20 @@ static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double
 static int64_t age_of(const sae_trainer *t, const learner *l)
 {
     return t->step - (l->config.rank > 0 ? l->config.scaffold_steps : 0);
+}
+
+static bool is_of_scaffold(int p) { return p == P_W_DOWN || p == P_W_UP || p == P_B_DOWN; }
+
+bool is_averaged(const sae_trainer *t, const learner *l, int p)
+{
+    return t->options.optimiser_rule == SAE_OPTIMISER_SIGNUM && (is_of_scaffold(p) ? t->step : age_of(t, l)) > 0;
+}
+
+void averaged_weights(const sae_train_options *o, const param *p, float *out)
+{
+    float to_average = (float)(1.0 - 1.0 / o->adam_beta1);
+
+    for (int64_t i = 0; i < p->rows * p->columns; i++) out[i] = p->w[i] + to_average * (p->m[i] - p->w[i]);
 }
 
 /* A dictionary that waited for its scaffold has a warm-up of its own. */
@@ -116,6 +123,5 @@ void update(sae_trainer *t, learner *l, double grad_norm, double lr)
             unit_rows(t->ops, l->p[P_W_DEC].w, j, l->d_out, rule == SAE_DECODER_UNIT ? FLT_EPSILON : 0.0);
     }
     for (int i = 0; i < N_PARAMS; i++)
-        if (i != P_W_ENC && i != P_W_DEC && i != P_W_DOWN && i != P_W_UP && i != P_B_DOWN)
-            move_rows(t, &l->p[i], 0, l->p[i].rows, true, &c, &s);
+        if (i != P_W_ENC && i != P_W_DEC && !is_of_scaffold(i)) move_rows(t, &l->p[i], 0, l->p[i].rows, true, &c, &s);
 }

@@ -54,6 +54,8 @@ static sae_status copy_tensor(const param *p, const tensor *t, bool transposed, 
     return SAE_OK;
 }
 
+bool was_read(const learner *l, int p) { return l->weights_read >> p & 1; }
+
 sae_status sae_trainer_read_weights(sae_trainer *t, int i, const char *path, const char *prefix, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -76,6 +78,7 @@ sae_status sae_trainer_read_weights(sae_trainer *t, int i, const char *path, con
                       (long long)(names[n].transposed ? p->rows : p->columns));
         SAE_TRY(copy_tensor(p, found, names[n].transposed, err));
         seen[names[n].param] = true;
+        t->learners[i].weights_read |= 1u << names[n].param;
     }
     if (!seen[P_W_ENC] || !seen[P_W_DEC])
         SAE_RAISE(err, SAE_FORMAT,
