@@ -94,12 +94,10 @@ json_t *sweep_recipes_json(const sweep *s)
 
 json_t *sweep_dict_json(const sweep *s, int i)
 {
-    sae_dict_config c = s->dicts.configs[i];
+    const sae_dict_config *c = &s->dicts.configs[i];
+    json_t *dict = train_dict_json(c, s->dicts.names[i]);
 
-    if (c.rank == 0) c.variant = SAE_P1; /* what has no meaning for it does not make it another one */
-    if (c.arch != SAE_MATRYOSHKA) c.scaffold_last = false;
-    json_t *dict = train_dict_json(&c, s->dicts.names[i]);
-    if (dict && c.rank > 0) json_put(&dict, "export", json_string(train_export_name(s->how)));
+    if (dict && c->rank > 0) json_put(&dict, "export", json_string(train_export_name(s->how)));
     return dict;
 }
 

@@ -58,8 +58,7 @@ int64_t best_room(int64_t keep) { return 2 * keep + 16; }
 void best_empty(best_rows *r, int64_t n_rows, int64_t keep, float cutoff, bool guessed)
 {
     r->keep = keep;
-    r->room = best_room(
-        keep); /* not all that there is for the largest dictionary: the order that keys fall into depends on it */
+    r->room = best_room(keep); /* not what the largest dictionary has: keys fall into an order that depends on it */
     for (int64_t b = 0; b < n_rows; b++) r->rows[b] = (best_row){0, guessed, cutoff};
 }
 
