@@ -56,7 +56,7 @@ $(BUILD)/sae: $(CLI_OBJ) $(BUILD)/libsae.a
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libsae.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -Wno-missing-field-initializers -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) $(shell pkg-config --libs check) -o $@
+	$(CC) $(CPPFLAGS) -include tests/quick_check.h $(CFLAGS) $(FLAGS) -Wno-missing-field-initializers -MMD -MP $< $(BUILD)/libsae.a $(LDFLAGS) $(LDLIBS) $(shell pkg-config --libs check) -o $@
 
 tests: $(TESTS)
 
