@@ -8,6 +8,7 @@
 #include "eval/density.h"
 #include "eval/fit.h"
 #include "io/io.h"
+#include "sae/train.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,9 +26,7 @@ int64_t sweep_measure_rows(const sweep *s)
  * many by its threshold; of a penalised family all latents may be active. */
 static int64_t code_floats(const sae_dict_config *c)
 {
-    bool penalised = c->arch == SAE_STANDARD || c->arch == SAE_GATED || c->arch == SAE_JUMPRELU;
-
-    return (penalised ? 3 * c->d_sae : 8 * c->k) + 6 * c->rank; /* of a scaffold h, or 2r latents */
+    return (keeps_k(c->arch) ? 8 * c->k : 3 * c->d_sae) + 6 * c->rank; /* of a scaffold h, or 2r latents */
 }
 
 /* Rows that are encoded at once: as many as have room for their codes. */

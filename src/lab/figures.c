@@ -210,10 +210,10 @@ static const matched_plot matched_plots[] = {
 static const struct {
     const char *key, *name;
 } matched_rules[] = {{"baseline", "baseline"},
-                     {"k", "P1, equal k"},
-                     {"l0", "P1, equal L0"},
-                     {"l0r", "P1, equal L0 + r"},
-                     {"fvu", "P1, equal FVU"}};
+                     {"k", "scaffold, equal k"},
+                     {"l0", "scaffold, equal L0"},
+                     {"l0r", "scaffold, equal L0 + r"},
+                     {"fvu", "scaffold, equal FVU"}};
 enum { MATCHED_RULES = sizeof matched_rules / sizeof *matched_rules, INTERPOLATED = 2 };
 
 /* One seed, so without whiskers. A rule that lies beyond the k that were trained has no bars. */

@@ -59,7 +59,7 @@ static sae_status drop_page(const experiment *e, sae_error *err)
         mem_free(path);
         path = experiment_path(e, names[i], err);
         if (!path) SAE_TRY(SAE_NOMEM);
-        if (file_exists(path)) SAE_TRY(file_remove(path, err));
+        SAE_TRY(file_remove(path, err));
     }
 done:
     mem_free(path);
