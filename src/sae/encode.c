@@ -226,10 +226,7 @@ static sae_status all_tiles(sae_trainer *t, const learner *l, encoder *e, tile_u
 {
     sae_status status = SAE_OK;
     scratch *s = &t->s;
-    encoder_shape shape = {.n_rows = t->options.batch,
-                           .d_in = l->config.d_in,
-                           .d_sae = l->config.d_sae,
-                           .bf16 = t->options.encoder_dtype == SAE_ENCODER_BF16};
+    encoder_shape shape = encoder_shape_of(t, (int)(l - t->learners));
     int64_t tile_rows, tile_latents, n_rows, n_latents;
 
     if (use & (COLLECT | COUNT | EXACT)) set_margins(t, l);

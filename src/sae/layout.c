@@ -104,6 +104,11 @@ static extent extent_of(const sae_trainer *t)
         e.d_out = larger(e.d_out, t->learners[i].d_out);
         e.residual = e.residual || sees_residual(&t->learners[i]);
         e.transcoder = e.transcoder || c->d_out > 0;
+        int64_t tile_rows, tile_latents;
+        encoder_shape shape = encoder_shape_of(t, i);
+        encoder_tile_shape(&shape, &tile_rows, &tile_latents);
+        e.tile_rows = larger(e.tile_rows, tile_rows);
+        e.tile_latents = larger(e.tile_latents, tile_latents);
     }
     if (with_auxk) e.aux_k = smaller(o->auxk_k > 0 ? o->auxk_k : e.d / 2, e.F);
     return e;
@@ -116,11 +121,9 @@ int64_t aux_few_room(const scratch *s, int64_t d_sae)
 
 static void layout_scratch(scratch *s, const extent *e, const sae_train_options *o, arena *a)
 {
-    int64_t B = o->batch, d = e->d, widest = larger(d, e->d_out), tile_rows, tile_latents, threads = s->n_threads;
-    encoder_shape shape = {.n_rows = B, .d_in = d, .d_sae = e->F, .bf16 = o->encoder_dtype == SAE_ENCODER_BF16};
+    int64_t B = o->batch, d = e->d, widest = larger(d, e->d_out), threads = s->n_threads;
     size_t row = (size_t)d * sizeof(float), row_out = (size_t)e->d_out * sizeof(float);
 
-    encoder_tile_shape(&shape, &tile_rows, &tile_latents);
     s->x = arena_take(a, B * row);
     s->y = e->transcoder ? arena_take(a, B * row_out) : NULL;
     s->c = arena_take(a, B * row);
@@ -130,14 +133,14 @@ static void layout_scratch(scratch *s, const extent *e, const sae_train_options 
     s->grad = arena_take(a, (size_t)(e->G * B) * row_out);
     s->aux_grad = e->residual || e->aux_k > 0 ? arena_take(a, B * row_out) : NULL;
     /* A panel and a tile are packed and used up in turn, never one within the other: they share a place. */
-    s->tile = arena_take(a, (size_t)larger(tile_rows * tile_latents, larger(B, e->F) * PANEL) * sizeof(float));
+    s->tile = arena_take(a, (size_t)larger(e->tile_rows * e->tile_latents, larger(B, e->F) * PANEL) * sizeof(float));
     s->panel = s->tile;
-    s->hit_latent = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_latent);
-    s->hit_value = arena_take(a, (size_t)(threads * (tile_latents + 16)) * sizeof *s->hit_value);
+    s->hit_latent = arena_take(a, (size_t)(threads * (e->tile_latents + 16)) * sizeof *s->hit_latent);
+    s->hit_value = arena_take(a, (size_t)(threads * (e->tile_latents + 16)) * sizeof *s->hit_value);
     s->histogram = arena_take(a, (size_t)threads * HISTOGRAM_BINS * sizeof *s->histogram);
     s->stretches = arena_take(a, (size_t)threads * sizeof *s->stretches);
-    s->tile_rows = tile_rows;
-    s->tile_latents = tile_latents;
+    s->tile_rows = e->tile_rows;
+    s->tile_latents = e->tile_latents;
     s->exact = o->exact_codes || o->screen;
     s->row_margin = s->exact ? arena_take(a, (size_t)B * sizeof *s->row_margin) : NULL;
     s->survivors = o->screen ? arena_take(a, (size_t)threads * sizeof *s->survivors) : NULL;

@@ -233,6 +233,7 @@ typedef struct extent {
     bool transcoder;                         /* some dictionary reads targets */
     bool uncentred;                          /* some encoder does not subtract b_dec */
     bool penalised, keeps_k;                 /* some family is penalised; some is not */
+    int64_t tile_rows, tile_latents;         /* of any encoder at most */
 } extent;
 
 typedef struct penalty_rule penalty_rule;

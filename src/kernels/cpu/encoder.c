@@ -10,9 +10,9 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-/* Measured (docs/performance.md): with fewer rows oneDNN's sgemm packs the weights too often, with more the tile falls out of
- * the shared cache before it is read. Its AVX-512 float32 product wants more rows. */
-enum { TILE_ROWS = 1024, TILE_ROWS_AVX512 = 2048, TILE_LATENTS = 2048 };
+/* Measured (docs/performance.md): with fewer rows oneDNN's sgemm packs the weights too often. Its bfloat16 matmul is as fast at
+ * any height, and a screened step makes a product of all pairs only now and then, so that their tiles take less memory. */
+enum { TILE_ROWS = 2048, TILE_ROWS_LOW = 1024, TILE_LATENTS = 2048 };
 
 /* One matmul of the shape [rows, d_in] x [d_in, latents]. */
 typedef struct product {
@@ -41,9 +41,7 @@ static int64_t blocks(int64_t n, int64_t block) { return (n + block - 1) / block
 
 void encoder_tile_shape(const encoder_shape *shape, int64_t *tile_rows, int64_t *tile_latents)
 {
-    bool avx512 = cpu_isa_get() >= ISA_AVX512 && !shape->bf16;
-
-    *tile_rows = smaller(shape->n_rows, avx512 ? TILE_ROWS_AVX512 : TILE_ROWS);
+    *tile_rows = smaller(shape->n_rows, shape->bf16 || shape->screen ? TILE_ROWS_LOW : TILE_ROWS);
     *tile_latents = smaller(shape->d_sae, TILE_LATENTS);
 }
 
