@@ -1,0 +1,362 @@
+/* test_verdict.c - what is said of a number: nothing open is told as found, nothing unharmed as harmed. */
+#include "lab/verdict.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+START_TEST(test_dense)
+{
+    static const struct {
+        double base, with;
+        interval fewer;
+        const char *says;
+    } dense[] = {{4, 2, {2, NAN, NAN}, "too few"},
+                 {100, 95, {5, 4.9, 5.1}, "within a tenth"},
+                 {100, 40, {60, -5, 125}, "cannot"},
+                 {100, 40, {60, 50, 70}, "more than the 2r"},
+                 {20, 12, {8, 6, 10}, "not told from the 2r"},
+                 {20, 30, {-10, -12, -8}, "more, not fewer"},
+                 {20, 12, {8, NAN, NAN}, "fewer in one seed"},
+                 {20, 25, {-5, NAN, NAN}, "more in one seed"},
+                 {100, 80, {20, 10, 30}, "not told from the 2r"}};
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
+        verdict_dense(text, dense[i].base, dense[i].with, &dense[i].fewer, 6);
+        ck_assert_msg(strstr(text, dense[i].says), "%zu: %s", i, text);
+    }
+}
+END_TEST
+
+START_TEST(test_both)
+{
+    static const struct {
+        interval text, seeds;
+        char says;
+    } both[] = {{{1.1, 1.05, 1.2}, {1.1, NAN, NAN}, '+'},
+                {{1.1, 0.9, 1.2}, {1.003, 1.002, 1.004}, '?'},
+                {{1.1, 1.05, 1.2}, {1.1, 0.9, 1.3}, '?'},
+                {{0.8, 0.7, 0.9}, {0.8, 0.75, 0.85}, '-'}};
+
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++)
+        ck_assert_int_eq(*verdict_both(&both[i].text, &both[i].seeds, 1, "+", "-", "?"), both[i].says);
+}
+END_TEST
+
+static const struct {
+    topic_numbers n;
+    interval pca, centred;
+    const char *features, *topics;
+} asked[] = {
+    /* two classes, nothing harmed */
+    {{{.85, .75, .93},
+      {.85, .75, .93},
+      {0, -.02, .02},
+      {.85, .75, .93},
+      {0, -.02, .02},
+      {.85, .75, .93},
+      {0, -.02, .02},
+      .5},
+     {.8, .7, .9},
+     {.8, .7, .9},
+     "falls by less than 0.05",
+     "cannot be told from before"},
+    /* a fall that may be little */
+    {{{.9, .85, .95},
+      {.85, .8, .9},
+      {.05, .02, .08},
+      {.85, .8, .9},
+      {.05, .02, .08},
+      {.9, .85, .95},
+      {.05, .02, .08},
+      .1},
+     {.8, .7, .9},
+     {.8, .7, .9},
+     "the fixed probe falls, whether by 0.05 or more is not told; one trained anew falls too",
+     "topics can still be told"},
+    /* less than at random */
+    {{{.9, .85, .95},
+      {.8, .75, .85},
+      {.1, .07, .13},
+      {.9, .85, .95},
+      {0, -.02, .02},
+      {.7, .65, .75},
+      {-.1, -.15, -.05},
+      .1},
+     {.8, .7, .9},
+     {.8, .7, .9},
+     "the fixed probe falls, less than without features of equal density: against the paper; one trained anew "
+     "cannot",
+     "falls, less than at random, but topics can still be told"},
+    /* a probe that knows nothing */
+    {{{.5, .4, .6}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, {.5, .4, .6}, {0, -.1, .1}, .5},
+     {.5, .4, .6},
+     {.5, .4, .6},
+     "says nothing",
+     "says nothing"},
+    /* few questions */
+    {{{.85, .75, .93}, {.8, .7, .9}, {.05, -.1, .2}, {.85, .75, .93}, {0, -.1, .1}, {.85, .75, .93}, {0, -.1, .1}, .1},
+     {.8, .7, .9},
+     {.8, .7, .9},
+     "too few questions",
+     "cannot be told from before"},
+    /* to chance, and with random directions too */
+    {{{.95, .9, .98},
+      {.12, .08, .16},
+      {.83, .8, .86},
+      {.94, .9, .98},
+      {.01, -.01, .03},
+      {.11, .07, .15},
+      {-.01, -.05, .03},
+      .1},
+     {.1, .06, .14},
+     {.1, .06, .14},
+     "not told from features of equal density",
+     "as the paper says, but not told from random directions; one trained anew does not"},
+    {{{.95, .9, .98},
+      {.12, .08, .16},
+      {.83, .8, .86},
+      {.11, .08, .14},
+      {.84, .8, .88},
+      {.9, .87, .93},
+      {.05, .02, .08},
+      .1},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "the fixed probe falls: against the paper; one trained anew falls too, and so it does without features of "
+     "equal density",
+     "as the paper says, not when the mean is kept; one trained anew does too"},
+    /* a probe trained anew falls more than without one draw of equal density; less; draws that hold most of the features */
+    {{{.95, .9, .98},
+      {.7, .65, .75},
+      {.25, .2, .3},
+      {.8, .76, .84},
+      {.15, .1, .2},
+      {.9, .87, .93},
+      {.2, .1, .3},
+      .1,
+      {.1, .05, .15},
+      .2},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "the fixed probe falls: against the paper; one trained anew falls too",
+     "topics can still be told"},
+    {{{.95, .9, .98},
+      {.7, .65, .75},
+      {.25, .2, .3},
+      {.8, .76, .84},
+      {.15, .1, .2},
+      {.9, .87, .93},
+      {.2, .1, .3},
+      .1,
+      {-.1, -.15, -.05},
+      .2},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "one trained anew falls too, less than without features of equal density",
+     "topics can still be told"},
+    {{{.95, .9, .98},
+      {.7, .65, .75},
+      {.25, .2, .3},
+      {.8, .76, .84},
+      {.15, .1, .2},
+      {.72, .67, .77},
+      {NAN, NAN, NAN},
+      .1,
+      {NAN, NAN, NAN},
+      .7},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "falls, compared with nothing (draws of equal density hold 70 % of these): against the paper; one trained "
+     "anew "
+     "falls, compared with nothing too",
+     "topics can still be told"},
+    /* below chance */
+    {{{.95, .9, .98},
+      {.05, .03, .08},
+      {.9, .86, .94},
+      {.94, .9, .98},
+      {.01, -.01, .03},
+      {.9, .87, .93},
+      {.05, .02, .08},
+      .1},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "cannot be told from before",
+     "below chance, not to it: it tells wrong topics; one trained anew stays above"},
+    /* at chance, but so may be something far above it */
+    {{{.95, .9, .98},
+      {.2, .05, .35},
+      {.75, .6, .9},
+      {.94, .9, .98},
+      {.01, -.01, .03},
+      {.9, .87, .93},
+      {.05, .02, .08},
+      .1},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "cannot be told from before",
+     "too few questions to tell whether to chance"},
+    {{{.95, .9, .98},
+      {.7, .65, .75},
+      {.25, .2, .3},
+      {.94, .9, .98},
+      {.01, -.01, .03},
+      {.9, .87, .93},
+      {.05, .02, .08},
+      .1},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "cannot be told from before",
+     "topics can still be told"}};
+
+START_TEST(test_topics)
+{
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        verdict_features(text, &asked[i].n);
+        ck_assert_msg(strstr(text, asked[i].features), "features %zu: %s", i, text);
+        verdict_topics(text, &asked[i].n, &asked[i].pca, &asked[i].centred);
+        ck_assert_msg(strstr(text, asked[i].topics), "topics %zu: %s", i, text);
+    }
+}
+END_TEST
+
+START_TEST(test_overlap)
+{
+    static const struct {
+        interval overlap;
+        double rank;
+        const char *says;
+    } overlaps[] = {{{0, 0, 0}, 0, "no scaffold"},
+                    {{NAN, NAN, NAN}, 6, "no scaffold"},
+                    {{.97, .96, .98}, 6, "near-identical (over 0.95), as"},
+                    {{.97, NAN, NAN}, 6, "near-identical (over 0.95), as"},
+                    {{.97, .6, 1}, 6, "whether near-identical is not told"},
+                    {{.7, .6, .8}, 6, "mostly the same directions, not near-identical"},
+                    {{.52, .3, .74}, 6, "whether most of the directions are the same is not told"},
+                    {{.25, .2, .3}, 6, "largely other directions: against the paper"},
+                    {{.6, .2, 1}, 6, "not told"}};
+    for (size_t i = 0; i < sizeof overlaps / sizeof *overlaps; i++) {
+        const char *says = verdict_overlap(&overlaps[i].overlap, overlaps[i].rank);
+        ck_assert_msg(strstr(says, overlaps[i].says), "overlap %zu: %s", i, says);
+    }
+}
+END_TEST
+
+START_TEST(test_necessity)
+{
+    const interval one_seed = {1, NAN, NAN}, seeds = {1.04, 1.01, 1.07}, wide = {1.04, .9, 1.2};
+    const interval more = {1.04, 1.02, 1.06}, open = {1, .9, 1.1}, less = {.9, .8, .95};
+
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &open, &one_seed), "cannot"));
+    ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &less, &one_seed), "less harm"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1.01, 1.09}, &more, &seeds), "but little"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &seeds), "as the paper says"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &wide), "cannot"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1.1, NAN, NAN}, &one_seed), "cannot"));
+    ck_assert(strstr(verdict_necessity(&(interval){1.1, 1.05, 1.15}, &more, &seeds), "by a tenth is not told"));
+}
+END_TEST
+
+START_TEST(test_redundancy)
+{
+    static const struct {
+        interval over_matched, aligned, r2, r3;
+        const char *says;
+    } redundant[] = {
+        {{.1, -.1, .3}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"},
+        {{.1, NAN, NAN}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"}, /* one draw */
+        {{-.1, -.2, -.05}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "less than features"},
+        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.5, 1.4, 1.6}, "less than the scaffold: as the paper says"},
+        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.03, 1, 1.06}, "paper says, not when the mean is kept"},
+        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.05, 1.04, 1.06}, {1.01, 1, 1.02}, "more than the scaffold: against"},
+        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.25, 1.2, 1.3}, {1.01, 1, 1.02}, "not told from the scaffold"}};
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof redundant / sizeof *redundant; i++) {
+        const rule_cost rule = {"energy", redundant[i].over_matched};
+        verdict_redundancy(text, &rule, 1, &redundant[i].aligned, &redundant[i].aligned, &redundant[i].r2,
+                           &redundant[i].r3);
+        ck_assert_msg(strstr(text, redundant[i].says), "redundancy %zu: %s", i, text);
+        ck_assert(!strstr(text, "other rules"));
+    }
+    const rule_cost rules[] = {
+        {"energy", {.1, .05, .2}}, {"union", {.1, .02, .2}}, {"best", {0, -.1, .1}}, {"match", {-.2, -.3, -.1}}};
+    const interval aligned = {1.2, 1.1, 1.3}, removed = {2, 1.9, 2.1};
+    verdict_redundancy(text, rules, 4, &aligned, &aligned, &removed, &removed);
+    ck_assert_msg(strstr(text, "as the paper says; by other rules of alignment: best not told, match less"), "%s",
+                  text);
+    verdict_redundancy(text, rules, 2, &aligned, &aligned, &removed, &removed);
+    ck_assert(!strstr(text, "other rules") && !strstr(text, "error"));
+    verdict_redundancy(text, rules, 2, &aligned, &removed, &removed, &removed);
+    ck_assert(strstr(text, "as the paper says; not when the dictionary's error is projected too"));
+}
+END_TEST
+
+START_TEST(test_rank)
+{
+    static const struct {
+        interval knee;
+        double margin, spread;
+        const char *says;
+    } ranks[] = {{{4, 2, 8}, .01, NAN, "by these trainings, one of each rank"},
+                 {{4, 2, 8}, .01, .001, "some directions are worth more"},
+                 {{4, 2, 8}, .001, .002, "not decided: the step into the knee gains 0.0010"},
+                 {{4, 0, 4}, .01, .001, "not decided: whether any"},
+                 {{0, 0, 2}, 0, NAN, "not decided: whether any"},
+                 {{0, 0, 0}, 0, .1, "no scaffold is called for"}};
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        verdict_rank(text, &ranks[i].knee, ranks[i].margin, ranks[i].spread);
+        ck_assert_msg(strstr(text, ranks[i].says), "rank %zu: %s", i, text);
+    }
+}
+END_TEST
+
+START_TEST(test_outliers)
+{
+    static const struct {
+        double inside[2], counts[2];
+        const char *says;
+    } outliers[] = {
+        {{0, 0}, {0, 0}, "nothing to compare"},
+        {{.9, .8}, {1, 4}, "as the paper says"},
+        {{.1, .2}, {1, 4}, "than by chance, not most"},
+        {{.02, .01}, {8, 8}, "against the paper"},
+        {{.1, .9}, {1, 4}, "by O1: more of their axes lies inside it than by chance, not most; by O2: most"},
+        {{0, .02}, {0, 4}, "by O1: none stand out here; by O2: hardly"}};
+    char text[VERDICT_TEXT];
+
+    for (size_t i = 0; i < sizeof outliers / sizeof *outliers; i++) {
+        verdict_outliers(text, outliers[i].inside, outliers[i].counts, 0.01);
+        ck_assert_msg(strstr(text, outliers[i].says), "outliers %zu: %s", i, text);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("verdict");
+    TCase *tcase = tcase_create("verdict");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tcase, test_dense);
+    tcase_add_test(tcase, test_both);
+    tcase_add_test(tcase, test_topics);
+    tcase_add_test(tcase, test_overlap);
+    tcase_add_test(tcase, test_necessity);
+    tcase_add_test(tcase, test_redundancy);
+    tcase_add_test(tcase, test_rank);
+    tcase_add_test(tcase, test_outliers);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
