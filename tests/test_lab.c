@@ -623,6 +623,32 @@ static int first_rows(const char *out)
     return n;
 }
 
+/* The figures are of the first variant, like the claims, whichever it is. */
+START_TEST(test_figures_of_the_first_variant)
+{
+    static const char figures[] = "results/figures/figures.json";
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.variants[0] = SAE_P3, o.variants[1] = SAE_P1;
+    o.n_variants = 2;
+    run_again(&o);
+    const double p3 = number_in(o.out, "results/batchtopk-p3-s0/structure.json", "outlier_inside_O1"),
+                 p1 = number_in(o.out, "results/batchtopk-p1-s0/structure.json", "outlier_inside_O1");
+    ck_assert_double_ne(p3, p1);
+    for (o.n_variants = 2; o.n_variants > 0; o.n_variants--) { /* with P1 beside it, then alone */
+        o.force = true;
+        run_again(&o);
+        json_t *drawn = read_json(o.out, figures);
+        const json_t *plot = json_object_get(json_object_get(drawn, "plots"), "outliers_batchtopk");
+        const json_t *series = json_object_get(json_object_get(plot, "series"), "scaffold");
+        ck_assert_double_eq(json_number_value(json_array_get(json_object_get(series, "y"), 0)), p3);
+        json_decref(drawn);
+    }
+    scratch_remove();
+}
+END_TEST
+
 /* With --with-bos every row of every sequence is trained on, counted, and, but the last, scored. */
 START_TEST(test_with_bos)
 {
@@ -887,6 +913,7 @@ int main(void)
     tcase_add_test(whole, test_other_inputs_other_rows);
     tcase_add_test(whole, test_arms_are_a_pair);
     tcase_add_test(whole, test_dense_threshold);
+    tcase_add_test(whole, test_figures_of_the_first_variant);
     tcase_add_test(whole, test_with_bos);
     tcase_add_test(whole, test_rank_knee);
     tcase_add_test(whole, test_retrain_null);

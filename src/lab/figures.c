@@ -258,7 +258,7 @@ done:
 
 static bool structure_number(const experiment *e, sae_arch arch, int64_t seed, const char *key, interval *v)
 {
-    const roster_entry *of = roster_find(e, arch, USE_SCAFFOLD, SAE_P1, e->options.seed + (uint64_t)seed);
+    const roster_entry *of = roster_pair(e, arch, USE_SCAFFOLD, e->options.seed + (uint64_t)seed);
 
     return of && experiment_found(e, of->name, "structure", key, v);
 }

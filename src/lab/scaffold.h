@@ -322,7 +322,7 @@ sae_status record_write(const experiment *e, sae_error *err);
 sae_status reduction_report(const experiment *e, sae_result *r, sae_error *err);
 sae_status variants_report(const experiment *e, sae_result *r,
                            sae_error *err); /* variants.c: a table for the summary */
-bool pair_is_first(const experiment *e);    /* P1 of the first seed, of either architecture */
+bool pair_is_first(const experiment *e);    /* the first variant of the first seed, of either architecture */
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
