@@ -737,6 +737,9 @@ SAE_API sae_status sae_result_series_interval(sae_result *result, const char *pl
 SAE_API sae_status sae_result_bars(sae_result *result, const char *plot, const char *label,
                                    const char *const *categories, const double *y, const double *low,
                                    const double *high, int64_t n, sae_error *err);
+/* Sets a series that is there apart as a control, what an effect is seen against: random latents, shuffled labels. It is drawn grey and
+ * broken, so that no control looks like data. */
+SAE_API sae_status sae_result_control(sae_result *result, const char *plot, const char *label, sae_error *err);
 /* A reference line: chance, zero ablation, a threshold. Horizontal at y = at, or vertical at x = at. */
 SAE_API sae_status sae_result_line(sae_result *result, const char *plot, const char *label, bool vertical, double at,
                                    sae_error *err);

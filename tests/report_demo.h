@@ -154,6 +154,7 @@ static void demo_removal(sae_result *r)
         for (int i = 0; i < 4; i++) low[i] = ratio[s][i] * 0.98, high[i] = ratio[s][i] * 1.02;
         DEMO(sae_result_bars(r, "removal", spaces[s], operators, ratio[s], low, high, 4, &demo_error));
     }
+    DEMO(sae_result_control(r, "removal", "random subspaces", &demo_error));
     DEMO(sae_result_line(r, "removal", "uniform", false, 3.46, &demo_error));
     DEMO(sae_result_line(r, "removal", "zero ablation", false, 3.43, &demo_error));
     DEMO(sae_result_line(r, "removal", "untouched", false, 1, &demo_error));
@@ -187,6 +188,7 @@ static void demo_structure(sae_result *r)
                          "share of the scaffold inside", SAE_PLOT_LINE, 0, &demo_error));
     DEMO(sae_result_series_interval(r, "overlap", "scaffold, r = 6", q, overlap, low, high, 32, &demo_error));
     DEMO(sae_result_series(r, "overlap", "chance, q / d", q, chance, 32, &demo_error));
+    DEMO(sae_result_control(r, "overlap", "chance, q / d", &demo_error));
     DEMO(sae_result_plot(r, "energy", "Energy per principal component", "component", "share", SAE_PLOT_LINE,
                          SAE_PLOT_LOG_Y, &demo_error));
     DEMO(sae_result_series(r, "energy", "scaffold, r = 6", q, energy, 32, &demo_error));

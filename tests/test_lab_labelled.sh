@@ -186,6 +186,14 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
         in_plot ranks/ranks "$label"
     done
+    # Of sparse probing and TPP the plot compares the first seed's; other seeds, k and ranks are in the table.
+    curves=$(tr -d ' \n' <all/results/documents/batchtopk-tpp.json | sed 's/.*"curve"://; s/"cards".*//' | grep -o '"[^"]*":{"x"' | tr -d '":{' | tr '\n' ';')
+    if [ "$curves" = "batchtopk-baseline-s0x;batchtopk-p1-s0x;batchtopk-p2-s0x;batchtopk-p3-s0x;batchtopk-baseline-s0,randomlatents,equaldensityx;batchtopk-baseline-s0,labelsshuffledx;" ]; then
+        ok "the curves of TPP"
+    else
+        not_ok "the curves of TPP" "$curves"
+    fi
+    if [ "$(grep -c '"control": true' all/results/documents/batchtopk-tpp.json)" -eq 2 ]; then ok "controls are set apart"; else not_ok "controls are set apart"; fi
     for rule in batchtopk-redundancy/energy batchtopk-redundancy/union matryoshka-redundancy/energy; do
         for label in "matched in density" "random" "subspace removed, R2" "subspace removed, R3"; do in_plot $rule "$label"; done
     done

@@ -151,6 +151,8 @@ START_TEST(test_wrong_calls)
     FAILS(STATE, "not begun", sae_result_line(r, "p", "l", true, 1, &err));
     OK(sae_result_series(r, "p", "s", x, x, 2, &err));
     FAILS(STATE, "sae_result_series", sae_result_bars(r, "p", "s", names, x, NULL, NULL, 2, &err));
+    FAILS(STATE, "no series \"t\"", sae_result_control(r, "p", "t", &err));
+    FAILS(STATE, "no series \"s\"", sae_result_control(r, "absent", "s", &err));
     FAILS(RANGE, "together", sae_result_bars(r, "q", "s", names, x, x, NULL, 2, &err));
     FAILS(STATE, "not begun", sae_result_context(r, "c", names, x, 2, 0, &err));
     OK(sae_result_card(r, "", "c", "", NULL, NULL, NULL, &err));
@@ -190,6 +192,7 @@ static const struct {
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"names\":[1]}}", "\"names\" must be"},
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"names\":[\"a\",\"b\"]}}", "\"names\" must be"},
     {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"low\":[1],\"high\":[\"a\"]}}", "\"high\" must be"},
+    {"plots", "loss", "series", "{\"s\":{\"x\":[1],\"y\":[1],\"control\":1}}", "\"control\" must be true or false"},
     {"plots", "loss", "lines", "{\"l\":{\"vertical\":true}}", "line \"l\""},
     {"cards", "b0", "promoted", "[1]", "arrays of strings or null"},
     {"cards", "b0", "contexts", "[{\"pieces\":[\"a\"],\"strengths\":[1],\"peak\":1}]", "\"peak\""},
@@ -496,6 +499,37 @@ START_TEST(test_named_points)
 }
 END_TEST
 
+/* No control looks like data, or like another control; and beside controls the data keep their colours. */
+START_TEST(test_controls)
+{
+    const double x[] = {1, 2};
+    sae_result *r = NULL;
+    char label[32], wanted[48];
+
+    OK(sae_result_create(&r, "n", &err));
+    for (int i = 0; i < N_COLOURS + 1 + N_CONTROLS; i++) {
+        const bool control = i % 3 == 1 && i / 3 < N_CONTROLS; /* among the data */
+        snprintf(label, sizeof label, "%s %d", control ? "control" : "data", i);
+        OK(sae_result_series(r, "p", label, x, x, 2, &err));
+        if (control) OK(sae_result_control(r, "p", label, &err));
+    }
+    const sae_result *results[] = {r};
+    char *html = page_of(results, 1);
+    for (int i = 0; i < N_COLOURS + N_CONTROLS; i++) {
+        if (i < N_COLOURS)
+            snprintf(wanted, sizeof wanted, "<g class=\"c%d\">", i);
+        else
+            snprintf(wanted, sizeof wanted, "<g class=\"control k%d\">", i - N_COLOURS);
+        ck_assert_msg(count(html, wanted) == 1, "%s: %d", wanted, count(html, wanted));
+    }
+    ck_assert_int_eq(count(html, " again\">"), 2); /* the ninth of the data, drawn and in the legend */
+    ck_assert_int_eq(count(html, "<li class=\"control k"), N_CONTROLS);
+    ck_assert(strstr(html, "<g class=\"c0\">") > strstr(html, "<g class=\"control k3\">")); /* beneath */
+    mem_free(html);
+    sae_result_free(r);
+}
+END_TEST
+
 START_TEST(test_not_overwritten)
 {
     OK(sae_report_write(path_in("once.html"), "first", NULL, 0, false, &err));
@@ -641,6 +675,7 @@ static sae_status small_result(sae_result **out, sae_error *err)
     SAE_TRY(sae_result_row(r, "t", (sae_cell[]){{"x", 0}, {"2 %", 2}}, 2, err));
     SAE_TRY(sae_result_series_interval(r, "p", "s", x, x, x, x, 2, err));
     SAE_TRY(sae_result_bars(r, "q", "s", names, x, x, x, 2, err));
+    SAE_TRY(sae_result_control(r, "q", "s", err));
     SAE_TRY(sae_result_line(r, "q", "l", false, 1, err));
     SAE_TRY(sae_result_card(r, "g", "c", "t", "f", "a\n b", "", err));
     SAE_TRY(sae_result_context(r, "c", names, x, 2, 1, err));
@@ -749,6 +784,7 @@ int main(int argc, char **argv)
     tcase_add_test(tests, test_structure);
     tcase_add_test(tests, test_hostile_texts);
     tcase_add_test(tests, test_named_points);
+    tcase_add_test(tests, test_controls);
     tcase_add_test(tests, test_not_overwritten);
     tcase_add_test(tests, test_print);
     tcase_add_test(tests, test_mutated_files);

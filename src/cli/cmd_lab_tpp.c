@@ -71,7 +71,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(measure_sets(scores, &in, &o, result, &progress, err));
     progress_end(&line);
     SAE_TRY(tpp_report(result, scores, (const char *const *)in.paths, in.n_sets, (const char *const *)in.dicts.names,
-                       in.dicts.n, &o, err));
+                       NULL, in.dicts.n, &o, err));
     SAE_TRY(result_show(a, result, err));
 done:
     progress_end(&line);

@@ -65,8 +65,10 @@ sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const
 sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
                       const int64_t *which, int64_t k, float *rows, sae_error *err);
 
-/* Tables and numbers: scores [n_dicts, n_sets]; gains are over the first dictionary, on the same documents. (tpp_report.c) */
+/* Tables and numbers: scores [n_dicts, n_sets]; gains are over the first dictionary, on the same documents. drawn [n_dicts]:
+ * whose curves the plot shows, with the controls of the first, the tables have all; NULL: of each. (tpp_report.c) */
 sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *set_names, int n_sets,
-                      const char *const *dict_names, int n_dicts, const tpp_options *options, sae_error *err);
+                      const char *const *dict_names, const bool *drawn, int n_dicts, const tpp_options *options,
+                      sae_error *err);
 
 #endif

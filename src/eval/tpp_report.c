@@ -120,19 +120,21 @@ static sae_status curve(sae_result *r, const char *label, const tpp *scores, int
     return sae_result_series_interval(r, "curve", label, x, y, low, high, o->n_n, err);
 }
 
-/* Every dictionary's, and the controls of the first. */
-static sae_status curves(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, int n_dicts,
-                         const tpp_options *o, interval *scratch, sae_error *err)
+/* Of the dictionaries that are drawn, and the controls of the first. */
+static sae_status curves(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, const bool *drawn,
+                         int n_dicts, const tpp_options *o, interval *scratch, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     SAE_TRY(sae_result_plot(r, "curve", "TPP", "latents ablated", "TPP", SAE_PLOT_LINE, SAE_PLOT_LOG_X, err));
     for (int d = 0; d < n_dicts; d++)
-        SAE_TRY(curve(r, dict_names[d], scores + d * n_sets, n_sets, TPP_LATENTS, o, scratch, err));
+        if (!drawn || drawn[d])
+            SAE_TRY(curve(r, dict_names[d], scores + d * n_sets, n_sets, TPP_LATENTS, o, scratch, err));
     for (int arm = TPP_RANDOM; arm < TPP_ARMS; arm++) {
         char label[300];
         snprintf(label, sizeof label, "%s, %s", dict_names[0], names[arm]);
         SAE_TRY(curve(r, label, scores, n_sets, arm, o, scratch, err));
+        SAE_TRY(sae_result_control(r, "curve", label, err));
     }
     SAE_TRY(sae_result_line(r, "curve", "none", false, 0, err));
 done:
@@ -163,7 +165,8 @@ done:
 }
 
 sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *set_names, int n_sets,
-                      const char *const *dict_names, int n_dicts, const tpp_options *options, sae_error *err)
+                      const char *const *dict_names, const bool *drawn, int n_dicts, const tpp_options *options,
+                      sae_error *err)
 {
     sae_status status = SAE_OK;
     interval *scratch = mem_alloc_array((size_t)n_sets, sizeof *scratch, "intervals", err);
@@ -171,7 +174,7 @@ sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *
     if (!scratch) return SAE_NOMEM;
     SAE_TRY(clean_table(result, scores, set_names, n_sets, err));
     SAE_TRY(score_table(result, scores, n_sets, dict_names, n_dicts, options, scratch, err));
-    SAE_TRY(curves(result, scores, n_sets, dict_names, n_dicts, options, scratch, err));
+    SAE_TRY(curves(result, scores, n_sets, dict_names, drawn, n_dicts, options, scratch, err));
     SAE_TRY(sae_result_note(
         result,
         "TPP(n) = fall in the accuracy of a class's own probe (intended) less the mean fall in that of the others "

@@ -19,6 +19,7 @@ enum { N_TRAIN = 800, N_TEST = 200 };
 /* The dictionaries that are asked, architecture by architecture, and what was found; while the part runs. */
 typedef struct documents {
     const char *names[ROSTER_MAX];
+    bool drawn[ROSTER_MAX]; /* in the plot: what the claim compares, of the first seed; the tables have all */
     sae_dict *dicts[ROSTER_MAX];
     int first[ARCHS_MAX + 1]; /* dictionaries first[a] to first[a + 1] - 1 are of architecture a */
     int n, n_archs;
@@ -296,7 +297,8 @@ static sae_status report(documents *w, experiment *e, int a, sae_error *err)
     snprintf(title, sizeof title, "Targeted probe perturbation (TPP), %s", arch);
     snprintf(file, sizeof file, "%s-tpp", arch);
     SAE_TRY(experiment_result(e, file, title, &r, err));
-    SAE_TRY(tpp_report(r, w->tpp + w->first[a] * w->n_tpp, w->tpp_sets, w->n_tpp, names, n, &tpp_how, err));
+    SAE_TRY(tpp_report(r, w->tpp + w->first[a] * w->n_tpp, w->tpp_sets, w->n_tpp, names, w->drawn + w->first[a], n,
+                       &tpp_how, err));
 done:
     return status;
 }
@@ -316,6 +318,7 @@ static sae_status open_dicts(documents *w, const experiment *e, sae_error *err)
             const roster_entry *r = &e->roster.entries[i];
             if (!is_asked(e, r, w->n_archs)) continue;
             SAE_TRY(roster_load(e, r, &w->dicts[w->n], err));
+            w->drawn[w->n] = r->use <= USE_SCAFFOLD && r->config.seed == e->options.seed;
             w->names[w->n++] = r->name;
         }
 done:

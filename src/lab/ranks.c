@@ -129,6 +129,7 @@ typedef struct rank_plot {
     double level;
     struct {
         const char *key, *label;
+        bool control;
     } series[REMOVALS]; /* up to the first without a key */
 } rank_plot;
 
@@ -147,22 +148,23 @@ static const rank_plot rank_plots[] = {
                 {"R3", "scaffold, R3"},
                 {"pca.R2", "PCA, R2"},
                 {"pca.R3", "PCA, R3"},
-                {"random.R3", "a random subspace, R3"}}},
+                {"random.R3", "a random subspace, R3", true}}},
     {.name = "probing",
      .title = "Sparse probing, k 5",
      .y_label = "accuracy",
      .line = "chance",
      .level = 0.5,
      .series = {{"probing.k5", "latents"},
-                {"probing.random.k5", "random latents"},
-                {"probing.shuffled.k5", "labels shuffled"}}},
+                {"probing.random.k5", "random latents", true},
+                {"probing.shuffled.k5", "labels shuffled", true}}},
     {.name = "tpp",
      .title = "TPP, n 20",
      .y_label = "TPP",
      .line = "chance",
      .level = 0,
-     .series = {
-         {"tpp.n20", "latents"}, {"tpp.random.n20", "random latents"}, {"tpp.shuffled.n20", "labels shuffled"}}}};
+     .series = {{"tpp.n20", "latents"},
+                {"tpp.random.n20", "random latents", true},
+                {"tpp.shuffled.n20", "labels shuffled", true}}}};
 
 /* One curve; with its intervals where it has some. What was not measured in this run is left out: *drawn stays as it is. */
 static sae_status put_series(const experiment *e, const roster_entry *const *of, int n, sae_result *r,
@@ -189,6 +191,7 @@ static sae_status put_series(const experiment *e, const roster_entry *const *of,
         SAE_TRY(sae_result_series_interval(r, p->name, p->series[which].label, x, y, low, high, n, err));
     else
         SAE_TRY(sae_result_series(r, p->name, p->series[which].label, x, y, n, err));
+    if (p->series[which].control) SAE_TRY(sae_result_control(r, p->name, p->series[which].label, err));
 done:
     return status;
 }
@@ -216,10 +219,13 @@ static sae_status put_limits(const experiment *e, const roster_entry *const *of,
     }
     SAE_TRY(sae_result_series(r, "fvu", "limit of sparse features, this step", x, step, n, err));
     SAE_TRY(sae_result_series(r, "fvu", "limit, all from rank 0", x, all, n, err));
+    SAE_TRY(sae_result_control(r, "fvu", "limit of sparse features, this step", err));
+    SAE_TRY(sae_result_control(r, "fvu", "limit, all from rank 0", err));
     SAE_TRY(
         sae_result_plot(r, "gain", "What a direction takes away", "rank", "FVU per direction", SAE_PLOT_LINE, 0, err));
     SAE_TRY(sae_result_series(r, "gain", "this step", x + 1, k.gain, k.n, err));
     SAE_TRY(sae_result_series(r, "gain", "limit of sparse features, this step", x + 1, k.limit, k.n, err));
+    SAE_TRY(sae_result_control(r, "gain", "limit of sparse features, this step", err));
     SAE_TRY(sae_result_series(r, "gain", "all from rank 0", x + 1, mean_gain, k.n, err));
     SAE_TRY(sae_result_line(r, "gain", "limit, all", false, k.limit[0], err));
 done:

@@ -240,6 +240,7 @@ static sae_status plot_curves_of(const redundancy *r, sae_result *out, sae_error
     for (int which = 0; which < CURVES; which++) {
         SAE_TRY(curve_collect(r, which, false, &c, err));
         SAE_TRY(sae_result_series_interval(out, "ratios", curve_labels[which], c.x, c.y, c.low, c.high, c.n, err));
+        if (which >= CURVE_MATCHED) SAE_TRY(sae_result_control(out, "ratios", curve_labels[which], err));
     }
     SAE_TRY(sae_result_line(out, "ratios", "787 of 16,384", true, (double)redundancy_marked(r->d_sae), err));
 done:
@@ -258,7 +259,9 @@ static sae_status plot_bars_of(const redundancy *r, sae_result *out, sae_error *
     for (int which = 0; which < CURVES; which++) {
         SAE_TRY(curve_collect(r, which, true, &c, err));
         for (int i = 0; i < c.n; i++) names[i] = c.names[i];
-        if (c.n > 0) SAE_TRY(sae_result_bars(out, "ratios", curve_labels[which], names, c.y, c.low, c.high, c.n, err));
+        if (c.n == 0) continue;
+        SAE_TRY(sae_result_bars(out, "ratios", curve_labels[which], names, c.y, c.low, c.high, c.n, err));
+        if (which >= CURVE_MATCHED) SAE_TRY(sae_result_control(out, "ratios", curve_labels[which], err));
     }
 done:
     return status;

@@ -178,6 +178,7 @@ static sae_status measure(const ablated *w, sae_error *err)
     SAE_TRY(count_row(w, "all of the rows", &w->baseline, 0, "baseline", err));
     SAE_TRY(count(w, RETRAIN_DENSE, &w->dense, "rows without its dense latents", "less_dense", err));
     SAE_TRY(count(w, RETRAIN_OTHERS, &w->others, "rows without as many others", "less_others", err));
+    SAE_TRY(sae_result_control(w->r, "counts", "rows without as many others", err));
 done:
     return status;
 }

@@ -91,6 +91,7 @@ static sae_status overlap_plot(const overlap_bars *b, sae_result *r, sae_error *
     SAE_TRY(sae_result_plot(r, "overlaps", "Overlap of write spaces", NULL, "1 identical", SAE_PLOT_BAR, 0, err));
     SAE_TRY(sae_result_bars(r, "overlaps", "mean (whiskers: least, most)", names, b->mean, b->low, b->high, b->n, err));
     SAE_TRY(sae_result_bars(r, "overlaps", "by chance", names, b->chance, NULL, NULL, b->n, err));
+    SAE_TRY(sae_result_control(r, "overlaps", "by chance", err));
 done:
     return status;
 }

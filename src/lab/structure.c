@@ -61,6 +61,7 @@ static sae_status angles(const structure *s, sae_result *r, sae_error *err)
     SAE_TRY(angles_of(&s->map->write_space, &s->pca, "scaffold", r, err));
     SAE_TRY(subspace_random(&chance, s->rows->d, s->pca.rank, &random, err));
     SAE_TRY(angles_of(&chance, &s->pca, "a random subspace", r, err));
+    SAE_TRY(sae_result_control(r, "angles", "a random subspace", err));
 done:
     subspace_free(&chance);
     return status;

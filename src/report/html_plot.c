@@ -9,17 +9,18 @@ const char *plot_text(const json_t *plot, const char *key) { return json_string_
 bool plot_flag(const json_t *plot, const char *key) { return json_is_true(json_object_get(plot, key)); }
 double json_at(const json_t *array, size_t i) { return json_double(json_array_get(array, i)); }
 
-static void put_legend(page *p, const json_t *plot, const int *colours)
+static void put_legend(page *p, const json_t *plot, const look *looks)
 {
     json_t *all = json_object_get(plot, "series"), *series;
+    const bool bars = strcmp(plot_text(plot, "kind"), "bar") == 0;
     const char *label;
     int i = 0;
 
     json_object_foreach(all, label, series)
     {
         if (json_object_size(all) == 1 && !*label) return;
-        page_put(p, "%s<li class=\"c%d%s\"><span>", i ? "" : "<ul class=\"legend\">", colours[i],
-                 i < N_COLOURS ? "" : " again");
+        if (i == 0) page_put(p, "<ul class=\"legend%s\">", bars ? " filled" : "");
+        page_put(p, "<li class=\"%s\"><span>", looks[i].classes);
         page_text(p, *label ? label : "(no name)");
         page_put(p, "</span></li>");
         i++;
@@ -88,23 +89,23 @@ void html_plot(page *p, const json_t *plot, bool wide)
 {
     const json_t *series = json_object_get(plot, "series");
     size_t n = json_object_size(series);
-    int *colours = mem_alloc_array(n + 1, sizeof *colours, "the colours of a plot", p->err);
+    look *looks = mem_alloc_array(n + 1, sizeof *looks, "the series of a plot", p->err);
 
-    if (!colours) {
+    if (!looks) {
         if (p->status == SAE_OK) p->status = SAE_NOMEM;
         return;
     }
-    page_colours(p, series, colours, (int)n);
+    page_looks(p, series, looks, (int)n);
     p->n_plots++;
     page_put(p, "<figure>\n<figcaption id=\"f%d\">", p->n_plots);
     page_text(p, plot_text(plot, "title"));
     page_put(p, "</figcaption>\n");
-    put_legend(p, plot, colours);
+    put_legend(p, plot, looks);
     if (strcmp(plot_text(plot, "kind"), "bar") == 0)
-        plot_bars(p, plot, colours, wide);
+        plot_bars(p, plot, looks, wide);
     else
-        plot_curves(p, plot, colours, wide);
+        plot_curves(p, plot, looks, wide);
     put_data(p, plot);
     page_put(p, "</figure>\n");
-    mem_free(colours);
+    mem_free(looks);
 }

@@ -85,23 +85,37 @@ void page_number(page *p, double value)
     page_put(p, "%s", text);
 }
 
-void page_colours(page *p, const json_t *series, int *colours, int n)
+/* The colour of a label on this page, or the next one that is free in this plot. */
+static int colour_of(page *p, const char *label, unsigned *taken)
+{
+    const json_t *known = json_object_get(p->colours, label);
+    int colour = (int)(known ? json_integer_value(known) : (json_int_t)json_object_size(p->colours));
+
+    if (!known && json_object_set_new(p->colours, label, json_integer(colour)) != 0 && p->status == SAE_OK)
+        p->status = SAE_FAIL(p->err, SAE_NOMEM, "no memory for the colours of a page");
+    colour %= N_COLOURS;
+    for (int tries = 0; tries < N_COLOURS && (*taken >> colour & 1); tries++) colour = (colour + 1) % N_COLOURS;
+    *taken |= 1u << colour;
+    return colour;
+}
+
+void page_looks(page *p, const json_t *series, look *looks, int n)
 {
     json_t *all = (json_t *)series, *value;
     const char *label;
     unsigned taken = 0;
-    int i = 0;
+    int i = 0, controls = 0;
 
     json_object_foreach(all, label, value)
     {
-        json_t *known = json_object_get(p->colours, label);
-        int colour = (int)(known ? json_integer_value(known) : (json_int_t)json_object_size(p->colours));
         if (i >= n) break;
-        if (!known && json_object_set_new(p->colours, label, json_integer(colour)) != 0 && p->status == SAE_OK)
-            p->status = SAE_FAIL(p->err, SAE_NOMEM, "no memory for the colours of a page");
-        colour %= N_COLOURS;
-        for (int tries = 0; tries < N_COLOURS && (taken >> colour & 1); tries++) colour = (colour + 1) % N_COLOURS;
-        taken |= 1u << colour;
-        colours[i++] = colour;
+        look *l = &looks[i];
+        l->control = json_is_true(json_object_get(value, "control"));
+        if (l->control)
+            snprintf(l->classes, sizeof l->classes, "control k%d", controls++ % N_CONTROLS);
+        else
+            snprintf(l->classes, sizeof l->classes, "c%d%s", colour_of(p, label, &taken),
+                     i - controls < N_COLOURS ? "" : " again");
+        i++;
     }
 }

@@ -26,9 +26,15 @@ void page_text_cut(page *p, const char *text, int columns);
 void page_attribute(page *p, const char *text);
 void page_number(page *p, double value);
 
-enum { N_COLOURS = 8 };
-/* Colours of the n series of one plot, without repetition up to N_COLOURS. */
-void page_colours(page *p, const json_t *series, int *colours, int n);
+enum { N_COLOURS = 8, N_CONTROLS = 4 };
+/* How a series is drawn, as classes of the style sheet. Data have colours, without repetition up to N_COLOURS, then broken lines.
+ * Controls are grey, each broken in its own way, and take no colour from the data. */
+typedef struct look {
+    char classes[16]; /* "c3", "c3 again", "control k0" */
+    bool control;
+} look;
+/* Of the n series of one plot. */
+void page_looks(page *p, const json_t *series, look *looks, int n);
 
 /* ---- The parts of a page ----------------------------------------------------------------------------------------------- */
 

@@ -47,7 +47,7 @@ void plot_axis_y(page *p, const frame *f, const scale *s, const char *label);
 void plot_lines_x(page *p, const frame *f, const scale *s, const plot_line *lines, int n);
 void plot_lines_y(page *p, const frame *f, const scale *s, const plot_line *lines, int n);
 
-void plot_curves(page *p, const json_t *plot, const int *colours, bool wide); /* plot_curves.c */
-void plot_bars(page *p, const json_t *plot, const int *colours, bool wide);   /* plot_bars.c */
+void plot_curves(page *p, const json_t *plot, const look *looks, bool wide); /* plot_curves.c */
+void plot_bars(page *p, const json_t *plot, const look *looks, bool wide);   /* plot_bars.c */
 
 #endif

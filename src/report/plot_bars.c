@@ -184,7 +184,7 @@ static void put_bar(page *p, const bars *b, const json_t *series, const char *la
     page_put(p, "\n");
 }
 
-static void put_all_bars(page *p, const bars *b, const json_t *plot, const int *colours)
+static void put_all_bars(page *p, const bars *b, const json_t *plot, const look *looks)
 {
     json_t *all = json_object_get(plot, "series"), *series, *name;
     double gap = b->lying ? GROUP_GAP : fmin(0.25 * b->slot, 16), thick = (b->slot - gap) / (double)b->n_series;
@@ -193,7 +193,7 @@ static void put_all_bars(page *p, const bars *b, const json_t *plot, const int *
 
     json_object_foreach(all, label, series)
     {
-        page_put(p, "<g class=\"bars c%d\">\n", colours[s]);
+        page_put(p, "<g class=\"bars %s\">\n", looks[s].classes);
         json_array_foreach(json_object_get(series, "x"), i, name)
         {
             for (size_t c = 0; c < b->n_names; c++) {
@@ -228,7 +228,7 @@ static void put_names(page *p, const bars *b)
                  b->f.right, b->n_left_out);
 }
 
-void plot_bars(page *p, const json_t *plot, const int *colours, bool wide)
+void plot_bars(page *p, const json_t *plot, const look *looks, bool wide)
 {
     bars b = {.f = {.width = wide ? PLOT_WIDE : PLOT_WIDTH}};
     plot_line lines[MAX_LINES];
@@ -247,13 +247,13 @@ void plot_bars(page *p, const json_t *plot, const int *colours, bool wide)
         plot_empty(p, &b.f);
     } else if (b.lying) {
         plot_axis_x(p, &b.f, &b.values, plot_text(plot, "y_label"));
-        put_all_bars(p, &b, plot, colours);
+        put_all_bars(p, &b, plot, looks);
         plot_lines_x(p, &b.f, &b.values, lines, n_lines);
         put_names(p, &b);
     } else {
         plot_axis_y(p, &b.f, &b.values, plot_text(plot, "y_label"));
         plot_axis_x(p, &b.f, &names, plot_text(plot, "x_label"));
-        put_all_bars(p, &b, plot, colours);
+        put_all_bars(p, &b, plot, looks);
         plot_lines_y(p, &b.f, &b.values, lines, n_lines);
         put_names(p, &b);
     }

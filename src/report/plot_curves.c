@@ -276,23 +276,27 @@ static void put_names(page *p, const json_t *plot, const frame *f, const area *a
 
 /* ---- The whole --------------------------------------------------------------------------------------------------------- */
 
-static void put_curves(page *p, const json_t *plot, const area *a, const int *colours)
+/* Controls first: data lie above them. */
+static void put_curves(page *p, const json_t *plot, const area *a, const look *looks)
 {
     json_t *all = json_object_get(plot, "series"), *series;
     const char *label;
-    int i = 0;
 
-    json_object_foreach(all, label, series)
-    {
-        curve c = curve_of(label, series);
-        page_put(p, "<g class=\"c%d%s\">\n", colours[i], i < N_COLOURS ? "" : " again");
-        i++;
-        put_curve(p, &c, a);
-        page_put(p, "</g>\n");
+    for (int data = 0; data < 2; data++) {
+        int i = 0;
+        json_object_foreach(all, label, series)
+        {
+            const look *l = &looks[i++];
+            curve c = curve_of(label, series);
+            if (l->control == data) continue;
+            page_put(p, "<g class=\"%s\">\n", l->classes);
+            put_curve(p, &c, a);
+            page_put(p, "</g>\n");
+        }
     }
 }
 
-void plot_curves(page *p, const json_t *plot, const int *colours, bool wide)
+void plot_curves(page *p, const json_t *plot, const look *looks, bool wide)
 {
     frame f = {.width = wide ? PLOT_WIDE : PLOT_WIDTH, .height = wide ? 330 : 270};
     area a = {.steps = strcmp(plot_text(plot, "kind"), "step") == 0};
@@ -312,7 +316,7 @@ void plot_curves(page *p, const json_t *plot, const int *colours, bool wide)
         plot_axis_y(p, &f, &a.y, plot_text(plot, "y_label"));
         plot_axis_x(p, &f, &a.x, plot_text(plot, "x_label"));
         plot_lines_x(p, &f, &a.x, xs, n_xs);
-        put_curves(p, plot, &a, colours);
+        put_curves(p, plot, &a, looks);
         put_names(p, plot, &f, &a);
         plot_lines_y(p, &f, &a.y, ys, n_ys);
     } else {

@@ -406,6 +406,17 @@ sae_status sae_result_bars(sae_result *result, const char *plot, const char *lab
     return series_add(result, plot, label, true, strings_make(categories, n), y, low, high, NULL, n, err);
 }
 
+sae_status sae_result_control(sae_result *result, const char *plot, const char *label, sae_error *err)
+{
+    const json_t *home = plot ? json_object_get(json_object_get(result->root, "plots"), plot) : NULL;
+    json_t *series = label ? json_object_get(json_object_get(home, "series"), label) : NULL;
+
+    if (!series)
+        return SAE_FAIL(err, SAE_STATE, "plot \"%s\" has no series \"%s\": put it in before it is called a control",
+                        plot ? plot : "", label ? label : "");
+    return member_set(series, "control", json_true(), err);
+}
+
 sae_status sae_result_line(sae_result *result, const char *plot, const char *label, bool vertical, double at,
                            sae_error *err)
 {

@@ -138,6 +138,8 @@ static sae_status series_check(const place *p, const json_t *series, const char 
     if (names && (bars || !all_strings(names) || json_array_size(names) != json_array_size(x)))
         return WRONG(p, "series \"%.80s\": \"names\" must be %zu strings, as many as \"x\", and not of bars", label,
                      json_array_size(x));
+    if (json_object_get(series, "control") && !json_is_boolean(json_object_get(series, "control")))
+        return WRONG(p, "series \"%.80s\": \"control\" must be true or false", label);
     if (!json_object_get(series, "low") != !json_object_get(series, "high"))
         return WRONG(p, "series \"%.80s\": \"low\" and \"high\" must come together", label);
     for (int i = 0; i < 2; i++) {
