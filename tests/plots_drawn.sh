@@ -7,6 +7,13 @@ plots_copy() { # FILE FOLDER
     cat "$2/plots_drawn.js"
     echo '</script></body></html>'
 }
+# A copy of the page FILE, on standard output, that has on the screen what it has on paper, and measures what sticks out of it.
+page_printed() { # FILE FOLDER
+    sed -e '/Content-Security-Policy/d' -e '/^<\/body>/d' -e '/^<\/html>/d' -e 's/@media print{/@media all{/' "$1"
+    echo '<script>'
+    cat "$2/print_width.js"
+    echo '</script></body></html>'
+}
 # What it found, from the page as the browser has it: "plots 8 empty 0 broken 0".
 plots_found() { # FILE
     grep -o '<title>plots [^<]*' "$1" | sed -e 's/<title>//' -e 's/ $//'

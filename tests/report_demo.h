@@ -300,6 +300,27 @@ static void hard_plots(sae_result *r)
     DEMO(sae_result_line(r, "longbars", HOSTILE_NAME, false, 1, &demo_error));
 }
 
+/* Wider than paper, as those of redundancy and of the rank sweep are. */
+static void hard_tables(sae_result *r)
+{
+    static const char *const of_sets[] = {
+        "latents in A",        "ratio to clean [95 %]", "and error projected", "matched in density (draws)",
+        "random sets (draws)", "over matched, nats",    "over random, nats",   "ratio to the reconstruction"};
+    static const char *const of_ranks[] = {"rank",        "L0",       "FVU",        "dense 5 %",  "10 %",   "20 %",
+                                           "probing k 5", "TPP n 20", "removed R2", "removed R3", "PCA R2", "PCA R3"};
+    const sae_cell set[] = {{"221, 787 of 16,384", 221},   {"1.044 [1.039, 1.049]", 1},   {"1.046 [1.041, 1.051]", 1},
+                            {"1.040 (1.032 to 1.054)", 1}, {"1.006 (1.003 to 1.008)", 1}, {"0.016 [-0.090, 0.122]", 0},
+                            {"0.149 [0.123, 0.175]", 0},   {"1.006 [0.998, 1.014]", 1}};
+    sae_cell rank[12];
+
+    DEMO(sae_result_section(r, "Tables that are wide", &demo_error));
+    DEMO(sae_result_table(r, "sets", "Ablating aligned latents", of_sets, 8, &demo_error));
+    DEMO(sae_result_row(r, "sets", set, 8, &demo_error));
+    for (int i = 0; i < 12; i++) rank[i] = (sae_cell){.number = 0.17561 * (i + 1)};
+    DEMO(sae_result_table(r, "ranks", "By rank", of_ranks, 12, &demo_error));
+    DEMO(sae_result_row(r, "ranks", rank, 12, &demo_error));
+}
+
 static sae_result *demo_hard(void)
 {
     static const char *const columns[] = {HOSTILE, "a number", "another"};
@@ -324,6 +345,7 @@ static sae_result *demo_hard(void)
         snprintf(key, sizeof key, "number.%d", i);
         DEMO(sae_result_interval(r, key, pow(-10, i - 9) / 3, -INFINITY, NAN, &demo_error));
     }
+    hard_tables(r);
     hard_plots(r);
     DEMO(sae_result_section(r, "Cards", &demo_error));
     DEMO(sae_result_card(r, HOSTILE, "a", HOSTILE, HOSTILE, HOSTILE, "", &demo_error));

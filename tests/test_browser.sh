@@ -67,6 +67,21 @@ for page in demo hard; do
     done
 done
 
+# The same with the rules of print on a screen as wide as paper is between its margins: A4 and Letter.
+for page in demo hard; do
+    for width in 717 739; do
+        page_printed "$work/$page.html" tests >"$work/measure.html"
+        chrome --window-size=$width,900 --dump-dom "file://$work/measure.html" >"$work/measure.dom"
+        found=$(grep -o '<title>print[^<]*' "$work/measure.dom" | cut -c8-)
+        [ "$found" = "print 0 by 0 " ]
+        say $? "$page on paper $width pixels wide: nothing sticks out ($found)"
+    done
+done
+page_printed "$work/hard.html" tests | sed 's/^<\/style>/.number{white-space:nowrap!important}&/' >"$work/measure.html"
+chrome --window-size=717,900 --dump-dom "file://$work/measure.html" >"$work/measure.dom"
+grep -q '<title>print [1-9]' "$work/measure.dom"
+say $? "a table that sticks out of the paper is seen"
+
 chrome --print-to-pdf="$work/demo.pdf" "file://$work/demo.html"
 [ "$(grep -ac '/Type /Page$' "$work/demo.pdf")" -ge 4 ]
 say $? "it prints"

@@ -166,7 +166,12 @@ const char *const page_style[] = {
     ".tile,tr,.contexts li{break-inside:avoid}.tile{border:1px solid var(--rule)}\n"
     "details::details-content{content-visibility:visible;display:block;height:auto}\n"
     ".plots{grid-template-columns:1fr 1fr}.plots.single{display:block}.cards{grid-template-columns:1fr 1fr}\n"
-    ".scroll,.drawing{overflow:visible}a{color:inherit}}\n",
+    ".scroll,.drawing{overflow:visible}a{color:inherit}svg.wide{min-width:0}.plots>*,.cards>*{min-width:0}\n"
+    /* what stuck out would make a browser print all of it smaller, and be cut all the same */
+    "table{min-width:0;max-width:100%}caption{font-size:9pt}.tile .value{white-space:normal;font-size:18pt}\n"
+    "th,td,.number,thead th{font-size:7.5pt;padding:3px 7px 3px 0;white-space:normal;overflow-wrap:anywhere;\n"
+    "max-width:none}.number{overflow-wrap:break-word}tbody th,td:not(.number){min-width:9ch}\n"
+    ".list dt,.list dd,.legend li{overflow-wrap:anywhere}}\n",
     NULL,
 };
 
