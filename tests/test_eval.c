@@ -421,6 +421,30 @@ START_TEST(test_beside_draws)
 }
 END_TEST
 
+/* Of three pairs the true ratio is left out 1 time in 20, though part and whole move together and against each other. */
+START_TEST(test_ratio_covers)
+{
+    enum { TRIALS = 2000, N = 3 };
+    static const double slopes[] = {1, 0, -1};
+    rng r = rng_seed(62, 0);
+
+    for (int c = 0; c < 3; c++) {
+        int missed = 0;
+        for (int t = 0; t < TRIALS; t++) {
+            double part[N], whole[N];
+            for (int i = 0; i < N; i++) {
+                const double moved = rng_normal(&r);
+                whole[i] = 50 + moved;
+                part[i] = 15 + slopes[c] * moved + rng_normal(&r);
+            }
+            const interval v = interval_of_ratio(part, whole, N);
+            missed += !(v.low <= 0.3 && v.high >= 0.3);
+        }
+        EXPECT_WITHIN(fabs(missed - 100.0), 40, "slope %g", slopes[c]); /* binomial(2000, 0.05): 4 sigma is 39 */
+    }
+}
+END_TEST
+
 /* The interval must hold the true ratio in about 95 of 100 samples. */
 START_TEST(test_bootstrap_covers)
 {
@@ -468,6 +492,7 @@ int main(void)
     tcase_add_test(tcase, test_density);
     tcase_add_test(tcase, test_density_brute_force);
     tcase_add_test(tcase, test_fit);
+    tcase_add_test(tcase, test_ratio_covers);
     tcase_add_test(tcase, test_bootstrap_covers);
     tcase_add_test(tcase, test_beside_draws);
     suite_add_tcase(suite, tcase);

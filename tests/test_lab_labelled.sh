@@ -186,6 +186,9 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
         in_plot ranks/ranks "$label"
     done
+    # Where both seeds have as many, no interval of no width is told.
+    widthless=$(grep -F '[0, 0]' all/results/summary/summary.json | grep -v knee)
+    if [ -z "$widthless" ]; then ok "no interval without a width"; else not_ok "no interval without a width" "$widthless"; fi
     # Of sparse probing and TPP the plot compares the first seed's; other seeds, k and ranks are in the table.
     curves=$(tr -d ' \n' <all/results/documents/batchtopk-tpp.json | sed 's/.*"curve"://; s/"cards".*//' | grep -o '"[^"]*":{"x"' | tr -d '":{' | tr '\n' ';')
     if [ "$curves" = "batchtopk-baseline-s0x;batchtopk-p1-s0x;batchtopk-p2-s0x;batchtopk-p3-s0x;batchtopk-baseline-s0,randomlatents,equaldensityx;batchtopk-baseline-s0,labelsshuffledx;" ]; then

@@ -19,13 +19,62 @@ START_TEST(test_dense)
                  {20, 30, {-10, -12, -8}, "more, not fewer"},
                  {20, 12, {8, NAN, NAN}, "fewer in one seed"},
                  {20, 25, {-5, NAN, NAN}, "more in one seed"},
-                 {100, 80, {20, 10, 30}, "not told from the 2r"}};
+                 {100, 80, {20, 10, 30}, "not told from the 2r"},
+                 {20, 12, {8, 8, 8}, "fewer in every seed, by one number"},
+                 {20, 20, {0, 0, 0}, "as many in every seed"}};
     char text[VERDICT_TEXT];
 
     for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
         verdict_dense(text, dense[i].base, dense[i].with, &dense[i].fewer, 6);
         ck_assert_msg(strstr(text, dense[i].says), "%zu: %s", i, text);
     }
+}
+END_TEST
+
+/* A percentage does not say more than the counts: no interval of few or of equal ones, none beyond all of them, and none that tells what
+ * the difference does not. */
+START_TEST(test_percent)
+{
+    static const struct {
+        double base[3], with[3];
+        bool counted, told;
+        double value;
+    } of[] = {{{1, 2, 2}, {1, 0, 0}, true, false, 80},
+              {{1, 2, 2}, {1, 0, 0}, false, true, 80}, /* a mass is not counted */
+              {{50, 50, 50}, {40, 40, 40}, true, false, 20},
+              {{50, 60, 70}, {40, 50, 60}, true, false, 16.6667}, /* as many fewer in each */
+              {{40, 52, 64}, {20, 26, 32}, true, false, 50},      /* half in each */
+              {{50, 60, 70}, {50, 60, 70}, true, false, 0},
+              {{50, 52, 51}, {2, 0, 1}, true, true, 98.0392},
+              {{0, 0, 0}, {1, 0, 0}, true, false, NAN}};
+    rng r = rng_seed(7, 0);
+    int told = 0, open = 0;
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        double fewer[3];
+        for (int k = 0; k < 3; k++) fewer[k] = of[i].base[k] - of[i].with[k];
+        const interval v = percent_fewer(fewer, of[i].base, 3, of[i].counted);
+        ck_assert_msg(isnan(of[i].value) ? isnan(v.value) : fabs(v.value - of[i].value) < 1e-3, "%zu: %g", i, v.value);
+        ck_assert_msg(of[i].told ? v.low < v.value && v.value <= v.high && v.high <= 100
+                                 : isnan(v.low) && isnan(v.high),
+                      "%zu: [%g, %g]", i, v.low, v.high);
+    }
+    ck_assert(isnan(percent_fewer((double[]){10}, (double[]){50}, 1, true).low)); /* one seed */
+    for (int trial = 0; trial < 2000; trial++) {
+        double base[3], fewer[3];
+        for (int i = 0; i < 3; i++) {
+            base[i] = 6 + rng_uniform(&r);
+            fewer[i] = 5 * rng_uniform(&r) - 1;
+        }
+        const interval less = interval_of_mean(fewer, 3), v = percent_fewer(fewer, base, 3, true);
+        ck_assert(isfinite(v.low) && v.high <= 100);
+        ck_assert_msg((less.low > 0) == (v.low > 0) && (less.high < 0) == (v.high < 0), "[%g, %g] and [%g, %g] %%",
+                      less.low, less.high, v.low, v.high);
+        told += less.low > 0;
+        open += less.low <= 0;
+    }
+    ck_assert_int_gt(told, 100);
+    ck_assert_int_gt(open, 100);
 }
 END_TEST
 
@@ -346,6 +395,7 @@ int main(void)
     int failed;
 
     tcase_add_test(tcase, test_dense);
+    tcase_add_test(tcase, test_percent);
     tcase_add_test(tcase, test_both);
     tcase_add_test(tcase, test_topics);
     tcase_add_test(tcase, test_overlap);

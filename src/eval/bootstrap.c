@@ -66,6 +66,38 @@ interval interval_of_mean(const double *values, int64_t n)
     return (interval){mean, mean - half, mean + half};
 }
 
+bool interval_has_width(const interval *v)
+{
+    return v->high - v->low > 1e-9 * fmax(fabs(v->low), fabs(v->high)); /* false of NaN */
+}
+
+/* Of the means of n pairs. */
+static double covariance_of_means(const double *x, const double *y, int64_t n)
+{
+    double mean_x, mean_y, spread, sum = 0;
+
+    mean_and_spread(x, n, &mean_x, &spread);
+    mean_and_spread(y, n, &mean_y, &spread);
+    for (int64_t i = 0; i < n; i++) sum += (x[i] - mean_x) * (y[i] - mean_y);
+    return sum / (double)(n - 1) / (double)n;
+}
+
+interval interval_of_ratio(const double *part, const double *whole, int64_t n)
+{
+    const interval p = interval_of_mean(part, n), w = interval_of_mean(whole, n);
+    interval ratio = {p.value / w.value, NAN, NAN};
+
+    if (!interval_has_width(&p)) return ratio;
+    /* (p - q w)^2 = t^2 var(p - q w), a square of q: a q^2 - 2 b q + c = 0 */
+    const double t2 = pow(student(n - 1), 2), a = w.value * w.value - t2 * covariance_of_means(whole, whole, n),
+                 b = p.value * w.value - t2 * covariance_of_means(part, whole, n),
+                 c = p.value * p.value - t2 * covariance_of_means(part, part, n);
+    if (!(a > 0)) return ratio;
+    const double root = sqrt(fmax(0, b * b - a * c));
+    const interval found = {ratio.value, (b - root) / a, (b + root) / a};
+    return interval_has_width(&found) && root > 1e-6 * fabs(b) ? found : ratio;
+}
+
 interval interval_beside_draws(interval sampled, const double *controls, int64_t n)
 {
     double mean, spread;

@@ -21,6 +21,13 @@ sae_status bootstrap_ratio(interval *out, const double *numerator, const double 
 /* The mean of n values, as of seeds, with its 95 % interval by Student's t; of one value low and high are NaN. */
 interval interval_of_mean(const double *values, int64_t n);
 
+/* Whether it has a width, more than rounding: of one value it is not known, and where all values agree they do not tell it. */
+bool interval_has_width(const interval *v);
+/* The mean of `part` over the mean of `whole`, n pairs, with its 95 % interval by Fieller's theorem: the ratios q at which the mean of
+ * part - q whole cannot be told from 0 by Student's t. So it leaves 0 out just when interval_of_mean(part) does. Low and high are NaN where
+ * there is no such interval: one pair, a `whole` that is not told from 0, pairs that agree in their ratio or in their part. */
+interval interval_of_ratio(const double *part, const double *whole, int64_t n);
+
 /* An effect against the mean of n controls that were drawn at random: `sampled` is its interval over text, with the controls taken as
  * they are; controls [n] are the same effect of each of them, in the same unit. One more draw in the target's place lies with
  * probability 0.95 within t_{n-1} s sqrt(1 + 1/n) of their mean (s: their standard deviation); both halves are added as squares. What

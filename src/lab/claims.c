@@ -110,7 +110,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 {
     claim c = {.number = "N2", .paper = "up to 84 % fewer"};
     char name[96];
-    double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0}, percent[SEEDS_MAX] = {0};
+    double base[SEEDS_MAX] = {0}, with[SEEDS_MAX] = {0}, fewer[SEEDS_MAX] = {0};
     const bool main = variant == e->options.variants[0];
     const int64_t n = main ? e->options.seeds : 1;
     double change;
@@ -122,7 +122,6 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
         base[s] = experiment_number(e, claim_entry(e, arch, USE_BASELINE, s), e->dense_key);
         with[s] = experiment_number(e, scaffold, e->dense_key);
         fewer[s] = base[s] - with[s];
-        percent[s] = 100 * fewer[s] / base[s];
     }
     const interval b = interval_of_mean(base, n), w = interval_of_mean(with, n), f = interval_of_mean(fewer, n);
     snprintf(name, sizeof name, "dense latents (over %g %%), %s%s", 100 * e->options.dense_threshold,
@@ -136,8 +135,11 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
                  round(100 * (w.value / b.value - 1)) + 0.0); /* no "-0 %" */
     else
         snprintf(c.here, sizeof c.here, "%.3g in the baseline, %.3g with the scaffold", b.value, w.value);
-    const interval part = interval_of_mean(percent, n);
-    claim_range(c.range, &f, "fewer, over seeds");
+    const interval part = percent_fewer(fewer, base, n, true);
+    if (n > 1 && !interval_has_width(&f))
+        snprintf(c.range, sizeof c.range, "%.3g fewer in every seed", f.value);
+    else
+        claim_range(c.range, &f, "fewer, over seeds");
     if (isfinite(part.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
     for (int i = 0; main && i < OTHER_K; i++)
@@ -145,7 +147,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
             snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s %.3g",
                      strstr(c.here, "; first seed at") ? "," : "; first seed at", other_k[i].name, base[0] + change);
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
-    if (main && (f.low > 0 || f.high < 0))
+    if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
     return claim_row(r, &c, err);
 }

@@ -4,12 +4,13 @@
  */
 #include "eval/bootstrap.h"
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 
 #include <math.h>
 #include <stdio.h>
 
 typedef struct seed_values {
-    double with[SEEDS_MAX], without[SEEDS_MAX], fewer[SEEDS_MAX], percent[SEEDS_MAX];
+    double with[SEEDS_MAX], without[SEEDS_MAX], fewer[SEEDS_MAX];
 } seed_values;
 
 static void take_values(seed_values *v, const experiment *e, sae_arch arch, const char *key)
@@ -19,13 +20,12 @@ static void take_values(seed_values *v, const experiment *e, sae_arch arch, cons
         v->without[s] = experiment_number(e, roster_pair(e, arch, USE_BASELINE, seed), key);
         v->with[s] = experiment_number(e, roster_pair(e, arch, USE_SCAFFOLD, seed), key);
         v->fewer[s] = v->without[s] - v->with[s];
-        v->percent[s] = v->without[s] > 0 ? 100 * v->fewer[s] / v->without[s] : (double)NAN;
     }
 }
 
 static void difference_text(char *out, size_t size, const interval *v)
 {
-    if (isfinite(v->low))
+    if (interval_has_width(v))
         snprintf(out, size, "%.3g [%.3g, %.3g]", v->value, v->low, v->high);
     else if (isfinite(v->value))
         snprintf(out, size, "%.3g", v->value);
@@ -33,15 +33,15 @@ static void difference_text(char *out, size_t size, const interval *v)
         snprintf(out, size, "-");
 }
 
-static sae_status row(const experiment *e, sae_arch arch, const char *what, const char *key, sae_result *r,
-                      sae_error *err)
+static sae_status row(const experiment *e, sae_arch arch, const char *what, const char *key, bool counted,
+                      sae_result *r, sae_error *err)
 {
     const int64_t n = e->options.seeds;
     seed_values v;
     char name[96], before[32], after[32], fewer[64], percent[64];
 
     take_values(&v, e, arch, key);
-    const interval less = interval_of_mean(v.fewer, n), part = interval_of_mean(v.percent, n);
+    const interval less = interval_of_mean(v.fewer, n), part = percent_fewer(v.fewer, v.without, n, counted);
     snprintf(name, sizeof name, "%s, %s", arch_name(arch), what);
     difference_text(fewer, sizeof fewer, &less);
     difference_text(percent, sizeof percent, &part);
@@ -57,12 +57,13 @@ sae_status reduction_report(const experiment *e, sae_result *r, sae_error *err)
 {
     static const struct {
         const char *what, *key;
-    } rows[] = {{"over 5 % of tokens", "dense_0.05"},
-                {"over 10 %", "dense_0.1"},
-                {"over 20 %", "dense_0.2"},
-                {"over 30 %", "dense_0.3"},
-                {"density mass of dense ones", "dense_mass"},
-                {"antipodality of dense ones", "antipodality"}};
+        bool counted;
+    } rows[] = {{"over 5 % of tokens", "dense_0.05", true},
+                {"over 10 %", "dense_0.1", true},
+                {"over 20 %", "dense_0.2", true},
+                {"over 30 %", "dense_0.3", true},
+                {"density mass of dense ones", "dense_mass", false},
+                {"antipodality of dense ones", "antipodality", false}};
     static const char *const columns[] = {"latents", "baseline", "with the scaffold", "less [95 %, over seeds]",
                                           "less, % [95 %]"};
     sae_status status = SAE_OK;
@@ -72,7 +73,13 @@ sae_status reduction_report(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(sae_result_table(r, "reduction", text, columns, 5, err));
     for (int a = 0; a < e->options.n_archs; a++)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-            SAE_TRY(row(e, e->options.archs[a], rows[i].what, rows[i].key, r, err));
+            SAE_TRY(row(e, e->options.archs[a], rows[i].what, rows[i].key, rows[i].counted, r, err));
+    if (e->options.seeds > 1)
+        SAE_TRY(sae_result_note(
+            r,
+            "A percentage is of the baseline's mean. It has no interval where the baseline has fewer than 5 such "
+            "latents, and nothing has one where all seeds give the same.",
+            err));
 done:
     return status;
 }

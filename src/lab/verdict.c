@@ -31,6 +31,16 @@ void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, d
                  "for");
 }
 
+interval percent_fewer(const double *fewer, const double *base, int64_t n, bool counted)
+{
+    const double mean = interval_of_mean(base, n).value;
+
+    if (!(mean > 0)) return (interval){NAN, NAN, NAN};
+    const interval share = interval_of_ratio(fewer, base, n);
+    if (counted && mean < TOO_FEW) return (interval){100 * share.value, NAN, NAN};
+    return (interval){100 * share.value, 100 * share.low, isnan(share.high) ? NAN : fmin(100, 100 * share.high)};
+}
+
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank)
 {
     const bool seeds = isfinite(fewer->low);
@@ -40,6 +50,12 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
                  "says little: the baseline has too few dense latents here for the claim to be tried");
     else if (!seeds)
         snprintf(out, VERDICT_TEXT, "%s in one seed; how much seeds move it is not known: nothing is told",
+                 with < base   ? "fewer"
+                 : with > base ? "more"
+                               : "as many");
+    else if (!interval_has_width(fewer))
+        snprintf(out, VERDICT_TEXT,
+                 "%s in every seed, by one number: how much seeds move it is not known: nothing is told",
                  with < base   ? "fewer"
                  : with > base ? "more"
                                : "as many");

@@ -12,6 +12,10 @@ enum { VERDICT_TEXT = 320 };
 /* N1: the knee of the rank sweep, with its interval over sequences. margin: by how much FVU the step into it gains more than its limit;
  * spread: what that may differ by between trainings, NaN: not known. */
 void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, double spread);
+/* What is `fewer` than in the baseline in per cent of that, means of n seeds: at most 100. The interval leaves 0 out just when that of
+ * the difference does; NaN where there is none (interval_of_ratio), and where fewer than 5 were counted in the baseline, of which
+ * one more or less is much. NaN too as the value where the baseline has nothing. */
+interval percent_fewer(const double *fewer, const double *base, int64_t n, bool counted);
 /* N2: means over seeds of dense latents; fewer: of their difference, low NaN with one seed; rank of the scaffold. */
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank);
 /* N3, N4: `text` is the paired interval of one seed over documents or sequences, `seeds` that over seeds (low NaN: one seed). Both must
