@@ -221,9 +221,9 @@ const command command_lab_retrain = {
         "span of as many latents that fire, but are not dense. Counted on the held-out tokens. OUT gets\n"
         "both dictionaries (less-dense/sae, less-others/sae), their logs, results/retrain.json and report.html; the\n"
         "same command goes on where it was stopped.",
-    .examples = "sae lab retrain --dict runs/pair/dictionaries/batchtopk-baseline-s0 --store runs/pair/acts --model "
+    .examples = "sae lab retrain --dict runs/demo/dictionaries/batchtopk-baseline-s0 --store runs/demo/acts --model "
                 "smollm2 --text books.jsonl.zst --out runs/retrain\n"
-                "sae lab retrain --dict runs/first/sae --store rows/ --model gpt2/ --ids tokens.npy --out runs/anew\n",
+                "sae lab retrain --dict runs/long/sae --store rows/ --model gpt2/ --ids tokens.npy --out runs/anew\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
