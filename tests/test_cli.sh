@@ -776,6 +776,16 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
         kill $holder
         wait $holder 2>/dev/null
     fi
+    record=pair/dictionaries/batchtopk-p1-s0.json
+    cp $record now.json
+    for older in '/"training_revision"/d' 's/"training_revision": [0-9]*/"training_revision": 0/'; do
+        sed "$older" now.json >$record
+        if cmp -s now.json $record; then not_ok "records have a revision of training" "$(cat now.json)"; fi
+        : >pair/dictionaries/batchtopk-p1-s0/sae_weights.safetensors
+        expect "scaffold, a dictionary of an older way to train" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+        if cmp -s now.json $record && [ -s pair/dictionaries/batchtopk-p1-s0/sae_weights.safetensors ]; then ok "trains it anew"; else not_ok "trains it anew" "$(cat $record)"; fi
+    done
+    if cmp -s first/summary/summary.json pair/results/summary/summary.json; then ok "and finds the same"; else not_ok "and finds the same" "$(diff first/summary/summary.json pair/results/summary/summary.json)"; fi
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
     for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
         rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json

@@ -9,6 +9,7 @@
 #include "io/io.h"
 #include "lab/retrain.h"
 #include "lab/store_training.h"
+#include "sae/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -79,11 +80,11 @@ static sae_status identity(const job *j, json_t **out, sae_error *err)
         json_decref(dict);
         return err && err->code ? err->code : SAE_NOMEM;
     }
-    *out =
-        json_pack("{ss so so so sI sI sI sI sf sf}", "version", sae_version(), "dictionary", dict, "store", store,
-                  "recipe", recipe_json(&j->record.recipe), "seed", (json_int_t)(j->record.seed & INT64_MAX), "order",
-                  (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX), "tokens",
-                  (json_int_t)s->n_counted, "median_norm", s->median_norm, "dense_threshold", j->threshold);
+    *out = json_pack("{si ss so so so sI sI sI sI sf sf}", "training_revision", TRAINING_REVISION, "version",
+                     sae_version(), "dictionary", dict, "store", store, "recipe", recipe_json(&j->record.recipe),
+                     "seed", (json_int_t)(j->record.seed & INT64_MAX), "order",
+                     (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX), "tokens",
+                     (json_int_t)s->n_counted, "median_norm", s->median_norm, "dense_threshold", j->threshold);
     if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the training");
 done:
     return status;

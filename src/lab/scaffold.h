@@ -190,8 +190,8 @@ json_t *roster_identity(const experiment *e, const roster_entry *r);
 void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
- * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries the program's version (SAE_VERSION)
- * says so. */
+ * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
+ * (sae/train.h) says so. */
 enum { PARTS_REVISION = 8, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
