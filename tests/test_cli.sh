@@ -786,6 +786,10 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
         if cmp -s now.json $record && [ -s pair/dictionaries/batchtopk-p1-s0/sae_weights.safetensors ]; then ok "trains it anew"; else not_ok "trains it anew" "$(cat $record)"; fi
     done
     if cmp -s first/summary/summary.json pair/results/summary/summary.json; then ok "and finds the same"; else not_ok "and finds the same" "$(diff first/summary/summary.json pair/results/summary/summary.json)"; fi
+    loud=${small% --quiet}
+    expect "scaffold, more held-out text than there is" 0 'warning: --held-out-tokens 9999999: the held-out part of the text has ' \
+        scaffold --model tiny --text letters.jsonl --site resid_post.0 --out short $sizes $loud --held-out-tokens 9999999
+    if [ "$(grep -c 'held-out-tokens' err)" = 1 ]; then ok "it is said once"; else not_ok "it is said once"; fi
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
     for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
         rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json

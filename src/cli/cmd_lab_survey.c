@@ -83,6 +83,7 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     SAE_TRY(read_options(a, &o, &path, err));
+    o.notice = (lab_notice){progress_warn, &line};
     SAE_TRY(args_checked(a, survey_run(&result, &o, &progress, err)));
     progress_end(&line);
     if (args_flag(a, "json")) {

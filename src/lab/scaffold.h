@@ -11,6 +11,7 @@
 #include "eval/core.h"
 #include "eval/features.h"
 #include "io/io.h"
+#include "lab/inputs.h"
 #include "lab/loss_report.h"
 #include "lab/row_moments.h"
 #include "lab/scaffold_map.h"
@@ -73,7 +74,8 @@ typedef struct scaffold_options {
     bool last_token;          /* a document is its last token's row, not the mean over its tokens */
     bool rank_knee; /* the rank is the knee of `ranks`, whose dictionaries are trained before all others (ranks.c) */
     int ablate;     /* ARM_BASELINE or ARM_SCAFFOLD: whose aligned latents are ablated */
-    bool force;     /* go on in a folder of other settings: what depends on what has changed is made anew */
+    lab_notice notice;
+    bool force; /* go on in a folder of other settings: what depends on what has changed is made anew */
 } scaffold_options;
 
 /* Every default of the budget in place of what was not given; d: width of the site's rows. RANGE for what cannot be. (budget.c) */

@@ -288,6 +288,8 @@ static sae_status site_run(survey *s, int site, sae_error *err)
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
     SAE_TRY(text_open(s, SAE_SPLIT_HELD_OUT, &text, err));
     SAE_TRY(sample_create(&held_out, s->model, text, s->sites[site], &want, s->progress, err));
+    lab_tell_short(&s->options.notice, &held_out, want.tokens);
+    s->options.notice.tell = NULL; /* it is the same text at every site */
     SAE_TRY(sae_trainer_create(&t, configs, dictionaries(s), &recipe, err));
     SAE_TRY(train_and_measure(s, site, t, acts, &held_out, rows, err));
 done:

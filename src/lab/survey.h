@@ -6,6 +6,7 @@
 #define SAE_LAB_SURVEY_H
 
 #include "eval/density.h"
+#include "lab/inputs.h"
 
 enum { SURVEY_SITES = 32, SURVEY_SIZES = 8, SURVEY_STAGES = 4 };
 
@@ -28,6 +29,7 @@ typedef struct survey_options {
     int stages;         /* measured at rows, rows / 2, rows / 4, ...: so many; 0: 3 */
     int64_t batch;      /* 0: 2,048 */
     uint64_t seed;
+    lab_notice notice;
 } survey_options;
 
 /* What one dictionary has become at one moment of its training. */
