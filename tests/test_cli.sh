@@ -790,6 +790,8 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
     expect "scaffold, more held-out text than there is" 0 'warning: --held-out-tokens 9999999: the held-out part of the text has ' \
         scaffold --model tiny --text letters.jsonl --site resid_post.0 --out short $sizes $loud --held-out-tokens 9999999
     if [ "$(grep -c 'held-out-tokens' err)" = 1 ]; then ok "it is said once"; else not_ok "it is said once"; fi
+    expect "scaffold, losses of one sequence" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out lonely $sizes $small --ce-tokens 10
+    if grep -q 'not told from none, so there is little' out lonely/report.html && ! grep -qi '[^a-z]nan[^a-z]' out lonely/report.html; then ok "have no interval and tell nothing"; else not_ok "have no interval and tell nothing" "$(grep -n -i 'uncentred, scaffold' lonely/report.html)"; fi
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
     for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
         rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json
