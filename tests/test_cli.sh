@@ -83,13 +83,14 @@ if cmp -s out "$root/docs/sae.1"; then ok "the man page says what --help says"; 
 
 # ---- Every command's help ----
 : >all_options
+: >all_examples
 while read -r command; do
     # $command may be two words
     # shellcheck disable=SC2086
     expect "$command --help" 0 '' $command --help
     grep -q "^usage: sae $command" out && grep -q '^  sae ' out || not_ok "$command --help shows usage and examples"
     sed -n 's/^  --\([a-z0-9-]*\).*/\1/p' out | sort >known
-    sed -n '/^Examples/,$p' out | grep -oE ' --[a-z][a-z0-9-]*' | sed 's/^ --//' | sort -u >used
+    sed -n '/^Examples/,$p' out | tee -a all_examples | grep -oE ' --[a-z][a-z0-9-]*' | sed 's/^ --//' | sort -u >used
     if [ -z "$(comm -23 used known)" ]; then
         ok "$command: the examples use options that exist"
     else
@@ -746,6 +747,21 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
 {
     expect "scaffold" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
     [ -s pair/report.html ] || not_ok "scaffold writes a report"
+    # What examples read below runs/ is there once the example that has it as --out was run; other seeds and k are called like these.
+    : >unwritten
+    grep -oE ' runs/[a-z0-9]+(/[^ ]+)?' all_examples | sort -u >paths
+    while read -r path; do
+        rest=${path#runs/*/}
+        folder=${path%"/$rest"}
+        grep -qE -e "--out $folder( |\$)" all_examples || echo "$path" >>unwritten
+        case $rest in
+        runs/*) continue ;;                                             # the run itself
+        sae) [ -s live/sae/cfg.json ] || echo "$path" >>unwritten ;;    # of sae train
+        results.json) [ "$folder" = runs/sweep ] || echo "$path" >>unwritten ;;
+        *) [ -d "pair/$(echo "$rest" | sed 's/-k[0-9]*-/-/; s/-s[0-9]*$/-s0/')" ] || echo "$path" >>unwritten ;;
+        esac
+    done <paths
+    if [ -s paths ] && [ ! -s unwritten ]; then ok "what examples read is what a run writes"; else not_ok "what examples read is what a run writes" "$(cat unwritten)"; fi
     expect "scaffold of other settings does not overwrite" 1 'other settings (seed)' \
         scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small --seed 5
     expect "scaffold, with position 0 in a folder without it" 1 'other settings (with_bos)' \
@@ -760,6 +776,22 @@ sizes="--tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1
         kill $holder
         wait $holder 2>/dev/null
     fi
+    record=pair/dictionaries/batchtopk-p1-s0.json
+    cp $record now.json
+    for older in '/"training_revision"/d' 's/"training_revision": [0-9]*/"training_revision": 0/'; do
+        sed "$older" now.json >$record
+        if cmp -s now.json $record; then not_ok "records have a revision of training" "$(cat now.json)"; fi
+        : >pair/dictionaries/batchtopk-p1-s0/sae_weights.safetensors
+        expect "scaffold, a dictionary of an older way to train" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair $sizes $small
+        if cmp -s now.json $record && [ -s pair/dictionaries/batchtopk-p1-s0/sae_weights.safetensors ]; then ok "trains it anew"; else not_ok "trains it anew" "$(cat $record)"; fi
+    done
+    if cmp -s first/summary/summary.json pair/results/summary/summary.json; then ok "and finds the same"; else not_ok "and finds the same" "$(diff first/summary/summary.json pair/results/summary/summary.json)"; fi
+    loud=${small% --quiet}
+    expect "scaffold, more held-out text than there is" 0 'warning: --held-out-tokens 9999999: the held-out part of the text has ' \
+        scaffold --model tiny --text letters.jsonl --site resid_post.0 --out short $sizes $loud --held-out-tokens 9999999
+    if [ "$(grep -c 'held-out-tokens' err)" = 1 ]; then ok "it is said once"; else not_ok "it is said once"; fi
+    expect "scaffold, losses of one sequence" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out lonely $sizes $small --ce-tokens 10
+    if grep -q 'not told from none, so there is little' out lonely/report.html && ! grep -qi '[^a-z]nan[^a-z]' out lonely/report.html; then ok "have no interval and tell nothing"; else not_ok "have no interval and tell nothing" "$(grep -n -i 'uncentred, scaffold' lonely/report.html)"; fi
     expect "scaffold elsewhere" 0 '' scaffold --model tiny --text letters.jsonl --site resid_post.0 --out elsewhere $sizes $small
     for blocks in batchtopk-baseline-s0 batchtopk-p1-s0; do # whichever is saved first
         rm -rf blocked && mkdir -p blocked/dictionaries && : >blocked/dictionaries/$blocks && cp pair/scaffold.json blocked/scaffold.json

@@ -471,6 +471,9 @@ START_TEST(test_bootstrap_covers)
     ck_assert_mem_eq(&a, &b, sizeof a);
     ck_assert_int_eq(bootstrap_ratio(&a, below, below, N, 7, NULL), SAE_OK); /* paired: no width at all */
     ck_assert(a.low == 1 && a.high == 1 && a.value == 1);
+    ck_assert_int_eq(bootstrap_ratio(&a, above, below, 1, 7, NULL),
+                     SAE_OK); /* of one sequence nothing is known of others */
+    ck_assert(a.value == above[0] / below[0] && isnan(a.low) && isnan(a.high));
 }
 END_TEST
 

@@ -53,6 +53,7 @@ agree() { # CASE
     for key in clean zero mean R2 R3 R6 pca.R2 pca.R3; do
         near "$(value out "$key")" "$(value "$case_file" "$key")" 0.002 || { echo "$1: $key" >>err && return 1; }
     done
+    near "$(value out passes)" 26 0 || { echo "$1: passes" >>err && return 1; } # ten, and R2 and R3 of 8 draws
     for key in rank tokens_scored rows_changed rows_over_norm statistics_rows; do
         near "$(value out "$key")" "$(value "$case_file" "$key")" 0 || { echo "$1: $key" >>err && return 1; }
     done
@@ -95,6 +96,8 @@ expect "a table for people" 0 'share of the way to uniform' $given --ids "$ids" 
 check "with its rows" grep -q 'R6 norm kept' out
 expect "the same command, the same bytes" 0 '"R2"' $given --ids "$ids" --special 2,5 --draws 8 --json
 check "whatever ran before" cmp -s out first
+check "R3 of the random subspaces stands beside their R2" test -n "$(value out random.R3)" -a "$(value out random.R3)" != "$(value out random.R2)"
+check "and R3 has an interval over them" grep -q '"R3.over_random": {' out
 expect "more draws leave the other numbers" 0 '"R2"' $given --ids "$ids" --special 2,5 --draws 2 --json
 check "as they were" test "$(value out R5)" = "$(value first R5)"
 "$sae" lab removal --model "$tiny" --site resid_pre.2 --ids "$golden/tiny_stats.ids.npy" --basis "$basis" --special 2,5 \
@@ -123,7 +126,7 @@ expect "an option of text with ids" 2 '--ctx is for --text' $given --ids "$ids" 
 expect "an option of ids with text" 2 '--special is for --ids' $given --text t.txt --special 2
 expect "a special id that is none" 2 'no token id' $given --ids "$ids" --special 2,x
 expect "no draws" 2 '--draws' $given --ids "$ids" --special 2 --draws 0
-expect "no --basis" 2 '--basis' lab removal --model "$tiny" --site resid_post.1 --ids "$ids"
+expect "neither --basis nor --dict" 2 'one of --dict and --basis' lab removal --model "$tiny" --site resid_post.1 --ids "$ids"
 expect "no --site" 2 '--site' lab removal --model "$tiny" --basis "$basis" --ids "$ids"
 expect "a site the model lacks" 1 'layer' lab removal --model "$tiny" --site resid_post.9 --basis "$basis" --ids "$ids"
 expect "ids as a basis" 1 'must be [32, r]' lab removal --model "$tiny" --site resid_post.1 --basis "$ids" --ids "$ids" --special 2
@@ -142,6 +145,12 @@ make_ids special.npy 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2
 make_ids one.npy 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2 7
 expect "special ids alone for the statistics" 1 'special.npy: every token is masked' $given --ids "$ids" --stats-ids special.npy --special 2,5
 expect "one row for the statistics" 1 'one.npy: a covariance takes two rows or more, found 1' $given --ids "$ids" --stats-ids one.npy --special 2,5
+make_ids two.npy 2 7 10 11 12 13 14 15 2 2 2 2 2 2 2 2
+sed 's/(2, 8)/(1, 8)/' two.npy | head -c 160 >first.npy # 128 bytes of header, the first 8 ids
+expect "one sequence" 0 '"R2.over_random"' $given --ids first.npy --special 2,5 --json
+check "has no interval" awk '/"ratio.R2": {/ { inside = 1 } inside && /"(low|high)": null/ { n++ } /}/ { inside = 0 } END { exit n != 2 }' out
+expect "as a table" 0 'R6 norm kept' $given --ids first.npy --special 2,5
+check "neither has that" sh -c '! grep -q "\[[-0-9.na]*, " out'
 expect "special ids alone" 1 'special.npy: every token is masked' $given --ids special.npy --special 2,5
 expect "one row" 1 'one.npy: a covariance takes two rows or more, found 1' $given --ids one.npy --special 2,5
 
@@ -162,3 +171,41 @@ of_text="lab removal --model model --site resid_post.1 --basis $basis --text tex
 expect "text" 0 '"random.R2"' $of_text --split all --tokens 300 --draws 1 --json
 check "as much as was asked" near "$(value out rows_changed)" 300 0.05
 expect "held-out text by default" 1 'two are needed' $of_text --ctx 60
+
+# ---- The subspace of a dictionary ----
+"$sae" tap "$tiny" --ids "$ids" --site blocks.1.hook_resid_post --out rows.safetensors --quiet >log 2>&1 || not_ok "rows to train on"
+{
+    printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (240, 32), }"
+    tail -c 30720 rows.safetensors
+} >rows.npy
+"$sae" sweep --array rows.npy --width 64 --k 4 --rank 0,2 --batch 16 --rows 1600 --out grid --quiet >log 2>&1 ||
+    { cp log err && not_ok "dictionaries"; }
+plain=grid/w64-k4-r0-s0/sae scaffold=grid/w64-k4-r2-s0/sae
+# W_up [2, 32] transposed: [32, 2]
+weights=$scaffold/sae_weights.safetensors
+header=$(od -An -v -t u8 -N 8 "$weights" | tr -d ' ')
+begin=$(head -c $((header + 8)) "$weights" | tail -c "$header" | tr -d ' ' | sed 's/.*"W_up":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/')
+tail -c +$((header + 9 + begin)) "$weights" | head -c 256 | od -An -v -t o1 -w4 | awk '{ gsub(" ", "\\"); row[NR] = $0 }
+    END { for (i = 1; i <= 32; i++) printf "%s%s", row[i], row[32 + i] }' >octal
+{
+    printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (32, 2), }"
+    printf "$(cat octal)"
+} >W_up.npy
+on="--model $tiny --site resid_post.1 --ids $ids --special 2,5 --draws 2"
+expect "the columns of W_up" 0 '"R2"' lab removal --basis W_up.npy $on --json
+cp out by_basis
+expect "the scaffold of a dictionary" 0 '"R2"' lab removal --dict $scaffold $on --json
+check "are the same subspace" cmp -s out by_basis
+check "of rank 2" near "$(value out rank)" 2 0
+expect "its rows as a basis" 1 '--dict' lab removal --basis $weights:W_up $on
+check "are told to be rows" grep -q 'save the transpose' err
+expect "a dictionary without a scaffold" 1 'has no scaffold (rank 0): give one that has' lab removal --dict $plain $on
+expect "a dictionary and a basis" 2 'one of --dict and --basis' lab removal --dict $scaffold --basis W_up.npy $on
+expect "a dictionary that knows no site" 2 '--site' lab removal --dict $scaffold --model "$tiny" --ids "$ids" --special 2,5
+"$sae" train --model model --text text.jsonl --site resid_post.1 --width 64 --k 4 --rank 2 --batch 16 --rows 320 --ctx 16 --out own --quiet >log 2>&1 ||
+    { cp log err && not_ok "a dictionary of a model"; }
+of_own="lab removal --dict own/sae --text text.jsonl --ctx 16 --split all --tokens 300 --draws 1 --json"
+expect "model and site are the dictionary's own" 0 '"R2"' $of_own
+cp out own.json
+expect "or those that are given" 0 '"R2"' $of_own --model model --site blocks.1.hook_resid_post
+check "which here are the same" cmp -s out own.json

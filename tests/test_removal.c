@@ -85,7 +85,7 @@ START_TEST(test_rank_0_changes_nothing)
 
     bed_open(&b, 10);
     subspace_removal r = measure(&b, &none, &b.stats, 2);
-    for (int i = REMOVAL_R2; i < REMOVAL_RANDOM + 2; i++)
+    for (int i = REMOVAL_R2; i < subspace_removal_passes(&r); i++)
         ck_assert_mem_eq(r.losses.nll, r.losses.nll + i * SEQS, SEQS * sizeof(double));
     ck_assert_double_gt(fabs(ce(&r, REMOVAL_ZERO) - ce(&r, REMOVAL_CLEAN)), 0.01); /* and zero ablation does not */
     subspace_removal_free(&r);
@@ -178,7 +178,7 @@ START_TEST(test_comparators)
     ck_assert_double_eq_tol(ce(&a, REMOVAL_R6), ce(&a, REMOVAL_PCA_R6), 1e-12);
     double sum = 0;
     for (int i = 0; i < 3; i++) sum += ce(&a, REMOVAL_RANDOM + i);
-    ck_assert_double_eq_tol(ce(&a, subspace_removal_random(&a)), sum / 3, 1e-12);
+    ck_assert_double_eq_tol(ce(&a, subspace_removal_random(&a, false)), sum / 3, 1e-12);
     interval part;
     const int four[] = {REMOVAL_R2, REMOVAL_ZERO, REMOVAL_RANDOM, REMOVAL_MEAN};
     ck_assert_int_eq(loss_contrast(&part, &a.losses, four, 1, NULL), SAE_OK);
@@ -189,6 +189,12 @@ START_TEST(test_comparators)
     subspace_removal c = measure(&b, &drawn, &b.stats, 3);
     ck_assert_double_eq_tol(ce(&c, REMOVAL_R2), ce(&c, REMOVAL_RANDOM), 1e-12);
     ck_assert_double_eq(ce(&a, REMOVAL_RANDOM + 1), ce(&c, REMOVAL_RANDOM + 1));
+    ck_assert_double_eq_tol(ce(&c, REMOVAL_R3), ce(&c, REMOVAL_RANDOM + 3), 1e-12); /* R3 of the first of three draws */
+    ck_assert_double_gt(fabs(ce(&c, REMOVAL_R3) - ce(&c, REMOVAL_R2)), 1e-4);
+    sum = 0;
+    for (int i = 0; i < 3; i++) sum += ce(&c, REMOVAL_RANDOM + 3 + i);
+    ck_assert_double_eq_tol(ce(&c, subspace_removal_random(&c, true)), sum / 3, 1e-12);
+    ck_assert_int_eq(c.losses.n_edits, subspace_removal_passes(&c) + 2);
     subspace_removal_free(&a);
     subspace_removal_free(&c);
     subspace_free(&pca);

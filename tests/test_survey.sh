@@ -42,8 +42,9 @@ cat >tiny/tokenizer.json <<'END'
 END
 awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
     print "{\"text\": \"" line "\"}" } }' >letters.jsonl
-survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_post.1 --tokens 3000 --rows 8000 --batch 64 --ctx 32 --held-out-tokens 400 \
-    --width 32,64 --k 4,8 --quiet"
+loud="lab survey --model tiny --text letters.jsonl --tokens 3000 --rows 8000 --batch 64 --ctx 32 --held-out-tokens 400"
+sites="--site resid_post.0,resid_post.1"
+survey="$loud $sites --width 32,64 --k 4,8 --quiet"
 
 # shellcheck disable=SC2086
 {
@@ -78,6 +79,31 @@ survey="lab survey --model tiny --text letters.jsonl --site resid_post.0,resid_p
     run 0 "measured" eval alone/sae --model tiny --text letters.jsonl --ctx 32 --tokens 400 --json
     fvu=$(sed -n 's/^ *"fvu": *{\{0,1\} *\([0-9.e-]*\).*/\1/p' out | head -n 1)
     check "has the survey's FVU, to six digits" "$([ -n "$fvu" ] && grep -q "\"fvu\": *${fvu%???}[0-9]" first/results/blocks.1.hook_resid_post.json; echo $?)" "fvu '$fvu'" "$(cat out | head -c 1500)"
+
+    # A survey grows: what it has is kept, what is asked for and missing is made. A made-up number of dead latents is told from one made anew.
+    part=results/blocks.1.hook_resid_post.json
+    run 0 "a survey of one site, width and k" $loud --site resid_post.1 --width 32 --k 8 --quiet --out grown
+    check "counts one dictionary" "$([ "$(grep -c '"width"' grown/$part)" = 3 ]; echo $?)" "$(cat grown/$part)"
+    sed 's/"dead": *[0-9]*/"dead": 1000777/' grown/$part >with_mark && cp with_mark grown/$part
+    run 0 "with another site, width and k" $survey --out grown
+    check "has them all" "$([ "$(grep -c '"width"' grown/$part)" = 12 ] && [ "$(grep -c '"width"' grown/results/blocks.0.hook_resid_post.json)" = 12 ]; echo $?)"
+    check "and what it had" "$([ "$(grep -c 1000777 grown/$part)" = 3 ] && grep -q 1000777 grown/results/survey.json; echo $?)" "$(head -c 2000 grown/$part)"
+    run 0 "by fewer again" $loud $sites --width 32 --k 4,8 --quiet --out grown
+    check "it loses none" "$([ "$(grep -c '"width"' grown/$part)" = 12 ] && ! grep -q 'width 64' grown/results/survey.json; echo $?)"
+    for older in '/"training_revision"/d' 's/"training_revision": *[0-9]*/"training_revision": 0/'; do
+        sed "$older" grown/$part >old && ! cmp -s old grown/$part && cp old grown/$part
+        run 0 "counts of an older way to train" $survey --out grown
+        check "are made anew" "$(grep -q 1000777 grown/$part; echo $((1 - $?)))" "$(head -c 500 grown/$part)"
+        check "and are those of a survey made at once" "$(cmp -s grown/results/survey.json first/results/survey.json; echo $?)" "$(diff grown/results/survey.json first/results/survey.json | head -n 20)"
+    done
+    # In one place of survey.json an older program had its grid.
+    sed 's/^{/{"sites": ["blocks.7.hook_resid_post"], "widths": [1], "k": [1],/' grown/survey.json >old && cp old grown/survey.json
+    run 0 "a folder with the grid of an older program" $survey --out grown
+
+    run 0 "more held-out text than there is" $loud --site resid_post.1 --width 32 --k 4 --held-out-tokens 9999999 --out loud
+    check "is told, once" "$([ "$(grep -c 'warning: --held-out-tokens 9999999: the held-out part of the text has [0-9]*, all' err)" = 1 ]; echo $?)"
+    run 0 "with --quiet" $loud --site resid_post.0 --width 32 --k 4 --held-out-tokens 9999999 --out loud --quiet
+    check "it is not" "$([ ! -s err ]; echo $?)"
 
     # A scaffold run takes site, width and k that are not given from the survey, and says so.
     small="--tokens 3000 --rows 4096 --batch 64 --ctx 32 --held-out-tokens 400 --ce-tokens 400 --rank 2 --cards 2 --topics none --quiet"

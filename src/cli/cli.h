@@ -140,6 +140,8 @@ sae_progress progress_begin(progress_line *p, const args *a);
 /* Text for the end of the line, from now on: "loss 0.31, L0 32.0". */
 void progress_note(progress_line *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void progress_end(progress_line *p); /* accepts a zeroed struct */
+/* A warning below the line; user: the progress_line. Nothing with --quiet. */
+void progress_warn(void *user, const char *text);
 
 /* interrupt.c */
 void interrupt_begin(void);  /* first of all: before any other thread is there */

@@ -41,7 +41,7 @@ const command command_eval = {
                "reconstruction in place of the site's rows, against the clean model and zero ablation. Position 0,\n"
                "special tokens and rows of over --max-norm times the median norm are neither changed nor scored.\n"
                "DICT is a SAELens folder: cfg.json and sae_weights.safetensors.",
-    .examples = "sae eval runs/demo/scaffold/sae --model smollm2 --text books.jsonl.zst\n"
+    .examples = "sae eval runs/demo/dictionaries/batchtopk-p1-s0 --model smollm2 --text books.jsonl.zst\n"
                 "sae eval my_sae --model gpt2/ --site blocks.8.hook_resid_pre --text t.txt --split all --json\n",
     .min_operands = 1,
     .max_operands = 1,

@@ -70,7 +70,8 @@ const command command_features = {
     .details = "For each latent: how often and how strongly it fires on held-out text, the contexts where it is\n"
                "strongest (each from another sequence), and the tokens whose logits its decoder row raises and\n"
                "lowers most (the row times the unembedding: the logit lens).",
-    .examples = "sae features runs/demo/baseline/sae --id 12,3071 --model smollm2 --text books.jsonl.zst\n",
+    .examples = "sae features runs/demo/dictionaries/batchtopk-baseline-s0 --id 12,3071 --model smollm2 --text "
+                "books.jsonl.zst\n",
     .min_operands = 1,
     .max_operands = 1,
     .options = options,

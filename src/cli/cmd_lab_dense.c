@@ -44,8 +44,9 @@ const command command_lab_dense = {
         "latent reads and writes the opposite (antipodality), and its class by the tests of \"Dense SAE Latents Are\n"
         "Features, Not Bugs\": position, first principal component, null space of the unembedding, alphabet,\n"
         "meaningful word. As many random latents that are not dense are tested beside them.",
-    .examples = "sae lab dense --dict runs/pair/baseline/sae --model smollm2 --text books.jsonl.zst\n"
-                "sae lab dense --dict my_sae --model gpt2/ --ids tokens.npy --threshold 0.2 --json\n",
+    .examples =
+        "sae lab dense --dict runs/demo/dictionaries/batchtopk-baseline-s0 --model smollm2 --text books.jsonl.zst\n"
+        "sae lab dense --dict my_sae --model gpt2/ --ids tokens.npy --threshold 0.2 --json\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -202,7 +202,7 @@ const command command_lab_knee = {
         "seed,\n"
         "which rank the scaffold is worth: the last of the grid into which FVU falls by more per direction than\n"
         "sparse features could explain; 0 when none does. The same rule is tested on planted rows (docs/planted.md).",
-    .examples = "sae lab knee runs/grid/results.json\nsae lab knee runs/grid/results.json --json\n",
+    .examples = "sae lab knee runs/sweep/results.json\nsae lab knee runs/sweep/results.json --json\n",
     .min_operands = 1,
     .max_operands = 1,
     .options = options,

@@ -109,7 +109,8 @@ const command command_lab_probing = {
         "documents alone; accuracy is on test documents, with its interval. Beside the latents: the same with\n"
         "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
         "principal components, and all of the residual stream. A folder of files is as many sets.",
-    .examples = "sae lab probing runs/demo/baseline/sae runs/demo/scaffold/sae --model smollm2 --data data/labelled\n"
+    .examples = "sae lab probing runs/demo/dictionaries/batchtopk-baseline-s0 runs/demo/dictionaries/batchtopk-p1-s0 "
+                "--model smollm2 --data data/labelled\n"
                 "sae lab probing my_sae --data data/sae-probes --binary --n-train 500 --n-test 200\n",
     .min_operands = 1,
     .max_operands = -1,

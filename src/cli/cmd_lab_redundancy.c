@@ -150,7 +150,8 @@ const command command_lab_redundancy = {
         "of each direction; best the largest |cos| with any one direction (both look at the very rows of W_up, or "
         "columns of --basis);\n"
         "match the largest mean |f_i d_i P|^2, and marks where their sum is that of the scaffold's output.",
-    .examples = "sae lab redundancy --dict runs/pair/baseline/sae --scaffold-of runs/pair/scaffold/sae --model smollm2 "
+    .examples = "sae lab redundancy --dict runs/demo/dictionaries/batchtopk-baseline-s0 --scaffold-of "
+                "runs/demo/dictionaries/batchtopk-p1-s0 --model smollm2 "
                 "--text books.jsonl.zst\n"
                 "sae lab redundancy --dict plain/ --basis U.npy --model gpt2/ --ids tokens.npy --select match --json\n",
     .min_operands = 0,

@@ -1,5 +1,7 @@
 /* cmd_lab_removal.c - `sae lab removal`: the loss of the model with any one subspace taken out of a site. */
 #include "cli/basis_option.h"
+#include "cli/dict_set.h"
+#include "cli/held_out.h"
 #include "cli/ids.h"
 #include "cli/result_output.h"
 #include "lab/subspace_removal.h"
@@ -9,8 +11,9 @@
 
 static const option_row options[] = {
     OPTION_MODEL_ROW,
-    OPTION_SITE_ROW(NULL),
-    {"basis", OPTION_TEXT, "FILE", "the subspace: columns of an array [d_in, r], X.npy or X.safetensors[:name]", NULL},
+    {"site", OPTION_LIST, "SITE", "where rows are changed (default: the site of --dict)", NULL},
+    {"dict", OPTION_TEXT, "DICT", "the subspace is what this dictionary's scaffold writes: the rows of W_up", NULL},
+    {"basis", OPTION_TEXT, "FILE", "or the columns of an array [d_in, r]: X.npy or X.safetensors[:name]", NULL},
     {"ids", OPTION_TEXT, "FILE", "token ids [n, T] to measure on, run as they are: X.npy or X.safetensors[:name]",
      NULL},
     {"stats-ids", OPTION_TEXT, "FILE", "other ids for mean, PCA and median norm (default: those measured on)", NULL},
@@ -65,6 +68,8 @@ static sae_status check_options(args *a, sae_error *err)
     const char *const *texts;
     bool text = args_list(a, "text", &texts) > 0, ids = args_text(a, "ids") != NULL;
 
+    if (args_given(a, "basis") == args_given(a, "dict"))
+        return args_fail(a, err, "one of --dict and --basis is needed: which subspace is removed");
     if (text == ids) return args_fail(a, err, "give either --ids or --text");
     for (int i = 0; ids && of_text[i]; i++)
         if (args_given(a, of_text[i]))
@@ -107,21 +112,53 @@ static sae_status open_tokenizer(job *j, sae_error *err)
     return status;
 }
 
-static sae_status job_open(job *j, args *a, sae_error *err)
+static sae_status open_by_basis(job *j, args *a, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const char *name, *basis, *const *sites;
+    const char *name, *const *sites;
 
     SAE_TRY(args_require(a, "model", &name, err));
-    SAE_TRY(args_require(a, "basis", &basis, err));
     if (args_list(a, "site", &sites) != 1)
         SAE_TRY(args_fail(a, err, "--site is needed: one site, where rows are changed"));
-    SAE_TRY(check_options(a, err));
-    SAE_TRY(read_special(j, a, err));
     SAE_TRY(model_path(name, &j->model_path, err));
     SAE_TRY(sae_model_open(&j->model, j->model_path, NULL, err));
     SAE_TRY(sae_site_parse(&j->site, sites[0], j->model, err));
     SAE_TRY(basis_option_read(&j->space, a, sae_model_get_info(j->model)->d_model, err));
+done:
+    return status;
+}
+
+/* The span of W_up, as `sae scaffold` removes it; model and site are the dictionary's own unless given. */
+static sae_status open_by_dict(job *j, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    held_out h = {0};
+    const char *path = args_text(a, "dict");
+
+    SAE_TRY(held_out_open_site(&h, a, path, err));
+    SAE_TRY(scaffold_check(h.dict, path, err));
+    const sae_dict_config *c = sae_dict_get_config(h.dict);
+    SAE_TRY(subspace_of_rows(&j->space, sae_dict_weights(h.dict).W_up, c->rank, c->d_in, err));
+    if (j->space.rank == 0)
+        SAE_RAISE(err, SAE_RANGE,
+                  "%s: W_up is 0, so its scaffold writes nothing that could be removed: train it for longer", path);
+    j->site = h.site;
+    j->model = h.model;
+    j->model_path = h.model_path;
+    h.model = NULL;
+    h.model_path = NULL;
+done:
+    held_out_close(&h);
+    return status;
+}
+
+static sae_status job_open(job *j, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(check_options(a, err));
+    SAE_TRY(read_special(j, a, err));
+    SAE_TRY(args_given(a, "dict") ? open_by_dict(j, a, err) : open_by_basis(j, a, err));
     if (!j->n_special && (args_given(a, "text") || !args_flag(a, "with-bos"))) SAE_TRY(open_tokenizer(j, err));
 done:
     return status;
@@ -223,9 +260,9 @@ done:
 const command command_lab_removal = {
     .name = "lab removal",
     .arguments = "",
-    .summary = "the model's loss with a subspace of your own taken out of a site",
+    .summary = "the model's loss with a scaffold's subspace or one of your own taken out of a site",
     .details =
-        "Operators on a row x, P the projector on the columns of --basis, mu the mean row: R2 x - x P; R3\n"
+        "Operators on a row x, P the projector on the subspace, mu the mean row: R2 x - x P; R3\n"
         "x - (x - mu) P; R5 the part inside from another row; R6 as R2, rescaled to |x|. Beside them: the clean "
         "model,\n"
         "rows set to zero, rows set to mu, as many principal components, as many random directions.\n"
@@ -236,8 +273,9 @@ const command command_lab_removal = {
         "changed and the next "
         "token\n"
         "is unmasked. With --json the cross-entropies, in nats per token, stand under \"numbers\": clean, zero, mean,\n"
-        "R2, R3, R5, R6, pca.R2, pca.R3, pca.R6 and random.R2 (mean of the draws).",
+        "R2, R3, R5, R6, pca.R2, pca.R3, pca.R6, random.R2 and random.R3 (means of the draws).",
     .examples =
+        "sae lab removal --dict runs/demo/dictionaries/batchtopk-p1-s0 --model smollm2 --text books.jsonl.zst\n"
         "sae lab removal --model smollm2 --site blocks.14.hook_resid_post --ids ids.npy --basis U.npy --json\n"
         "sae lab removal --model smollm2 --site resid_pre.5 --basis U.npy --text books.jsonl.zst --out runs/u\n",
     .min_operands = 0,

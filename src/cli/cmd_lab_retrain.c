@@ -9,6 +9,7 @@
 #include "io/io.h"
 #include "lab/retrain.h"
 #include "lab/store_training.h"
+#include "sae/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -79,11 +80,11 @@ static sae_status identity(const job *j, json_t **out, sae_error *err)
         json_decref(dict);
         return err && err->code ? err->code : SAE_NOMEM;
     }
-    *out =
-        json_pack("{ss so so so sI sI sI sI sf sf}", "version", sae_version(), "dictionary", dict, "store", store,
-                  "recipe", recipe_json(&j->record.recipe), "seed", (json_int_t)(j->record.seed & INT64_MAX), "order",
-                  (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX), "tokens",
-                  (json_int_t)s->n_counted, "median_norm", s->median_norm, "dense_threshold", j->threshold);
+    *out = json_pack("{si ss so so so sI sI sI sI sf sf}", "training_revision", TRAINING_REVISION, "version",
+                     sae_version(), "dictionary", dict, "store", store, "recipe", recipe_json(&j->record.recipe),
+                     "seed", (json_int_t)(j->record.seed & INT64_MAX), "order",
+                     (json_int_t)(j->record.order & INT64_MAX), "others", (json_int_t)(j->seed & INT64_MAX), "tokens",
+                     (json_int_t)s->n_counted, "median_norm", s->median_norm, "dense_threshold", j->threshold);
     if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the training");
 done:
     return status;
@@ -221,9 +222,9 @@ const command command_lab_retrain = {
         "span of as many latents that fire, but are not dense. Counted on the held-out tokens. OUT gets\n"
         "both dictionaries (less-dense/sae, less-others/sae), their logs, results/retrain.json and report.html; the\n"
         "same command goes on where it was stopped.",
-    .examples = "sae lab retrain --dict runs/pair/dictionaries/batchtopk-baseline-s0 --store runs/pair/acts --model "
+    .examples = "sae lab retrain --dict runs/demo/dictionaries/batchtopk-baseline-s0 --store runs/demo/acts --model "
                 "smollm2 --text books.jsonl.zst --out runs/retrain\n"
-                "sae lab retrain --dict runs/first/sae --store rows/ --model gpt2/ --ids tokens.npy --out runs/anew\n",
+                "sae lab retrain --dict runs/long/sae --store rows/ --model gpt2/ --ids tokens.npy --out runs/anew\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -125,7 +125,7 @@ const command command_lab_structure = {
         "the share of each component, variance captured over the most that as many directions can, read and write\n"
         "space, the distance of W_down W_up from a projector, and what the scaffold and PCA have of outlier\n"
         "dimensions. Chance stands beside every overlap. Rows come from a store, an array, or a model with text.",
-    .examples = "sae lab structure --dict runs/pair/dictionaries/batchtopk-p1-s0 --store runs/pair/acts\n"
+    .examples = "sae lab structure --dict runs/demo/dictionaries/batchtopk-p1-s0 --store runs/demo/acts\n"
                 "sae lab structure --dict my_sae --model smollm2 --site resid_post.14 --text books.jsonl.zst --split "
                 "all --json\n",
     .min_operands = 0,

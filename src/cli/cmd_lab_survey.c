@@ -83,6 +83,7 @@ static sae_status run(args *a, sae_error *err)
     sae_progress progress = progress_begin(&line, a);
 
     SAE_TRY(read_options(a, &o, &path, err));
+    o.notice = (lab_notice){progress_warn, &line};
     SAE_TRY(args_checked(a, survey_run(&result, &o, &progress, err)));
     progress_end(&line);
     if (args_flag(a, "json")) {
@@ -106,7 +107,8 @@ const command command_lab_survey = {
         "Rows of all sites come from one pass of the model and are kept in OUT/acts. At each site all\n"
         "dictionaries are trained on one stream and measured on held-out text while they train. The setting with\n"
         "most to absorb is named; no scaffold is trained, so it is chosen blind to what one does. Stopped, the\n"
-        "same command goes on behind the last finished site.",
+        "same command goes on behind the last finished site. With other sites, widths or k it makes what OUT lacks\n"
+        "of them; the report is of what is asked for, and what else OUT has is kept.",
     .examples = "sae lab survey --model smollm2 --site resid_post.7,resid_post.14,resid_post.21 --text books.jsonl.zst "
                 "--k 16,32,64 --out runs/survey\n",
     .min_operands = 0,

@@ -243,7 +243,8 @@ const command command_lab_topics = {
         "features of a dictionary that align with the topics (12.5 % of its width, and 2,048), beside as many of\n"
         "equal density. Each with the probe as it was and with one trained anew. --label-name: another set's labels.",
     .examples =
-        "sae lab topics --dict runs/demo/scaffold/sae --features runs/demo/baseline/sae --model smollm2\n"
+        "sae lab topics --dict runs/demo/dictionaries/batchtopk-p1-s0 --features "
+        "runs/demo/dictionaries/batchtopk-baseline-s0 --model smollm2\n"
         "sae lab topics --basis U.npy --model smollm2 --site blocks.14.hook_resid_post --labels categories --json\n",
     .min_operands = 0,
     .max_operands = 0,

@@ -91,7 +91,8 @@ const command command_lab_tpp = {
         "latents with the largest effect on the class are ablated: TPP is the fall of its own probe's accuracy\n"
         "less the mean fall of the others'. Beside it, random latents of equal density, and probes and effects of\n"
         "shuffled labels. Intervals are over test documents.",
-    .examples = "sae lab tpp runs/demo/baseline/sae runs/demo/scaffold/sae --model smollm2 --data "
+    .examples = "sae lab tpp runs/demo/dictionaries/batchtopk-baseline-s0 runs/demo/dictionaries/batchtopk-p1-s0 "
+                "--model smollm2 --data "
                 "data/labelled/europarl.jsonl.zst\n"
                 "sae lab tpp my_sae --model smollm2 --data data/mmlu --label-name category --n 2,10,50\n",
     .min_operands = 1,

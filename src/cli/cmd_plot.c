@@ -282,7 +282,7 @@ const command command_plot = {
         "that needs nothing else. RUN is the folder of a run (sae train, sweep, scaffold) or a log.jsonl; a run\n"
         "that still goes on is shown as far as it is, one without a logged step is passed over.",
     .examples =
-        "sae plot runs/a runs/b --out curves.html\nsae plot runs/* --out all.html --title 'All of May' --force\n",
+        "sae plot runs/a runs/sweep --out curves.html\nsae plot runs/* --out all.html --title 'All of May' --force\n",
     .min_operands = 1,
     .max_operands = -1,
     .options = options,

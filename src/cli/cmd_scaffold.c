@@ -371,6 +371,7 @@ static sae_status run(args *a, sae_error *err)
         SAE_TRY(tell_plan(a, &o, err));
         goto done;
     }
+    o.notice = (lab_notice){progress_warn, &line};
     SAE_TRY(scaffold_run(&summary, &o, &progress, err));
     progress_end(&line);
     if (args_flag(a, "json")) {

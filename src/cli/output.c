@@ -145,6 +145,15 @@ void progress_end(progress_line *p)
     p->dirty = false;
 }
 
+void progress_warn(void *user, const char *text)
+{
+    progress_line *p = user;
+
+    if (p->quiet) return;
+    progress_end(p);
+    warn("%s", text);
+}
+
 sae_status print_json(const json_t *value, sae_error *err)
 {
     char *text = json_to_text(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);

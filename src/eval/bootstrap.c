@@ -23,7 +23,13 @@ sae_status bootstrap_ratio(interval *out, const double *numerator, const double 
                            sae_error *err)
 {
     rng random = rng_seed(seed, 0);
-    double *draws = mem_alloc_array(BOOTSTRAP_RESAMPLES, sizeof *draws, "resamples", err);
+    double *draws;
+
+    if (n == 1) { /* every draw is that one: not a narrow interval but none */
+        *out = (interval){numerator[0] / denominator[0], NAN, NAN};
+        return SAE_OK;
+    }
+    draws = mem_alloc_array(BOOTSTRAP_RESAMPLES, sizeof *draws, "resamples", err);
 
     if (!draws) return SAE_NOMEM;
     for (int i = 0; i < BOOTSTRAP_RESAMPLES; i++) draws[i] = ratio_of_draw(numerator, denominator, n, &random);

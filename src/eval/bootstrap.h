@@ -14,7 +14,8 @@ typedef struct interval {
 enum { BOOTSTRAP_RESAMPLES = 2000, FEW_SEQUENCES = 20 }; /* of fewer the percentiles say too little */
 
 /* sum(numerator) / sum(denominator) over n sequences with its 95 % percentile interval: sequences are drawn with
- * replacement, both sums over the same draw (paired). NaN when the denominators sum to 0. Same seed, same interval. */
+ * replacement, both sums over the same draw (paired). NaN when the denominators sum to 0; of one sequence
+ * low and high are NaN. Same seed, same interval. */
 sae_status bootstrap_ratio(interval *out, const double *numerator, const double *denominator, int64_t n, uint64_t seed,
                            sae_error *err);
 

@@ -25,8 +25,9 @@ static sae_status check_shape(const tensor *t, const char *path, int64_t d, sae_
                         (long long)d, shape);
     if (t->rank == 2 && t->shape[0] != d && t->shape[1] == d)
         return SAE_FAIL(err, SAE_SHAPE,
-                        "%s: a basis must be [%lld, r], found %s: its directions are rows; save the transpose", path,
-                        (long long)d, shape);
+                        "%s: a basis must be [%lld, r], found %s: its directions are rows; save the transpose, or, if "
+                        "it is a scaffold's W_up, name its dictionary (--dict; --scaffold-of of lab redundancy)",
+                        path, (long long)d, shape);
     if (t->shape[0] != d)
         return SAE_FAIL(err, SAE_SHAPE, "%s: a basis must be [%lld, r], as high as the model's rows are wide, found %s",
                         path, (long long)d, shape);

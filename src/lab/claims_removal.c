@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An interval that leaves room for other draws; one draw has none, nor has a control that is mostly what it is a control of. */
-static const char *draws_text(char out[48], const interval *v)
+/* The ends of an interval. One sequence has none; nor has one draw where it leaves room for others, or a control that is mostly what it
+ * is a control of. */
+static const char *ends_text(char out[48], const interval *v, int decimals)
 {
     if (isfinite(v->low))
-        snprintf(out, 48, "[%.4f, %.4f]", v->low, v->high);
+        snprintf(out, 48, "[%.*f, %.*f]", decimals, v->low, decimals, v->high);
     else
         snprintf(out, 48, "(no interval)");
     return out;
@@ -26,7 +27,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
 {
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
-    char name[96], key[64];
+    char name[96], key[64], ends[2][48];
     double over[SEEDS_MAX];
     interval a, b, paired, one;
 
@@ -42,13 +43,13 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     const interval seeds = interval_of_mean(over, e->options.seeds);
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
-    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x [%.3f, %.3f]",
-             a.value, b.value, paired.value, paired.low, paired.high);
+    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x %s", a.value,
+             b.value, paired.value, ends_text(ends[0], &paired, 3));
     if (isfinite(seeds.low))
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
                  seeds.low, seeds.high);
     snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; PCA [%.3f, %.3f]", a.low, a.high, b.low, b.high);
+    snprintf(c.range, sizeof c.range, "%s; PCA %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3));
     snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
                           "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
@@ -88,7 +89,7 @@ static void other_rules(const rule_cost *rules, int n, char *text, size_t room)
         const size_t used = strlen(text);
         snprintf(text + used, room - used, "%s %s %+.3f %s",
                  i > 1 ? "," : "; by other rules over matched, nats:", rules[i].rule, rules[i].over.value,
-                 draws_text(draws, &rules[i].over));
+                 ends_text(draws, &rules[i].over, 4));
     }
 }
 
@@ -98,7 +99,7 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
     char part[64], name[96], key[64];
     interval n, aligned, matched, random, error, r2, r3;
     rule_cost rules[RULES_ASKED];
-    char draws[48];
+    char ends[2][48];
 
     snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
     if (!experiment_found(e, part, "energy", "n_marked", &n)) return SAE_OK;
@@ -121,8 +122,8 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
     other_rules(rules, n_rules, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over matched %s nats; first seed", aligned.low, aligned.high,
-             draws_text(draws, &rules[0].over));
+    snprintf(c.range, sizeof c.range, "%s; over matched %s nats; first seed", ends_text(ends[0], &aligned, 3),
+             ends_text(ends[1], &rules[0].over, 4));
     verdict_redundancy(c.says, rules, n_rules, &aligned, &error, &r2, &r3);
     return claim_row(r, &c, err);
 }
@@ -254,7 +255,7 @@ sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_err
     char name[96];
     double over[SEEDS_MAX];
     interval ratio, over_random, one;
-    char draws[48];
+    char ends[2][48];
 
     if (!experiment_found(e, pair, "removal", "scaffold.R3", &ratio) ||
         !experiment_found(e, pair, "removal", key, &over_random))
@@ -267,8 +268,8 @@ sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_err
     c.name = name;
     snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
              over_random.value, e->options.draws);
-    snprintf(c.range, sizeof c.range, "[%.3f, %.3f]; over random %s", ratio.low, ratio.high,
-             draws_text(draws, &over_random));
+    snprintf(c.range, sizeof c.range, "%s; over random %s", ends_text(ends[0], &ratio, 3),
+             ends_text(ends[1], &over_random, 4));
     if (isfinite(seeds.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.3f, %.3f] over seeds", seeds.low,
                  seeds.high);

@@ -38,7 +38,8 @@ done:
     return status;
 }
 
-static bool holds_zero(const interval *i) { return i->low <= 0 && i->high >= 0; }
+/* Or has no ends: of one sequence nothing is told. */
+static bool holds_zero(const interval *i) { return !(i->low > 0) && !(i->high < 0); }
 
 /* By how much another operator than R2 changes the difference, in words; whole NaN: not as a share of it. */
 static void part_text(char *text, size_t size, const char *what, const interval *part, double whole)

@@ -37,6 +37,18 @@ done:
     return status;
 }
 
+void lab_tell_short(const lab_notice *notice, const sample *held_out, int64_t asked)
+{
+    const int64_t there = held_out->n_seq * held_out->ctx - held_out->n_masked;
+    char text[200];
+
+    if (!notice->tell || there >= asked) return;
+    snprintf(text, sizeof text,
+             "--held-out-tokens %lld: the held-out part of the text has %lld, all are taken; give more text for more",
+             (long long)asked, (long long)there);
+    notice->tell(notice->user, text);
+}
+
 sae_status lab_inputs(json_t **out, const char *path, const sae_model *model, const char *const *texts, int n_texts,
                       sae_error *err)
 {

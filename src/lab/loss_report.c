@@ -8,7 +8,10 @@
 
 void interval_text(char out[INTERVAL_TEXT], const interval *i)
 {
-    snprintf(out, INTERVAL_TEXT, "%.3f [%.3f, %.3f]", i->value, i->low, i->high);
+    if (isfinite(i->low))
+        snprintf(out, INTERVAL_TEXT, "%.3f [%.3f, %.3f]", i->value, i->low, i->high);
+    else
+        snprintf(out, INTERVAL_TEXT, "%.3f", i->value);
 }
 
 sae_status loss_view_ratio(interval *out, const loss_view *v, int which, sae_error *err)

@@ -16,7 +16,8 @@ typedef struct loss_view {
 } loss_view;
 
 enum { INTERVAL_TEXT = 64 };
-void interval_text(char out[INTERVAL_TEXT], const interval *i); /* "1.203 [1.101, 1.311]" */
+void interval_text(char out[INTERVAL_TEXT],
+                   const interval *i); /* "1.203 [1.101, 1.311]"; "1.203" without an interval */
 
 sae_status loss_view_ratio(interval *out, const loss_view *v, int which, sae_error *err);
 /* (CE - CE_clean) / (ln n_vocab - CE_clean): 0 clean, 1 as bad as a uniform guess, above 1 worse. */

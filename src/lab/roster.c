@@ -174,14 +174,14 @@ static json_t *identity_of(const experiment *e, const roster_entry *r)
 {
     const sae_dict_config *c = &r->config;
 
-    json_t *json =
-        json_pack("{sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "inputs", e->inputs, "recipe", recipe_json(&e->recipe),
-                  "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX), "arch", arch_name(c->arch),
-                  "variant", c->rank ? variant_names[c->variant] : "none", "d_sae", (json_int_t)c->d_sae, "k",
-                  (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed", (json_int_t)(c->seed & INT64_MAX), "start",
-                  scaffold_start_names[c->scaffold_start], "scaffold_steps", (json_int_t)c->scaffold_steps,
-                  "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
-                  (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
+    json_t *json = json_pack(
+        "{si sO so ss sI ss ss sI sI sI sI ss sI sb sI}", "training_revision", TRAINING_REVISION, "inputs", e->inputs,
+        "recipe", recipe_json(&e->recipe), "rows", rows_name(r), "order", (json_int_t)(e->options.seed & INT64_MAX),
+        "arch", arch_name(c->arch), "variant", c->rank ? variant_names[c->variant] : "none", "d_sae",
+        (json_int_t)c->d_sae, "k", (json_int_t)c->k, "rank", (json_int_t)c->rank, "seed",
+        (json_int_t)(c->seed & INT64_MAX), "start", scaffold_start_names[c->scaffold_start], "scaffold_steps",
+        (json_int_t)c->scaffold_steps, "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
+        (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
 
     scaffold_choices_put(&json, c);
     return json;

@@ -122,6 +122,7 @@ sae_status experiment_sample(experiment *e, sae_error *err)
     SAE_TRY(loss_log_open(&e->known, path, of, err));
     SAE_TRY(experiment_text(e, SAE_SPLIT_HELD_OUT, &text, err));
     SAE_TRY(sample_create(&e->held_out, e->model, text, e->site, &want, e->progress, err));
+    lab_tell_short(&e->options.notice, &e->held_out, want.tokens);
     e->held_out.known = e->known;
 done:
     sae_text_free(text);

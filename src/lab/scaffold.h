@@ -11,6 +11,7 @@
 #include "eval/core.h"
 #include "eval/features.h"
 #include "io/io.h"
+#include "lab/inputs.h"
 #include "lab/loss_report.h"
 #include "lab/row_moments.h"
 #include "lab/scaffold_map.h"
@@ -73,7 +74,8 @@ typedef struct scaffold_options {
     bool last_token;          /* a document is its last token's row, not the mean over its tokens */
     bool rank_knee; /* the rank is the knee of `ranks`, whose dictionaries are trained before all others (ranks.c) */
     int ablate;     /* ARM_BASELINE or ARM_SCAFFOLD: whose aligned latents are ablated */
-    bool force;     /* go on in a folder of other settings: what depends on what has changed is made anew */
+    lab_notice notice;
+    bool force; /* go on in a folder of other settings: what depends on what has changed is made anew */
 } scaffold_options;
 
 /* Every default of the budget in place of what was not given; d: width of the site's rows. RANGE for what cannot be. (budget.c) */
@@ -190,8 +192,8 @@ json_t *roster_identity(const experiment *e, const roster_entry *r);
 void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
- * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries the program's version (SAE_VERSION)
- * says so. */
+ * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
+ * (sae/train.h) says so. */
 enum { PARTS_REVISION = 8, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */

@@ -72,14 +72,19 @@ void subspace_removal_free(subspace_removal *r)
     *r = (subspace_removal){0};
 }
 
-int subspace_removal_random(const subspace_removal *r) { return REMOVAL_RANDOM + r->draws; }
+int subspace_removal_passes(const subspace_removal *r) { return REMOVAL_RANDOM + 2 * r->draws; }
+
+int subspace_removal_random(const subspace_removal *r, bool centred) { return subspace_removal_passes(r) + centred; }
+
+/* Row of the loss table of the first random subspace. */
+static int first_draw(const subspace_removal *r, bool centred) { return REMOVAL_RANDOM + (centred ? r->draws : 0); }
 
 /* Subspaces and operands of all edits; they live as long as the measurement. */
 typedef struct operands {
     subspace pca, draws[REMOVAL_DRAWS_MAX];
-    edit_space r2, r3, pca_r2, pca_r3, random[REMOVAL_DRAWS_MAX];
+    edit_space r2, r3, pca_r2, pca_r3, random_r2[REMOVAL_DRAWS_MAX], random_r3[REMOVAL_DRAWS_MAX];
     edit_resampling r5;
-    edit edits[REMOVAL_RANDOM + REMOVAL_DRAWS_MAX];
+    edit edits[REMOVAL_RANDOM + 2 * REMOVAL_DRAWS_MAX];
 } operands;
 
 static void operands_free(operands *o)
@@ -90,15 +95,18 @@ static void operands_free(operands *o)
     mem_free(o);
 }
 
-static sae_status draw_subspaces(operands *o, const subspace *space, int draws, uint64_t seed, sae_error *err)
+static sae_status draw_subspaces(operands *o, const subspace *space, const double *mean, int draws, uint64_t seed,
+                                 sae_error *err)
 {
     sae_status status = SAE_OK;
     rng random = rng_seed(seed, 77); /* as in the comparison, so that equal seeds and ranks give equal subspaces */
 
     for (int i = 0; i < draws; i++) {
         SAE_TRY(subspace_random(&o->draws[i], space->d, space->rank, &random, err));
-        o->random[i] = (edit_space){&o->draws[i], NULL};
-        o->edits[REMOVAL_RANDOM + i] = (edit){"random.R2", edit_remove, &o->random[i]};
+        o->random_r2[i] = (edit_space){&o->draws[i], NULL};
+        o->random_r3[i] = (edit_space){&o->draws[i], mean};
+        o->edits[REMOVAL_RANDOM + i] = (edit){"random.R2", edit_remove, &o->random_r2[i]};
+        o->edits[REMOVAL_RANDOM + draws + i] = (edit){"random.R3", edit_remove, &o->random_r3[i]};
     }
 done:
     return status;
@@ -140,9 +148,10 @@ sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_
     if (!o) return SAE_NOMEM;
     SAE_TRY(subspace_pca(&o->pca, stats->covariance, s->d, 0, space->rank, NULL, err));
     fill_edits(o, stats, space, seed);
-    SAE_TRY(draw_subspaces(o, space, draws, seed, err));
-    SAE_TRY(splice_measure(&r.losses, s, s->n_seq, o->edits, REMOVAL_RANDOM + draws, progress, err));
-    SAE_TRY(loss_add_mean(&r.losses, REMOVAL_RANDOM, draws, err));
+    SAE_TRY(draw_subspaces(o, space, stats->mean, draws, seed, err));
+    SAE_TRY(splice_measure(&r.losses, s, s->n_seq, o->edits, subspace_removal_passes(&r), progress, err));
+    for (int centred = 0; centred < 2; centred++)
+        SAE_TRY(loss_add_mean(&r.losses, first_draw(&r, centred), draws, err));
     *out = r;
     r = (subspace_removal){0};
 done:
@@ -168,6 +177,9 @@ static const struct {
     [REMOVAL_PCA_R6] = {"pca.R6", "PCA", "R6 norm kept"},
 };
 
+static const char *const random_key[2] = {"random.R2", "random.R3"};
+static const char *const random_how[2] = {"R2 uncentred", "R3 centred"};
+
 static sae_status put_table(sae_result *result, const subspace_removal *r, const loss_view *view, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -177,10 +189,12 @@ static sae_status put_table(sae_result *result, const subspace_removal *r, const
     for (int i = 0; i < REMOVAL_RANDOM; i++)
         SAE_TRY(loss_view_row(result, "removal", view, i, names[i].what, names[i].how, err));
     snprintf(what, sizeof what, "random, mean of %d", r->draws);
-    SAE_TRY(loss_view_row(result, "removal", view, subspace_removal_random(r), what, "R2 uncentred", err));
-    for (int i = 0; i < r->draws; i++) {
-        snprintf(what, sizeof what, "random %d", i + 1);
-        SAE_TRY(loss_view_row(result, "removal", view, REMOVAL_RANDOM + i, what, "R2 uncentred", err));
+    for (int c = 0; c < 2; c++)
+        SAE_TRY(loss_view_row(result, "removal", view, subspace_removal_random(r, c), what, random_how[c], err));
+    for (int i = 0; i < 2 * r->draws; i++) {
+        const int draw = i / 2, c = i % 2;
+        snprintf(what, sizeof what, "random %d", draw + 1);
+        SAE_TRY(loss_view_row(result, "removal", view, first_draw(r, c) + draw, what, random_how[c], err));
     }
 done:
     return status;
@@ -196,21 +210,38 @@ static sae_status put_numbers(sae_result *result, const subspace_removal *r, con
     SAE_TRY(sae_result_section(result, "Cross-entropies in nats per token, and their ratios to the clean one", err));
     for (int i = 0; i < REMOVAL_RANDOM; i++)
         SAE_TRY(sae_result_number(result, names[i].key, loss_mean(view->losses, i), err));
-    SAE_TRY(sae_result_number(result, "random.R2", loss_mean(view->losses, subspace_removal_random(r)), err));
+    for (int c = 0; c < 2; c++)
+        SAE_TRY(sae_result_number(result, random_key[c], loss_mean(view->losses, subspace_removal_random(r, c)), err));
     SAE_TRY(sae_result_number(result, "uniform", log((double)view->n_vocab), err));
-    for (int i = REMOVAL_ZERO; i <= REMOVAL_RANDOM; i++) {
-        bool random = i == REMOVAL_RANDOM;
-        snprintf(key, sizeof key, "ratio.%s", random ? "random.R2" : names[i].key);
-        SAE_TRY(loss_view_ratio(&ratio, view, random ? subspace_removal_random(r) : i, err));
+    for (int i = REMOVAL_ZERO; i < REMOVAL_RANDOM + 2; i++) {
+        const int c = i - REMOVAL_RANDOM;
+        snprintf(key, sizeof key, "ratio.%s", c < 0 ? names[i].key : random_key[c]);
+        SAE_TRY(loss_view_ratio(&ratio, view, c < 0 ? i : subspace_removal_random(r, c), err));
         SAE_TRY(sae_result_interval(result, key, ratio.value, ratio.low, ratio.high, err));
     }
-    SAE_TRY(loss_ratio_beside(&ratio, view->losses, REMOVAL_R2, (loss_draws){REMOVAL_RANDOM, 1, r->draws}, view->seed,
-                              err));
-    SAE_TRY(sae_result_interval(result, "R2.over_random", ratio.value, ratio.low, ratio.high, err));
-    SAE_TRY(sae_result_label(result, "R2.over_random", "CE after R2 over the random subspaces'",
-                             r->draws > 1 ? "beside 1 another random subspace is not told from them"
-                                          : "one random subspace has no spread: raise --draws",
-                             err));
+done:
+    return status;
+}
+
+/* "R2.over_random" and "R3.over_random", each by the same operator of the random subspaces. */
+static sae_status put_over_random(sae_result *result, const subspace_removal *r, const loss_view *view, sae_error *err)
+{
+    static const char *const keys[2] = {"R2.over_random", "R3.over_random"};
+    static const char *const labels[2] = {"CE after R2 over the random subspaces'",
+                                          "CE after R3 over the random subspaces'"};
+    static const int of[2] = {REMOVAL_R2, REMOVAL_R3};
+    sae_status status = SAE_OK;
+    interval ratio;
+
+    for (int c = 0; c < 2; c++) {
+        const loss_draws draws = {first_draw(r, c), 1, r->draws};
+        SAE_TRY(loss_ratio_beside(&ratio, view->losses, of[c], draws, view->seed, err));
+        SAE_TRY(sae_result_interval(result, keys[c], ratio.value, ratio.low, ratio.high, err));
+        SAE_TRY(sae_result_label(result, keys[c], labels[c],
+                                 r->draws > 1 ? "beside 1 another random subspace is not told from them"
+                                              : "one random subspace has no spread: raise --draws",
+                                 err));
+    }
 done:
     return status;
 }
@@ -225,6 +256,7 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
                  {"tokens_scored", (double)r->losses.n_scored},
                  {"rows_changed", (double)s->n_counted},
                  {"rows_over_norm", (double)s->n_over_norm},
+                 {"passes", (double)subspace_removal_passes(r)},
                  {"median_norm", stats->median_norm},
                  {"statistics_rows", (double)stats->n},
                  {"statistics_rows_over_norm", (double)stats->n_over_norm}};
@@ -241,6 +273,7 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
     SAE_TRY(core_few_sequences(result, r->losses.n_seq, err));
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         SAE_TRY(sae_result_number(result, facts[i].key, facts[i].value, err));
+    SAE_TRY(sae_result_label(result, "passes", "model passes from the site on", "of each sequence", err));
 done:
     return status;
 }
@@ -256,6 +289,7 @@ sae_status subspace_removal_report(sae_result **out, const subspace_removal *r, 
     SAE_TRY(describe(result, r, s, stats, space, err));
     SAE_TRY(put_table(result, r, &view, err));
     SAE_TRY(put_numbers(result, r, &view, err));
+    SAE_TRY(put_over_random(result, r, &view, err));
     *out = result;
     result = NULL;
 done:

@@ -18,7 +18,7 @@ typedef struct row_statistics {
 sae_status row_statistics_measure(row_statistics *out, sample *s, bool counted_only, sae_error *err);
 void row_statistics_free(row_statistics *stats);
 
-/* The edits in the order of the loss table; behind them one for each draw, and at the end the mean of the draws. */
+/* The edits in the order of the loss table; behind them R2 of each draw, R3 of each draw, and at the end the means of both. */
 enum {
     REMOVAL_CLEAN,
     REMOVAL_ZERO,
@@ -45,8 +45,10 @@ sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_
                                     const subspace *space, int draws, uint64_t seed, const sae_progress *progress,
                                     sae_error *err);
 void subspace_removal_free(subspace_removal *r);
-/* Row of the loss table that holds the mean of the random draws. */
-int subspace_removal_random(const subspace_removal *r);
+/* Row of the loss table that holds the mean of the random draws: of R2, or of R3 (centred). */
+int subspace_removal_random(const subspace_removal *r, bool centred);
+/* How often the model was run on from the site for each sequence: once for each edit. */
+int subspace_removal_passes(const subspace_removal *r);
 
 /* The result "removal": a number "R2", "pca.R2", .. in nats per token for each operator, the table of them with intervals,
  * and what it was measured on. Caller frees *out with sae_result_free. */

@@ -23,15 +23,19 @@ typedef struct survey {
     char names[SURVEY_SITES][64];
     int64_t d, steps;
     int lock;           /* on OUT; -1: not yet */
-    json_t *inputs;     /* all that decides the numbers */
+    json_t *inputs;     /* all that decides the numbers of a dictionary */
+    survey_cell *known; /* [n_known] of the site at hand, all that OUT has; room for all that are asked for */
+    int n_known;
     survey_cell *cells; /* [n_sites x dictionaries x stages], those of finished sites first */
     int n_cells;
 } survey;
 
+enum { DICTIONARIES_MAX = SURVEY_SIZES * SURVEY_SIZES };
 static int dictionaries(const survey *s) { return s->options.n_widths * s->options.n_ks; }
 
 static void survey_free(survey *s)
 {
+    mem_free(s->known);
     mem_free(s->cells);
     json_decref(s->inputs);
     folder_unlock(s->lock);
@@ -73,32 +77,21 @@ static sae_status fill_options(survey *s, sae_error *err)
     return SAE_OK;
 }
 
-static json_t *counts_json(const int64_t *values, int n)
-{
-    json_t *list = json_array();
-
-    for (int i = 0; i < n; i++) json_add(&list, json_integer((json_int_t)values[i]));
-    return list;
-}
-
 static sae_status describe(survey *s, sae_error *err)
 {
     const survey_options *o = &s->options;
     sae_status status = SAE_OK;
-    json_t *sites = json_array(), *sizes = NULL;
+    json_t *sizes = NULL;
 
     SAE_TRY(lab_inputs(&s->inputs, o->model, s->model, o->texts, o->n_texts, err));
-    for (int i = 0; i < o->n_sites; i++) json_add(&sites, json_string(s->names[i]));
-    sizes = json_pack("{sO so so si sI sI sI sI sI sI sf sI}", "sites", sites, "widths",
-                      counts_json(o->widths, o->n_widths), "k", counts_json(o->ks, o->n_ks), "stages", o->stages,
-                      "rows", (json_int_t)o->rows, "batch", (json_int_t)o->batch, "tokens", (json_int_t)o->tokens,
-                      "held_out_tokens", (json_int_t)o->held_out_tokens, "ctx", (json_int_t)o->ctx, "separator",
-                      (json_int_t)o->separator, "max_norm", o->max_norm, "seed", (json_int_t)(o->seed & INT64_MAX));
+    sizes = json_pack("{si sI sI sI sI sI sI sf sI}", "stages", o->stages, "rows", (json_int_t)o->rows, "batch",
+                      (json_int_t)o->batch, "tokens", (json_int_t)o->tokens, "held_out_tokens",
+                      (json_int_t)o->held_out_tokens, "ctx", (json_int_t)o->ctx, "separator", (json_int_t)o->separator,
+                      "max_norm", o->max_norm, "seed", (json_int_t)(o->seed & INT64_MAX));
     if (!sizes || json_object_update(s->inputs, sizes) != 0)
         SAE_RAISE(err, SAE_NOMEM, "no memory to describe the survey");
 done:
     json_decref(sizes);
-    json_decref(sites);
     return status;
 }
 
@@ -145,10 +138,13 @@ static sae_status folder_begin(const survey *s, sae_error *err)
     if (!path || !parts) SAE_TRY(SAE_NOMEM);
     SAE_TRY(text_open(s, SAE_SPLIT_TRAIN, &text, err)); /* a text that cannot be read leaves no folder behind */
     if (file_exists(path)) {
+        static const char *const grid[] = {"sites", "widths", "k"}; /* may grow; an older program put it here */
         SAE_TRY(json_read_file(&there, path, err));
+        for (int i = 0; i < 3; i++) json_object_del(there, grid[i]);
         if (!json_equal(there, s->inputs))
             SAE_RAISE(err, SAE_STATE,
-                      "%s holds a survey of other settings (survey.json has them): repeat those, or give another --out",
+                      "%s holds a survey of other settings (survey.json has them): repeat those, at any sites, widths "
+                      "and k, or give another --out",
                       s->options.out);
         goto done;
     }
@@ -163,14 +159,24 @@ done:
     return status;
 }
 
-/* Rows of all sites, a store each, in one pass; kept, and gone on with when the pass was stopped. */
-static sae_status rows_prepare(const survey *s, sae_error *err)
+/* The store of a site's rows; NULL: the folder of all of them. */
+static char *store_path(const survey *s, const char *site, sae_error *err)
+{
+    char name[96];
+
+    snprintf(name, sizeof name, "acts%s%s", site ? "/" : "", site ? site : "");
+    return path_join(s->options.out, name, err);
+}
+
+/* Rows of all sites, a store each, in one pass, or of site `only`; kept, and gone on with when the pass was stopped. */
+static sae_status rows_write(const survey *s, int only, sae_error *err)
 {
     sae_status status = SAE_OK;
     const char *names[SURVEY_SITES];
-    char *folder = path_join(s->options.out, "acts", err);
+    const bool all = only < 0;
+    char *folder = store_path(s, all ? NULL : s->names[only], err);
     sae_acts_options live = {.max_norm = s->options.max_norm, .in_order = true};
-    sae_store_options how = {.parts = names, .resumable = true};
+    sae_store_options how = {.parts = all ? names : NULL, .resumable = true, .force = true};
     sae_text *text = NULL;
     sae_acts *acts = NULL;
 
@@ -178,12 +184,22 @@ static sae_status rows_prepare(const survey *s, sae_error *err)
     if (file_is_folder(folder)) goto done;
     for (int i = 0; i < s->options.n_sites; i++) names[i] = s->names[i];
     SAE_TRY(text_open(s, SAE_SPLIT_TRAIN, &text, err));
-    SAE_TRY(sae_acts_open_live(&acts, s->model, text, s->sites, s->options.n_sites, &live, err));
+    SAE_TRY(sae_acts_open_live(&acts, s->model, text, s->sites + (all ? 0 : only), all ? s->options.n_sites : 1, &live,
+                               err));
     SAE_TRY(sae_store_write(folder, acts, s->options.tokens, &how, s->progress, err));
 done:
     sae_acts_free(acts);
     sae_text_free(text);
     mem_free(folder);
+    return status;
+}
+
+/* A site that joins a survey later has a pass of its own. */
+static sae_status rows_prepare(const survey *s, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int i = -1; i < s->options.n_sites && status == SAE_OK; i++) status = rows_write(s, i, err);
     return status;
 }
 
@@ -203,16 +219,23 @@ static sae_dict_config config_of(const survey *s, int site, int i)
     return c;
 }
 
-static sae_status measure(survey *s, sae_trainer *t, int site, sample *held_out, sae_error *err)
+static const survey_cell *find(const survey *s, const sae_dict_config *c, int64_t rows)
+{
+    for (int i = 0; i < s->n_known; i++)
+        if (s->known[i].width == c->d_sae && s->known[i].k == c->k && s->known[i].rows == rows) return &s->known[i];
+    return NULL;
+}
+
+static sae_status measure(survey *s, sae_trainer *t, int n_dicts, int site, sample *held_out, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict *dict = NULL;
     core_arm arm = {0};
 
-    for (int i = 0; i < dictionaries(s); i++) {
+    for (int i = 0; i < n_dicts; i++) {
         SAE_TRY(sae_trainer_export(t, i, &dict, err));
         SAE_TRY(core_measure(&arm, held_out, dict, NULL, err));
-        survey_cell *c = &s->cells[s->n_cells++];
+        survey_cell *c = &s->known[s->n_known++];
         *c = (survey_cell){.site = site,
                            .width = sae_dict_get_config(dict)->d_sae,
                            .k = sae_dict_get_config(dict)->k,
@@ -240,8 +263,8 @@ static bool is_stage(const survey *s, int64_t steps)
     return false;
 }
 
-static sae_status train_and_measure(survey *s, int site, sae_trainer *t, sae_acts *acts, sample *held_out, float *rows,
-                                    sae_error *err)
+static sae_status train_and_measure(survey *s, int site, sae_trainer *t, int n_dicts, sae_acts *acts, sample *held_out,
+                                    float *rows, sae_error *err)
 {
     sae_status status = SAE_OK;
     char what[128];
@@ -254,7 +277,7 @@ static sae_status train_and_measure(survey *s, int site, sae_trainer *t, sae_act
             SAE_RAISE(err, SAE_RANGE, "%s: the text gives %lld rows, fewer than a batch of %lld", s->names[site],
                       (long long)got, (long long)s->options.batch);
         SAE_TRY(sae_trainer_step(t, rows, NULL, NULL, err));
-        if (is_stage(s, step)) SAE_TRY(measure(s, t, site, held_out, err));
+        if (is_stage(s, step)) SAE_TRY(measure(s, t, n_dicts, site, held_out, err));
         if (s->progress && s->progress->report(s->progress->user, what, (double)(step * s->options.batch),
                                                (double)(s->steps * s->options.batch)))
             SAE_RAISE(err, SAE_CANCELLED,
@@ -265,11 +288,10 @@ done:
     return status;
 }
 
-static sae_status site_run(survey *s, int site, sae_error *err)
+static sae_status site_run(survey *s, int site, const sae_dict_config *configs, int n_dicts, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char name[96], *store = NULL;
-    sae_dict_config configs[SURVEY_SIZES * SURVEY_SIZES];
+    char *store = store_path(s, s->names[site], err);
     sae_train_options recipe = sae_recipe_saebench(s->options.batch, s->steps);
     sample_options want = {.tokens = s->options.held_out_tokens, .max_norm = s->options.max_norm};
     sae_acts_options order = {.seed = s->options.seed, .repeat = true, .max_norm = -1};
@@ -279,17 +301,16 @@ static sae_status site_run(survey *s, int site, sae_error *err)
     sae_acts *acts = NULL;
     float *rows = mem_alloc_array((size_t)s->options.batch, (size_t)s->d * sizeof *rows, "a batch of rows", err);
 
-    snprintf(name, sizeof name, "acts/%s", s->names[site]);
-    store = path_join(s->options.out, name, err);
     if (!rows || !store) SAE_TRY(SAE_NOMEM);
     sae_choose_exact_codes(&recipe, s->d);
-    for (int i = 0; i < dictionaries(s); i++) configs[i] = config_of(s, site, i);
     const char *const stores[] = {store};
     SAE_TRY(sae_acts_open_store(&acts, stores, 1, &order, err));
     SAE_TRY(text_open(s, SAE_SPLIT_HELD_OUT, &text, err));
     SAE_TRY(sample_create(&held_out, s->model, text, s->sites[site], &want, s->progress, err));
-    SAE_TRY(sae_trainer_create(&t, configs, dictionaries(s), &recipe, err));
-    SAE_TRY(train_and_measure(s, site, t, acts, &held_out, rows, err));
+    lab_tell_short(&s->options.notice, &held_out, want.tokens);
+    s->options.notice.tell = NULL; /* it is the same text at every site */
+    SAE_TRY(sae_trainer_create(&t, configs, n_dicts, &recipe, err));
+    SAE_TRY(train_and_measure(s, site, t, n_dicts, acts, &held_out, rows, err));
 done:
     sae_trainer_free(t);
     sae_acts_free(acts);
@@ -300,27 +321,57 @@ done:
     return status;
 }
 
-/* OUT/results/SITE.json holds a finished site's cells. */
+/* What OUT has of a site, with room for all that is asked for. */
+static sae_status site_read(survey *s, int site, const char *path, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *cells = NULL;
+
+    mem_free(s->known);
+    s->n_known = 0;
+    if (file_exists(path)) SAE_TRY(json_read_file(&cells, path, err));
+    s->known = mem_alloc_array(json_array_size(cells) + (size_t)(dictionaries(s) * s->options.stages), sizeof *s->known,
+                               "counts", err);
+    if (!s->known) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(survey_cells_read(s->known, &s->n_known, site, cells, path, err));
+done:
+    json_decref(cells);
+    return status;
+}
+
+/* OUT/results/SITE.json holds a site's cells: what is asked for and not among them is trained and joins them. */
 static sae_status site_finish(survey *s, int site, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int before = s->n_cells, expected = dictionaries(s) * s->options.stages;
+    sae_dict_config configs[DICTIONARIES_MAX], c;
+    int n = 0;
     char name[96], *path = NULL;
     json_t *cells = NULL;
 
     snprintf(name, sizeof name, "results/%s.json", s->names[site]);
     path = path_join(s->options.out, name, err);
     if (!path) return SAE_NOMEM;
-    if (file_exists(path)) {
-        SAE_TRY(json_read_file(&cells, path, err));
-        SAE_TRY(survey_cells_read(s->cells + before, expected, site, cells, path, err));
-        s->n_cells += expected;
-        goto done;
+    SAE_TRY(site_read(s, site, path, err));
+    for (int i = 0; i < dictionaries(s); i++) {
+        c = config_of(s, site, i);
+        if (!find(s, &c, s->steps * s->options.batch)) configs[n++] = c;
     }
-    SAE_TRY(site_run(s, site, err));
-    cells = survey_cells_json(s->cells + before, expected);
-    if (!cells) SAE_RAISE(err, SAE_NOMEM, "no memory for the counts");
-    SAE_TRY(json_write_file(cells, path, true, err));
+    if (n > 0) {
+        SAE_TRY(site_run(s, site, configs, n, err));
+        cells = survey_cells_json(s->known, s->n_known);
+        if (!cells) SAE_RAISE(err, SAE_NOMEM, "no memory for the counts");
+        SAE_TRY(json_write_file(cells, path, true, err));
+    }
+    for (int i = 0; i < dictionaries(s) * s->options.stages; i++) {
+        const int64_t rows = (s->steps >> (s->options.stages - 1 - i / dictionaries(s))) * s->options.batch;
+        c = config_of(s, site, i % dictionaries(s));
+        const survey_cell *cell = find(s, &c, rows);
+        if (!cell)
+            SAE_RAISE(err, SAE_FORMAT,
+                      "%s has no counts of width %lld, k %lld after %lld rows: delete it to count again", path,
+                      (long long)c.d_sae, (long long)c.k, (long long)rows);
+        s->cells[s->n_cells++] = *cell;
+    }
 done:
     json_decref(cells);
     mem_free(path);

@@ -6,6 +6,7 @@
 #define SAE_LAB_SURVEY_H
 
 #include "eval/density.h"
+#include "lab/inputs.h"
 
 enum { SURVEY_SITES = 32, SURVEY_SIZES = 8, SURVEY_STAGES = 4 };
 
@@ -28,6 +29,7 @@ typedef struct survey_options {
     int stages;         /* measured at rows, rows / 2, rows / 4, ...: so many; 0: 3 */
     int64_t batch;      /* 0: 2,048 */
     uint64_t seed;
+    lab_notice notice;
 } survey_options;
 
 /* What one dictionary has become at one moment of its training. */
@@ -38,8 +40,8 @@ typedef struct survey_cell {
     int64_t dense[DENSITY_THRESHOLDS], dead;
 } survey_cell;
 
-/* Trains and counts. Every site's part is kept in OUT when it is finished: the same call goes on where an earlier one was stopped.
- * Writes OUT/results/survey.json and OUT/report.html. Fails with STATE when OUT holds a survey of something else. *result: caller
+/* Trains and counts. Every site's part is kept in OUT when it is finished: the same call goes on where an earlier one was stopped, and one of
+ * other sites, widths or k makes what OUT does not have of them. Writes OUT/results/survey.json and OUT/report.html, of what is asked for. Fails with STATE when OUT holds a survey of something else. *result: caller
  * frees with sae_result_free. */
 sae_status survey_run(sae_result **result, const survey_options *options, const sae_progress *progress, sae_error *err);
 

@@ -2,6 +2,7 @@
 #include "lab/survey_report.h"
 
 #include "io/io.h"
+#include "sae/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,9 +17,10 @@ json_t *survey_cells_json(const survey_cell *cells, int n)
         const survey_cell *c = &cells[i];
         json_t *dense = json_array();
         for (int t = 0; t < DENSITY_THRESHOLDS; t++) json_add(&dense, json_integer((json_int_t)c->dense[t]));
-        json_add(&all, json_pack("{sI sI sI sI sf so sf so}", "width", (json_int_t)c->width, "k", (json_int_t)c->k,
-                                 "rows", (json_int_t)c->rows, "dead", (json_int_t)c->dead, "l0", c->l0, "fvu",
-                                 json_number_or_null(c->fvu), "mass", c->mass, "dense", dense));
+        json_add(&all, json_pack("{si sI sI sI sI sf so sf so}", "training_revision", TRAINING_REVISION, "width",
+                                 (json_int_t)c->width, "k", (json_int_t)c->k, "rows", (json_int_t)c->rows, "dead",
+                                 (json_int_t)c->dead, "l0", c->l0, "fvu", json_number_or_null(c->fvu), "mass", c->mass,
+                                 "dense", dense));
     }
     return all;
 }
@@ -44,16 +46,18 @@ done:
     return status;
 }
 
-sae_status survey_cells_read(survey_cell *cells, int n, int site, const json_t *from, const char *path, sae_error *err)
+sae_status survey_cells_read(survey_cell *cells, int *n, int site, const json_t *from, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (json_array_size(from) != (size_t)n)
-        SAE_RAISE(err, SAE_FORMAT, "%s holds %zu counts, expected %d: delete the file to count again", path,
-                  json_array_size(from), n);
-    for (int i = 0; i < n; i++) {
-        cells[i] = (survey_cell){.site = site};
-        SAE_TRY(cell_read(&cells[i], json_array_get(from, (size_t)i), path, err));
+    *n = 0;
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const json_t *cell = json_array_get(from, i);
+        int64_t revision;
+        SAE_TRY(json_get_int(cell, "training_revision", 0, &revision, path, err));
+        if (revision != TRAINING_REVISION) continue;
+        cells[*n] = (survey_cell){.site = site};
+        SAE_TRY(cell_read(&cells[(*n)++], cell, path, err));
     }
 done:
     return status;

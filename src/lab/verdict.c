@@ -208,7 +208,7 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
     if (clean_says_nothing(out, n)) return;
     if (n->fall.high < LITTLE_FALL)
         snprintf(out, VERDICT_TEXT, "falls by less than %g, as the paper says", LITTLE_FALL);
-    else if (n->fall.low <= 0)
+    else if (!(n->fall.low > 0))
         snprintf(out, VERDICT_TEXT, "too few questions to tell");
     else {
         char how[64] = ": against the paper", beside[96];
@@ -221,7 +221,7 @@ void verdict_features(char out[VERDICT_TEXT], const topic_numbers *n)
 void verdict_topics(char out[VERDICT_TEXT], const topic_numbers *n, const interval *pca, const interval *centred)
 {
     if (clean_says_nothing(out, n)) return;
-    if (n->fall.low <= 0)
+    if (!(n->fall.low > 0))
         snprintf(out, VERDICT_TEXT, "the fixed probe cannot be told from before%s",
                  n->fixed.low > n->chance ? ", and stays above chance: against the paper" : "");
     else if (n->fixed.low > n->chance)

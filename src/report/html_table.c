@@ -150,6 +150,8 @@ static void put_label(page *p, const json_t *root, const char *key)
     page_text(p, label ? label : key);
 }
 
+static bool has_interval(const json_t *number) { return json_is_number(json_object_get(number, "low")); }
+
 static void put_interval(page *p, const json_t *number)
 {
     page_number(p, json_double(json_object_get(number, "low")));
@@ -172,7 +174,7 @@ static void number_tile(page *p, const json_t *root, const char *key)
     page_put(p, "</dt><dd class=\"value\">");
     page_number(p, number_value(number));
     page_put(p, "</dd>");
-    if (json_is_object(number)) {
+    if (has_interval(number)) {
         page_put(p, "<dd class=\"interval\">");
         put_interval(p, number);
         page_put(p, "</dd>");
@@ -197,7 +199,7 @@ static void number_row(page *p, const json_t *root, const char *key, bool interv
     page_put(p, "</td>");
     if (intervals) {
         page_put(p, "<td class=\"number\">");
-        if (json_is_object(number)) put_interval(p, number);
+        if (has_interval(number)) put_interval(p, number);
         page_put(p, "</td>");
     }
     if (remarks) {
@@ -228,7 +230,7 @@ void html_numbers(page *p, const json_t *root, size_t begin, size_t end)
     }
     for (size_t i = begin; i < end; i++) {
         const char *key = layout_name(root, i, "number");
-        intervals = intervals || json_is_object(home_get(root, "numbers", key));
+        intervals = intervals || has_interval(home_get(root, "numbers", key));
         remarks = remarks || label_text(root, key, "remark");
     }
     page_put(p,

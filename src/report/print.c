@@ -74,7 +74,7 @@ static void put_pairs(const printer *pr, const char *home, const char *kind, siz
         put_field(pr, key_label(pr, key), names, false, false);
         put_spaces(pr, 2);
         put_field(pr, cell_text(value_of(item), decimals, buffer), right ? values : 0, right, true);
-        if (value_of(item) != item) {
+        if (value_of(item) != item && json_is_number(json_object_get(item, "low"))) {
             number_format(low, json_double(json_object_get(item, "low")));
             number_format(high, json_double(json_object_get(item, "high")));
             fprintf(pr->out, "  [%s, %s]", low, high);
