@@ -19,9 +19,10 @@
 
 enum { CLASSES = 64, MOST_RANKS = 9 };
 static const double DENSE_SHARE = 0.5, LOGIT_VARIANCE = 4;
-/* Of a planted mean along every direction of the dense part, as much as its standard deviation there: so R2, which takes it away
- * too, does far more than R3. */
-static const double DENSE_MEAN = 4;
+/* Of a planted mean within the dense part: half the standard deviation along each direction, or what makes it so long in all. So R2,
+ * which takes it away too, does well over 5 % more than R3. Not longer: of a scaffold that is turned a little it leaves a share in
+ * every row (docs/planted.md). */
+static const double DENSE_MEAN = 2, DENSE_MEAN_NORM = 8;
 
 typedef struct paper {
     int d, features, width, k, batch, steps, scaffold_steps, eval_rows, truth_rows;
@@ -257,7 +258,8 @@ static inline void measure_scaffold(const paper *p, const truth *t, sae_dict *di
 static inline void plant_mean(truth *t, bool with_mean)
 {
     if (!with_mean) memset(t->mean, 0, (size_t)t->d * sizeof *t->mean);
-    for (int k = 0; with_mean && k < t->rank; k++) add(t->mean, DENSE_MEAN, t->dense + k * t->d, t->d);
+    for (int k = 0; with_mean && k < t->rank; k++)
+        add(t->mean, fmax(DENSE_MEAN, DENSE_MEAN_NORM / sqrt(t->rank)), t->dense + k * t->d, t->d);
 }
 
 /* The scaffolds of the rank that is found and of the one that is planted, on one set of rows, against the truth on another. */
