@@ -4,7 +4,8 @@
  *     build/bench/planted_paper [NAME=NUMBER|WIRING ...]
  *
  *     wiring=p2-pca    the scaffold's variant and start: p1, p2, p3 begin with W_up = 0, p1-pca, p2-pca, p3-pca as PCA
- *     seeds=3 steps=200 batch=512 scaffold-lr=1
+ *     seeds=3 steps=200 batch=512 lr=0.003
+ *     scaffold-lr=1    the scaffold's learning rate over lr
  *     mean=0 or 1      only without or with a mean of the rows
  *     rank=4           only this planted rank
  *     small=1          the problem of tests/test_planted_paper.c, of 64 dimensions: for many steps
@@ -163,6 +164,8 @@ static bool set_number(choice *c, const char *argument)
         p->steps = value > 0 ? (int)value : p->steps;
     else if (strcmp(name, "batch") == 0)
         p->batch = (int)value;
+    else if (strcmp(name, "lr") == 0)
+        p->lr = value;
     else if (strcmp(name, "scaffold-lr") == 0)
         p->scaffold_lr = value;
     else if (strcmp(name, "mean") == 0)
