@@ -150,9 +150,11 @@ planted: $(BUILD)/bench/planted
 planted-penalties: $(BUILD)/bench/planted
 	@$(PLANTED) --penalties $(PROBLEM)
 
-# The paper's experiments on planted rows, the last table of docs/planted.md: SEEDS=1 STEPS=100 for less.
+# The paper's experiments on planted rows, the tables at the end of docs/planted.md: SEEDS=1 STEPS=100 for less, WIRING=p1 for another
+# scaffold, PAPER="rank=4 most=16" for any other argument of bench/planted_paper.c. Fails when the default wiring misses a bound.
+WIRING ?= p2-pca
 planted-paper: $(BUILD)/bench/planted_paper
-	@$(BUILD)/bench/planted_paper $(if $(filter file,$(origin SEEDS)),3,$(SEEDS)) $(STEPS)
+	@$(BUILD)/bench/planted_paper wiring=$(WIRING) seeds=$(if $(filter file,$(origin SEEDS)),3,$(SEEDS)) steps=$(STEPS) $(PAPER)
 
 # Beside dictionary_learning, fetched into .scratch/peers once (3 GB). PEERS="--saelens --json": SAELens too, as JSON.
 bench-peers: $(BUILD)/sae
@@ -225,7 +227,7 @@ help:
 	@echo 'make bench-peers    a training step beside dictionary_learning (fetches PyTorch, 3 GB); PEERS=--saelens: and SAELens'
 	@echo 'make goldens        loss curves of the peers, for test_parity; GOLDENS="--seed 7 --d-in 48": other ones'
 	@echo 'make planted        what is found of planted features, docs/planted.md; SEEDS=2 STEPS=300 PROBLEM=1: less of it'
-	@echo 'make planted-paper  dense latents, rank, overlap and removal where they are known, docs/planted.md; SEEDS=1 STEPS=100: less'
+	@echo 'make planted-paper  dense latents, rank, overlap and removal where they are known, docs/planted.md; SEEDS=1 STEPS=100: less, WIRING=p1'
 	@echo 'make includes       only the test of the include rule'
 	@echo 'make format         formats every C file'
 	@echo 'make man            writes docs/sae.1 from the command tables'
