@@ -111,7 +111,7 @@ static int descending(const void *a, const void *b)
  * before lets too many or too few through. */
 START_TEST(test_selection_is_the_exact_batch_topk)
 {
-    enum { ROWS = 1100, D = 16, WIDTH = 4500, KEEP = 5 };
+    enum { ROWS = 2100, D = 16, WIDTH = 4500, KEEP = 5 };
     static const double scales[] = {1, 1, 1.02, 30, 30, 0.02, 1e-6, 1};
     sae_dict_config c = batchtopk(D, WIDTH, KEEP, 0);
     sae_train_options o = sae_recipe_dictionary_learning(ROWS, 1000, WIDTH);
@@ -321,7 +321,7 @@ END_TEST
  * latents are copies of others, so that activations tie but for the product's rounding. */
 START_TEST(test_topk_is_the_best_of_each_row)
 {
-    enum { ROWS = 700, D = 16, WIDTH = 4500, KEEP = 7 };
+    enum { ROWS = 2100, D = 16, WIDTH = 4500, KEEP = 7 };
     sae_dict_config c = {.arch = SAE_TOPK, .d_in = D, .d_sae = WIDTH, .k = KEEP};
     sae_train_options o = sae_recipe_dictionary_learning(ROWS, 1000, WIDTH);
     float *rows = malloc(sizeof(float) * ROWS * D), *a = malloc(sizeof(float) * WIDTH);

@@ -11,8 +11,8 @@
 #include <oneapi/dnnl/dnnl.h>
 
 /* Measured (docs/performance.md): with fewer rows oneDNN's sgemm packs the weights too often. Its bfloat16 matmul is as fast at
- * any height, and a screened step makes a product of all pairs only now and then, so that their tiles take less memory. */
-enum { TILE_ROWS = 2048, TILE_ROWS_LOW = 1024, TILE_LATENTS = 2048 };
+ * any height, and so its tile is small. Nothing else may decide: the last bits of a product depend on the tile's shape. */
+enum { TILE_ROWS = 2048, TILE_ROWS_BF16 = 1024, TILE_LATENTS = 2048 };
 
 /* One matmul of the shape [rows, d_in] x [d_in, latents]. */
 typedef struct product {
@@ -41,7 +41,7 @@ static int64_t blocks(int64_t n, int64_t block) { return (n + block - 1) / block
 
 void encoder_tile_shape(const encoder_shape *shape, int64_t *tile_rows, int64_t *tile_latents)
 {
-    *tile_rows = smaller(shape->n_rows, shape->bf16 || shape->screen ? TILE_ROWS_LOW : TILE_ROWS);
+    *tile_rows = smaller(shape->n_rows, shape->bf16 ? TILE_ROWS_BF16 : TILE_ROWS);
     *tile_latents = smaller(shape->d_sae, TILE_LATENTS);
 }
 
