@@ -50,6 +50,33 @@ END_TEST
 static bool is_one(const char *name) { return strcmp(name, "one") == 0; }
 
 /* Only what is ours goes: not what somebody put beside it, not what a link leads to. */
+/* A container's limit, as either version of control groups tells it; files that the system keeps in memory are given up for it. */
+START_TEST(test_memory_of_a_group)
+{
+    const char *folder = in_scratch("group");
+    struct {
+        const char *name, *text;
+        size_t left;
+    } told[] = {{"nothing", "", SIZE_MAX},
+                {"memory.current", "3000\n", SIZE_MAX},
+                {"memory.max", "max\n", SIZE_MAX},
+                {"memory.max", "10000\n", 7000},
+                {"memory.stat", "anon 7\ninactive_file 1000\n", 8000},
+                {"memory.stat", "inactive_file 9000\n", 10000},
+                {"memory.max", "2000\n", 2000},
+                {"memory.stat", "inactive_file 0\n", 0}};
+    char path[300];
+
+    OK(folder_make(folder, &err));
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, told[i].name);
+        write_bytes(path, told[i].text, strlen(told[i].text));
+        ck_assert_uint_eq(memory_left_in_group(folder), told[i].left);
+    }
+    ck_assert_uint_gt(memory_available(), 0);
+}
+END_TEST
+
 START_TEST(test_folder_remove_ours)
 {
     char folder[300], link[300]; /* in_scratch has few places */
@@ -242,6 +269,7 @@ int main(void)
     const TTest *const tests[] = {
         test_json_round_trip,
         test_json_first_difference,
+        test_memory_of_a_group,
         test_folder_remove_ours,
         test_writer_keeps_what_is_there,
         test_writer_without_force_loses_a_race,

@@ -599,6 +599,41 @@ START_TEST(test_k_beyond_the_width)
 }
 END_TEST
 
+/* A dictionary that waits for its scaffold warms its penalty up, or anneals its k, from its own first step on; and the rate that is told is
+ * its own. */
+START_TEST(test_staged_warm_ups_begin_late)
+{
+    enum { WAIT = 4, LONG = 8 };
+    static const sae_arch archs[] = {SAE_JUMPRELU, SAE_STANDARD, SAE_BATCHTOPK}; /* gated asks standard */
+    const case_row row = {archs[_i], SAE_P1, 0, SAE_L1_CODES, SAE_L0_QUADRATIC, 0};
+    sae_dict_config c = {
+        .arch = archs[_i], .d_in = D, .d_sae = F, .k = 3, .l1_coefficient = 0.5, .rank = R, .scaffold_steps = WAIT};
+    sae_train_options o = options_of(&row, B, F);
+    float *rows = make_rows(B, D, 3);
+    sae_trainer *t = NULL;
+    sae_error err = {0};
+
+    o.sparsity_warmup_steps = LONG;
+    o.warmup_steps = LONG;
+    o.warmup_rule = SAE_WARMUP_FROM_ZERO;
+    o.k_anneal_steps = archs[_i] == SAE_BATCHTOPK ? LONG : 0;
+    o.k_anneal_start = 3 + LONG;
+    ck_assert_msg(sae_trainer_create(&t, &c, 1, &o, &err) == SAE_OK, "%s", err.message);
+    for (int n = 0; n < WAIT + 3; n++) {
+        sae_step_stats s;
+        ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
+        if (n < WAIT) continue;
+        ck_assert_double_eq_tol(s.lr, o.lr * (n - WAIT) / LONG, 1e-12);
+        if (archs[_i] == SAE_BATCHTOPK)
+            ck_assert_int_eq(t->learners[0].k, n == WAIT ? 3 : 3 + LONG - (n - WAIT - 1));
+        else
+            ck_assert_msg((s.sparsity_loss > 0) == (n > WAIT), "step %d: %g", n, s.sparsity_loss);
+    }
+    sae_trainer_free(t);
+    free(rows);
+}
+END_TEST
+
 /* ---- The controller --------------------------------------------------------------------------------------------------------- */
 
 /* One step: lambda and all thresholds move by the factors of docs/method.md, by as much as MOST_ERROR lets them; with lr 0 neither does. */
@@ -783,6 +818,7 @@ int main(void)
     tcase_add_loop_test(tc, test_resampled_latents_begin_anew, 0, 3);
     tcase_add_loop_test(tc, test_norms_are_not_theirs, 0, 3);
     tcase_add_test(tc, test_k_beyond_the_width);
+    tcase_add_loop_test(tc, test_staged_warm_ups_begin_late, 0, 3);
     tcase_add_loop_test(tc, test_controller_reaches_its_target, 0, sizeof targets / sizeof *targets);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_ENV);

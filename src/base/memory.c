@@ -132,17 +132,43 @@ size_t memory_peak_rss(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* The number in a file; SIZE_MAX where there is none ("max", too). */
+static size_t number_in(const char *folder, const char *name, const char *format)
+{
+    char path[256], line[256];
+    size_t number = SIZE_MAX;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "re");
+
+    if (!f) return SIZE_MAX;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, format, &number) == 1) break;
+    fclose(f);
+    return number;
+}
+
+size_t memory_left_in_group(const char *folder)
+{
+    bool second = number_in(folder, "memory.current", "%zu") != SIZE_MAX;
+    size_t most = number_in(folder, second ? "memory.max" : "memory.limit_in_bytes", "%zu");
+    size_t used = number_in(folder, second ? "memory.current" : "memory.usage_in_bytes", "%zu");
+    size_t cached = number_in(folder, "memory.stat", second ? "inactive_file %zu" : "total_inactive_file %zu");
+
+    if (most == SIZE_MAX || used == SIZE_MAX) return SIZE_MAX;
+    if (cached != SIZE_MAX) used -= cached < used ? cached : used; /* files that are given up when memory is wanted */
+    return used < most ? most - used : 0;
+}
+
 size_t memory_available(void)
 {
-    char line[256];
-    size_t kib = 0;
-    FILE *f = fopen("/proc/meminfo", "re");
+    size_t system = number_in("/proc", "meminfo", "MemAvailable: %zu kB");
+    size_t group = memory_left_in_group("/sys/fs/cgroup"), first = memory_left_in_group("/sys/fs/cgroup/memory");
 
-    if (!f) return 0;
-    while (fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
-    fclose(f);
-    return kib * 1024;
+    if (system == SIZE_MAX) return 0;
+    system *= 1024;
+    group = group < first ? group : first;
+    system = group < system ? group : system;
+    return system > 0 ? system : 1;
 }
 
 void *arena_take(arena *a, size_t bytes)

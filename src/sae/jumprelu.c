@@ -76,7 +76,8 @@ static double control_error(const sae_trainer *t, const learner *l)
 static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
 {
     const sae_train_options *o = &t->options;
-    double B = (double)o->batch, factor = sparsity_factor(o, t->step), target = (double)l->config.k, l0 = 0, mean = 0;
+    double B = (double)o->batch, factor = sparsity_factor(o, age_of(t, l)), target = (double)l->config.k, l0 = 0,
+           mean = 0;
 
     for (int64_t j = 0; j < l->config.d_sae; j++) {
         l0 += t->s.codes_of[j].l0 / B;
@@ -135,6 +136,8 @@ static void control(sae_trainer *t, learner *l)
     l->coefficient = fmin(fmax(l->coefficient * exp(o->l0_rate * lr / o->lr * error), DBL_MIN), DBL_MAX);
     float factor = (float)exp(THRESHOLD_RATE * error);
     for (int64_t j = 0; j < theta->columns; j++) theta->w[j] *= factor;
+    /* what sign-SGD moves, and of which its average is made, lies in the place of the moment */
+    for (int64_t j = 0; j < theta->columns && o->optimiser_rule == SAE_OPTIMISER_SIGNUM; j++) theta->m[j] *= factor;
 }
 
 const penalty_rule jumprelu_rule = {

@@ -31,7 +31,7 @@ static double penalty(sae_trainer *t, learner *l, const step_sums *sums)
     double total = 0;
 
     (void)sums;
-    s->penalty_slope = l->config.l1_coefficient * sparsity_factor(&t->options, t->step) / (double)t->options.batch;
+    s->penalty_slope = l->config.l1_coefficient * sparsity_factor(&t->options, age_of(t, l)) / (double)t->options.batch;
     for (int64_t j = 0; j < l->config.d_sae; j++) total += s->codes_of[j].sum * penalty_norm(t, l, j);
     return s->penalty_slope * total;
 }

@@ -67,7 +67,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
     bool alone = learns_scaffold_alone(t, l);
     double grad_norm = 0;
 
-    l->k = annealed_k(&t->options, &l->config, t->step);
+    l->k = annealed_k(&t->options, &l->config, age_of(t, l) > 0 ? age_of(t, l) : 0);
     if (t->step == 0) SAE_TRY(learner_start(t, l, err));
     if (alone)
         grad_norm = scaffold_step(t, l, &sums);
@@ -91,7 +91,7 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
                                   .fvu = sums.variance > 0.0 ? sums.residual / sums.variance : (double)NAN,
                                   .threshold = l->threshold,
                                   .grad_norm = grad_norm,
-                                  .lr = lr,
+                                  .lr = alone ? lr : dictionary_rate(t, l),
                                   .min_active = sums.smallest,
                                   .dead = sums.dead,
                                   .dense = sums.dense,

@@ -428,7 +428,9 @@ bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
 /* resample.c */
 bool resampling_is_due(const sae_train_options *o, int64_t step);
 void resample(sae_trainer *t, learner *l); /* after the update */
-/* update.c: the weights that schedule-free training has averaged, all entries of a parameter; and whether it has any of it: not in Adam's
+/* update.c: steps that the dictionary has learned, negative while it waits for its scaffold; by them its warm-ups and its k go */
+int64_t age_of(const sae_trainer *t, const learner *l);
+/* the weights that schedule-free training has averaged, all entries of a parameter; and whether it has any of it: not in Adam's
  * runs, nor of a dictionary that waits for its scaffold. */
 bool is_averaged(const sae_trainer *t, const learner *l, int p);
 void averaged_weights(const sae_train_options *o, const param *p, float *out);

@@ -71,8 +71,7 @@ static void update_scaffold(sae_trainer *t, learner *l, double grad_norm, double
     scaffold_tie(l);
 }
 
-/* Steps that the dictionary has learned; negative while it waits for its scaffold. */
-static int64_t age_of(const sae_trainer *t, const learner *l)
+int64_t age_of(const sae_trainer *t, const learner *l)
 {
     return t->step - (l->config.rank > 0 ? l->config.scaffold_steps : 0);
 }
