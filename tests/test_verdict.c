@@ -1,5 +1,7 @@
 /* test_verdict.c - what is said of a number: nothing open is told as found, nothing unharmed as harmed. */
+#include "lab/matching.h"
 #include "lab/verdict.h"
+#include "report/report.h"
 
 #include <check.h>
 #include <math.h>
@@ -387,6 +389,34 @@ START_TEST(test_outliers)
 }
 END_TEST
 
+/* Between the k that were trained: FVU on a straight line, dense latents on one of logarithms; beyond them nothing. */
+START_TEST(test_matching)
+{
+    matching_place curve[] = {{.k = 64, .at = {60, 0.1, 1, 99, 39, 0, 7}}, {.k = 32, .at = {30, 0.2, 1, 24, 9, 0, 1}}};
+    const matching_place none = {.k = 40, .at = {80, 0.3}}, middle = {.k = 48, .at = {45, 0.15}};
+    matching_set set = {
+        .name = "x", .title = "x", .kind = "P1", .n_measures = MATCHING_CENSUS, .base = middle, .curve = curve, .n = 2};
+    sae_result *r = NULL;
+    sae_error err = {0};
+
+    for (int beyond = 0; beyond < 2; beyond++) {
+        if (beyond) set.base = none;
+        ck_assert_int_eq(sae_result_create(&r, "matching", &err), SAE_OK);
+        ck_assert_int_eq(matching_report(r, &set, &err), SAE_OK);
+        if (beyond) {
+            ck_assert(isnan(sae_result_get(r, "x.l0.fvu", NAN)));
+        } else {
+            ck_assert_double_eq_tol(sae_result_get(r, "x.l0.fvu", NAN), 0.15, 1e-12);
+            ck_assert_double_eq_tol(sae_result_get(r, "x.l0.dense_0.05", NAN), 49, 1e-9); /* sqrt(25 x 100) - 1 */
+            ck_assert_double_eq_tol(sae_result_get(r, "x.fvu.dense_0.1", NAN), 19, 1e-9);
+            ck_assert_double_eq_tol(sae_result_get(r, "x.l0.dense_0.2", NAN), 0, 1e-12);
+            ck_assert_double_eq_tol(sae_result_get(r, "x.l0.dense_mass", NAN), 3, 1e-9);
+        }
+        sae_result_free(r);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("verdict");
@@ -403,6 +433,7 @@ int main(void)
     tcase_add_test(tcase, test_redundancy);
     tcase_add_test(tcase, test_rank);
     tcase_add_test(tcase, test_outliers);
+    tcase_add_test(tcase, test_matching);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -30,7 +30,7 @@ typedef struct matching_set {
 
 /* A table and its numbers "NAME.baseline.fvu", "NAME.k.fvu", "NAME.l0.fvu", "NAME.l0r.fvu", "NAME.fvu.l0", .. : of the baseline; with a
  * scaffold at its k; where L0, L0 + rank and FVU are the baseline's. Between two points of the curve every number is taken to be linear
- * in the one held equal; beyond them nothing is said, and with fewer than two a note says what it takes. */
+ * in the one held equal (of dense latents and their mass the logarithm of one more); beyond them nothing is said, and with fewer than two a note says what it takes. */
 sae_status matching_report(sae_result *r, const matching_set *set, sae_error *err);
 /* What the table's rows mean, as a note. */
 sae_status matching_note(sae_result *r, sae_error *err);
