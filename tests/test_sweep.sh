@@ -274,6 +274,8 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
         done
     done
     same_dictionaries "each equals the one that train makes alone" calm alone 12
+    grep -q 'rows that were trained on, since the input has no others' calm/report.html && ! grep -q 'rows that follow' calm/report.html
+    check "its page says that it was measured on trained rows" $?
     for arch in $(echo $archs | tr , ' '); do
         grep -q "$arch" calm/report.html
         check "the page shows $arch" $?

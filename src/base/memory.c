@@ -138,7 +138,7 @@ static size_t number_in(const char *folder, const char *name, const char *format
     char path[256], line[256];
     size_t number = SIZE_MAX;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "re");
+    FILE *f = fopen(path, "re"); /* in /proc or /sys */
 
     if (!f) return SIZE_MAX;
     while (fgets(line, sizeof line, f))

@@ -220,23 +220,37 @@ done:
     return status;
 }
 
+/* Whether training took up all rows that the input has, so that what was measured on was trained on: an order of given rows has no others,
+ * and a store or array that is read through begins again. */
+static bool measured_on_trained(const sweep *s)
+{
+    int64_t rows = s->in.acts ? sae_acts_get_info(s->in.acts).n_rows : -1;
+
+    return s->in.order.pool || (rows >= 0 && s->recipes->steps * s->recipes->batch + sweep_measure_rows(s) > rows);
+}
+
 /* ---- The page ------------------------------------------------------------------------------------------------------------------- */
 
 static sae_status write_page(const sweep *s, const json_t *results, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
-    char note[500];
+    char note[600];
+    bool trained = measured_on_trained(s);
 
     SAE_TRY(sae_result_create(&r, "sweep", err));
     SAE_TRY(sae_result_section(r, "Results", err));
     snprintf(
         note, sizeof note,
-        "Each dictionary was trained on %lld rows in the same order and measured as it was saved on the "
-        "%lld rows that follow%s. Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
+        "Each dictionary was trained on %lld rows in the same order and measured as it was saved on %lld %s%s. "
+        "Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
         "in training a latent was silent for the recipe's dead_tokens (sweep.json), and how often such a one fired "
         "again.",
         (long long)(s->recipes->steps * s->recipes->batch), (long long)sweep_measure_rows(s),
+        trained
+            ? "rows that were trained on, since the input has no others left (their fit flatters; fewer steps, or more "
+              "rows, leave some over)"
+            : "rows that follow",
         s->in.d_target > 0 ? ", FVU and cosine of its output against the targets" : "");
     SAE_TRY(sae_result_note(r, note, err));
     SAE_TRY(put_plots(s, r, results, err));
