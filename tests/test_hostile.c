@@ -218,6 +218,15 @@ static bytes build(const bad_gguf *c)
     return b;
 }
 
+/* A 0 among dimensions of which two alone are more than 63 bits count: found by the fuzzer of GGUF files. */
+START_TEST(test_nothing_of_much)
+{
+    const tensor t = {.rank = 3, .shape = {(int64_t)1 << 62, 1 << 24, 0}};
+
+    ck_assert_int_eq(tensor_count(&t), 0);
+}
+END_TEST
+
 START_TEST(test_malformed_gguf)
 {
     static const uint64_t big = (uint64_t)1 << 62;
@@ -491,15 +500,11 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        test_malformed_safetensors,
-        test_malformed_safetensors_lengths,
-        test_malformed_npy,
-        test_malformed_npy_beginnings,
-        test_malformed_gguf,
-        test_malformed_gguf_values,
-        test_every_prefix,
-        test_random_damage,
-        test_no_memory,
+        test_malformed_safetensors, test_malformed_safetensors_lengths,
+        test_malformed_npy,         test_malformed_npy_beginnings,
+        test_malformed_gguf,        test_malformed_gguf_values,
+        test_nothing_of_much,       test_every_prefix,
+        test_random_damage,         test_no_memory,
     };
     return run_tests("hostile files", tests, sizeof tests / sizeof *tests);
 }

@@ -29,6 +29,8 @@ int64_t tensor_count(const tensor *t)
 {
     int64_t n = 1;
 
+    for (int i = 0; i < t->rank; i++) /* beside a 0 the others may be anything */
+        if (t->shape[i] == 0) return 0;
     for (int i = 0; i < t->rank; i++) n *= t->shape[i];
     return n;
 }
