@@ -94,11 +94,11 @@ START_TEST(test_nothing_and_everything)
     memset(all, 1, sizeof all);
     ablation_cache cache = {.dict = b.dict};
     ablation empty = {&cache, none, NULL}, whole = {&cache, all, NULL};
-    edit edits[] = {{"clean", NULL, NULL},
-                    {"empty", edit_ablate, &empty},
-                    {"all", edit_ablate, &whole},
-                    {"directly", rest_directly, b.dict},
-                    {"empty again", edit_ablate, &empty}};
+    edit edits[] = {{.fn = NULL},
+                    {.fn = edit_ablate, .user = &empty},
+                    {.fn = edit_ablate, .user = &whole},
+                    {.fn = rest_directly, .user = b.dict},
+                    {.fn = edit_ablate, .user = &empty}};
     ck_assert_int_eq(splice_measure(&t, &b.s, SEQS, edits, 5, NULL, NULL), SAE_OK);
     ck_assert_mem_eq(t.nll, t.nll + SEQS, SEQS * sizeof *t.nll);
     ck_assert_mem_eq(t.nll, t.nll + 4 * SEQS, SEQS * sizeof *t.nll);
@@ -416,7 +416,7 @@ static double score_of(bed *b, alignment_rule rule, bool planted, uint64_t seed)
     }
     for (int i = 0; i < BASES + RANDOMS; i++) {
         ablations[i] = (ablation){&cache, sets[i], NULL};
-        edits[i] = (edit){"set", edit_ablate, &ablations[i]};
+        edits[i] = (edit){.fn = edit_ablate, .user = &ablations[i]};
     }
     ck_assert_int_eq(splice_measure(&t, &b->s, SEQS, edits, BASES + RANDOMS, NULL, NULL), SAE_OK);
     double score = rank_score(&t);

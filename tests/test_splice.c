@@ -88,10 +88,10 @@ START_TEST(test_nothing_changes_nothing)
     none = (subspace){.d = b.d};
     edit_space nothing = {&none, NULL};
     edit_recon whole = {identity, true};
-    edit edits[] = {{"clean", NULL, NULL},
-                    {"none", edit_remove, &nothing},
-                    {"identity", edit_reconstruct, &whole},
-                    {"zero", edit_zero, NULL}};
+    edit edits[] = {{.fn = NULL},
+                    {.fn = edit_remove, .user = &nothing},
+                    {.fn = edit_reconstruct, .user = &whole},
+                    {.fn = edit_zero}};
     ck_assert_int_eq(splice_measure(&t, &s, SEQS, edits, 4, NULL, NULL), SAE_OK);
     for (int e = 1; e < 3; e++) ck_assert_mem_eq(t.nll, t.nll + e * SEQS, SEQS * sizeof *t.nll);
     ck_assert_double_gt(fabs(loss_mean(&t, 3) - loss_mean(&t, 0)), 0.01); /* and zero ablation does not */
@@ -110,7 +110,7 @@ START_TEST(test_clean_is_the_model)
     float nll[SEQS * (CTX - 1)];
     double sum = 0;
     int64_t count = 0;
-    edit clean = {"clean", NULL, NULL};
+    edit clean = {.fn = NULL};
 
     bed_open(&b);
     sample s = bed_sample(&b, site, &(sample_options){.batch_seqs = 5}); /* batches of 5, 5 and 2 */
@@ -148,10 +148,10 @@ START_TEST(test_removing_everything_is_mean_ablation)
     ck_assert_int_eq(subspace_random(&all, b.d, b.d, &r, NULL), SAE_OK);
     for (int64_t j = 0; j < b.d; j++) mean[j] = rng_normal(&r);
     edit_space centred = {&all, mean}, uncentred = {&all, NULL};
-    edit edits[] = {{"mean", edit_mean, mean},
-                    {"R3", edit_remove, &centred},
-                    {"zero", edit_zero, NULL},
-                    {"R2", edit_remove, &uncentred}};
+    edit edits[] = {{.fn = edit_mean, .user = mean},
+                    {.fn = edit_remove, .user = &centred},
+                    {.fn = edit_zero},
+                    {.fn = edit_remove, .user = &uncentred}};
     ck_assert_int_eq(splice_measure(&t, &s, SEQS, edits, 4, NULL, NULL), SAE_OK);
     ck_assert_double_eq_tol(loss_mean(&t, 0), loss_mean(&t, 1), 1e-5); /* observed 3e-8 */
     /* near zero RMSNorm divides by sqrt(eps), so the last bits of R2 show */
@@ -197,13 +197,21 @@ START_TEST(test_what_is_counted)
     ck_assert_int_gt(s.n_over_norm, 0);
     ck_assert_int_gt(s.n_counted, 0);
     ck_assert_int_eq(s.n_counted + s.n_over_norm + s.n_masked, SEQS * CTX);
-    edit watch = {"watch", edit_watch, &w};
+    edit watch = {.fn = edit_watch, .user = &w};
     ck_assert_int_eq(splice_measure(&t, &s, SEQS, &watch, 1, NULL, NULL), SAE_OK);
     ck_assert_int_eq(w.n_rows, s.n_counted);
     ck_assert_double_le(w.max_norm, 1.1 * s.median_norm);
     for (int i = 0; i + 1 < SEQS * CTX; i++)
         if (i % CTX + 1 < CTX) scored += s.counted[i] && b.mask[i + 1];
     ck_assert_int_eq(t.n_scored, scored);
+    loss_table_free(&t);
+    w = (witness){0};
+    watch.every_row = true; /* it sees all rows; what is scored is the same */
+    ck_assert_int_eq(splice_measure(&t, &s, SEQS, &watch, 1, NULL, NULL), SAE_OK);
+    ck_assert_int_eq(w.n_rows, SEQS * CTX);
+    ck_assert_double_gt(w.max_norm, 1.1 * s.median_norm);
+    ck_assert_int_eq(t.n_scored, scored);
+    watch.every_row = false;
     loss_table_free(&t);
     sample_free(&s);
     s = bed_sample(&b, site,
@@ -227,7 +235,7 @@ START_TEST(test_cache)
     bed_open(&b);
     sae_dict *dict = random_dict(b.d, 2, 73);
     edit_recon whole = {dict, true};
-    edit recon = {"recon", edit_reconstruct, &whole};
+    edit recon = {.fn = edit_reconstruct, .user = &whole};
     for (int i = 0; i < 2; i++) {
         sample s = bed_sample(&b, site, &(sample_options){.cache_bytes = i ? 1 : 0});
         ck_assert(i ? !s.cache : s.cache != NULL);
@@ -247,7 +255,7 @@ START_TEST(test_site_inside_a_block)
 {
     bed b;
     loss_table t;
-    edit edits[] = {{"clean", NULL, NULL}, {"zero", edit_zero, NULL}};
+    edit edits[] = {{.fn = NULL}, {.fn = edit_zero}};
     loss_table plain;
 
     bed_open(&b);
@@ -291,7 +299,7 @@ START_TEST(test_known_losses)
     sample s = bed_sample(&b, site, &(sample_options){.batch_seqs = 5});
     none = (subspace){.d = b.d};
     const edit_space nothing = {&none, NULL};
-    const edit edits[] = {{"clean", NULL, NULL}, {"zero", edit_zero, NULL}, {"none", edit_remove, &nothing}};
+    const edit edits[] = {{.fn = NULL}, {.fn = edit_zero}, {.fn = edit_remove, .user = &nothing}};
     ck_assert_int_eq(splice_measure(&plain, &s, SEQS, edits, 3, NULL, NULL), SAE_OK);
 
     for (int round = 0; round < 3; round++) {

@@ -58,7 +58,7 @@ static const option_row options[] = {
      "labelled sets for sparse probing and TPP; or none (default: data/labelled,data/mmlu; quick: none)", NULL},
     {"survey", OPTION_TEXT, "FOLDER",
      "a finished `sae lab survey`: site, width and k that are not given are those with most dense latents in it", NULL},
-    OPTION_SCAFFOLD_ROWS,
+    OPTION_SCAFFOLD_ROWS(" (default: 10; full: 1)", NULL),
     OPTION_DENSE_THRESHOLD_ROW("a latent is dense when it fires on more than this share of tokens: in the claims, in "
                                "what dense latents are, in ablate and retrain, in --survey's choice"),
     {"last-token", OPTION_FLAG, NULL, "topics, probing, TPP: a document is its last token's row, not the mean", NULL},
@@ -163,6 +163,7 @@ static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
         o->retrain = which == 0 ? 1 : -1;
     }
     SAE_TRY(scaffold_choices(&o->scaffold, a, err));
+    if (!args_given(a, "scaffold-lr")) o->scaffold.scaffold_lr = 0;
     o->last_token = args_flag(a, "last-token");
     SAE_TRY(args_choice(a, "ablate", arm_choices, &o->ablate, err));
     SAE_TRY(read_archs(a, o, err));

@@ -58,13 +58,13 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
 /* ---- The dictionaries (train_dicts.c) ------------------------------------------------------------------------------------- */
 
 /* clang-format off */
-/* How a scaffold begins and learns; scaffold_choices reads them. */
-#define OPTION_SCAFFOLD_ROWS                                                                                                              \
+/* How a scaffold begins and learns; scaffold_choices reads them. The rate that it has when none is given: in words, as a default. */
+#define OPTION_SCAFFOLD_ROWS(rate_words, rate)                                                                                            \
     {"scaffold-start", OPTION_TEXT, "HOW",                                                                                                \
      "zero (once called random): W_up = 0, W_down random; pca: principal directions of the first batch; random-both: W_up too", "zero"},  \
     {"scaffold-centre", OPTION_TEXT, "WHAT", "its codes are of x - b_dec (b_dec), of x (none), or of x with a bias of their own (own)", "b_dec"}, \
     {"scaffold-tie", OPTION_TEXT, "HOW", "none; transpose: W_down = W_up^T; orthonormal: the rows of W_up are", "none"},                  \
-    {"scaffold-lr", OPTION_REAL, "X", "learning rate of the scaffold, times the common one", "1"},                                        \
+    {"scaffold-lr", OPTION_REAL, "X", "learning rate of the scaffold, times the common one" rate_words, rate},                            \
     {"scaffold-steps", OPTION_COUNT, "N", "first steps in which the scaffold learns alone", "0"},                                         \
     {"scaffold-freeze", OPTION_FLAG, NULL, "leave the scaffold as it is after its start and those steps", NULL},                          \
     {"scaffold-last", OPTION_FLAG, NULL, "Matryoshka: the scaffold joins the last prefix only (M2)", NULL}
@@ -77,7 +77,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     {"rank", OPTION_LIST, "R[,R]", "rank of the dense scaffold; 0: none", "0"},                                                           \
     {"variant", OPTION_LIST, "NAME[,NAME]",                                                                                               \
      "p1: the encoder sees x - b_dec; p2: it sees what the scaffold left; p3: that, and the scaffold learns by itself", "p1"},            \
-    OPTION_SCAFFOLD_ROWS,                                                                                                                 \
+    OPTION_SCAFFOLD_ROWS("", "1"),                                                                                                        \
     {"skip", OPTION_FLAG, NULL, "a transcoder gets a linear path from its input to its output", NULL},                                    \
     {"groups", OPTION_LIST, "X,X,...",                                                                                                    \
      "Matryoshka: shares of the width, summing to 1, or where the prefixes end: 512,1536,... (default: 1/32, 1/16, 1/8, 1/4, the rest)", NULL}

@@ -99,10 +99,10 @@ sae_status core_run(sae_result **out, sample *s, const sae_dict *dict, const sae
     core_arm arm = {0};
     loss_table losses = {0};
     edit_recon full = {dict, true}, sparse = {dict, false};
-    edit edits[] = {{"clean", NULL, NULL},
-                    {"zero", edit_zero, NULL},
-                    {"reconstruction", edit_reconstruct, &full},
-                    {"sparse only", edit_reconstruct, &sparse}};
+    edit edits[] = {{.fn = NULL},
+                    {.fn = edit_zero},
+                    {.fn = edit_reconstruct, .user = &full},
+                    {.fn = edit_reconstruct, .user = &sparse}};
     int n_edits = sae_dict_get_config(dict)->rank ? 4 : 3;
     const char *label = "latents";
     const density *histogram = &arm.density;

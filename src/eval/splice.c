@@ -77,7 +77,12 @@ static sae_status apply_edit(const sample *s, const edit *e, const float *rows, 
     sae_status status = SAE_OK;
 
     memcpy(w->rows, rows, (size_t)(n_rows * s->d) * sizeof *rows);
-    if (!e->fn || n_kept == 0) goto done;
+    if (!e->fn) goto done;
+    if (e->every_row) {
+        SAE_TRY(e->fn(e->user, rows, n_rows, s->d, w->rows, err));
+        goto done;
+    }
+    if (n_kept == 0) goto done;
     SAE_TRY(e->fn(e->user, w->kept, n_kept, s->d, w->edited, err));
     for (int64_t i = 0; i < n_kept; i++)
         memcpy(w->rows + w->index[i] * s->d, w->edited + i * s->d, (size_t)s->d * sizeof *rows);

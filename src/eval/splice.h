@@ -2,7 +2,7 @@
  * splice.h - the model's loss when the rows of a site are replaced by something else.
  *
  * The rows of the site are computed once; each edit starts the pass there, so the layers below are never run again. All
- * edits see the same tokens. Rows that are not counted stay as they were.
+ * edits see the same tokens. Rows that are not counted stay as they were, unless an edit is of every row; what is scored is the same.
  */
 #ifndef SAE_EVAL_SPLICE_H
 #define SAE_EVAL_SPLICE_H
@@ -15,9 +15,9 @@
 typedef sae_status (*edit_fn)(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
 
 typedef struct edit {
-    const char *name;
     edit_fn fn; /* NULL: the clean model */
     const void *user;
+    bool every_row; /* those that are not counted too */
 } edit;
 
 typedef struct loss_table {

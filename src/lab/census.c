@@ -39,7 +39,7 @@ static sae_status losses_of(loss_table *out, sample *s, const edit *one, int64_t
 
 sae_status census_clean(loss_table *out, sample *s, int64_t ce_tokens, const sae_progress *progress, sae_error *err)
 {
-    return losses_of(out, s, &(edit){"clean", NULL, NULL}, ce_tokens, progress, err);
+    return losses_of(out, s, &(edit){.fn = NULL}, ce_tokens, progress, err);
 }
 
 sae_status census_measure(census_entry *out, sample *s, const sae_dict *dict, const loss_table *clean,
@@ -49,7 +49,7 @@ sae_status census_measure(census_entry *out, sample *s, const sae_dict *dict, co
     core_arm arm = {0};
     loss_table losses = {0};
     edit_recon recon = {.dict = dict, .scaffold = true};
-    const edit reconstruct = {"reconstruction", edit_reconstruct, &recon};
+    const edit reconstruct = {.fn = edit_reconstruct, .user = &recon};
 
     SAE_TRY(core_measure(&arm, s, dict, progress, err));
     SAE_TRY(losses_of(&losses, s, &reconstruct, ce_tokens, progress, err));

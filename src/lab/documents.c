@@ -32,7 +32,7 @@ typedef struct documents {
 } documents;
 
 static const probing_options probing_how = {.k = {1, 2, 5}, .n_k = 3};
-static const tpp_options tpp_how = {.n = {2, 5, 10, 20, 50, 100}, .n_n = 6};
+static const tpp_options tpp_how = {.n = {2, 5, 10, 20, 50, 100, 500}, .n_n = 7};
 
 static void documents_free(documents *w)
 {

@@ -16,6 +16,11 @@ static const loss_name fixed_losses[LOSS_PCA] = {
     [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction", "scaffold.reconstruction"},
     [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction", "scaffold.R4"},
     [LOSS_R1] = {"scaffold", "R1 map subtracted", "scaffold.R1"},
+    [LOSS_EVERY] = {"scaffold, masked rows too", "R2 uncentred", "scaffold_every.R2"},
+    [LOSS_EVERY + 1] = {"scaffold, masked rows too", "R3 centred", "scaffold_every.R3"},
+    [LOSS_EVERY + 2] = {"PCA, masked rows too", "R2 uncentred", "pca_every.R2"},
+    [LOSS_EVERY + 3] = {"PCA, masked rows too", "R3 centred", "pca_every.R3"},
+    [LOSS_EVERY + 4] = {"random subspace 1, masked rows too", "R2 uncentred", "random1_every.R2"},
 };
 static const char *const operator_names[OPERATORS] = {"R2 uncentred", "R3 centred", "R5 from another row",
                                                       "R6 norm kept"};
@@ -72,10 +77,10 @@ static void fill_removals(operands *o, const experiment *e, int at, const subspa
     o->plain[at] = (edit_space){space, NULL};
     o->centred[at] = (edit_space){space, e->rows.mean};
     o->resampled[at] = (edit_resampling){space, e->options.seed};
-    edits[OP_R2] = (edit){"R2", edit_remove, &o->plain[at]};
-    edits[OP_R3] = (edit){"R3", edit_remove, &o->centred[at]};
-    edits[OP_R5] = (edit){"R5", edit_resample, &o->resampled[at]};
-    edits[OP_R6] = (edit){"R6", edit_remove_keep_norm, &o->plain[at]};
+    edits[OP_R2] = (edit){.fn = edit_remove, .user = &o->plain[at]};
+    edits[OP_R3] = (edit){.fn = edit_remove, .user = &o->centred[at]};
+    edits[OP_R5] = (edit){.fn = edit_resample, .user = &o->resampled[at]};
+    edits[OP_R6] = (edit){.fn = edit_remove_keep_norm, .user = &o->plain[at]};
 }
 
 static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
@@ -96,15 +101,27 @@ static void fill_edits(operands *o, const experiment *e)
     o->baseline = (edit_recon){e->dicts[ARM_BASELINE], true};
     o->scaffold = (edit_recon){e->dicts[ARM_SCAFFOLD], true};
     o->dropped = (edit_recon){e->dicts[ARM_SCAFFOLD], false};
-    o->edits[LOSS_CLEAN] = (edit){"clean", NULL, NULL};
-    o->edits[LOSS_ZERO] = (edit){"zero", edit_zero, NULL};
-    o->edits[LOSS_MEAN] = (edit){"mean", edit_mean, e->rows.mean};
-    o->edits[LOSS_BASELINE] = (edit){"baseline", edit_reconstruct, &o->baseline};
-    o->edits[LOSS_SCAFFOLD] = (edit){"scaffold", edit_reconstruct, &o->scaffold};
-    o->edits[LOSS_R4] = (edit){"R4", edit_reconstruct, &o->dropped};
-    o->edits[LOSS_R1] = (edit){"R1", edit_map, e->dicts[ARM_SCAFFOLD]};
+    o->edits[LOSS_CLEAN] = (edit){.fn = NULL};
+    o->edits[LOSS_ZERO] = (edit){.fn = edit_zero};
+    o->edits[LOSS_MEAN] = (edit){.fn = edit_mean, .user = e->rows.mean};
+    o->edits[LOSS_BASELINE] = (edit){.fn = edit_reconstruct, .user = &o->baseline};
+    o->edits[LOSS_SCAFFOLD] = (edit){.fn = edit_reconstruct, .user = &o->scaffold};
+    o->edits[LOSS_R4] = (edit){.fn = edit_reconstruct, .user = &o->dropped};
+    o->edits[LOSS_R1] = (edit){.fn = edit_map, .user = e->dicts[ARM_SCAFFOLD]};
     const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->dense, &e->other};
     for (int i = 0; i < SPACES; i++) fill_removals(o, e, i, all[i]);
+}
+
+/* Of a removal above the same, of every row. */
+static void fill_every_row(operands *o)
+{
+    static const int like[] = {LOSS_R2, LOSS_R3, LOSS_PCA + OP_R2, LOSS_PCA + OP_R3, LOSS_RANDOM};
+
+    _Static_assert(LOSS_EVERY + sizeof like / sizeof *like == LOSS_R2, "one of each");
+    for (int i = LOSS_EVERY; i < LOSS_R2; i++) {
+        o->edits[i] = o->edits[like[i - LOSS_EVERY]];
+        o->edits[i].every_row = true;
+    }
 }
 
 /* The span of the decoder rows of the baseline's densest latents, as many as the scaffold has directions; of them only those
@@ -142,6 +159,7 @@ static sae_status measure_losses(experiment *e, sae_error *err)
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
     SAE_TRY(draw_subspaces(o, e, err));
+    fill_every_row(o);
     for (int i = 0; i < loss_count(e); i++)
         if (!loss_measured(e, i)) o->edits[i] = o->edits[LOSS_CLEAN];
     loss_table_free(&e->losses);

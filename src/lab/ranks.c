@@ -30,8 +30,8 @@ static int of_ranks(const experiment *e, const roster_entry *out[POINTS_MAX])
 
 /* ---- Removal ---------------------------------------------------------------------------------------------------------------- */
 
-enum { REMOVALS = 5 };
-static const char *const removals[REMOVALS] = {"R2", "R3", "pca.R2", "pca.R3", "random.R3"};
+enum { REMOVALS = 6 };
+static const char *const removals[REMOVALS] = {"R2", "R3", "pca.R2", "pca.R3", "random.R2", "random.R3"};
 
 /* Beside the scaffold as many principal components, and a random subspace of the rank. */
 static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *numbers, sae_error *err)
@@ -47,9 +47,10 @@ static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *
     SAE_TRY(subspace_random(&random, e->d, U.rank, &chance, err));
     pca = row_components(&e->rows, U.rank);
     const double *mean = e->rows.mean;
-    const edit_space spaces[REMOVALS] = {{&U, NULL}, {&U, mean}, {&pca, NULL}, {&pca, mean}, {&random, mean}};
-    edit edits[REMOVALS + 1] = {{"clean", NULL, NULL}};
-    for (int i = 0; i < REMOVALS; i++) edits[i + 1] = (edit){removals[i], edit_remove, &spaces[i]};
+    const edit_space spaces[REMOVALS] = {{&U, NULL},   {&U, mean},      {&pca, NULL},
+                                         {&pca, mean}, {&random, NULL}, {&random, mean}};
+    edit edits[REMOVALS + 1] = {{.fn = NULL}};
+    for (int i = 0; i < REMOVALS; i++) edits[i + 1] = (edit){.fn = edit_remove, .user = &spaces[i]};
     SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), edits,
                            REMOVALS + 1, e->progress, err));
     for (int i = 0; i < REMOVALS; i++) {
@@ -101,9 +102,9 @@ static interval removal_interval(const experiment *e, const roster_entry *r, con
 static sae_status table(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
 {
     enum { CENSUS = 7, COLUMNS = 1 + CENSUS + REMOVALS };
-    static const char *const columns[COLUMNS] = {"rank",   "L0",          "FVU",      "dense 5 %",  "10 %",
-                                                 "20 %",   "probing k 5", "TPP n 20", "removed R2", "removed R3",
-                                                 "PCA R2", "PCA R3",      "random R3"};
+    static const char *const columns[COLUMNS] = {"rank",   "L0",          "FVU",       "dense 5 %",  "10 %",
+                                                 "20 %",   "probing k 5", "TPP n 20",  "removed R2", "removed R3",
+                                                 "PCA R2", "PCA R3",      "random R2", "random R3"};
     static const char *const census[CENSUS] = {"l0",        "fvu",        "dense_0.05", "dense_0.1",
                                                "dense_0.2", "probing.k5", "tpp.n20"};
     sae_status status = SAE_OK;
@@ -148,6 +149,7 @@ static const rank_plot rank_plots[] = {
                 {"R3", "scaffold, R3"},
                 {"pca.R2", "PCA, R2"},
                 {"pca.R3", "PCA, R3"},
+                {"random.R2", "a random subspace, R2", true},
                 {"random.R3", "a random subspace, R3", true}}},
     {.name = "probing",
      .title = "Sparse probing, k 5",

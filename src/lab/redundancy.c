@@ -190,7 +190,7 @@ static void add_ablation(operands *o, const uint8_t *taken, const subspace *erro
     ablation *a = &o->ablations[o->n - LOSSES_FIXED];
 
     *a = (ablation){&o->cache, taken, error_space};
-    o->edits[o->n++] = (edit){"ablation", edit_ablate, a};
+    o->edits[o->n++] = (edit){.fn = edit_ablate, .user = a};
 }
 
 static void fill_edits(operands *o, redundancy *r)
@@ -202,12 +202,12 @@ static void fill_edits(operands *o, redundancy *r)
     o->r3 = (edit_space){space, r->options.mean ? r->options.mean : r->moments.mean};
     o->recon = (edit_recon){r->dict, true};
     o->error = (ablation){&o->cache, o->nothing, space};
-    o->edits[LOSS_OF_CLEAN] = (edit){"clean", NULL, NULL};
-    o->edits[LOSS_OF_ZERO] = (edit){"zero", edit_zero, NULL};
-    o->edits[LOSS_OF_R2] = (edit){"R2", edit_remove, &o->r2};
-    o->edits[LOSS_OF_R3] = (edit){"R3", edit_remove, &o->r3};
-    o->edits[LOSS_OF_RECON] = (edit){"reconstruction", edit_reconstruct, &o->recon};
-    o->edits[LOSS_OF_ERROR] = (edit){"error", edit_ablate, &o->error};
+    o->edits[LOSS_OF_CLEAN] = (edit){.fn = NULL};
+    o->edits[LOSS_OF_ZERO] = (edit){.fn = edit_zero};
+    o->edits[LOSS_OF_R2] = (edit){.fn = edit_remove, .user = &o->r2};
+    o->edits[LOSS_OF_R3] = (edit){.fn = edit_remove, .user = &o->r3};
+    o->edits[LOSS_OF_RECON] = (edit){.fn = edit_reconstruct, .user = &o->recon};
+    o->edits[LOSS_OF_ERROR] = (edit){.fn = edit_ablate, .user = &o->error};
     o->n = LOSSES_FIXED;
     for (int i = 0; i < r->n_points; i++) {
         point *p = &r->points[i];

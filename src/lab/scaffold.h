@@ -68,7 +68,8 @@ typedef struct scaffold_options {
     int draws;                /* random subspaces */
     int cards;                /* densest latents shown per arm */
     size_t memory;            /* that trainers may take; 0: half of what is free */
-    sae_dict_config scaffold; /* of every scaffold its scaffold_ members (scaffold_last of Matryoshka only) */
+    sae_dict_config scaffold; /* of every scaffold its scaffold_ members (scaffold_last of Matryoshka only); of them
+                                 scaffold_lr 0: the budget's */
     double dense_threshold;   /* a latent is dense when it fires on more than this share of tokens; 0: 0.1 */
     bool with_bos;            /* position 0 and special tokens are trained on and measured; max_norm 0 is then -1 */
     bool last_token;          /* a document is its last token's row, not the mean over its tokens */
@@ -194,7 +195,7 @@ void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
  * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
  * (sae/train.h) says so. */
-enum { PARTS_REVISION = 9, LOSSES_REVISION = 6 };
+enum { PARTS_REVISION = 10, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
@@ -338,7 +339,8 @@ enum {
     LOSS_SCAFFOLD, /* the scaffold arm's whole reconstruction */
     LOSS_R4,       /* without the scaffold's part */
     LOSS_R1,
-    LOSS_R2, /* the scaffold, in four ways */
+    LOSS_EVERY, /* R2 of the scaffold, its R3, R2 and R3 of PCA, R2 of the first random subspace: of masked rows too */
+    LOSS_R2 = LOSS_EVERY + 5, /* the scaffold, in four ways */
     LOSS_R3,
     LOSS_R5,
     LOSS_R6,

@@ -87,7 +87,7 @@ done:
  * dictionary. */
 static double edits(const plan *p)
 {
-    return 7.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) + (double)OPERATORS * p->o->n_archs + 3 +
+    return 9.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) + (double)OPERATORS * p->o->n_archs + 6 +
            (double)OPERATORS * (2 + p->o->draws);
 }
 

@@ -105,8 +105,8 @@ static sae_status draw_subspaces(operands *o, const subspace *space, const doubl
         SAE_TRY(subspace_random(&o->draws[i], space->d, space->rank, &random, err));
         o->random_r2[i] = (edit_space){&o->draws[i], NULL};
         o->random_r3[i] = (edit_space){&o->draws[i], mean};
-        o->edits[REMOVAL_RANDOM + i] = (edit){"random.R2", edit_remove, &o->random_r2[i]};
-        o->edits[REMOVAL_RANDOM + draws + i] = (edit){"random.R3", edit_remove, &o->random_r3[i]};
+        o->edits[REMOVAL_RANDOM + i] = (edit){.fn = edit_remove, .user = &o->random_r2[i]};
+        o->edits[REMOVAL_RANDOM + draws + i] = (edit){.fn = edit_remove, .user = &o->random_r3[i]};
     }
 done:
     return status;
@@ -119,16 +119,16 @@ static void fill_edits(operands *o, const row_statistics *stats, const subspace 
     o->r5 = (edit_resampling){space, seed};
     o->pca_r2 = (edit_space){&o->pca, NULL};
     o->pca_r3 = (edit_space){&o->pca, stats->mean};
-    o->edits[REMOVAL_CLEAN] = (edit){"clean", NULL, NULL};
-    o->edits[REMOVAL_ZERO] = (edit){"zero", edit_zero, NULL};
-    o->edits[REMOVAL_MEAN] = (edit){"mean", edit_mean, stats->mean};
-    o->edits[REMOVAL_R2] = (edit){"R2", edit_remove, &o->r2};
-    o->edits[REMOVAL_R3] = (edit){"R3", edit_remove, &o->r3};
-    o->edits[REMOVAL_R5] = (edit){"R5", edit_resample, &o->r5};
-    o->edits[REMOVAL_R6] = (edit){"R6", edit_remove_keep_norm, &o->r2};
-    o->edits[REMOVAL_PCA_R2] = (edit){"pca.R2", edit_remove, &o->pca_r2};
-    o->edits[REMOVAL_PCA_R3] = (edit){"pca.R3", edit_remove, &o->pca_r3};
-    o->edits[REMOVAL_PCA_R6] = (edit){"pca.R6", edit_remove_keep_norm, &o->pca_r2};
+    o->edits[REMOVAL_CLEAN] = (edit){.fn = NULL};
+    o->edits[REMOVAL_ZERO] = (edit){.fn = edit_zero};
+    o->edits[REMOVAL_MEAN] = (edit){.fn = edit_mean, .user = stats->mean};
+    o->edits[REMOVAL_R2] = (edit){.fn = edit_remove, .user = &o->r2};
+    o->edits[REMOVAL_R3] = (edit){.fn = edit_remove, .user = &o->r3};
+    o->edits[REMOVAL_R5] = (edit){.fn = edit_resample, .user = &o->r5};
+    o->edits[REMOVAL_R6] = (edit){.fn = edit_remove_keep_norm, .user = &o->r2};
+    o->edits[REMOVAL_PCA_R2] = (edit){.fn = edit_remove, .user = &o->pca_r2};
+    o->edits[REMOVAL_PCA_R3] = (edit){.fn = edit_remove, .user = &o->pca_r3};
+    o->edits[REMOVAL_PCA_R6] = (edit){.fn = edit_remove_keep_norm, .user = &o->pca_r2};
 }
 
 sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_statistics *stats,
