@@ -394,6 +394,11 @@ step=$(sed -n 's/^sae train: step \([0-9]*\), rows .*/\1/p' err)
 says "it names the rows of the step" "rows $((16 * step)) to $((16 * step + 15)) of the stream"
 says "it names the last good checkpoint" "nan/checkpoints/$(printf %012d "$step")"
 grep -q 'To go on' err && not_ok "a row that is not finite would be so again"
+# A run that replaces another and fails before its first dictionary does not leave the other's beside its own record.
+# shellcheck disable=SC2086
+cp -r fine replaced
+expect "train --force, which fails" 1 'nan.npy: row 100 holds' train --array nan.npy --out replaced $small_run --seed 1 --quiet --force
+[ -e replaced/sae ] && not_ok "the replaced run's dictionary is gone" "$(ls replaced replaced/sae)"
 [ -d "nan/checkpoints/$(printf %012d "$step")" ] || not_ok "the checkpoint is there"
 head -n "$(wc -l <nan/log.jsonl)" fine/log.jsonl >cut.jsonl
 same "the steps before it are those of a run without it" nan/log.jsonl cut.jsonl
@@ -469,6 +474,21 @@ for task in /proc/$pid/task/*/status; do
 done
 kill -TERM $pid
 wait $pid
+# An array that is cut off under a run that reads it.
+cp fine.npy shrinks.npy
+# shellcheck disable=SC2086
+"$sae" train --array shrinks.npy --width 64 --k 4 --batch 16 --steps 100000000 --out shrinks >out 2>err </dev/null &
+shrinking=$!
+tries=0
+while [ ! -s shrinks/log.jsonl ] && [ $tries -lt 400 ]; do
+    sleep 0.05
+    tries=$((tries + 1))
+done
+truncate -s 128 shrinks.npy
+wait $shrinking
+code=$?
+says "a file that is cut short while it is read is named" '^sae: shrinks.npy was cut short by another program'
+[ $code -eq 1 ] || not_ok "and the run ends with 1" "exit code $code"
 if [ $threads -ge 2 ] && [ $open -eq 1 ]; then ok "signals are blocked where it computes"; else not_ok "signals are blocked where it computes" "$open of $threads threads"; fi
 for signal in INT TERM; do
     stop $signal "stopped_$signal"

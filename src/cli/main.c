@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 #include "base/threads.h"
+#include "io/io.h"
 #include "kernels/matmul.h"
 
 #include <signal.h>
@@ -157,13 +158,17 @@ static int finish(int code)
 }
 
 /* Files are mapped: what the disk cannot read, or another program cuts off meanwhile, comes as this signal. */
-static void on_unreadable(int number)
+static void on_unreadable(int number, siginfo_t *info, void *context)
 {
-    static const char text[] = "sae: a file that is read was cut short by another program, or the disk cannot read it; "
-                               "what was written last is whole\n";
+    const char *path = file_map_path_at(info->si_addr);
+    const char *const text[] = {
+        "sae: ", path ? path : "a file that is read",
+        " was cut short by another program, or the disk cannot read it; what was written last is "
+        "whole\n"};
 
-    (void)number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EXIT_FAILED);
+    (void)number, (void)context;
+    for (int i = 0; i < 3; i++)
+        if (write(STDERR_FILENO, text[i], strlen(text[i])) < 0) break;
     _exit(EXIT_FAILED);
 }
 
@@ -171,7 +176,7 @@ static void on_unreadable(int number)
 static void set_signals(void)
 {
     signal(SIGXFSZ, SIG_IGN);
-    signal(SIGBUS, on_unreadable);
+    sigaction(SIGBUS, &(struct sigaction){.sa_sigaction = on_unreadable, .sa_flags = SA_SIGINFO}, NULL);
 }
 
 /* OpenBLAS chooses its kernels before main, and for a processor younger than itself chooses those of 2004 (docs/performance.md has what

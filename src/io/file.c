@@ -2,13 +2,15 @@
  * file.c - whole files for reading: mapped, read into memory, hashed, parsed as JSON; and paths.
  *
  * A map stays valid until it is closed. A file that another process shortens meanwhile kills the reader (SIGBUS), as
- * it does with any program that maps files: our own writers replace files by rename and never shorten one.
+ * it does with any program that maps files: our own writers replace files by rename and never shorten one. Which file it was the
+ * handler of that signal asks here, so open maps stand in a table.
  */
 #include "io/io.h"
 #include "io/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -39,6 +41,46 @@ static sae_status open_regular(const char *path, int *fd, size_t *bytes, sae_err
     return SAE_OK;
 }
 
+/* Maps beyond these are without a name in a message. A place is taken by its `data` and given free by it, last. */
+enum { NAMED_MAPS = 256 };
+static struct {
+    _Atomic(const unsigned char *) data;
+    _Atomic(size_t) bytes;
+    _Atomic(const char *) path; /* the map's own; NULL: not yet, or no longer */
+} named_maps[NAMED_MAPS];
+
+static void remember_map(const file_map *map)
+{
+    for (int i = 0; i < NAMED_MAPS; i++) {
+        const unsigned char *none = NULL;
+        if (!atomic_compare_exchange_strong(&named_maps[i].data, &none, map->data)) continue;
+        named_maps[i].bytes = map->bytes;
+        named_maps[i].path = map->path;
+        return;
+    }
+}
+
+static void forget_map(const file_map *map)
+{
+    for (int i = 0; i < NAMED_MAPS; i++) {
+        if (named_maps[i].data != map->data) continue;
+        named_maps[i].path = NULL;
+        named_maps[i].data = NULL;
+        return;
+    }
+}
+
+const char *file_map_path_at(const void *address)
+{
+    const unsigned char *at = address;
+
+    for (int i = 0; i < NAMED_MAPS; i++) {
+        const unsigned char *data = named_maps[i].data;
+        if (data && named_maps[i].path && at >= data && at < data + named_maps[i].bytes) return named_maps[i].path;
+    }
+    return NULL;
+}
+
 sae_status file_map_open(file_map *out, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -53,6 +95,7 @@ sae_status file_map_open(file_map *out, const char *path, sae_error *err)
         void *data = sys_map(fd, map.bytes);
         if (!data) SAE_RAISE(err, SAE_IO, "%s: cannot be mapped: %s", path, strerror(errno));
         map.data = data;
+        remember_map(&map);
     }
     *out = map;
     map.path = NULL;
@@ -65,7 +108,10 @@ done:
 void file_map_close(file_map *map)
 {
     if (!map) return;
-    if (map->bytes) munmap((void *)(uintptr_t)map->data, map->bytes);
+    if (map->bytes) {
+        forget_map(map);
+        munmap((void *)(uintptr_t)map->data, map->bytes);
+    }
     mem_free(map->path);
     *map = (file_map){0};
 }

@@ -18,6 +18,8 @@ typedef struct file_map {
 } file_map;
 sae_status file_map_open(file_map *out, const char *path, sae_error *err);
 void file_map_close(file_map *map);
+/* The path of the open map that holds the address, for the handler of SIGBUS; NULL: none does. Borrowed. */
+const char *file_map_path_at(const void *address);
 
 bool file_exists(const char *path);
 sae_status file_remove(const char *path, sae_error *err); /* absent is fine */
