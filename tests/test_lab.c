@@ -669,12 +669,27 @@ START_TEST(test_with_bos)
     ck_assert(file_says(with.out, "results/batchtopk-p1-s0/comparison.json", "It is counted"));
     ck_assert(file_says(o.out, "results/batchtopk-p1-s0/comparison.json", "where R2 changes them too"));
     ck_assert_double_ne(number_in(o.out, removal, "pca_every.R2"), number_in(o.out, removal, "pca.R2"));
-    ck_assert_double_eq(number_in(with.out, removal, "pca_every.R2"), number_in(with.out, removal, "pca.R2"));
+    ck_assert(!file_says(with.out, removal, "_every"));
+    const double clean = number_in(o.out, removal, "ce_clean");
+    static const char comparison[] = "results/batchtopk-p1-s0/comparison.json";
+    static const char *const removed[] = {"scaffold", "pca", "random1"};
+    double added[3];
+    for (int i = 0; i < 3; i++) {
+        char every[64], counted[64], key[64];
+        snprintf(every, sizeof every, "%s_every.R2", removed[i]);
+        snprintf(counted, sizeof counted, "%s.R2", removed[i]);
+        snprintf(key, sizeof key, "masked_rows.%s", removed[i]);
+        added[i] = clean * (number_in(o.out, removal, every) - number_in(o.out, removal, counted));
+        ck_assert_double_eq_tol(number_in(o.out, comparison, key), added[i], 1e-9);
+    }
+    ck_assert_double_eq_tol(number_in(o.out, comparison, "masked_rows.difference"), added[0] - added[1], 1e-9);
     ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
     ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
     json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");
     ck_assert_double_eq(json_number_value(json_object_get(options, "max_norm")), -1);
     ck_assert(json_is_true(json_object_get(options, "with_bos")));
+    ck_assert_double_eq(json_number_value(json_object_get(options, "scaffold_lr")), 10); /* quick's */
+    ck_assert_double_eq(budget_scaffold_lr(BUDGET_FULL), 1);                             /* the paper's setting */
     ck_assert_int_eq(json_integer_value(json_object_get(run, "dropped_rows")), 0);
     json_decref(run);
     scratch_remove();
@@ -693,7 +708,6 @@ START_TEST(test_rank_knee)
     o.rank_knee = true;
     o.ranks[0] = 3, o.ranks[1] = 1, o.ranks[2] = 8;
     o.n_ranks = 3;
-    o.scaffold.scaffold_lr = 1; /* faster ones have a knee at 1 on some of the resampled text */
     sae_result *summary = NULL; /* behind two blocks of a random model no direction stands out */
     sae_error why = {0};
     ck_assert_int_eq(scaffold_run(&summary, &o, NULL, &why), SAE_STATE);
@@ -705,7 +719,8 @@ START_TEST(test_rank_knee)
     o.rank = 8;
     o.force = true;
     run_again(&o);
-    ck_assert(file_says(o.out, "results/summary/summary.json", "no scaffold is called for"));
+    ck_assert(number_in(o.out, "results/ranks/ranks.json", "knee") == 0);
+    ck_assert(!file_says(o.out, "results/summary/summary.json", "some directions are worth more"));
     ck_assert(!file_exists(scratch_path("run/dictionaries/batchtopk-p1-r8-s0.json")));
     ck_assert(!file_exists(scratch_path("run/dictionaries/batchtopk-p1-r8-s0")));
     ck_assert(!file_exists(scratch_path("run/results/knee")));

@@ -4,6 +4,7 @@
  * reported. The rule by itself, on made-up curves.
  */
 #include "../bench/paper.h"
+#include "lab/scaffold.h"
 
 #include <check.h>
 
@@ -141,6 +142,32 @@ START_TEST(test_dense_part)
 }
 END_TEST
 
+/* The wiring, start, steps and rates of `sae scaffold`'s short runs (src/lab/budget.c): the positive and the negative control of what it
+ * says. At the common rate of learning the first fails (docs/planted.md). */
+START_TEST(test_standard_schedule)
+{
+    paper p = paper_small;
+    paper_found f;
+
+    p.variant = SAE_P1;
+    p.pca = false;
+    p.batch = 2048;
+    p.steps = 512;
+    p.lr = 1e-3;
+    p.scaffold_lr = budget_scaffold_lr(BUDGET_STANDARD);
+    paper_run(&p, 4, true, 5, &f);
+    ck_assert_int_eq(f.knee.rank, 4);
+    ck_assert_double_gt(f.found.overlap, 0.9);                    /* at most 0.9375; observed 0.9375 */
+    ck_assert_double_lt(fabs(f.found.r2 / f.r2_truth - 1), 0.05); /* observed 0.014 */
+    ck_assert_double_lt(fabs(f.found.r3 / f.r3_truth - 1), 0.05); /* observed 0.015 */
+    if (getenv("SAE_OBSERVED"))
+        printf("# overlap %.4f, R2 %.4f of %.4f, R3 %.4f of %.4f\n", f.found.overlap, f.found.r2, f.r2_truth,
+               f.found.r3, f.r3_truth);
+    paper_run(&p, 0, true, 5, &f);
+    ck_assert_int_eq(f.knee.rank, 0);
+}
+END_TEST
+
 START_TEST(test_no_dense_part)
 {
     paper_found f;
@@ -175,6 +202,7 @@ int main(void)
     /* without a mean, and with one; under sanitizers, which see the same operations in both, with one only */
     tcase_add_loop_test(whole, test_dense_part, first, 2);
     tcase_add_loop_test(whole, test_no_dense_part, first, 2);
+    tcase_add_test(whole, test_standard_schedule);
     suite_add_tcase(s, whole);
     runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);

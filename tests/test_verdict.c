@@ -343,6 +343,9 @@ START_TEST(test_redundancy)
     verdict_redundancy(text, rules, 2, &aligned, &aligned, &removed, &removed);
     ck_assert(!strstr(text, "other rules") && !strstr(text, "error"));
     verdict_redundancy(text, rules, 2, &aligned, &removed, &removed, &removed);
+    ck_assert(strstr(text, "as the paper says; not told when the dictionary's error is projected too"));
+    const interval worse = {3, 2.9, 3.1};
+    verdict_redundancy(text, rules, 2, &aligned, &worse, &removed, &removed);
     ck_assert(strstr(text, "as the paper says; not when the dictionary's error is projected too"));
 }
 END_TEST

@@ -10,9 +10,9 @@ const char *const budget_names[] = {"quick", "standard", "full", NULL};
 /*
  * full: method.md 2.8 and 2.13, which the paper's own setting (Gemma-2-2B, layer 12) is thought to be.
  *
- * scaffold_lr: in the 512 steps of quick and standard a scaffold that begins at W_up = 0 and learns at the common rate does not find a
- * dense part that was planted: the dictionary has learned it before. Of 1, 3, 10 and 30 times that rate 10 is the first with which it
- * does in every run (docs/planted.md, where the truth is known). In the 244,000 steps of full it needs no help.
+ * scaffold_lr: P1 from W_up = 0 in the 512 steps of quick and standard, on planted rows, where the truth is known (64 dimensions, rank 4, six
+ * runs each; docs/planted.md): at the common rate no scaffold overlapped with the dense part by 0.9 over chance, at three times
+ * that rate four did, at 10 and 30 all. The least that passes is taken. full is the paper's setting, of which no other rate is known.
  */
 static const struct {
     int64_t tokens, rows, held_out_tokens, ce_tokens, seeds, questions, points, k, width;
@@ -25,6 +25,8 @@ static const struct {
     [BUDGET_FULL] = {500000000, 500000000, 2000000, 100000, 3, 14042, 12, 100, 16384, 10, 3, 1, true},
 };
 static const int64_t rank_grid[] = {2, 4, 6, 8, 16, 24, 48};
+
+double budget_scaffold_lr(scaffold_budget budget) { return budgets[budget].scaffold_lr; }
 
 static int64_t or_default(int64_t value, int64_t otherwise) { return value ? value : otherwise; }
 
@@ -54,7 +56,7 @@ static void fill_sizes(scaffold_options *o, int64_t d)
     for (int v = 0; o->n_variants == 0 && v < budgets[b].variants; v++) o->variants[v] = (sae_variant)v;
     if (o->n_variants == 0) o->n_variants = budgets[b].variants;
     if (o->scaffold.scaffold_lr == 0 && !(o->scaffold.scaffold_frozen && o->scaffold.scaffold_steps == 0))
-        o->scaffold.scaffold_lr = budgets[b].scaffold_lr;
+        o->scaffold.scaffold_lr = budget_scaffold_lr(o->budget);
     o->batch = or_default(o->batch, 2048);
     o->draws = o->draws ? o->draws : budgets[b].draws;
     o->cards = o->cards ? o->cards : 10;

@@ -91,7 +91,7 @@ static bool change_at(const experiment *e, int arch, const char *rule, const cha
     return true;
 }
 
-/* What is told at equal k (side: of more with the scaffold) is not what another rule shows: said behind a verdict. */
+/* What is told at equal k (side 1: more with the scaffold, -1: less) is not what another rule shows: said behind a verdict. */
 static void tell_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
 {
     double change;
@@ -159,7 +159,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
                                   const char *label, sae_result *r, sae_error *err)
 {
     const char *family = arch_name(e->options.archs[arch]);
-    static const char better[] = "better, as the paper says";
+    static const char better[] = "better, as the paper says", worse[] = "worse: against the paper";
     claim c = {.number = "N3", .paper = "better at matched sparsity"};
     char name[128], part[96], key[32];
     double gain[SEEDS_MAX], change;
@@ -187,10 +187,12 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
     if (isfinite(g.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);
-    snprintf(c.says, sizeof c.says, "%s%s",
-             verdict_both(&paired, &g, 0, better, "worse: against the paper", "cannot be told from no gain"),
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_both(&paired, &g, 0, better, worse, "cannot be told from no gain"),
              isfinite(g.low) ? "" : " (one seed: how two trainings differ is not in it)");
-    if (strncmp(c.says, better, strlen(better)) == 0) tell_other_rules(e, arch, key, 1, c.says, sizeof c.says);
+    for (int side = 1; side >= -1; side -= 2) {
+        const char *told = side > 0 ? better : worse;
+        if (strncmp(c.says, told, strlen(told)) == 0) tell_other_rules(e, arch, key, side, c.says, sizeof c.says);
+    }
     return claim_row(r, &c, err);
 }
 
@@ -272,7 +274,8 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
         "weights differ, and by resampling sequences, documents or questions of the first seed; sequences of one "
         "document count as independent, which makes the latter somewhat narrow. Against controls that were drawn at "
-        "random (ii, N6 to N8) an interval leaves room for another draw too. Verdicts of N3 to N5 and ii need both; N2 "
+        "random (ii, N6 to N8) an interval leaves room for another draw too, but for probes trained anew, which stand "
+        "beside one. Verdicts of N3 to N5 and ii need both; N2 "
         "and "
         "i go by seeds; N1, N6 to N8 were asked of the first seed only. The setting is not the paper's: what is "
         "against the "
@@ -289,17 +292,22 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
 static sae_status scaffold_note(const experiment *e, sae_result *r, sae_error *err)
 {
     const sae_dict_config *c = &e->options.scaffold;
-    char text[500], alone[64] = "";
+    const double rate = c->scaffold_lr > 0 ? c->scaffold_lr : 1;
+    const bool budget_s = rate != 1 && rate == budget_scaffold_lr(e->options.budget);
+    char text[700], alone[64] = "";
 
     if (c->scaffold_steps > 0) snprintf(alone, sizeof alone, ", alone for %lld steps", (long long)c->scaffold_steps);
     snprintf(
         text, sizeof text,
         "Scaffolds (%s, unless a row says otherwise): %lld steps; start %s, centre %s, tie %s, learning rate %g x the "
-        "common one%s%s%s.",
+        "common one%s%s%s%s.",
         variant_labels[e->options.variants[0]], (long long)e->recipe.steps, scaffold_start_names[c->scaffold_start],
-        scaffold_centre_names[c->scaffold_centre], scaffold_tie_names[c->scaffold_tie],
-        c->scaffold_lr > 0 ? c->scaffold_lr : 1.0, alone,
-        c->scaffold_frozen ? ", then held as it is: it does not learn with its dictionary" : "",
+        scaffold_centre_names[c->scaffold_centre], scaffold_tie_names[c->scaffold_tie], rate,
+        budget_s
+            ? " (the budget's: in so few steps ones that learn at the common rate, as the paper's may have, missed a "
+              "dense part that was planted, docs/planted.md; --scaffold-lr 1 has them)"
+            : "",
+        alone, c->scaffold_frozen ? ", then held as it is: it does not learn with its dictionary" : "",
         c->scaffold_last ? ", in Matryoshka's last prefix alone" : "");
     return sae_result_note(r, text, err);
 }
@@ -338,6 +346,8 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
         {!o->topics, " topics (--topics)"},
         {o->retrain <= 0, " ablate and retrain (--retrain)"},
         {!o->survey, " other sites, widths and k (sae lab survey, --survey)"},
+        {o->scaffold.scaffold_lr > 0 && o->scaffold.scaffold_lr != 1,
+         " scaffolds that learn at the common rate (--scaffold-lr 1)"},
         {!o->with_bos, " position 0 and special tokens (--with-bos)"},
         {o->scaffold.scaffold_tie == SAE_TIE_NONE, " a bottleneck that is tied (--scaffold-tie)"},
         {o->scaffold.scaffold_centre != SAE_CENTRE_OWN, " one with a bias of its own (--scaffold-centre own)"}};

@@ -147,7 +147,7 @@ static sae_status masked_rows(const experiment *e, sae_result *r, sae_error *err
     char text[700], numbers[4][INTERVAL_TEXT];
     interval v;
 
-    if (e->held_out.counted[0]) return SAE_OK; /* none is masked */
+    if (!loss_measured(e, LOSS_EVERY)) return SAE_OK;
     for (int i = 0; i < 3; i++) {
         SAE_TRY(loss_difference(&v, &e->losses, every[i], plain[i], e->options.seed, err));
         SAE_TRY(sae_result_silent(r, keys[i], v.value, v.low, v.high, err));

@@ -55,6 +55,7 @@ int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->option
 
 bool loss_measured(const experiment *e, int which)
 {
+    if (which >= LOSS_EVERY && which < LOSS_R2) return e->held_out.n_masked + e->held_out.n_over_norm > 0;
     if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
     if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
     return which < LOSS_OTHER || e->other.rank > 0;

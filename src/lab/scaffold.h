@@ -83,6 +83,7 @@ typedef struct scaffold_options {
 sae_status budget_fill(scaffold_options *o, int64_t d, sae_error *err);
 void budget_set_archs(scaffold_options *o);              /* its architectures, where none is given */
 void budget_set_rank(scaffold_options *o, int64_t rank); /* of the scaffold; `ranks` leaves it out */
+double budget_scaffold_lr(scaffold_budget budget);       /* of scaffolds, over the common rate, where none is given */
 
 /* ---- The dictionaries (roster.c) ----------------------------------------------------------------------------------------- */
 
@@ -359,7 +360,8 @@ typedef struct loss_name {
 } loss_name;
 loss_name loss_name_of(int which);
 int loss_count(const experiment *e); /* rows of the loss table */
-/* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. */
+/* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one;
+ * every row only where some are masked. */
 bool loss_measured(const experiment *e, int which);
 loss_view experiment_losses(const experiment *e);
 

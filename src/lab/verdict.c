@@ -154,11 +154,12 @@ void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, c
     static const char *const sides[3] = {"less", "not told", "more"};
     const int first = side_of(&rules[0].over);
     /* Less than the scaffold, unless the dictionary's error had carried what the features do: then nothing was taken out. */
-    const bool carried = first > 0 && aligned->high < r2->low && !(error->high < r2->low);
+    const char *carried = !(first > 0 && aligned->high < r2->low) || error->high < r2->low ? ""
+                          : error->low > r2->high ? "; not when the dictionary's error is projected too"
+                                                  : "; not told when the dictionary's error is projected too";
     bool any = false;
 
-    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, aligned, r2, r3),
-             carried ? "; not when the dictionary's error is projected too" : "");
+    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, aligned, r2, r3), carried);
     for (int i = 1; i < n; i++) {
         const int side = side_of(&rules[i].over);
         const size_t used = strlen(out);
