@@ -2,8 +2,10 @@
  * test_checkpoint.c - what resuming tells and refuses: damaged, foreign, newer and nonsensical checkpoints, what killed
  * processes left, runs without a checkpoint. (That a resumed run has the same bytes: test_training_laws, test_kills.)
  */
+#include "io/system.h"
 #include "io_check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <xxhash.h>
 
@@ -132,7 +134,31 @@ START_TEST(test_all_damaged)
 {
     three_checkpoints();
     for (int step = 10; step <= 30; step += 10) write_bytes(state_of(step), "not JSON", 8);
-    resume_fails(SAE_FORMAT, "no checkpoint verifies");
+    resume_fails(SAE_FORMAT, "Without this folder the same command begins");
+}
+END_TEST
+
+/* What cannot be read is not damaged: no older one is taken, since the next save would then remove it. */
+START_TEST(test_unreadable_newest_is_kept)
+{
+    char before[1000];
+    int64_t rows, n = 1, failed = 0;
+
+    three_checkpoints();
+    for (bool more = true; more; n++) {
+        sae_trainer *t = trainer(4);
+        sae_error err = {0};
+        io_fail_nth(n, EIO);
+        sae_status status = sae_trainer_resume(t, scratch, &rows, &err);
+        more = io_failed();
+        io_fail_nth(0, 0);
+        ck_assert_msg(status == (more ? SAE_IO : SAE_OK) || (status == SAE_OK && sae_trainer_steps_done(t) == 30),
+                      "call %lld: %s, step %lld", (long long)n, err.message, (long long)sae_trainer_steps_done(t));
+        failed += status == SAE_IO;
+        sae_trainer_free(t);
+    }
+    ck_assert_int_ge(failed, 3); /* the folder, its state, its weights */
+    ck_assert_int_eq(resume(before), 30);
 }
 END_TEST
 
@@ -243,6 +269,7 @@ int main(void)
     tcase_add_test(all, test_no_checkpoint_yet);
     tcase_add_loop_test(all, test_damaged_newest_is_told, 0, 5);
     tcase_add_test(all, test_all_damaged);
+    tcase_add_test(all, test_unreadable_newest_is_kept);
     tcase_add_test(all, test_newer_format_is_refused);
     tcase_add_test(all, test_other_machine_is_told);
     tcase_add_loop_test(all, test_nonsense_is_refused, 0, 16);

@@ -618,15 +618,18 @@ START_TEST(test_staged_warm_ups_begin_late)
     o.warmup_rule = SAE_WARMUP_FROM_ZERO;
     o.k_anneal_steps = archs[_i] == SAE_BATCHTOPK ? LONG : 0;
     o.k_anneal_start = 3 + LONG;
+    o.threshold_rule = SAE_THRESHOLD_FROM_FIRST;
+    o.threshold_start_step = 1;
     ck_assert_msg(sae_trainer_create(&t, &c, 1, &o, &err) == SAE_OK, "%s", err.message);
     for (int n = 0; n < WAIT + 3; n++) {
         sae_step_stats s;
         ck_assert_msg(sae_trainer_step(t, rows, NULL, &s, &err) == SAE_OK, "%s", err.message);
         if (n < WAIT) continue;
         ck_assert_double_eq_tol(s.lr, o.lr * (n - WAIT) / LONG, 1e-12);
-        if (archs[_i] == SAE_BATCHTOPK)
+        if (archs[_i] == SAE_BATCHTOPK) {
             ck_assert_int_eq(t->learners[0].k, n == WAIT ? 3 : 3 + LONG - (n - WAIT - 1));
-        else
+            ck_assert((t->learners[0].threshold >= 0) == (n - WAIT > o.threshold_start_step));
+        } else
             ck_assert_msg((s.sparsity_loss > 0) == (n > WAIT), "step %d: %g", n, s.sparsity_loss);
     }
     sae_trainer_free(t);

@@ -6,7 +6,7 @@ void update_threshold(sae_trainer *t, learner *l, const step_sums *sums)
     const sae_train_options *o = &t->options;
     bool from_zero = o->threshold_rule == SAE_THRESHOLD_FROM_ZERO;
 
-    if (sums->smallest <= 0.0 || (!from_zero && t->step <= o->threshold_start_step)) return;
+    if (sums->smallest <= 0.0 || (!from_zero && age_of(t, l) <= o->threshold_start_step)) return;
     if (from_zero && l->threshold < 0.0) l->threshold = 0.0;
     if (l->threshold < 0.0)
         l->threshold = sums->smallest;

@@ -217,6 +217,12 @@ done:
     return status;
 }
 
+/* A file that is gone is damage, like one that does not verify; one that cannot be read may be whole. */
+static sae_status check_there(const char *path, sae_error *err)
+{
+    return file_exists(path) ? SAE_OK : SAE_FAIL(err, SAE_FORMAT, "%s: is missing", path);
+}
+
 /* The state of one checkpoint folder with every checksum verified; NULL in *out when it does not verify (err says why). */
 static sae_status read_state(const char *folder, json_t **out, sae_error *err)
 {
@@ -228,6 +234,7 @@ static sae_status read_state(const char *folder, json_t **out, sae_error *err)
     size_t i;
 
     if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(check_there(path, err));
     SAE_TRY(json_read_file(&state, path, err));
     SAE_TRY(check_format(state, path, err));
     SAE_TRY(state_hash(state, hash, err));
@@ -239,6 +246,7 @@ static sae_status read_state(const char *folder, json_t **out, sae_error *err)
         mem_free(file);
         file = path_join(folder, name, err);
         if (!file) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(check_there(file, err));
         SAE_TRY(check_hash(entry, file, path, err));
     }
     *out = state;
@@ -415,7 +423,8 @@ __attribute__((format(printf, 2, 3))) static void note(sae_trainer *t, const cha
     va_end(args);
 }
 
-/* The newest checkpoint that verifies, in *state and *folder (both NULL when there is none at all). */
+/* The newest checkpoint that verifies, in *state and *folder (both NULL when there is none at all). Only a damaged one is passed over for an
+ * older one: the next save would remove what was merely out of reach. */
 static sae_status find_newest(sae_trainer *t, const char *parent, json_t **state, char **folder, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -431,12 +440,14 @@ static sae_status find_newest(sae_trainer *t, const char *parent, json_t **state
         if (!path) SAE_TRY(SAE_NOMEM);
         why = (sae_error){0};
         status = read_state(path, state, &why);
-        if (status == SAE_NOMEM || status == SAE_UNSUPPORTED) SAE_RAISE(err, status, "%s", why.message);
+        if (status != SAE_OK && status != SAE_FORMAT) SAE_RAISE(err, status, "%s", why.message);
         if (status != SAE_OK) note(t, "checkpoint %s is damaged and passed over (%.200s)", names[i], why.message);
         status = SAE_OK;
     }
     if (!*state && why.code)
-        SAE_RAISE(err, SAE_FORMAT, "%s: no checkpoint verifies: %.700s. --force begins anew", parent, why.message);
+        SAE_RAISE(err, SAE_FORMAT,
+                  "%s: no checkpoint verifies: %.600s. Without this folder the same command begins at the first step",
+                  parent, why.message);
     if (*state) {
         *folder = path;
         path = NULL;
