@@ -394,11 +394,6 @@ step=$(sed -n 's/^sae train: step \([0-9]*\), rows .*/\1/p' err)
 says "it names the rows of the step" "rows $((16 * step)) to $((16 * step + 15)) of the stream"
 says "it names the last good checkpoint" "nan/checkpoints/$(printf %012d "$step")"
 grep -q 'To go on' err && not_ok "a row that is not finite would be so again"
-# A run that replaces another and fails before its first dictionary does not leave the other's beside its own record.
-# shellcheck disable=SC2086
-cp -r fine replaced
-expect "train --force, which fails" 1 'nan.npy: row 100 holds' train --array nan.npy --out replaced $small_run --seed 1 --quiet --force
-[ -e replaced/sae ] && not_ok "the replaced run's dictionary is gone" "$(ls replaced replaced/sae)"
 [ -d "nan/checkpoints/$(printf %012d "$step")" ] || not_ok "the checkpoint is there"
 head -n "$(wc -l <nan/log.jsonl)" fine/log.jsonl >cut.jsonl
 same "the steps before it are those of a run without it" nan/log.jsonl cut.jsonl

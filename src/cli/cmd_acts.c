@@ -345,9 +345,11 @@ static sae_status write_store(job *j, args *a, const char *out, int64_t wanted, 
                                  .settle_later = true,
                                  .about = about};
     int64_t before = 0, n_rows = 0;
-    bool was_done = was_made_so(out, wanted, options.append);
+    bool was_done;
 
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the store");
+    if (!file_exists(out)) SAE_TRY(leftovers_remove(out, err)); /* a killed process may have put it aside */
+    was_done = was_made_so(out, wanted, options.append);
     if (options.append && !file_exists(out) && has_progress(out, ".partial")) SAE_TRY(fail_unfinished(out, err));
     if (options.append) SAE_TRY(count_rows(j, out, &before, err));
     if (has_progress(out, ".partial")) say(a, "going on with %s.partial", out);

@@ -51,17 +51,26 @@ static bool none(const char *name)
     return false;
 }
 
-/* The dictionaries of the run that `record` tells of: beside the new run's record they would be taken for its own until it exports
- * the first time. Only what lies in the folder is looked at: a name in a record could point anywhere. */
-static sae_status forget_dictionaries(const char *folder, const json_t *record, char **names, int n, sae_error *err)
+static bool is_made(const train_dicts *dicts, const char *name)
+{
+    for (int i = 0; i < dicts->n; i++)
+        if (dicts->n > 1 && strcmp(name, dicts->names[i]) == 0) return true; /* a single one goes to OUT/sae */
+    return false;
+}
+
+/* The dictionaries of the run that `record` tells of, where this one will not put its own. Where it will, the old one stays until the new one
+ * takes its place: a disk that is full by then leaves one that loads (tests/test_disk.sh). Only what lies in the folder is looked at: a
+ * name in a record could point anywhere. */
+static sae_status forget_dictionaries(const char *folder, const json_t *record, const train_dicts *dicts, char **names,
+                                      int n, sae_error *err)
 {
     sae_status status = SAE_OK;
     bool single = json_array_size(json_object_get(record, "dictionaries")) == 1;
     char *path = NULL;
 
-    if (single) SAE_TRY(train_folder_forget_export(folder, err));
+    if (single && dicts->n > 1) SAE_TRY(train_folder_forget_export(folder, err));
     for (int i = 0; i < n && !single; i++) {
-        if (!train_record_lists(record, names[i])) continue;
+        if (!train_record_lists(record, names[i]) || is_made(dicts, names[i])) continue;
         mem_free(path);
         path = path_join(folder, names[i], err);
         if (!path) SAE_TRY(SAE_NOMEM);
@@ -151,7 +160,7 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     SAE_TRY(check_names(a, folder, dicts, names, n, err));
     SAE_TRY(folder_remove(checkpoints, err));
     if (file_exists(run) && json_read_file(&record, run, NULL) == SAE_OK) /* a damaged one is written over like any */
-        SAE_TRY(forget_dictionaries(folder, record, names, n, err));
+        SAE_TRY(forget_dictionaries(folder, record, dicts, names, n, err));
 done:
     json_decref(record);
     folder_list_free(names, n);

@@ -246,18 +246,22 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     }
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
+    const row_order *o = &in->order;
+    size_t ordered =
+        o->pool ? (size_t)(o->n_rows * o->d) * sizeof *o->pool + (size_t)(o->n_steps * o->batch) * sizeof *o->index : 0;
     size_t pass = in->acts ? sae_acts_get_info(in->acts).pass_bytes : 0;
-    size_t memory = plan.total + batch + measuring + buffer + weights + pass;
+    size_t memory = plan.total + batch + measuring + buffer + ordered + weights + pass;
     if (json) {
-        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
-                          "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients, "moments",
-                          (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
+        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}",
+                          "memory", "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients,
+                          "moments", (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
                           (json_int_t)plan.library, "batch", (json_int_t)batch, "measuring", (json_int_t)measuring,
-                          "shuffle_buffer", (json_int_t)buffer, "model", (json_int_t)weights, "pass", (json_int_t)pass,
-                          "total", (json_int_t)memory, "flops", "encoder_per_step", f.encoder, "sparse_per_step",
-                          f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step", f.auxk, "later_per_step", f.later,
-                          "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more",
-                          first, "model_per_row", row, "model", model_rows * row, "total", seconds);
+                          "shuffle_buffer", (json_int_t)buffer, "ordered_rows", (json_int_t)ordered, "model",
+                          (json_int_t)weights, "pass", (json_int_t)pass, "total", (json_int_t)memory, "flops",
+                          "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
+                          "auxk_worst_per_step", f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total",
+                          total, "seconds", "per_step", step, "first_step_more", first, "model_per_row", row, "model",
+                          model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
@@ -267,6 +271,7 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
            (double)memory * mib, (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
            (double)plan.scratch * mib, (double)plan.library * mib, (double)batch * mib);
     if (measuring > 0) printf(", measuring at the end %.0f", (double)measuring * mib);
+    if (ordered > 0) printf(", the array's rows and their order %.0f", (double)ordered * mib);
     if (in->model)
         printf(", shuffle buffer %.0f, model expanded %.0f, a pass of it %.0f", (double)buffer * mib,
                (double)weights * mib, (double)pass * mib);

@@ -118,7 +118,7 @@ static sae_status swap_by_two(const folder_writer *w, const char *aside, sae_err
 static sae_status exchange(const folder_writer *w, sae_error *err)
 {
     sae_status status = SAE_OK;
-    size_t room = strlen(w->temporary) + 8;
+    size_t room = strlen(w->path) + 40;
     char *aside;
 
     if (sys_rename_flags(w->temporary, w->path, RENAME_EXCHANGE) == 0) return SAE_OK;
@@ -126,7 +126,7 @@ static sae_status exchange(const folder_writer *w, sae_error *err)
         return SAE_FAIL(err, SAE_IO, "%s: cannot be replaced: %s", w->path, strerror(errno));
     aside = mem_alloc(room, "a path", err);
     if (!aside) return SAE_NOMEM;
-    snprintf(aside, room, "%s.old", w->temporary);
+    snprintf(aside, room, "%s.tmp.%ld.old", w->path, (long)getpid()); /* leftovers_remove knows it by this name */
     status = swap_by_two(w, aside, err);
     mem_free(aside);
     return status;

@@ -228,6 +228,10 @@ int sys_rename_flags(const char *from, const char *to, unsigned int flags)
 {
     int result;
 
+    if (flags & RENAME_EXCHANGE && getenv("SAE_NO_EXCHANGE")) {
+        errno = EINVAL;
+        return -1;
+    }
     CALL(result, true, renameat2(AT_FDCWD, from, AT_FDCWD, to, flags));
     return result;
 }

@@ -32,7 +32,8 @@ DIR *sys_open_folder(const char *path);
 
 /* For tests. The nth call from now (1: the next) fails with this errno, or is cut short, or kills the process; 0 switches
  * this off. EINTR comes back once, as from a signal. SAE_FAIL_IO=N:ENOSPC (EIO, EINTR, SHORT, KILL, ...; N+: this and all
- * that write after it) asks for the same from outside. */
+ * that write after it) asks for the same from outside. SAE_NO_EXCHANGE: names cannot be exchanged, as on
+ * some file systems. */
 enum { IO_SHORT = -1, IO_KILL = -2 };
 void io_fail_nth(int64_t nth, int error);
 int64_t io_calls(void); /* made so far */
