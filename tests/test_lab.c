@@ -670,6 +670,8 @@ START_TEST(test_with_bos)
     ck_assert(file_says(o.out, "results/batchtopk-p1-s0/comparison.json", "where R2 changes them too"));
     ck_assert_double_ne(number_in(o.out, removal, "pca_every.R2"), number_in(o.out, removal, "pca.R2"));
     ck_assert(!file_says(with.out, removal, "_every"));
+    ck_assert(file_says(o.out, "results/summary/summary.json", "masked rows too"));
+    ck_assert(!file_says(with.out, "results/summary/summary.json", "masked rows too"));
     const double clean = number_in(o.out, removal, "ce_clean");
     static const char comparison[] = "results/batchtopk-p1-s0/comparison.json";
     static const char *const removed[] = {"scaffold", "pca", "random1"};

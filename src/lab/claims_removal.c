@@ -22,20 +22,21 @@ static const char *ends_text(char out[48], const interval *v, int decimals)
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
-static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * label, sae_result *r,
-                                sae_error *err)
+/* rows: "" the counted ones, or "_every" the masked ones too. */
+static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * rows,
+                                const char *label, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
-    char name[96], key[64], ends[2][48];
+    char name[160], key[64], ends[2][48];
     double over[SEEDS_MAX];
     interval a, b, paired, one;
 
     for (int i = 0; i < 2; i++) {
-        snprintf(key, sizeof key, "%s.%s", i ? "pca" : "scaffold", operator);
+        snprintf(key, sizeof key, "%s%s.%s", i ? "pca" : "scaffold", rows, operator);
         if (!experiment_found(e, pair, "removal", key, i ? &b : &a)) return SAE_OK;
     }
-    snprintf(key, sizeof key, "scaffold_over_pca.%s", operator);
+    snprintf(key, sizeof key, "scaffold_over_pca%s.%s", rows, operator);
     if (!experiment_found(e, pair, "removal", key, &paired)) return SAE_OK;
     for (int64_t s = 0; s < e->options.seeds; s++)
         over[s] =
@@ -49,6 +50,9 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
                  seeds.low, seeds.high);
     snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
+    snprintf(key, sizeof key, "random1%s.%s", rows, operator);
+    if (experiment_found(e, pair, "removal", key, &one))
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; a random subspace %.3f x", one.value);
     snprintf(c.range, sizeof c.range, "%s; PCA %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3));
     snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
@@ -232,8 +236,10 @@ sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_e
     char part[64];
     const char *set;
 
-    SAE_TRY(removal_claim(e, arch, "R2", "uncentred (R2)", r, err));
-    SAE_TRY(removal_claim(e, arch, "R3", "centred (R3)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R2", "", "uncentred (R2)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R3", "", "centred (R3)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R2", "_every", "uncentred (R2), position 0 and other masked rows too", r, err));
+    SAE_TRY(removal_claim(e, arch, "R3", "_every", "centred (R3), position 0 and other masked rows too", r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));
     snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
     set = scaffold_topics_set(e, part);

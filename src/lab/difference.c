@@ -144,6 +144,7 @@ static sae_status masked_rows(const experiment *e, sae_result *r, sae_error *err
                      every[] = {LOSS_EVERY, LOSS_EVERY + 2, LOSS_EVERY + 4};
     static const char *const keys[] = {"masked_rows.scaffold", "masked_rows.pca", "masked_rows.random1"};
     sae_status status = SAE_OK;
+    const sample *s = &e->held_out;
     char text[700], numbers[4][INTERVAL_TEXT];
     interval v;
 
@@ -157,10 +158,11 @@ static sae_status masked_rows(const experiment *e, sae_result *r, sae_error *err
     SAE_TRY(sae_result_silent(r, "masked_rows.difference", v.value, v.low, v.high, err));
     interval_text(numbers[3], &v);
     snprintf(text, sizeof text,
-             "The masked rows (position 0, special tokens, norms over the limit): where R2 changes them too, the "
-             "scaffold's removal costs %s nats more than above, PCA's %s, that of a random subspace %s. The difference "
-             "between scaffold and PCA moves by %s nats%s.",
-             numbers[0], numbers[1], numbers[2], numbers[3], holds_zero(&v) ? ", not told from none" : "");
+             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld): where R2 changes them "
+             "too, the scaffold's removal costs %s nats more than above, PCA's %s, that of a random subspace %s. The "
+             "difference between scaffold and PCA moves by %s nats%s.",
+             (long long)(s->n_masked + s->n_over_norm), (long long)(s->n_seq * s->ctx), numbers[0], numbers[1],
+             numbers[2], numbers[3], holds_zero(&v) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, text, err));
 done:
     return status;

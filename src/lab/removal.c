@@ -89,10 +89,15 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         snprintf(key, sizeof key, "random%d.%s", i / OPERATORS + 1, names[i % OPERATORS]);
         SAE_TRY(ratios(e, r, key, LOSS_RANDOM + i, err));
     }
-    for (int i = 0; i < 3; i++) { /* paired */
-        static const int pairs[3][2] = {
-            {LOSS_R2, LOSS_PCA + OP_R2}, {LOSS_R3, LOSS_PCA + OP_R3}, {LOSS_R6, LOSS_PCA + OP_R6}};
-        static const char *const keys[3] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6"};
+    for (int i = 0; i < 5; i++) { /* paired */
+        static const int pairs[5][2] = {{LOSS_R2, LOSS_PCA + OP_R2},
+                                        {LOSS_R3, LOSS_PCA + OP_R3},
+                                        {LOSS_R6, LOSS_PCA + OP_R6},
+                                        {LOSS_EVERY, LOSS_EVERY + 2},
+                                        {LOSS_EVERY + 1, LOSS_EVERY + 3}};
+        static const char *const keys[5] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6",
+                                            "scaffold_over_pca_every.R2", "scaffold_over_pca_every.R3"};
+        if (!loss_measured(e, pairs[i][0])) continue;
         SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
         SAE_TRY(sae_result_silent(r, keys[i], ratio.value, ratio.low, ratio.high, err));
     }
@@ -153,6 +158,35 @@ done:
     return status;
 }
 
+/* The scaffold, PCA and the first random subspace, removed from the counted rows, and from the masked ones too. */
+static sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
+{
+    enum { SHOWN = 3 };
+    static const char *const labels[SHOWN] = {"scaffold", "PCA", "random"};
+    static const struct {
+        const char *label;
+        int losses[SHOWN];
+    } series[] = {{"R2, counted rows", {LOSS_R2, LOSS_PCA + OP_R2, LOSS_RANDOM + OP_R2}},
+                  {"R2, masked rows too", {LOSS_EVERY, LOSS_EVERY + 2, LOSS_EVERY + 4}}};
+    sae_status status = SAE_OK;
+    double y[SHOWN], low[SHOWN], high[SHOWN];
+
+    if (!loss_measured(e, LOSS_EVERY)) return SAE_OK;
+    SAE_TRY(sae_result_plot(r, "masked_rows", "Loss after removal, position 0 and other masked rows", NULL,
+                            "CE after / CE clean", SAE_PLOT_BAR, 0, err));
+    for (int s = 0; s < 2; s++) {
+        for (int i = 0; i < SHOWN; i++) {
+            interval ratio;
+            SAE_TRY(ratio_of(e, series[s].losses[i], &ratio, err));
+            y[i] = ratio.value, low[i] = ratio.low, high[i] = ratio.high;
+        }
+        SAE_TRY(sae_result_bars(r, "masked_rows", series[s].label, labels, y, low, high, SHOWN, err));
+    }
+    SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
+done:
+    return status;
+}
+
 static sae_status plot(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -190,6 +224,7 @@ sae_status removal_report(experiment *e, sae_error *err)
         "scaffold_over_random (in the JSON) leaves room for another random subspace too.",
         err));
     SAE_TRY(plot(e, r, err));
+    SAE_TRY(masked_rows_plot(e, r, err));
     SAE_TRY(loss_view_table(r, "removal", &view, "Every intervention", err));
     for (int i = 0; i < loss_count(e); i++)
         if (loss_measured(e, i)) SAE_TRY(table_row(e, r, i, err));
