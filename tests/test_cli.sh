@@ -439,15 +439,18 @@ fi
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
 # shellcheck disable=SC2086
 expect "train, undisturbed" 0 '' train $long_run --out whole
+until_logged() { # STEPS FOLDER: waits until a run there has logged so many, half a minute at most
+    tries=0
+    while [ "$(cat "$2/log.jsonl" 2>/dev/null | wc -l)" -lt "$1" ] && [ $tries -lt 600 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+}
 stop() { # SIGNAL FOLDER: starts the long run there and stops it in the middle
     # shellcheck disable=SC2086
     "$sae" train $long_run --out "$2" >out 2>err </dev/null &
     pid=$!
-    tries=0
-    while [ "$(cat "$2/log.jsonl" 2>/dev/null | wc -l)" -lt 20 ] && [ $tries -lt 600 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
+    until_logged 20 "$2"
     kill "-$1" $pid
     wait $pid
     code=$?
@@ -456,11 +459,7 @@ stop() { # SIGNAL FOLDER: starts the long run there and stops it in the middle
 # shellcheck disable=SC2086
 "$sae" train $long_run --out masked >out 2>err </dev/null &
 pid=$!
-tries=0
-while [ ! -s masked/log.jsonl ] && [ $tries -lt 400 ]; do
-    sleep 0.05
-    tries=$((tries + 1))
-done
+until_logged 1 masked
 open=0 threads=0
 for task in /proc/$pid/task/*/status; do
     mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' "$task")
@@ -474,11 +473,7 @@ cp fine.npy shrinks.npy
 # shellcheck disable=SC2086
 "$sae" train --array shrinks.npy --width 64 --k 4 --batch 16 --steps 100000000 --out shrinks >out 2>err </dev/null &
 shrinking=$!
-tries=0
-while [ ! -s shrinks/log.jsonl ] && [ $tries -lt 400 ]; do
-    sleep 0.05
-    tries=$((tries + 1))
-done
+until_logged 1 shrinks
 truncate -s 128 shrinks.npy
 wait $shrinking
 code=$?

@@ -139,16 +139,16 @@ done:
 /* What it adds to take the subspaces out of the masked rows as well, as the paper may have done: its part of the difference, in words. */
 static sae_status masked_rows(const experiment *e, sae_result *r, sae_error *err)
 {
-    static const int gap[4] = {LOSS_EVERY, LOSS_EVERY + 2, LOSS_R2, LOSS_PCA + OP_R2};
+    static const int gap[4] = {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_R2, LOSS_PCA + OP_R2};
     static const int plain[] = {LOSS_R2, LOSS_PCA + OP_R2, LOSS_RANDOM},
-                     every[] = {LOSS_EVERY, LOSS_EVERY + 2, LOSS_EVERY + 4};
+                     every[] = {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_EVERY_RANDOM_R2};
     static const char *const keys[] = {"masked_rows.scaffold", "masked_rows.pca", "masked_rows.random1"};
     sae_status status = SAE_OK;
     const sample *s = &e->held_out;
     char text[700], numbers[4][INTERVAL_TEXT];
     interval v;
 
-    if (!loss_measured(e, LOSS_EVERY)) return SAE_OK;
+    if (!loss_measured(e, LOSS_EVERY_R2)) return SAE_OK;
     for (int i = 0; i < 3; i++) {
         SAE_TRY(loss_difference(&v, &e->losses, every[i], plain[i], e->options.seed, err));
         SAE_TRY(sae_result_silent(r, keys[i], v.value, v.low, v.high, err));

@@ -16,11 +16,11 @@ static const loss_name fixed_losses[LOSS_PCA] = {
     [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction", "scaffold.reconstruction"},
     [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction", "scaffold.R4"},
     [LOSS_R1] = {"scaffold", "R1 map subtracted", "scaffold.R1"},
-    [LOSS_EVERY] = {"scaffold, masked rows too", "R2 uncentred", "scaffold_every.R2"},
-    [LOSS_EVERY + 1] = {"scaffold, masked rows too", "R3 centred", "scaffold_every.R3"},
-    [LOSS_EVERY + 2] = {"PCA, masked rows too", "R2 uncentred", "pca_every.R2"},
-    [LOSS_EVERY + 3] = {"PCA, masked rows too", "R3 centred", "pca_every.R3"},
-    [LOSS_EVERY + 4] = {"random subspace 1, masked rows too", "R2 uncentred", "random1_every.R2"},
+    [LOSS_EVERY_R2] = {"scaffold, masked rows too", "R2 uncentred", "scaffold_every.R2"},
+    [LOSS_EVERY_R3] = {"scaffold, masked rows too", "R3 centred", "scaffold_every.R3"},
+    [LOSS_EVERY_PCA_R2] = {"PCA, masked rows too", "R2 uncentred", "pca_every.R2"},
+    [LOSS_EVERY_PCA_R3] = {"PCA, masked rows too", "R3 centred", "pca_every.R3"},
+    [LOSS_EVERY_RANDOM_R2] = {"random subspace 1, masked rows too", "R2 uncentred", "random1_every.R2"},
 };
 static const char *const operator_names[OPERATORS] = {"R2 uncentred", "R3 centred", "R5 from another row",
                                                       "R6 norm kept"};
@@ -55,7 +55,7 @@ int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->option
 
 bool loss_measured(const experiment *e, int which)
 {
-    if (which >= LOSS_EVERY && which < LOSS_R2) return e->held_out.n_masked + e->held_out.n_over_norm > 0;
+    if (which >= LOSS_EVERY_R2 && which < LOSS_R2) return e->held_out.n_masked + e->held_out.n_over_norm > 0;
     if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
     if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
     return which < LOSS_OTHER || e->other.rank > 0;
@@ -118,9 +118,9 @@ static void fill_every_row(operands *o)
 {
     static const int like[] = {LOSS_R2, LOSS_R3, LOSS_PCA + OP_R2, LOSS_PCA + OP_R3, LOSS_RANDOM};
 
-    _Static_assert(LOSS_EVERY + sizeof like / sizeof *like == LOSS_R2, "one of each");
-    for (int i = LOSS_EVERY; i < LOSS_R2; i++) {
-        o->edits[i] = o->edits[like[i - LOSS_EVERY]];
+    _Static_assert(LOSS_EVERY_R2 + sizeof like / sizeof *like == LOSS_R2, "one of each");
+    for (int i = LOSS_EVERY_R2; i < LOSS_R2; i++) {
+        o->edits[i] = o->edits[like[i - LOSS_EVERY_R2]];
         o->edits[i].every_row = true;
     }
 }

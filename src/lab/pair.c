@@ -164,16 +164,13 @@ done:
     return status;
 }
 
-/* Raised when a pair has other numbers than before and no other part does (else PARTS_REVISION). 1: masked rows. */
-enum { REMOVALS_REVISION = 1 };
-
 static json_t *pair_identity(const experiment *e, const roster_entry *baseline, const roster_entry *scaffold)
 {
     const roster_entry *other = other_seed(e, scaffold);
 
-    return json_pack("{so so so si si}", "baseline", roster_identity(e, baseline), "scaffold",
+    return json_pack("{so so so si}", "baseline", roster_identity(e, baseline), "scaffold",
                      roster_identity(e, scaffold), "other", other ? roster_identity(e, other) : json_null(), "draws",
-                     e->options.draws, "removals", REMOVALS_REVISION);
+                     e->options.draws);
 }
 
 sae_status pair_parts(experiment *e, sae_error *err)

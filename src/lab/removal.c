@@ -93,8 +93,8 @@ static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
         static const int pairs[5][2] = {{LOSS_R2, LOSS_PCA + OP_R2},
                                         {LOSS_R3, LOSS_PCA + OP_R3},
                                         {LOSS_R6, LOSS_PCA + OP_R6},
-                                        {LOSS_EVERY, LOSS_EVERY + 2},
-                                        {LOSS_EVERY + 1, LOSS_EVERY + 3}};
+                                        {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2},
+                                        {LOSS_EVERY_R3, LOSS_EVERY_PCA_R3}};
         static const char *const keys[5] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6",
                                             "scaffold_over_pca_every.R2", "scaffold_over_pca_every.R3"};
         if (!loss_measured(e, pairs[i][0])) continue;
@@ -167,11 +167,11 @@ static sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error
         const char *label;
         int losses[SHOWN];
     } series[] = {{"R2, counted rows", {LOSS_R2, LOSS_PCA + OP_R2, LOSS_RANDOM + OP_R2}},
-                  {"R2, masked rows too", {LOSS_EVERY, LOSS_EVERY + 2, LOSS_EVERY + 4}}};
+                  {"R2, masked rows too", {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_EVERY_RANDOM_R2}}};
     sae_status status = SAE_OK;
     double y[SHOWN], low[SHOWN], high[SHOWN];
 
-    if (!loss_measured(e, LOSS_EVERY)) return SAE_OK;
+    if (!loss_measured(e, LOSS_EVERY_R2)) return SAE_OK;
     SAE_TRY(sae_result_plot(r, "masked_rows", "Loss after removal, position 0 and other masked rows", NULL,
                             "CE after / CE clean", SAE_PLOT_BAR, 0, err));
     for (int s = 0; s < 2; s++) {

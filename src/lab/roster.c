@@ -183,7 +183,6 @@ static json_t *identity_of(const experiment *e, const roster_entry *r)
         (json_int_t)c->scaffold_steps, "scaffold_last", (int)c->scaffold_last, "held_out_tokens",
         (json_int_t)(r->use < USE_DENSE ? 0 : e->options.held_out_tokens)); /* where density is measured */
 
-    if (c->scaffold_steps > 0) json_put(&json, "staged_revision", json_integer(STAGED_REVISION));
     scaffold_choices_put(&json, c);
     return json;
 }

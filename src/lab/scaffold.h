@@ -196,7 +196,7 @@ void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
  * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
  * (sae/train.h) says so. */
-enum { PARTS_REVISION = 10, LOSSES_REVISION = 6 };
+enum { PARTS_REVISION = 11, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
@@ -340,8 +340,12 @@ enum {
     LOSS_SCAFFOLD, /* the scaffold arm's whole reconstruction */
     LOSS_R4,       /* without the scaffold's part */
     LOSS_R1,
-    LOSS_EVERY, /* R2 of the scaffold, its R3, R2 and R3 of PCA, R2 of the first random subspace: of masked rows too */
-    LOSS_R2 = LOSS_EVERY + 5, /* the scaffold, in four ways */
+    LOSS_EVERY_R2, /* of the masked rows too: the scaffold, PCA, the first random subspace */
+    LOSS_EVERY_R3,
+    LOSS_EVERY_PCA_R2,
+    LOSS_EVERY_PCA_R3,
+    LOSS_EVERY_RANDOM_R2,
+    LOSS_R2, /* the scaffold, in four ways */
     LOSS_R3,
     LOSS_R5,
     LOSS_R6,

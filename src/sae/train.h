@@ -24,10 +24,7 @@
 
 /* Raised whenever the same settings and rows give other weights than before, in any bit: a dictionary that is kept in a run's folder, or a
  * survey's count of one, is taken for the present program's only while its record has this number (one without it is older). */
-enum {
-    TRAINING_REVISION = 1,
-    STAGED_REVISION = 1
-}; /* the second: of those whose scaffold learns alone first, besides */
+enum { TRAINING_REVISION = 2 };
 
 /* A parameter with its gradient and Adam moments: [rows, columns]. */
 typedef struct param {
