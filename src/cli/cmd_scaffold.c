@@ -38,7 +38,9 @@ static const option_row options[] = {
      "rank of the scaffold; knee: that of --ranks, which are trained first (default: max(2, d_model / 96), rounded)",
      NULL},
     {"ranks", OPTION_LIST, "R[,R...]",
-     "scaffolds at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none without --rank knee)", NULL},
+     "scaffolds at these ranks too; or none (default: 2,4,6,8,16,24,48; full: "
+     "1,2,4,8,16,24,32,48,64,128; quick: none without --rank knee)",
+     NULL},
     {"retrain", OPTION_TEXT, "YES",
      "yes or no: ablate the span of dense latents and train anew (default: yes; quick: no)", NULL},
     {"tokens", OPTION_COUNT, "N", "distinct training tokens (default: 262144; standard: 524288; full: 500M)", NULL},
