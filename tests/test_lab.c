@@ -698,6 +698,149 @@ START_TEST(test_with_bos)
 }
 END_TEST
 
+static int64_t dictionaries_in(const char *out)
+{
+    char path[200], **names = NULL;
+    int n = 0, records = 0;
+
+    snprintf(path, sizeof path, "%s/dictionaries", out);
+    OK(folder_list(path, &names, &n, &err));
+    for (int i = 0; i < n; i++) records += strstr(names[i], ".json") != NULL;
+    folder_list_free(names, n);
+    return records;
+}
+
+/* The rows of a rule are those of a dictionary that stands in the run's folder, measured like the others; off by what the row says. */
+static void check_rule(const scaffold_options *o, const char *rule, const char *held, double less)
+{
+    const char *out = o->out;
+    char key[64], name[200], dictionary[64];
+    sae_dict *dict = NULL;
+
+    snprintf(key, sizeof key, "batchtopk.%s_trained.k", rule);
+    const int64_t k = (int64_t)number_in(out, "results/matching/matching.json", key);
+    snprintf(dictionary, sizeof dictionary, k == o->k ? "batchtopk-p1-s0" : "batchtopk-p1-k%lld-s0", (long long)k);
+    snprintf(name, sizeof name, "%s/dictionaries/%s", out, dictionary);
+    OK(sae_dict_load(&dict, name, &err));
+    ck_assert_int_eq(sae_dict_get_config(dict)->k, k);
+    sae_dict_free(dict);
+    snprintf(key, sizeof key, "batchtopk.baseline.%s", held);
+    const double base = number_in(out, "results/matching/matching.json", key);
+    snprintf(key, sizeof key, "batchtopk.%s_trained.%s", rule, held);
+    const double found = number_in(out, "results/matching/matching.json", key);
+    snprintf(name, sizeof name, "%s.%s", dictionary, held);
+    const bool grid = k == o->k || k == o->ks[0] || k == o->ks[1];
+    ck_assert_double_eq(number_in(out, grid ? "results/census/census.json" : "results/matched/matched.json", name),
+                        found);
+    snprintf(key, sizeof key, "batchtopk.%s_trained.off", rule);
+    const double off = number_in(out, "results/matching/matching.json", key);
+    printf("# %s: k %lld, %s %g, asked for %g, off %g\n", rule, (long long)k, held, found, base - less, off);
+    ck_assert_double_eq_tol(off, (found - base + less) / base, 1e-12);
+}
+
+/* Is the baseline's L0 met within 1 %, or said that it is not? */
+static bool near_or_said(const char *out)
+{
+    const double off = number_in(out, "results/matched/matched.json", "batchtopk.l0.off");
+
+    return (fabs(off) > 0.01) == file_says(out, "results/matched/matched.json", "has the baseline's L0 within 1 %");
+}
+
+/* Trained where L0, L0 + r and FVU are the baseline's. */
+START_TEST(test_trained_at_equal_l0)
+{
+    static const char part[] = "results/matched/matched.json", table[] = "results/matching/matching.json";
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.width = 256;
+    o.k = 40; /* one more k is one more in 40 */
+    o.ks[0] = 25, o.ks[1] = 50;
+    o.n_ks = 2;
+    o.rank = 4;
+    run_again(&o); /* as before, without being asked */
+    ck_assert(!file_says(o.out, table, "_trained"));
+    ck_assert(!file_exists(scratch_path("run/results/matched")));
+    const int64_t before = dictionaries_in(o.out);
+    const double between = number_in(o.out, table, "batchtopk.l0.fvu");
+    o.matched = 1;
+    o.force = true;
+    run_again(&o);
+    o.force = false;
+    ck_assert(kept(o.out, "training") && kept(o.out, "census") && !kept(o.out, "matched"));
+    ck_assert_double_eq(number_in(o.out, table, "batchtopk.l0.fvu"), between);
+    check_rule(&o, "l0", "l0", 0);
+    check_rule(&o, "l0r", "l0", 4);
+    check_rule(&o, "fvu", "fvu", 0);
+    ck_assert(near_or_said(o.out));
+    ck_assert(file_says(o.out, "results/summary/summary.json", "equal L0 (trained, "));
+    const int64_t trained = dictionaries_in(o.out);
+    ck_assert(trained > before && trained <= before + MATCHED_MOST);
+    const uint64_t first[] = {hash_of(o.out, part), hash_of(o.out, table)};
+    run_again(&o); /* nothing is trained or measured any more */
+    ck_assert(kept(o.out, "matched"));
+    ck_assert_int_eq(dictionaries_in(o.out), trained);
+    ck_assert(first[0] == hash_of(o.out, part) && first[1] == hash_of(o.out, table));
+    o.matched = -1;
+    o.force = true;
+    run_again(&o); /* what was trained stays, what was said of it goes */
+    ck_assert(!file_exists(scratch_path("run/results/matched")) && !file_says(o.out, table, "_trained"));
+    ck_assert_int_eq(dictionaries_in(o.out), trained);
+    o = small_run("other"); /* L0 saturates here: the first k, by proportion, is 6 % off */
+    o.matched = 1;
+    o.width = 256;
+    o.k = 60;
+    o.n_ks = -1;
+    o.rank = 4;
+    run_again(&o);
+    ck_assert(near_or_said(o.out));
+    ck_assert_double_le(fabs(number_in(o.out, part, "batchtopk.l0.off")), 0.03);
+    scratch_remove();
+}
+END_TEST
+
+/* Of a small k the nearest is off by what is said; of one k alone the first follows by proportion. Stopped anywhere it ends alike. */
+START_TEST(test_trained_as_near_as_can_be)
+{
+    static const char part[] = "results/matched/matched.json";
+    sae_result *summary = NULL;
+    sae_status status = SAE_CANCELLED;
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.matched = 1;
+    o.n_ks = -1;
+    o.k = 3;
+    o.rank = 1;
+    run_again(&o);
+    const double off = number_in(o.out, part, "batchtopk.l0.off");
+    ck_assert_double_gt(fabs(off), 0.01);
+    ck_assert(near_or_said(o.out));
+    for (int64_t k = 1; k <= 8; k++) { /* no other that was trained is nearer */
+        char name[96];
+        snprintf(name, sizeof name, "run/dictionaries/batchtopk-p1-k%lld-s0", (long long)k);
+        if (!file_exists(scratch_path(name))) continue;
+        snprintf(name, sizeof name, "batchtopk-p1-k%lld-s0.l0", (long long)k);
+        const double base = number_in(o.out, "results/census/census.json", "batchtopk-baseline-s0.l0");
+        printf("# k %lld: L0 %g, baseline's %g\n", (long long)k, number_in(o.out, part, name), base);
+        ck_assert_double_ge(fabs(number_in(o.out, part, name) / base - 1), fabs(off) - 1e-12);
+    }
+    scaffold_options other = o;
+    other.out = small_run("other").out;
+    for (int after = 100; status == SAE_CANCELLED; after = after * 6 / 5) {
+        sae_error why = {0};
+        int left = after;
+        sae_progress progress = {stop_at_once, &left};
+        status = scaffold_run(&summary, &other, &progress, &why);
+        ck_assert_msg(status == SAE_CANCELLED || status == SAE_OK, "after %d: %s", after, why.message);
+    }
+    sae_result_free(summary);
+    ck_assert_uint_eq(hash_of(other.out, part), hash_of(o.out, part));
+    ck_assert_int_eq(dictionaries_in(other.out), dictionaries_in(o.out));
+    scratch_remove();
+}
+END_TEST
+
 /* The rank by the knee: that of the rank sweep which the report ends with; the dictionary of that rank is trained twice, alike. */
 START_TEST(test_rank_knee)
 {
@@ -923,7 +1066,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("lab");
-    TCase *whole = tcase_create("whole");
+    TCase *whole = tcase_create("whole"), *matched = tcase_create("matched");
     SRunner *runner;
     int failed;
 
@@ -945,6 +1088,10 @@ int main(void)
     tcase_add_loop_test(whole, test_wrong_options, 0, (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(whole, test_allocation_failures);
     suite_add_tcase(suite, whole);
+    tcase_set_timeout(matched, 300);
+    tcase_add_test(matched, test_trained_at_equal_l0);
+    tcase_add_test(matched, test_trained_as_near_as_can_be);
+    suite_add_tcase(suite, matched);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

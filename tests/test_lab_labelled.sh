@@ -164,20 +164,27 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         "the scaffold is causally necessary, matryoshka" "matryoshka, P3" "Not tested in this run: other sites"; do
         shows "$claim"
     done
-    for part in stability matching ranks retrain census figures summary training cards ranks-removal/removal documents/batchtopk-tpp documents/matryoshka-probing \
+    for part in stability matching matched ranks retrain census figures summary training cards ranks-removal/removal documents/batchtopk-tpp documents/matryoshka-probing \
         batchtopk-dense/baseline matryoshka-dense/scaffold batchtopk-redundancy/match matryoshka-redundancy/union batchtopk-topics/topics matryoshka-topics/topics \
         batchtopk-p1-s1/structure batchtopk-p2-s0/comparison batchtopk-p3-s0/removal matryoshka-p1-s1/density matryoshka-p3-s0/scaffold; do
         file=all/results/$part.json
         [ -s "$file" ] || file=all/results/$part/$part.json
         if [ -s "$file" ]; then ok "it leaves $part"; else not_ok "it leaves $part"; fi
     done
-    for heading in "What was found" "The claims as pictures" "With something held equal" "By the scaffold&#39;s rank" "Is it the same subspace each time?" \
+    for heading in "What was found" "The claims as pictures" "With something held equal" "Trained at equal L0, L0 + r and FVU" "By the scaffold&#39;s rank" "Is it the same subspace each time?" \
         "Dense latents removed, and trained anew" "Every dictionary" "What the scaffold of matryoshka-p1-s0 is" "Taking the scaffold of batchtopk-p1-s0 out of the model" \
         "What the dense latents of matryoshka-baseline-s0 are" "ablated (rule: match)" "Topics of documents, matryoshka-p1-s0" "Sparse probing, matryoshka" \
         "Targeted probe perturbation (TPP), batchtopk" "matryoshka-p3-s0 against matryoshka-baseline-s0" "Densest latents of the baseline" "Sparse probing, k 5" "TPP, n 20" "What a direction takes away" \
         "Outlier dimensions inside the scaffold, batchtopk" "What it cost"; do
         if grep -qF "$heading" all/report.html; then ok "the report has: $heading"; else not_ok "the report has: $heading"; fi
     done
+    # The full budget trains where L0 is the baseline's: of either architecture a dictionary that is told and probed like the others.
+    for arch in batchtopk matryoshka; do
+        for key in k off l0 fvu ce_ratio dense_0.1 probing.k5 tpp.n20; do holds all/results/matching/matching.json "$arch.l0_trained.$key"; done
+        told=$(grep -A 3 "\"$arch.l0_trained.probing.k5\"" all/results/matching/matching.json | sed -n '/"value": [0-9]/p')
+        if [ -n "$told" ]; then ok "$arch: what was trained is probed"; else not_ok "$arch: what was trained is probed" "$(ls all/dictionaries)"; fi
+    done
+    shows 'at equal L0 (trained, '
     for set in ten-subjects subjects categories; do holds all/results/batchtopk-topics/topics.json "$set.clean.fixed"; done
     # Controls stand in the plots of what they are controls of.
     in_plot() { # FILE LABEL

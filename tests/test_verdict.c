@@ -403,7 +403,10 @@ START_TEST(test_matching)
     sae_error err = {0};
 
     for (int beyond = 0; beyond < 2; beyond++) {
-        if (beyond) set.base = none;
+        if (beyond) {
+            set.base = none;
+            set.trained[MATCHING_L0] = &middle;
+        }
         ck_assert_int_eq(sae_result_create(&r, "matching", &err), SAE_OK);
         ck_assert_int_eq(matching_report(r, &set, &err), SAE_OK);
         if (beyond) {
@@ -415,6 +418,10 @@ START_TEST(test_matching)
             ck_assert_double_eq_tol(sae_result_get(r, "x.l0.dense_0.2", NAN), 0, 1e-12);
             ck_assert_double_eq_tol(sae_result_get(r, "x.l0.dense_mass", NAN), 3, 1e-9);
         }
+        ck_assert(isnan(sae_result_get(r, "x.l0_trained.fvu", NAN)) != beyond);
+        ck_assert_double_eq_tol(sae_result_get(r, "x.l0_trained.off", 0), beyond ? 45. / 80 - 1 : 0, 1e-12);
+        ck_assert_double_eq_tol(matching_k(&set, MATCHING_L0), beyond ? 64 * 80. / 60 : 48, 1e-9); /* by proportion */
+        ck_assert(isnan(matching_k(&set, MATCHING_FVU)) == beyond);
         sae_result_free(r);
     }
 }

@@ -30,11 +30,17 @@ static const option_row options[] = {
      "quick: "
      "none)",
      NULL},
+    {"match", OPTION_TEXT, "HOW",
+     "at equal L0, L0 + rank and FVU: interpolated between --ks, or trained there too, the first seed (default: "
+     "interpolated; full: trained)",
+     NULL},
     {"rank", OPTION_TEXT, "R",
      "rank of the scaffold; knee: that of --ranks, which are trained first (default: max(2, d_model / 96), rounded)",
      NULL},
     {"ranks", OPTION_LIST, "R[,R...]",
-     "scaffolds at these ranks too; or none (default: 2,4,6,8,16,24,48; quick: none without --rank knee)", NULL},
+     "scaffolds at these ranks too; or none (default: 2,4,6,8,16,24,48; full: "
+     "1,2,4,8,16,24,32,48,64,128; quick: none without --rank knee)",
+     NULL},
     {"retrain", OPTION_TEXT, "YES",
      "yes or no: ablate the span of dense latents and train anew (default: yes; quick: no)", NULL},
     {"tokens", OPTION_COUNT, "N", "distinct training tokens (default: 262144; standard: 524288; full: 500M)", NULL},
@@ -151,6 +157,7 @@ static sae_status read_variants(args *a, scaffold_options *o, sae_error *err)
 static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
 {
     static const char *const yes_no[] = {"yes", "no", NULL};
+    static const char *const matchings[] = {"interpolated", "trained", NULL};
     static const char *const arm_choices[] = {"baseline", "scaffold", NULL};
     sae_status status = SAE_OK;
     int which = 0;
@@ -158,6 +165,10 @@ static sae_status read_choices(args *a, scaffold_options *o, sae_error *err)
     SAE_TRY(args_choice(a, "budget", budget_names, &which, err));
     o->budget = (scaffold_budget)which;
     SAE_TRY(read_variants(a, o, err));
+    if (args_given(a, "match")) {
+        SAE_TRY(args_choice(a, "match", matchings, &which, err));
+        o->matched = which == 0 ? -1 : 1;
+    }
     if (args_given(a, "retrain")) {
         SAE_TRY(args_choice(a, "retrain", yes_no, &which, err));
         o->retrain = which == 0 ? 1 : -1;

@@ -18,13 +18,16 @@ static const struct {
     int64_t tokens, rows, held_out_tokens, ce_tokens, seeds, questions, points, k, width;
     int draws, variants;
     double scaffold_lr;
-    bool grids; /* k and rank grids, ablate and retrain */
+    bool grids;   /* k and rank grids, ablate and retrain */
+    bool matched; /* trained at equal L0, L0 + r and FVU, not taken from between the grid of k */
 } budgets[] = {
-    [BUDGET_QUICK] = {262144, 1048576, 20480, 8192, 1, 1000, -1, 32, 0, 3, 1, 10, false},
-    [BUDGET_STANDARD] = {524288, 1048576, 20480, 10240, 3, 4000, 8, 32, 0, 5, 3, 10, true},
-    [BUDGET_FULL] = {500000000, 500000000, 2000000, 100000, 3, 14042, 12, 100, 16384, 10, 3, 1, true},
+    [BUDGET_QUICK] = {262144, 1048576, 20480, 8192, 1, 1000, -1, 32, 0, 3, 1, 10, false, false},
+    [BUDGET_STANDARD] = {524288, 1048576, 20480, 10240, 3, 4000, 8, 32, 0, 5, 3, 10, true, false},
+    [BUDGET_FULL] = {500000000, 500000000, 2000000, 100000, 3, 14042, 12, 100, 16384, 10, 3, 1, true, true},
 };
-static const int64_t rank_grid[] = {2, 4, 6, 8, 16, 24, 48};
+enum { RANK_GRID = 10 };
+static const int64_t short_ranks[RANK_GRID] = {2, 4, 6, 8, 16, 24, 48},
+                     full_ranks[RANK_GRID] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 128}; /* method.md, E9; 0: no more */
 
 double budget_scaffold_lr(scaffold_budget budget) { return budgets[budget].scaffold_lr; }
 
@@ -87,6 +90,7 @@ void budget_set_rank(scaffold_options *o, int64_t rank)
 static void fill_grids(scaffold_options *o, int64_t d)
 {
     const bool grids = budgets[o->budget].grids;
+    const int64_t *rank_grid = o->budget == BUDGET_FULL ? full_ranks : short_ranks;
 
     if (o->n_ks == 0 && grids) {
         /* The last one has an L0 + r near the pairs' L0, which need not be taken from between others then. */
@@ -98,12 +102,13 @@ static void fill_grids(scaffold_options *o, int64_t d)
         }
     }
     if (o->n_ranks == 0 && (grids || o->rank_knee))
-        for (size_t i = 0; i < sizeof rank_grid / sizeof *rank_grid && rank_grid[i] < d; i++)
+        for (int i = 0; i < RANK_GRID && rank_grid[i] > 0 && rank_grid[i] < d; i++)
             o->ranks[o->n_ranks++] = rank_grid[i];
     if (!o->rank_knee) budget_set_rank(o, o->rank);
     leave_out(o->ks, &o->n_ks, o->k);
     if (o->n_ks < 0) o->n_ks = 0;
     if (o->n_ranks < 0) o->n_ranks = 0;
+    if (o->matched == 0) o->matched = budgets[o->budget].matched ? 1 : -1;
     if (o->retrain == 0) o->retrain = grids ? 1 : -1;
 }
 

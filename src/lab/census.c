@@ -142,8 +142,7 @@ sae_status census_note(sae_result *r, double threshold, sae_error *err)
 
 /* ---- The part of a run -------------------------------------------------------------------------------------------------------- */
 
-static sae_status measure(experiment *e, const roster_entry *r, const loss_table *clean, census_entry *out,
-                          sae_error *err)
+sae_status census_of(experiment *e, const roster_entry *r, const loss_table *clean, census_entry *out, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_dict *dict = NULL;
@@ -169,7 +168,7 @@ static sae_status census_run(experiment *e, sae_error *err)
     SAE_TRY(census_table(r, err));
     for (int i = 0; i < e->roster.n; i++) {
         if (e->roster.entries[i].use >= USE_DENSE) continue;
-        SAE_TRY(measure(e, &e->roster.entries[i], &clean, &n, err));
+        SAE_TRY(census_of(e, &e->roster.entries[i], &clean, &n, err));
         SAE_TRY(census_row(r, &n, err));
     }
     SAE_TRY(census_note(r, e->options.dense_threshold, err));

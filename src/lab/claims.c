@@ -70,24 +70,21 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 
 /* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
 
-/* A rule by which baseline and scaffold are made equal, as the part "matching" calls it. */
-static const struct rule {
-    const char *key, *name;
-} other_k[] = {{"l0", "L0"}, {"l0r", "L0 + r"}, {"fvu", "FVU"}};
-enum { OTHER_K = sizeof other_k / sizeof *other_k };
-
-/* What `key` is with the scaffold where the rule makes it equal to the baseline, less what it is without; first seed. */
-static bool change_at(const experiment *e, int arch, const char *rule, const char *key, double *change)
+/* What `key` is with the scaffold where the rule makes it equal to the baseline, less what it is without; first seed. `how`: whether that
+ * dictionary was trained, as words behind the rule's name. */
+static bool change_at(const experiment *e, int arch, int rule, const char *key, double *change, char how[40])
 {
-    const char *family = arch_name(e->options.archs[arch]);
+    const sae_arch family = e->options.archs[arch];
     char name[96];
     interval base, at;
+    double off;
 
-    snprintf(name, sizeof name, "%s.baseline.%s", family, key);
+    snprintf(name, sizeof name, "%s.baseline.%s", arch_name(family), key);
     if (!experiment_found(e, "matching", "matching", name, &base)) return false;
-    snprintf(name, sizeof name, "%s.%s.%s", family, rule, key);
-    if (!experiment_found(e, "matching", "matching", name, &at)) return false;
+    if (!matched_number(e, family, rule, key, &at, &off)) return false;
     *change = at.value - base.value;
+    *how = '\0';
+    if (isfinite(off)) snprintf(how, 40, " (trained, %+.2g %% off)", 100 * off);
     return true;
 }
 
@@ -95,11 +92,12 @@ static bool change_at(const experiment *e, int arch, const char *rule, const cha
 static void tell_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
 {
     double change;
+    char how[40];
 
-    for (int i = 0; i < OTHER_K; i++)
-        if (change_at(e, arch, other_k[i].key, key, &change) && change * side < 0)
-            snprintf(says + strlen(says), room - strlen(says), "; at equal %s %s", other_k[i].name,
-                     change > 0 ? "more" : "less");
+    for (int i = 0; i < MATCHING_RULES; i++)
+        if (change_at(e, arch, i, key, &change, how) && change * side < 0)
+            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s", matching_rules[i].name,
+                     *how ? " (trained)" : "", change > 0 ? "more" : "less");
 }
 
 /* To four decimals, without a "-0.0000". */
@@ -114,6 +112,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     const bool main = variant == e->options.variants[0];
     const int64_t n = main ? e->options.seeds : 1;
     double change;
+    char how[40];
 
     for (int64_t s = 0; s < n; s++) {
         const roster_entry *scaffold =
@@ -142,10 +141,11 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
         claim_range(c.range, &f, "fewer, over seeds");
     if (isfinite(part.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
-    for (int i = 0; main && i < OTHER_K; i++)
-        if (change_at(e, arch, other_k[i].key, e->dense_key, &change))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s %.3g",
-                     strstr(c.here, "; first seed at") ? "," : "; first seed at", other_k[i].name, base[0] + change);
+    for (int i = 0; main && i < MATCHING_RULES; i++)
+        if (change_at(e, arch, i, e->dense_key, &change, how))
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s%s %.3g",
+                     strstr(c.here, "; first seed at") ? "," : "; first seed at", matching_rules[i].name, how,
+                     base[0] + change);
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
@@ -154,14 +154,14 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
-/* What is gained at equal k over the seeds, and at the other rules by interpolation. */
+/* What is gained at equal k over the seeds, and at the other rules by what was trained for them or else by interpolation. */
 static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
                                   const char *label, sae_result *r, sae_error *err)
 {
     const char *family = arch_name(e->options.archs[arch]);
     static const char better[] = "better, as the paper says", worse[] = "worse: against the paper";
     claim c = {.number = "N3", .paper = "better at matched sparsity"};
-    char name[128], part[96], key[32];
+    char name[128], part[96], key[32], how[40];
     double gain[SEEDS_MAX], change;
     interval paired; /* of the first seed, over documents */
 
@@ -180,10 +180,10 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
         snprintf(c.here, sizeof c.here, "%+.4f at equal k, mean of %lld seeds; the first: ", four_decimals(g.value),
                  (long long)e->options.seeds);
     snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%+.4f at equal k", four_decimals(gain[0]));
-    for (int i = 0; i < OTHER_K; i++)
-        if (change_at(e, arch, other_k[i].key, key, &change))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s",
-                     four_decimals(change), other_k[i].name);
+    for (int i = 0; i < MATCHING_RULES; i++)
+        if (change_at(e, arch, i, key, &change, how))
+            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s%s",
+                     four_decimals(change), matching_rules[i].name, how);
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
     if (isfinite(g.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);
@@ -339,7 +339,7 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
         {o->seeds < 2, " other seeds (--seeds)"},
         {o->n_archs < 2, " the other architecture (--arch)"},
         {o->n_variants < VARIANTS_MAX, " scaffolds wired otherwise (--variants all)"},
-        {o->n_ks == 0, " equal L0 and equal FVU (--ks)"},
+        {o->n_ks == 0 && o->matched <= 0, " equal L0 and equal FVU (--ks)"},
         {o->n_ranks == 0, " other ranks (--ranks)"},
         {o->n_labelled == 0, " sparse probing and TPP (--labelled)"},
         {o->points <= 0, " redundancy in sparse features (--points)"},

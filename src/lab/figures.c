@@ -207,48 +207,50 @@ static const matched_plot matched_plots[] = {
      {"probing.k1", "probing.k5", NULL},
      {"k 1", "k 5", NULL}},
     {"tpp", "TPP", "latents ablated", "TPP", 0, {"tpp.n20", NULL, NULL}, {"n 20", NULL, NULL}}};
-static const struct {
-    const char *key, *name;
-} matched_rules[] = {{"baseline", "baseline"},
-                     {"k", "scaffold, equal k"},
-                     {"l0", "scaffold, equal L0"},
-                     {"l0r", "scaffold, equal L0 + r"},
-                     {"fvu", "scaffold, equal FVU"}};
-enum { MATCHED_RULES = sizeof matched_rules / sizeof *matched_rules, INTERPOLATED = 2 };
+enum { PLAIN_BARS = 2, MATCHED_BARS = PLAIN_BARS + MATCHING_RULES }; /* baseline, equal k, and the rules */
 
-/* One seed, so without whiskers. A rule that lies beyond the k that were trained has no bars. */
-static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot *p, int rule)
+/* One seed, so without whiskers. A rule that lies beyond the k that were trained has no bars. name: of the series. */
+static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot *p, int which, char name[64])
 {
     bars b = {0};
+    double off = NAN;
 
     for (int i = 0; i < 3 && p->keys[i]; i++) {
         char key[96];
         interval v;
-        snprintf(key, sizeof key, "%s.%s.%s", arch_name(arch), matched_rules[rule].key, p->keys[i]);
-        if (experiment_found(e, "matching", "matching", key, &v)) add_bar(&b, p->names[i], &v);
+        snprintf(key, sizeof key, "%s.%s.%s", arch_name(arch), which == 0 ? "baseline" : "k", p->keys[i]);
+        if (which < PLAIN_BARS ? experiment_found(e, "matching", "matching", key, &v)
+                               : matched_number(e, arch, which - PLAIN_BARS, p->keys[i], &v, &off))
+            add_bar(&b, p->names[i], &v);
     }
+    if (which == 0)
+        snprintf(name, 64, "baseline");
+    else if (which < PLAIN_BARS)
+        snprintf(name, 64, "scaffold, equal k");
+    else
+        snprintf(name, 64, "scaffold, equal %s%s", matching_rules[which - PLAIN_BARS].name,
+                 isfinite(off) ? ", trained" : "");
     return b;
 }
 
 static sae_status matched_put(const experiment *e, sae_arch arch, const matched_plot *p, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    bars of[MATCHED_RULES];
-    char plot[48], title[96];
+    bars of[MATCHED_BARS];
+    char plot[48], title[96], names[MATCHED_BARS][64];
     bool any = false;
 
-    for (int i = 0; i < MATCHED_RULES; i++) {
-        of[i] = matched_bars(e, arch, p, i);
-        any = any || (i >= INTERPOLATED && of[i].n > 0);
+    for (int i = 0; i < MATCHED_BARS; i++) {
+        of[i] = matched_bars(e, arch, p, i, names[i]);
+        any = any || (i >= PLAIN_BARS && of[i].n > 0);
     }
     if (!any) return SAE_OK; /* equal k alone: the plots above have it, of all seeds */
     snprintf(plot, sizeof plot, "matched_%s_%s", p->name, arch_name(arch));
     snprintf(title, sizeof title, "%s with something held equal, %s (one seed)", p->title, arch_name(arch));
     SAE_TRY(sae_result_plot(r, plot, title, p->x_label, p->y_label, SAE_PLOT_BAR, 0, err));
-    for (int i = 0; i < MATCHED_RULES; i++)
+    for (int i = 0; i < MATCHED_BARS; i++)
         if (of[i].n > 0)
-            SAE_TRY(
-                sae_result_bars(r, plot, matched_rules[i].name, of[i].categories, of[i].y, NULL, NULL, of[i].n, err));
+            SAE_TRY(sae_result_bars(r, plot, names[i], of[i].categories, of[i].y, NULL, NULL, of[i].n, err));
     if (isfinite(p->chance)) SAE_TRY(sae_result_line(r, plot, "chance", false, p->chance, err));
 done:
     return status;

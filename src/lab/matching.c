@@ -21,6 +21,7 @@ static const char *const columns[MATCHING_MEASURES + 2] = {"dictionary", "k",   
                                                            "CE / clean", "dense 5 %",   "10 %",        "20 %",
                                                            "mass",       "probing k 1", "probing k 5", "TPP n 20"};
 enum { L0, FVU };
+const matching_rule matching_rules[MATCHING_RULES] = {{"l0", "L0", L0}, {"l0r", "L0 + r", L0}, {"fvu", "FVU", FVU}};
 
 static int by_l0(const void *a, const void *b)
 {
@@ -46,6 +47,31 @@ static bool interpolate(const matching_place *curve, int n, int which, double va
         return true;
     }
     return false;
+}
+
+double matching_target(const matching_set *s, int rule)
+{
+    return s->base.at[matching_rules[rule].measure] - (rule == MATCHING_L0R ? s->rank : 0);
+}
+
+double matching_off(const matching_set *s, int rule, const matching_place *p)
+{
+    const int measure = matching_rules[rule].measure;
+
+    return (p->at[measure] - matching_target(s, rule)) / s->base.at[measure];
+}
+
+double matching_k(const matching_set *s, int rule)
+{
+    const int measure = matching_rules[rule].measure;
+    const double value = matching_target(s, rule);
+    matching_place p;
+
+    qsort(s->curve, (size_t)s->n, sizeof *s->curve, by_l0);
+    if (interpolate(s->curve, s->n, measure, value, &p)) return p.k;
+    if (measure != L0 || s->n == 0 || !(value > 0)) return NAN;
+    const matching_place *end = value < s->curve[0].at[L0] ? &s->curve[0] : &s->curve[s->n - 1];
+    return end->at[L0] > 0 ? end->k * value / end->at[L0] : NAN;
 }
 
 static sae_status add_row(sae_result *r, const matching_set *s, const char *what, const matching_place *p,
@@ -98,16 +124,43 @@ static sae_status few_note(sae_result *r, const matching_set *s, sae_error *err)
     return sae_result_note(r, text, err);
 }
 
+static sae_status add_interpolated(sae_result *r, const matching_set *s, int rule, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const matching_rule *is = &matching_rules[rule];
+    matching_place p;
+    const bool inside = interpolate(s->curve, s->n, is->measure, matching_target(s, rule), &p);
+    char what[64];
+
+    snprintf(what, sizeof what, "%s, equal %s%s", s->kind, is->name, inside ? "" : " (beyond the k trained)");
+    SAE_TRY(add_row(r, s, what, inside ? &p : NULL, err));
+    if (inside) SAE_TRY(add_numbers(r, s, is->key, &p, err));
+done:
+    return status;
+}
+
+static sae_status add_trained(sae_result *r, const matching_set *s, int rule, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const matching_place *p = s->trained[rule];
+    const double off = matching_off(s, rule, p);
+    char what[64], name[24], key[160];
+
+    snprintf(what, sizeof what, "%s, equal %s, trained (%+.2g %% off)", s->kind, matching_rules[rule].name, 100 * off);
+    SAE_TRY(add_row(r, s, what, p, err));
+    snprintf(name, sizeof name, "%s_trained", matching_rules[rule].key);
+    SAE_TRY(add_numbers(r, s, name, p, err));
+    snprintf(key, sizeof key, "%s.%s.k", s->name, name);
+    SAE_TRY(sae_result_silent(r, key, p->k, p->k, p->k, err));
+    snprintf(key, sizeof key, "%s.%s.off", s->name, name);
+    SAE_TRY(sae_result_silent(r, key, off, off, off, err));
+done:
+    return status;
+}
+
 sae_status matching_report(sae_result *r, const matching_set *s, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const struct {
-        const char *what, *rule;
-        int measure;
-        double value;
-    } rules[] = {{"equal L0", "l0", L0, s->base.at[L0]},
-                 {"equal L0 + r", "l0r", L0, s->base.at[L0] - s->rank},
-                 {"equal FVU", "fvu", FVU, s->base.at[FVU]}};
 
     qsort(s->curve, (size_t)s->n, sizeof *s->curve, by_l0);
     SAE_TRY(sae_result_table(r, s->name, s->title, columns, s->n_measures + 2, err));
@@ -115,13 +168,9 @@ sae_status matching_report(sae_result *r, const matching_set *s, sae_error *err)
     SAE_TRY(add_numbers(r, s, "baseline", &s->base, err));
     SAE_TRY(add_equal_k(r, s, err));
     if (s->n < 2) SAE_TRY(few_note(r, s, err));
-    for (int i = 0; s->n > 1 && i < 3; i++) {
-        matching_place p;
-        bool inside = interpolate(s->curve, s->n, rules[i].measure, rules[i].value, &p);
-        char what[64];
-        snprintf(what, sizeof what, "%s, %s%s", s->kind, rules[i].what, inside ? "" : " (beyond the k trained)");
-        SAE_TRY(add_row(r, s, what, inside ? &p : NULL, err));
-        if (inside) SAE_TRY(add_numbers(r, s, rules[i].rule, &p, err));
+    for (int i = 0; i < MATCHING_RULES; i++) {
+        if (s->n > 1) SAE_TRY(add_interpolated(r, s, i, err));
+        if (s->trained[i]) SAE_TRY(add_trained(r, s, i, err));
     }
 done:
     return status;
@@ -148,9 +197,9 @@ interval experiment_interval(const experiment *e, const roster_entry *r, const c
     snprintf(name, sizeof name, "%s.%s", r->name, key);
     snprintf(probing, sizeof probing, "%s-probing", arch_name(r->config.arch));
     snprintf(tpp, sizeof tpp, "%s-tpp", arch_name(r->config.arch));
-    const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, "documents", probing),
-                              experiment_find(e, "documents", tpp)};
-    for (int i = 0; i < 3; i++)
+    const sae_result *in[] = {experiment_find(e, "census", "census"), experiment_find(e, "matched", "matched"),
+                              experiment_find(e, "documents", probing), experiment_find(e, "documents", tpp)};
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++)
         if (in[i] && sae_result_get_interval(in[i], name, v) && isfinite(v[0])) return (interval){v[0], v[1], v[2]};
     return (interval){NAN, NAN, NAN};
 }
@@ -160,7 +209,7 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
     return experiment_interval(e, r, key).value;
 }
 
-static matching_place place_of(const experiment *e, const roster_entry *r)
+matching_place matching_place_of(const experiment *e, const roster_entry *r)
 {
     matching_place p = {.k = (double)r->config.k};
 
@@ -168,38 +217,48 @@ static matching_place place_of(const experiment *e, const roster_entry *r)
     return p;
 }
 
-enum { CURVE_MAX = KS_MAX + 1 };
-
-/* Scaffolds of the first seed at every k. */
+/* Scaffolds of the first seed at every k of the grid. */
 static int curve_of(const experiment *e, sae_arch arch, matching_place *curve)
 {
     int n = 0;
 
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *r = &e->roster.entries[i];
-        bool is_pair = r->use == USE_SCAFFOLD && r->config.variant == e->options.variants[0];
-        if (r->config.arch == arch && r->config.seed == e->options.seed && (r->use == USE_K || is_pair))
-            curve[n++] = place_of(e, r);
+        if (roster_is_at_k(e, r, arch) && r->use != USE_MATCHED) curve[n++] = matching_place_of(e, r);
     }
     return n;
+}
+
+void matching_set_of(const experiment *e, sae_arch arch, matching_place *curve, matching_set *out)
+{
+    const scaffold_options *o = &e->options;
+
+    *out = (matching_set){.name = arch_name(arch),
+                          .kind = variant_labels[o->variants[0]],
+                          .rank = (double)o->rank,
+                          .n_measures = MATCHING_MEASURES,
+                          .base = matching_place_of(e, roster_pair(e, arch, USE_BASELINE, o->seed)),
+                          .curve = curve,
+                          .n = curve_of(e, arch, curve)};
 }
 
 static sae_status of_arch(experiment *e, sae_arch arch, sae_result *r, sae_error *err)
 {
     const scaffold_options *o = &e->options;
-    matching_place curve[CURVE_MAX];
-    matching_place equal_k = place_of(e, roster_pair(e, arch, USE_SCAFFOLD, o->seed));
+    matching_place curve[MATCHING_CURVE_MAX], trained[MATCHING_RULES];
+    matching_place equal_k = matching_place_of(e, roster_pair(e, arch, USE_SCAFFOLD, o->seed));
     char title[96];
-    const matching_set set = {.name = arch_name(arch),
-                              .title = title,
-                              .kind = variant_labels[o->variants[0]],
-                              .rank = (double)o->rank,
-                              .n_measures = MATCHING_MEASURES,
-                              .base = place_of(e, roster_pair(e, arch, USE_BASELINE, o->seed)),
-                              .equal_k = &equal_k,
-                              .curve = curve,
-                              .n = curve_of(e, arch, curve)};
+    matching_set set;
 
+    matching_set_of(e, arch, curve, &set);
+    set.title = title;
+    set.equal_k = &equal_k;
+    for (int i = 0; i < MATCHING_RULES; i++) {
+        const roster_entry *of = matched_entry(e, arch, i);
+        if (!of) continue;
+        trained[i] = matching_place_of(e, of);
+        set.trained[i] = &trained[i];
+    }
     snprintf(title, sizeof title, "%s, seed %llu", set.name, (unsigned long long)o->seed);
     return matching_report(r, &set, err);
 }
@@ -211,6 +270,13 @@ static sae_status matching(experiment *e, sae_error *err)
 
     SAE_TRY(experiment_result(e, "matching", "With something held equal", &r, err));
     SAE_TRY(matching_note(r, err));
+    if (experiment_find(e, "matched", "matched"))
+        SAE_TRY(
+            sae_result_note(r,
+                            "\"Trained\": the dictionary at the whole k at which what is held equal is nearest to the "
+                            "baseline's, and by how much of the baseline's it is off. The rows without that word are "
+                            "taken between the others.",
+                            err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(of_arch(e, e->options.archs[a], r, err));
 done:
     return status;

@@ -11,6 +11,14 @@
 enum { MATCHING_CENSUS = 7, MATCHING_MEASURES = 10 };
 extern const char *const matching_keys[MATCHING_MEASURES]; /* "l0", "fvu", .. */
 
+/* What is held equal beside k, in this order. */
+enum { MATCHING_L0, MATCHING_L0R, MATCHING_FVU, MATCHING_RULES };
+typedef struct matching_rule {
+    const char *key, *name; /* "l0r", "L0 + r" */
+    int measure;            /* of those above, which is held equal */
+} matching_rule;
+extern const matching_rule matching_rules[MATCHING_RULES];
+
 /* A dictionary as a point of the curve; NaN: not measured. */
 typedef struct matching_place {
     double k, at[MATCHING_MEASURES];
@@ -26,11 +34,19 @@ typedef struct matching_set {
     const matching_place *equal_k; /* NULL: none has the baseline's k */
     matching_place *curve; /* [n] all with a scaffold, one for each k; borrowed, and brought into the order of L0 */
     int n;
+    const matching_place *trained[MATCHING_RULES]; /* NULL: none was trained for the rule */
 } matching_set;
+
+/* What a rule asks of the dictionary with a scaffold, and by which share of the baseline's number one misses it: 0.01 is 1 % too much. */
+double matching_target(const matching_set *s, int rule);
+double matching_off(const matching_set *s, int rule, const matching_place *p);
+/* The k at which the curve fulfils the rule; of L0 by proportion where it lies beyond the k that were trained. NaN: nothing is known. */
+double matching_k(const matching_set *s, int rule);
 
 /* A table and its numbers "NAME.baseline.fvu", "NAME.k.fvu", "NAME.l0.fvu", "NAME.l0r.fvu", "NAME.fvu.l0", .. : of the baseline; with a
  * scaffold at its k; where L0, L0 + rank and FVU are the baseline's. Between two points of the curve every number is taken to be linear
- * in the one held equal (of dense latents and their mass the logarithm of one more); beyond them nothing is said, and with fewer than two a note says what it takes. */
+ * in the one held equal (of dense latents and their mass the logarithm of one more); beyond them nothing is said, and with fewer than two a note says what it takes. What was
+ * trained for a rule has a row of its own below, and numbers "NAME.l0_trained.fvu", .., "NAME.l0_trained.k", "NAME.l0_trained.off". */
 sae_status matching_report(sae_result *r, const matching_set *set, sae_error *err);
 /* What the table's rows mean, as a note. */
 sae_status matching_note(sae_result *r, sae_error *err);

@@ -56,6 +56,7 @@ json_t *options_json(const experiment *e)
     json_put(&all, "dense_threshold", json_real(o->dense_threshold));
     json_put(&all, "last_token", json_boolean(o->last_token));
     json_put(&all, "labels", names(labels, o->n_labels));
+    if (o->matched > 0) json_put(&all, "match", json_string("trained"));
     json_put(&all, "ablate", json_string(arm_names[o->ablate]));
     scaffold_choices_put(&all, &o->scaffold);
     return all;
@@ -152,13 +153,13 @@ static bool on_page(const experiment *e, const part_result *p)
 /* The summary is made last and read first; then the first pair's comparison, the parts over many dictionaries, and what is left. */
 static int page_order(const experiment *e, const part_result *p)
 {
-    static const char *const early[] = {"survey", "matching", "ranks", "stability", "retrain", "census"};
+    static const char *const early[] = {"survey", "matching", "matched", "ranks", "stability", "retrain", "census"};
     const char *first = e->roster.entries[1].name;
 
     if (strcmp(p->part, first) == 0 && strcmp(p->file, "comparison") == 0) return 0;
     if (strcmp(p->part, first) == 0 && strcmp(p->file, "removal") == 0) return 1;
     if (strcmp(p->part, "figures") == 0) return 2;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < (int)(sizeof early / sizeof *early); i++)
         if (strcmp(p->part, early[i]) == 0) return 3 + i;
     if (strcmp(p->part, "cards") == 0) return 22;
     if (strcmp(p->part, "training") == 0) return 21;

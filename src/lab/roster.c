@@ -92,6 +92,31 @@ void roster_list(experiment *e)
     for (int i = 0; i < e->roster.n; i++) name(e, &e->roster.entries[i]);
 }
 
+bool roster_is_at_k(const experiment *e, const roster_entry *r, sae_arch arch)
+{
+    const bool is_pair = r->use == USE_SCAFFOLD && r->config.variant == e->options.variants[0];
+
+    return r->config.arch == arch && r->config.seed == e->options.seed &&
+           (is_pair || r->use == USE_K || r->use == USE_MATCHED);
+}
+
+const roster_entry *roster_at_k(const experiment *e, sae_arch arch, int64_t k)
+{
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *r = &e->roster.entries[i];
+        if (roster_is_at_k(e, r, arch) && r->config.k == k) return r;
+    }
+    return NULL;
+}
+
+void roster_list_matched(experiment *e, sae_arch arch, int64_t k)
+{
+    const scaffold_options *o = &e->options;
+
+    add_scaffold(e, USE_MATCHED, arch, o->variants[0], k, o->rank, o->seed);
+    name(e, &e->roster.entries[e->roster.n - 1]);
+}
+
 sae_status roster_check(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -111,7 +136,7 @@ static char *record_path(const experiment *e, const roster_entry *r, sae_error *
 }
 
 /* Is OUT/dictionaries/NAME there, and its record of this very training? */
-static sae_status look(const experiment *e, roster_entry *r, sae_error *err)
+sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_error ignored = {0};
@@ -136,7 +161,7 @@ static sae_status look_all(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    for (int i = 0; i < e->roster.n; i++) SAE_TRY(look(e, &e->roster.entries[i], err));
+    for (int i = 0; i < e->roster.n; i++) SAE_TRY(roster_look(e, &e->roster.entries[i], err));
 done:
     return status;
 }

@@ -255,8 +255,9 @@ static sae_status rank_choose(experiment *e, sae_error *err)
 static sae_status run_all(experiment *e, sae_error *err)
 {
     static sae_status (*const steps[])(experiment *, sae_error *) = {
-        rows_all,       rank_choose,     train_all,   pair_parts,    features_parts, census_parts,  documents_parts,
-        matching_parts, stability_parts, ranks_parts, retrain_parts, survey_parts,   figures_parts, summary_parts};
+        rows_all,     rank_choose,   train_all,       pair_parts,     features_parts,
+        census_parts, matched_parts, documents_parts, matching_parts, stability_parts,
+        ranks_parts,  retrain_parts, survey_parts,    figures_parts,  summary_parts};
     sae_status status = SAE_OK;
 
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) SAE_TRY(steps[i](e, err));

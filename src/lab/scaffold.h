@@ -13,6 +13,7 @@
 #include "io/io.h"
 #include "lab/inputs.h"
 #include "lab/loss_report.h"
+#include "lab/matching.h"
 #include "lab/row_moments.h"
 #include "lab/scaffold_map.h"
 #include "lab/topics_sets.h"
@@ -51,6 +52,7 @@ typedef struct scaffold_options {
     int64_t ranks
         [RANKS_MAX]; /* scaffolds of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
     int n_ranks;
+    int matched;                         /* 1: dictionaries are trained at equal L0, L0 + r and FVU; -1: not */
     int retrain;                         /* 1: ablate and retrain; -1: not */
     int64_t batch;                       /* 0: 2,048 */
     double lr;                           /* 0: the recipe's */
@@ -92,6 +94,7 @@ typedef enum roster_use {
     USE_SCAFFOLD, /* its partner: alike but for the scaffold */
     USE_K,        /* P1 at another k */
     USE_RANK,     /* P1 at another rank */
+    USE_MATCHED,  /* P1 at a k at which something was found equal (matched.c): listed once the others were measured */
     USE_DENSE,    /* baseline on rows without the span of the first baseline's dense latents */
     USE_OTHERS,   /* baseline on rows without the span of as many other latents */
 } roster_use;
@@ -103,7 +106,9 @@ typedef struct roster_entry {
     bool trained; /* it stands in OUT/dictionaries/NAME, trained on these rows by this recipe */
 } roster_entry;
 
-enum { ROSTER_MAX = 2 * (2 * SEEDS_MAX + 2 + KS_MAX) + RANKS_MAX + 2 };
+/* One for each of three rules, and what corrects the first. */
+enum { MATCHED_CORRECTIONS = 3, MATCHED_MOST = MATCHING_RULES + MATCHED_CORRECTIONS };
+enum { ROSTER_MAX = ARCHS_MAX * (2 * SEEDS_MAX + 2 + KS_MAX + MATCHED_MOST) + RANKS_MAX + 2 };
 typedef struct roster {
     int n;
     roster_entry entries[ROSTER_MAX];
@@ -125,6 +130,8 @@ typedef struct part_result {
     char part[64], file[32];
     sae_result *result;
 } part_result;
+
+struct census_entry;
 
 /* The state of a run. Everything is owned here unless it says borrowed. */
 typedef struct experiment {
@@ -239,6 +246,11 @@ const roster_entry *roster_find(const experiment *e, sae_arch arch, roster_use u
 /* The same of the pairs that the claims are about: a baseline, or a scaffold of the first variant. */
 const roster_entry *roster_pair(const experiment *e, sae_arch arch, roster_use use, uint64_t seed);
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
+/* Is it one of the first seed's scaffolds of the first variant that differ in k alone? */
+bool roster_is_at_k(const experiment *e, const roster_entry *r, sae_arch arch);
+const roster_entry *roster_at_k(const experiment *e, sae_arch arch, int64_t k); /* the one of this k; NULL: none */
+void roster_list_matched(experiment *e, sae_arch arch, int64_t k);              /* one more of these, at the end */
+sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err);   /* is it trained? */
 /* The list, and whether all of it can be trained. */
 sae_status roster_check(experiment *e, sae_error *err);
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);
@@ -283,6 +295,17 @@ sae_status showcase_report(experiment *e, sae_error *err);
 /* census.c: L0, fit, dense latents and the loss of every dictionary but the retrained; a result "census" whose
  * numbers are named NAME.l0, NAME.fvu, NAME.dense_0.1, NAME.ce_ratio, .. */
 sae_status census_parts(experiment *e, sae_error *err);
+/* The same of one dictionary of the roster, in it or not. */
+sae_status census_of(experiment *e, const roster_entry *r, const loss_table *clean, struct census_entry *out,
+                     sae_error *err);
+/* matched.c: after the census and before the documents, where that is asked for: dictionaries trained where L0, L0 + r and FVU are the
+ * baseline's. A result "matched" with their census numbers, and the k of each rule. */
+sae_status matched_parts(experiment *e, sae_error *err);
+/* The dictionary of a rule (matching.h), trained for it or found among the others; NULL: none. */
+const roster_entry *matched_entry(const experiment *e, sae_arch arch, int rule);
+/* A number of the part "matching" by a rule: of what was trained for it, and by how much of the baseline's that is off, where there is
+ * such a one; else of what lies between others, and `off` is NaN. False: there is neither. */
+bool matched_number(const experiment *e, sae_arch arch, int rule, const char *key, interval *out, double *off);
 /* features_parts.c: classes of dense latents, redundancy and topics of each architecture, cards of the first. */
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
@@ -297,6 +320,11 @@ sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
 interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);
+/* matching.c: a dictionary as a point of a curve; a baseline and the scaffolds of its curve without title, equal k and what was trained
+ * for a rule; curve: [MATCHING_CURVE_MAX]. */
+enum { MATCHING_CURVE_MAX = KS_MAX + 1 + MATCHED_MOST };
+matching_place matching_place_of(const experiment *e, const roster_entry *r);
+void matching_set_of(const experiment *e, sae_arch arch, matching_place *curve, matching_set *out);
 /* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
 sae_status matching_parts(experiment *e, sae_error *err);
 /* stability.c: how alike the scaffolds of several seeds are. */

@@ -159,7 +159,8 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     SAE_TRY(part(r, p, "pairs", "pairs",
                  edits(p) * ce + 2 * used_as(p, USE_SCAFFOLD) * reads + (double)o->held_out_tokens * p->below, what[2],
                  total, err));
-    SAE_TRY(part(r, p, "census", "census", n * reads + (used_as(p, USE_K) + used_as(p, USE_RANK)) * ce,
+    SAE_TRY(part(r, p, "census", "census",
+                 n * reads + (used_as(p, USE_K) + used_as(p, USE_RANK) + used_as(p, USE_MATCHED)) * ce,
                  "each dictionary's fit and loss", total, err));
     if (o->points >
         0) { /* A, with its error projected, and one or five controls of either kind; by the other rules four marked sets */
@@ -234,7 +235,7 @@ static sae_status setting(sae_result *r, const plan *p, sae_error *err)
 {
     const scaffold_options *o = p->o;
     sae_status status = SAE_OK;
-    char layer[32];
+    char layer[32], match[96];
 
     snprintf(layer, sizeof layer, "layer %lld", (long long)p->shape->layer);
     SAE_TRY(sae_result_setting(r, "site", (sae_cell){o->site ? o->site : layer, NAN}, err));
@@ -242,6 +243,9 @@ static sae_status setting(sae_result *r, const plan *p, sae_error *err)
     SAE_TRY(sae_result_setting(r, "k", (sae_cell){NULL, (double)o->k}, err));
     SAE_TRY(sae_result_setting(
         r, "rank", o->rank_knee ? (sae_cell){"the knee of --ranks", NAN} : (sae_cell){NULL, (double)o->rank}, err));
+    snprintf(match, sizeof match, "trained: %d of the dictionaries at most, %d where no k is corrected",
+             used_as(p, USE_MATCHED), MATCHING_RULES * o->n_archs);
+    if (o->matched > 0) SAE_TRY(sae_result_setting(r, "match", (sae_cell){match, NAN}, err));
     if (o->survey) SAE_TRY(survey_note(r, o, err));
 done:
     return status;
@@ -262,6 +266,9 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     e->recipe = sae_recipe_saebench(e->options.batch, e->options.rows / e->options.batch);
     sae_choose_exact_codes(&e->recipe, e->d);
     roster_list(e);
+    for (int a = 0; a < e->options.n_archs; a++) /* which k they will have follows from the others */
+        for (int i = 0; e->options.matched > 0 && i < MATCHED_MOST; i++)
+            roster_list_matched(e, e->options.archs[a], e->options.k);
     SAE_TRY(documents_check(e, err));
     plan p = {.o = &e->options,
               .shape = shape,
