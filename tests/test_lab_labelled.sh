@@ -81,7 +81,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "tpp" 0 '' lab tpp pair/baseline/sae pair/scaffold/sae $given --data data --n 1,4,500 --out tpp.json
     shows "unintended"
     shows "gain over the first"
-    for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4; do
+    for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4 \
+        baseline.tpp.over_random.n4 baseline.tpp.random.held.n4; do
         holds tpp.json "$key"
     done
     expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
