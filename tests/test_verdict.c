@@ -315,37 +315,40 @@ END_TEST
 START_TEST(test_redundancy)
 {
     static const struct {
-        interval over_matched, aligned, r2, r3;
+        interval over_matched;
+        beside_removal less;
         const char *says;
     } redundant[] = {
-        {{.1, -.1, .3}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"},
-        {{.1, NAN, NAN}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "cannot be told from features"}, /* one draw */
-        {{-.1, -.2, -.05}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {2, 1.9, 2.1}, "less than features"},
-        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.5, 1.4, 1.6}, "less than the scaffold: as the paper says"},
-        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {2, 1.9, 2.1}, {1.03, 1, 1.06}, "paper says, not when the mean is kept"},
-        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.05, 1.04, 1.06}, {1.01, 1, 1.02}, "more than the scaffold: against"},
-        {{.1, .05, .2}, {1.2, 1.1, 1.3}, {1.25, 1.2, 1.3}, {1.01, 1, 1.02}, "not told from the scaffold"}};
+        {{.1, -.1, .3}, {{-2, -3, -1}, {-2, -3, -1}, {-2, -3, -1}}, "cannot be told from features"},
+        {{.1, NAN, NAN}, {{-2, -3, -1}, {-2, -3, -1}, {-2, -3, -1}}, "cannot be told from features"}, /* one draw */
+        {{-.1, -.2, -.05}, {{-2, -3, -1}, {-2, -3, -1}, {-2, -3, -1}}, "less than features"},
+        {{.1, .05, .2}, {{-2, -3, -1}, {-1, -2, -.1}, {-2, -3, -1}}, "less than the scaffold: as the paper says"},
+        {{.1, .05, .2}, {{-2, -3, -1}, {.5, .1, 1}, {-2, -3, -1}}, "paper says, not when the mean is kept"},
+        {{.1, .05, .2}, {{-2, -3, -1}, {.5, -.1, 1}, {-2, -3, -1}}, "paper says, not told when the mean is kept"},
+        {{.1, .05, .2}, {{.5, .1, 1}, {.6, .2, 1}, {.5, .1, 1}}, "more than the scaffold: against"},
+        {{.1, .05, .2}, {{-.1, -.2, .1}, {.6, .2, 1}, {-.1, -.2, .1}}, "not told from the scaffold"},
+        {{.1, .05, .2}, {{-.1, NAN, NAN}, {.6, NAN, NAN}, {-.1, NAN, NAN}}, "not told from the scaffold"}};
     char text[VERDICT_TEXT];
 
     for (size_t i = 0; i < sizeof redundant / sizeof *redundant; i++) {
         const rule_cost rule = {"energy", redundant[i].over_matched};
-        verdict_redundancy(text, &rule, 1, &redundant[i].aligned, &redundant[i].aligned, &redundant[i].r2,
-                           &redundant[i].r3);
+        verdict_redundancy(text, &rule, 1, &redundant[i].less);
         ck_assert_msg(strstr(text, redundant[i].says), "redundancy %zu: %s", i, text);
         ck_assert(!strstr(text, "other rules"));
     }
     const rule_cost rules[] = {
         {"energy", {.1, .05, .2}}, {"union", {.1, .02, .2}}, {"best", {0, -.1, .1}}, {"match", {-.2, -.3, -.1}}};
-    const interval aligned = {1.2, 1.1, 1.3}, removed = {2, 1.9, 2.1};
-    verdict_redundancy(text, rules, 4, &aligned, &aligned, &removed, &removed);
+    beside_removal less = {{-2, -3, -1}, {-2, -3, -1}, {-2, -3, -1}};
+    verdict_redundancy(text, rules, 4, &less);
     ck_assert_msg(strstr(text, "as the paper says; by other rules of alignment: best not told, match less"), "%s",
                   text);
-    verdict_redundancy(text, rules, 2, &aligned, &aligned, &removed, &removed);
+    verdict_redundancy(text, rules, 2, &less);
     ck_assert(!strstr(text, "other rules") && !strstr(text, "error"));
-    verdict_redundancy(text, rules, 2, &aligned, &removed, &removed, &removed);
+    less.error_r2 = (interval){0, -1, 1};
+    verdict_redundancy(text, rules, 2, &less);
     ck_assert(strstr(text, "as the paper says; not told when the dictionary's error is projected too"));
-    const interval worse = {3, 2.9, 3.1};
-    verdict_redundancy(text, rules, 2, &aligned, &worse, &removed, &removed);
+    less.error_r2 = (interval){1, .5, 2};
+    verdict_redundancy(text, rules, 2, &less);
     ck_assert(strstr(text, "as the paper says; not when the dictionary's error is projected too"));
 }
 END_TEST

@@ -24,7 +24,7 @@ const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, i
     return roster_pair(e, e->options.archs[arch], use, e->options.seed + (uint64_t)seed);
 }
 
-void claim_range(char out[200], const interval *v, const char *what)
+void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what)
 {
     if (isfinite(v->low))
         snprintf(out, 200, "[%.3g, %.3g] %s", v->low, v->high, what);

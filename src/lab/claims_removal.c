@@ -103,14 +103,21 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
     char part[64], name[96], key[64];
     interval n, aligned, matched, random, error, r2, r3;
     rule_cost rules[RULES_ASKED];
-    char ends[2][48];
+    beside_removal less;
+    char ends[5][48];
 
     snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
     if (!experiment_found(e, part, "energy", "n_marked", &n)) return SAE_OK;
     const struct {
         const char *what;
         interval *to;
-    } wanted[] = {{"aligned", &aligned}, {"matched", &matched}, {"random", &random}, {"error", &error}};
+    } wanted[] = {{"aligned", &aligned},
+                  {"matched", &matched},
+                  {"random", &random},
+                  {"error", &error},
+                  {"aligned_less_r2", &less.aligned_r2},
+                  {"aligned_less_r3", &less.aligned_r3},
+                  {"error_less_r2", &less.error_r2}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         snprintf(key, sizeof key, "%s.%.0f", wanted[i].what, n.value);
         if (!experiment_found(e, part, "energy", key, wanted[i].to)) return SAE_OK;
@@ -126,9 +133,12 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
     other_rules(rules, n_rules, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range, "%s; over matched %s nats; first seed", ends_text(ends[0], &aligned, 3),
-             ends_text(ends[1], &rules[0].over, 4));
-    verdict_redundancy(c.says, rules, n_rules, &aligned, &error, &r2, &r3);
+    snprintf(c.range, sizeof c.range,
+             "%s; over matched %s nats; less R2 %s, less R3 %s, with the error projected too less R2 %s; first seed",
+             ends_text(ends[0], &aligned, 3), ends_text(ends[1], &rules[0].over, 4),
+             ends_text(ends[2], &less.aligned_r2, 3), ends_text(ends[3], &less.aligned_r3, 3),
+             ends_text(ends[4], &less.error_r2, 3));
+    verdict_redundancy(c.says, rules, n_rules, &less);
     return claim_row(r, &c, err);
 }
 

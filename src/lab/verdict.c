@@ -126,40 +126,35 @@ const char *verdict_necessity(const interval *ratio, const interval *over_random
                         "cannot be told from random directions");
 }
 
-static const char *redundancy_by_one(const interval *over_matched, const interval *aligned, const interval *r2,
-                                     const interval *r3)
-{
-    if (over_matched->high < 0) return "less than features of equal density: alignment is not what counts";
-    if (!(over_matched->low > 0)) return "cannot be told from features of equal density";
-    if (aligned->high < r2->low && aligned->high < r3->low)
-        return "more than features of equal density, less than the scaffold: as the paper says";
-    if (aligned->high < r2->low)
-        return aligned->low > r3->high ? "more than features of equal density, less than the scaffold: as the paper "
-                                         "says, not when the mean "
-                                         "is kept"
-                                       : "more than features of equal density, less than the scaffold: as the paper "
-                                         "says, not told when the "
-                                         "mean is kept";
-    if (aligned->low > r2->high)
-        return "more than features of equal density, and more than the scaffold: against the paper";
-    return "more than features of equal density; not told from the scaffold";
-}
-
 /* 1 more, -1 less, 0 not told. */
 static int side_of(const interval *over) { return over->low > 0 ? 1 : over->high < 0 ? -1 : 0; }
 
-void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *error, const interval *r2, const interval *r3)
+static const char *redundancy_by_one(const interval *over_matched, const beside_removal *less)
+{
+    const int matched = side_of(over_matched), r2 = side_of(&less->aligned_r2), r3 = side_of(&less->aligned_r3);
+
+    if (matched < 0) return "less than features of equal density: alignment is not what counts";
+    if (matched == 0) return "cannot be told from features of equal density";
+    if (r2 > 0) return "more than features of equal density, and more than the scaffold: against the paper";
+    if (r2 == 0) return "more than features of equal density; not told from the scaffold";
+    if (r3 < 0) return "more than features of equal density, less than the scaffold: as the paper says";
+    return r3 > 0 ? "more than features of equal density, less than the scaffold: as the paper says, not when the mean "
+                    "is kept"
+                  : "more than features of equal density, less than the scaffold: as the paper says, not told when the "
+                    "mean is kept";
+}
+
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const beside_removal *less)
 {
     static const char *const sides[3] = {"less", "not told", "more"};
-    const int first = side_of(&rules[0].over);
+    const int first = side_of(&rules[0].over), error = side_of(&less->error_r2);
     /* Less than the scaffold, unless the dictionary's error had carried what the features do: then nothing was taken out. */
-    const char *carried = !(first > 0 && aligned->high < r2->low) || error->high < r2->low ? ""
-                          : error->low > r2->high ? "; not when the dictionary's error is projected too"
-                                                  : "; not told when the dictionary's error is projected too";
+    const char *carried = !(first > 0 && side_of(&less->aligned_r2) < 0) || error < 0 ? ""
+                          : error > 0 ? "; not when the dictionary's error is projected too"
+                                      : "; not told when the dictionary's error is projected too";
     bool any = false;
 
-    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, aligned, r2, r3), carried);
+    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, less), carried);
     for (int i = 1; i < n; i++) {
         const int side = side_of(&rules[i].over);
         const size_t used = strlen(out);

@@ -35,10 +35,13 @@ typedef struct rule_cost {
     const char *rule;
     interval over;
 } rule_cost;
-/* N6: by the first of n rules, with what the others say where they disagree; loss ratios of ablating the first rule's features and of
- * ablating them with the dictionary's error projected too, and of removing the scaffold by R2 and by R3. */
-void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *error, const interval *r2, const interval *r3);
+/* What ablating the first rule's features costs beyond removing the scaffold, nats on the same sequences: their ablation less R2 and less R3;
+ * with the dictionary's error projected too, less R2. */
+typedef struct beside_removal {
+    interval aligned_r2, aligned_r3, error_r2;
+} beside_removal;
+/* N6: by the first of n rules, with what the others say where they disagree. */
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const beside_removal *less);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many features of equal density or random directions; over_random: how much more it falls than after those, beside other draws
