@@ -600,7 +600,7 @@ START_TEST(test_topics_planted)
     ck_assert_double_gt(planted_arm->retrained_over_random.low, 0.4);
     /* Where they have likes, ablating them costs more than ablating those, the aligned ones among them, also to a probe trained anew. */
     double over[2] = {0};
-    int compared = 0;
+    int compared = 0, wide = 0;
     planted_alike(&w);
     for (what.seed = 0; what.seed < 8; what.seed++) {
         OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
@@ -609,6 +609,10 @@ START_TEST(test_topics_planted)
         ck_assert(isfinite(aligned->over_random.value) == (aligned->held <= CONTROL_MOST_SHARED));
         if (!isfinite(aligned->over_random.value)) continue;
         ck_assert(aligned->over_random.low >= -1 && aligned->over_random.high <= 1);
+        ck_assert(aligned->retrained_over_random.low >= -1 && aligned->retrained_over_random.high <= 1);
+        wide +=
+            aligned->retrained_over_random.high - aligned->retrained_over_random.low >
+            2 * (aligned->retrained.high - aligned->retrained.low); /* some of three draws hold what others do not */
         over[0] += aligned->over_random.value;
         over[1] += aligned->retrained_over_random.value;
         compared++;
@@ -619,6 +623,7 @@ START_TEST(test_topics_planted)
                    aligned->retrained_over_random.high);
     }
     ck_assert_int_ge(compared, 4);
+    ck_assert_int_ge(wide, 1);
     for (int i = 0; i < 2; i++) ck_assert_double_gt(over[i] / compared, 0.2);
     what.counts[1] = w.p.codes[0].d_sae; /* all: nothing to compare with */
     OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
@@ -627,6 +632,29 @@ START_TEST(test_topics_planted)
     for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
     subspace_free(&space);
     subspace_free(&pca);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Of many classes a probe is trained anew after one draw alone, so that nothing is known of how draws differ. */
+START_TEST(test_topics_many)
+{
+    planted w;
+    topics m;
+    subspace spaces[1 + TOPICS_DRAWS];
+    rng r = rng_seed(7, 0);
+
+    planted_open(&w, 660, 11, 2, 0, 8);
+    for (int i = 0; i < 1 + TOPICS_DRAWS; i++) OK(subspace_random(&spaces[i], PLANTED_D, 3, &r, &err));
+    topics_what what = {.space = spaces, .space_name = "space", .random = spaces + 1};
+    OK(topics_measure(&m, &w.p, &w.s, &what, NULL, &err));
+    const topics_arm *arm = topic_arm(&m, "space removed, R2");
+    ck_assert_int_eq(m.anew, 1);
+    ck_assert(isfinite(arm->over_random.low) && isfinite(arm->over_random.high));
+    ck_assert(isfinite(arm->retrained_over_random.value));
+    ck_assert(isnan(arm->retrained_over_random.low) && isnan(arm->retrained_over_random.high));
+    for (int i = 0; i < 1 + TOPICS_DRAWS; i++) subspace_free(&spaces[i]);
     planted_close(&w);
     scratch_remove();
 }
@@ -731,6 +759,7 @@ START_TEST(test_null_of_the_verdict)
             compared[i] += isfinite(arms[i]->over_random.value);
             told[i] += arms[i]->over_random.low > 0 || arms[i]->over_random.high < 0;
         }
+        ck_assert_int_eq(m.anew, TOPICS_ANEW);
         anew += arms[1]->retrained_over_random.low > 0 || arms[1]->retrained_over_random.high < 0;
         for (int i = 0; i < TOPICS_DRAWS; i++) subspace_free(&random[i]);
         subspace_free(&space);
@@ -741,6 +770,7 @@ START_TEST(test_null_of_the_verdict)
                compared[2], anew);
     for (int i = 0; i < CHANGES; i++)
         ck_assert_int_le(told[i], 5); /* binomial(30, 0.05): more with probability 0.003; observed 0 */
+    ck_assert_int_le(anew, 5);        /* observed 0 */
     for (int i = 0; i < CHANGES; i++) ck_assert_int_ge(compared[i], WORLDS / 2);
     scratch_remove();
 }
@@ -767,6 +797,7 @@ int main(void)
     tcase_add_test(measures, test_tpp_gain);
     tcase_add_test(measures, test_tpp_gain_null);
     tcase_add_test(measures, test_topics_planted);
+    tcase_add_test(measures, test_topics_many);
     tcase_add_test(measures, test_topics_retrained);
     tcase_add_test(measures, test_topics_null);
     tcase_add_test(measures, test_null_of_the_verdict);

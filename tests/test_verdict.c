@@ -223,6 +223,21 @@ static const struct {
      "anew "
      "falls, compared with nothing too",
      "topics can still be told"},
+    /* more than beside one draw, of which nothing is known */
+    {{{.95, .9, .98},
+      {.7, .65, .75},
+      {.25, .2, .3},
+      {.8, .76, .84},
+      {.15, .1, .2},
+      {.9, .87, .93},
+      {.2, .1, .3},
+      .1,
+      {.1, NAN, NAN},
+      .2},
+     {.8, .76, .84},
+     {.8, .76, .84},
+     "one trained anew falls too, beside one draw of which the spread is not known",
+     "topics can still be told"},
     /* below chance */
     {{{.95, .9, .98},
       {.05, .03, .08},

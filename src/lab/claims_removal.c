@@ -201,8 +201,8 @@ static sae_status features_claim(const experiment *e, int arch, const char *part
         asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
     if (isfinite(n.over_random.value))
         snprintf(over, sizeof over, "over equal density [%.3f, %.3f]", n.over_random.low, n.over_random.high);
-    if (isfinite(n.retrained_over_random.value))
-        snprintf(anew, sizeof anew, ", over one draw [%.3f, %.3f]", n.retrained_over_random.low,
+    if (isfinite(n.retrained_over_random.low))
+        snprintf(anew, sizeof anew, ", over draws [%.3f, %.3f]", n.retrained_over_random.low,
                  n.retrained_over_random.high);
     snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], %s; anew [%.3f, %.3f]%s; first seed", n.fall.low, n.fall.high,
              over, n.retrained_fall.low, n.retrained_fall.high, anew);

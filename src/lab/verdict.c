@@ -194,6 +194,7 @@ static const char *trained_anew(const topic_numbers *n)
 {
     if (!(n->retrained_fall.low > 0)) return "cannot be told from before";
     if (!isfinite(n->retrained_over_random.value)) return "falls, compared with nothing too";
+    if (!isfinite(n->retrained_over_random.low)) return "falls too, beside one draw of which the spread is not known";
     if (n->retrained_over_random.high < 0) return "falls too, less than without features of equal density";
     return n->retrained_over_random.low > 0 ? "falls too"
                                             : "falls too, and so it does without features of equal density";

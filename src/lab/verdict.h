@@ -45,7 +45,7 @@ void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, c
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many features of equal density or random directions; over_random: how much more it falls than after those, beside other draws
- * of them; retrained_over_random: how much more the probe trained anew falls than one trained after the first of the draws (one draw).
+ * of them; retrained_over_random: the same of the probe trained anew and those trained after draws; low NaN: one draw.
  * held: the share of the features that those of equal density hold. Over a half of it nothing is compared: NaN. */
 typedef struct topic_numbers {
     interval clean, fixed, fall, retrained, retrained_fall, random, over_random;
