@@ -200,6 +200,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
             not_ok "the scaffold over them, rank $rank"
         fi
     done
+    # Outlier dimensions are told over the seeds.
+    if grep -q '"O1 \[[^"]* over seeds, O2 \[[^"]* over seeds"' all/results/summary/summary.json; then ok "outlier dimensions over seeds"; else not_ok "outlier dimensions over seeds" "$(grep -n 'O1' all/results/summary/summary.json)"; fi
     # Where both seeds have as many, no interval of no width is told.
     widthless=$(grep -F '[0, 0]' all/results/summary/summary.json | grep -v knee)
     if [ -z "$widthless" ]; then ok "no interval without a width"; else not_ok "no interval without a width" "$widthless"; fi

@@ -437,15 +437,25 @@ END_TEST
 START_TEST(test_outliers)
 {
     static const struct {
-        double inside[2], counts[2];
+        interval inside[2];
+        double counts[2];
         const char *says;
     } outliers[] = {
-        {{0, 0}, {0, 0}, "nothing to compare"},
-        {{.9, .8}, {1, 4}, "as the paper says"},
-        {{.1, .2}, {1, 4}, "than by chance, not most"},
-        {{.02, .01}, {8, 8}, "against the paper"},
-        {{.1, .9}, {1, 4}, "by O1: more of their axes lies inside it than by chance, not most; by O2: most"},
-        {{0, .02}, {0, 4}, "by O1: none stand out here; by O2: hardly"}};
+        {{{0, NAN, NAN}, {0, NAN, NAN}}, {0, 0}, "nothing to compare"},
+        {{{.9, NAN, NAN}, {.8, NAN, NAN}}, {1, 4}, "as the paper says"},
+        {{{.1, NAN, NAN}, {.2, NAN, NAN}}, {1, 4}, "than by chance, not most"},
+        {{{.02, NAN, NAN}, {.01, NAN, NAN}}, {8, 8}, "against the paper"},
+        {{{.1, NAN, NAN}, {.9, NAN, NAN}},
+         {1, 4},
+         "by O1: more of their axes lies inside it than by chance, not most; by O2: most"},
+        {{{0, NAN, NAN}, {.02, NAN, NAN}}, {0, 4}, "by O1: none stand out here; by O2: hardly"},
+        /* over seeds: what the interval leaves open is not told */
+        {{{.9, .8, 1}, {.9, .7, 1.1}}, {1, 4}, "most of their axes lies inside it, as the paper says"},
+        {{{.6, .2, 1}, {.6, .2, 1}}, {1, 4}, "than by chance; whether most is not told"},
+        {{{.1, .05, .2}, {.1, .05, .2}}, {1, 4}, "than by chance, not most"},
+        {{{.1, -.1, .3}, {.1, -.1, .3}}, {1, 4}, "against the paper; whether more than by chance is not told"},
+        {{{.6, -.1, 1.3}, {.6, -.1, 1.3}}, {1, 4}, "whether more of their axes lies inside it than by chance is not"},
+        {{{.01, 0, .02}, {.01, 0, .02}}, {1, 4}, "hardly more of their axes"}};
     char text[VERDICT_TEXT];
 
     for (size_t i = 0; i < sizeof outliers / sizeof *outliers; i++) {

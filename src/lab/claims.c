@@ -225,29 +225,50 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
     return claim_row(r, &c, err);
 }
 
+/* The mean P_jj over the outlier dimensions by O1 (0) or O2 (1), over seeds; NaN where a seed's is not there. Which dimensions stand out is a
+ * matter of the rows, which all seeds share. */
+static interval outliers_inside(const experiment *e, int arch, int by)
+{
+    double inside[SEEDS_MAX];
+    char key[48];
+    interval v;
+
+    snprintf(key, sizeof key, "outlier_inside_O%d", by + 1);
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        inside[s] =
+            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "structure", key, &v) ? v.value : NAN;
+    return interval_of_mean(inside, e->options.seeds);
+}
+
 static sae_status outliers_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     claim c = {.number = "i", .paper = "stated, without a number"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[96], key[48];
-    interval count[2], inside[2], rank;
+    double counts[2];
+    interval v, inside[2], rank;
 
     if (!experiment_found(e, pair, "structure", "rank", &rank)) return SAE_OK;
     for (int i = 0; i < 2; i++) {
         snprintf(key, sizeof key, "outlier_count_O%d", i + 1);
-        if (!experiment_found(e, pair, "structure", key, &count[i])) return SAE_OK;
-        snprintf(key, sizeof key, "outlier_inside_O%d", i + 1);
-        if (!experiment_found(e, pair, "structure", key, &inside[i])) return SAE_OK;
+        if (!experiment_found(e, pair, "structure", key, &v)) return SAE_OK;
+        counts[i] = v.value;
+        inside[i] = outliers_inside(e, arch, i);
     }
     snprintf(name, sizeof name, "and outlier dimensions, %s", arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(
         c.here, sizeof c.here,
         "of the axis of an outlier dimension lies inside: %.3f (O1, %.0f of them), %.3f (O2, %.0f); by chance %.4f",
-        inside[0].value, count[0].value, inside[1].value, count[1].value, rank.value / (double)e->d);
-    snprintf(c.range, sizeof c.range, "first seed");
-    verdict_outliers(c.says, (double[]){inside[0].value, inside[1].value}, (double[]){count[0].value, count[1].value},
-                     rank.value / (double)e->d);
+        inside[0].value, counts[0], inside[1].value, counts[1], rank.value / (double)e->d);
+    for (int i = 0; i < 2 && e->options.seeds > 1; i++) {
+        const size_t used = strlen(c.range);
+        if (counts[i] > 0)
+            snprintf(c.range + used, sizeof c.range - used, "%sO%d [%.3f, %.3f] over seeds", used ? ", " : "", i + 1,
+                     inside[i].low, inside[i].high);
+    }
+    if (e->options.seeds < 2) snprintf(c.range, sizeof c.range, "one seed");
+    verdict_outliers(c.says, inside, counts, rank.value / (double)e->d);
     return claim_row(r, &c, err);
 }
 

@@ -94,19 +94,28 @@ const char *verdict_overlap(const interval *overlap, double rank)
                      : "not near-identical: against the paper; whether most of the directions are the same is not told";
 }
 
-static const char *outliers_inside(double inside, double chance)
+static const char *outliers_inside(const interval *inside, double chance)
 {
-    if (inside > 0.5) return "most of their axes lies inside it, as the paper says";
-    if (inside > 3 * chance) return "more of their axes lies inside it than by chance, not most";
-    return "hardly more of their axes lies inside it than by chance: against the paper";
+    const double low = isfinite(inside->low) ? inside->low : inside->value;
+    const double high = isfinite(inside->low) ? inside->high : inside->value;
+    const double more = 3 * chance;
+
+    if (low > 0.5) return "most of their axes lies inside it, as the paper says";
+    if (low > more)
+        return high > 0.5 ? "more of their axes lies inside it than by chance; whether most is not told"
+                          : "more of their axes lies inside it than by chance, not most";
+    if (high <= more) return "hardly more of their axes lies inside it than by chance: against the paper";
+    return high > 0.5 ? "whether more of their axes lies inside it than by chance is not told"
+                      : "not most of their axes lies inside it: against the paper; whether more than by chance is not "
+                        "told";
 }
 
-void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance)
+void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance)
 {
     const char *says[2] = {"none stand out here", "none stand out here"};
 
     for (int i = 0; i < 2; i++)
-        if (counts[i] > 0) says[i] = outliers_inside(inside[i], chance);
+        if (counts[i] > 0) says[i] = outliers_inside(&inside[i], chance);
     if (!(counts[0] > 0) && !(counts[1] > 0))
         snprintf(out, VERDICT_TEXT, "no dimension stands out here: nothing to compare");
     else if (strcmp(says[0], says[1]) == 0)

@@ -25,8 +25,8 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
 const char *verdict_overlap(const interval *overlap, double rank);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
- * chance. */
-void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance);
+ * chance; over seeds (low NaN: one seed). */
+void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance);
 /* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws) and
  * over seeds (low NaN: one seed). */
 const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
