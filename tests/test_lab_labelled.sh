@@ -200,6 +200,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
             not_ok "the scaffold over them, rank $rank"
         fi
     done
+    # What N3 says of TPP beside draws of equal density.
+    for name in baseline p1; do holds all/results/documents/batchtopk-tpp.json "batchtopk-$name-s0.tpp.over_random.n20"; done
     # Outlier dimensions are told over the seeds.
     if grep -q '"O1 \[[^"]* over seeds, O2 \[[^"]* over seeds"' all/results/summary/summary.json; then ok "outlier dimensions over seeds"; else not_ok "outlier dimensions over seeds" "$(grep -n 'O1' all/results/summary/summary.json)"; fi
     # Where both seeds have as many, no interval of no width is told.

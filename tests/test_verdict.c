@@ -335,6 +335,26 @@ START_TEST(test_topics)
 }
 END_TEST
 
+START_TEST(test_aimed)
+{
+    static const interval told = {.1, .05, .15}, open = {.1, -.05, .25}, less = {-.1, -.2, -.05},
+                          shared = {.1, NAN, NAN}, none = {NAN, NAN, NAN};
+    static const struct {
+        const interval *base, *with;
+        const char *says;
+    } of[] = {{&told, &told, ""},
+              {&none, &none, ""},
+              {&told, &open, "; with the scaffold not told"},
+              {&open, &told, "; without the scaffold not told"},
+              {&less, &shared, "; neither with"}};
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        const char *text = verdict_aimed(of[i].base, of[i].with);
+        ck_assert_msg(*of[i].says ? strstr(text, of[i].says) == text : !*text, "aimed %zu: %s", i, text);
+    }
+}
+END_TEST
+
 START_TEST(test_overlap)
 {
     static const struct {
@@ -505,6 +525,7 @@ int main(void)
     tcase_add_test(tcase, test_null_of_the_reduction);
     tcase_add_test(tcase, test_both);
     tcase_add_test(tcase, test_topics);
+    tcase_add_test(tcase, test_aimed);
     tcase_add_test(tcase, test_overlap);
     tcase_add_test(tcase, test_necessity);
     tcase_add_test(tcase, test_redundancy);

@@ -154,6 +154,20 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
+/* What the first seed's latents do more than ones of equal density, without the scaffold and with it; "": probing has no such number. */
+static const char *aimed(const experiment *e, int arch, const char *part, const char *file, const char *at_size)
+{
+    static const roster_use uses[2] = {USE_BASELINE, USE_SCAFFOLD};
+    interval over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
+    char key[160];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s.%s.over_random.%s", claim_entry(e, arch, uses[i], 0)->name, file, at_size);
+        experiment_found(e, "documents", part, key, &over[i]);
+    }
+    return verdict_aimed(&over[0], &over[1]);
+}
+
 /* What is gained at equal k over the seeds, and at the other rules by interpolation. */
 static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
                                   const char *label, sae_result *r, sae_error *err)
@@ -193,6 +207,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
         const char *told = side > 0 ? better : worse;
         if (strncmp(c.says, told, strlen(told)) == 0) tell_other_rules(e, arch, key, side, c.says, sizeof c.says);
     }
+    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), "%s", aimed(e, arch, part, file, at_size));
     return claim_row(r, &c, err);
 }
 

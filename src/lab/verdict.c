@@ -81,6 +81,16 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
     return open;
 }
 
+const char *verdict_aimed(const interval *base, const interval *with)
+{
+    const bool one = base->low > 0, other = with->low > 0;
+
+    if (!isfinite(base->value) || !isfinite(with->value) || (one && other)) return "";
+    if (one) return "; with the scaffold not told from latents of equal density";
+    if (other) return "; without the scaffold not told from latents of equal density";
+    return "; neither with the scaffold nor without told from latents of equal density";
+}
+
 const char *verdict_overlap(const interval *overlap, double rank)
 {
     const double low = isfinite(overlap->low) ? overlap->low : overlap->value;

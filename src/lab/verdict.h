@@ -22,6 +22,9 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
  * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The texts are for more, less, and open. */
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
                          const char *open);
+/* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
+ * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
+const char *verdict_aimed(const interval *base, const interval *with);
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
 const char *verdict_overlap(const interval *overlap, double rank);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
