@@ -380,15 +380,27 @@ END_TEST
 START_TEST(test_necessity)
 {
     const interval one_seed = {1, NAN, NAN}, seeds = {1.04, 1.01, 1.07}, wide = {1.04, .9, 1.2};
-    const interval more = {1.04, 1.02, 1.06}, open = {1, .9, 1.1}, less = {.9, .8, .95};
+    const interval more = {1.04, 1.02, 1.06}, open = {1, .9, 1.1}, less = {.9, .8, .95}, drawn_once = {1.1, NAN, NAN};
+    const interval much = {1.5, 1.4, 1.6}, little = {1.05, 1.01, 1.09}, about = {1.1, 1.05, 1.15}, below = {.9, .8, 1};
+    const struct {
+        interval ratio[2], over_random[2];
+        const char *says;
+    } of[] = {{{much, one_seed}, {open, one_seed}, "cannot"},
+              {{below, one_seed}, {less, one_seed}, "less harm"},
+              {{little, little}, {more, seeds}, "but little"},
+              {{much, much}, {more, seeds}, "as the paper says"},
+              {{much, one_seed}, {more, one_seed}, "as the paper says"},
+              {{much, much}, {more, wide}, "cannot"},
+              {{much, one_seed}, {drawn_once, one_seed}, "cannot"},
+              {{about, about}, {more, seeds}, "by a tenth is not told"},
+              /* how much harm, by other seeds too */
+              {{much, {1.5, 1.05, 1.95}}, {more, seeds}, "by a tenth is not told"},
+              {{little, {1.05, .9, 1.2}}, {more, seeds}, "by a tenth is not told"}};
 
-    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &open, &one_seed), "cannot"));
-    ck_assert(strstr(verdict_necessity(&(interval){.9, .8, 1}, &less, &one_seed), "less harm"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.05, 1.01, 1.09}, &more, &seeds), "but little"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &seeds), "as the paper says"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &more, &wide), "cannot"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.5, 1.4, 1.6}, &(interval){1.1, NAN, NAN}, &one_seed), "cannot"));
-    ck_assert(strstr(verdict_necessity(&(interval){1.1, 1.05, 1.15}, &more, &seeds), "by a tenth is not told"));
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        const char *text = verdict_necessity(of[i].ratio, of[i].over_random);
+        ck_assert_msg(strstr(text, of[i].says), "necessity %zu: %s", i, text);
+    }
 }
 END_TEST
 

@@ -134,15 +134,15 @@ void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const do
         snprintf(out, VERDICT_TEXT, "by O1: %s; by O2: %s", says[0], says[1]);
 }
 
-const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds)
+const char *verdict_necessity(const interval ratio[2], const interval over_random[2])
 {
     const char *more =
-        ratio->high < LITTLE_HARM  ? "more harm than random directions, but little: the loss rises by less than a tenth"
-        : ratio->low < LITTLE_HARM ? "more harm than random directions; whether the loss rises by a tenth is not told"
-                                   : "more harm than random directions, as the paper says";
+        verdict_both(&ratio[0], &ratio[1], LITTLE_HARM, "more harm than random directions, as the paper says",
+                     "more harm than random directions, but little: the loss rises by less than a tenth",
+                     "more harm than random directions; whether the loss rises by a tenth is not told");
 
-    return verdict_both(over_random, seeds, 1, more, "less harm than random directions: against the paper",
-                        "cannot be told from random directions");
+    return verdict_both(&over_random[0], &over_random[1], 1, more,
+                        "less harm than random directions: against the paper", "cannot be told from random directions");
 }
 
 /* 1 more, -1 less, 0 not told. */

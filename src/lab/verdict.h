@@ -30,9 +30,9 @@ const char *verdict_overlap(const interval *overlap, double rank);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
  * chance; over seeds (low NaN: one seed). */
 void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance);
-/* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws) and
- * over seeds (low NaN: one seed). */
-const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
+/* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws); [0] of one
+ * seed on other text, [1] over seeds (low NaN: one seed). */
+const char *verdict_necessity(const interval ratio[2], const interval over_random[2]);
 /* What features that are aligned by a rule cost over those of equal density, nats; low NaN: one set of those, whose spread is unknown. */
 typedef struct rule_cost {
     const char *rule;
