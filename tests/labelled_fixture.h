@@ -117,7 +117,8 @@ typedef struct planted {
     int classes;
 } planted;
 
-enum { PLANTED_D = 24, PLANTED_SAE = 40 };
+/* The last PLANTED_ALIKE latents know no class and fire in as many documents of a task as the latent of its class. */
+enum { PLANTED_D = 24, PLANTED_SAE = 40, PLANTED_ALIKE = 8 };
 
 static inline void planted_codes(pooled_codes *c, const planted *t, int64_t n, double signal, double told, rng *r)
 {
@@ -127,7 +128,8 @@ static inline void planted_codes(pooled_codes *c, const planted *t, int64_t n, d
         c->row_start[i] = at;
         for (int64_t k = 0; k < PLANTED_SAE; k++) {
             double mean = k < t->classes ? (k == i % t->classes ? signal : 0) : 0;
-            double value = mean + (k < t->classes ? 0.3 : 1) * rng_normal(r) - (k < t->classes ? 0.3 : 0.5);
+            double above = k < t->classes ? -0.3 : k < PLANTED_SAE - PLANTED_ALIKE ? -0.5 : 0.2;
+            double value = mean + (k < t->classes ? 0.3 : 1) * rng_normal(r) + above;
             if (value <= 0) continue;
             c->latent[at] = (int32_t)k;
             c->value[at++] = (float)value;

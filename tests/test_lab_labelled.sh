@@ -81,7 +81,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "tpp" 0 '' lab tpp pair/baseline/sae pair/scaffold/sae $given --data data --n 1,4,500 --out tpp.json
     shows "unintended"
     shows "gain over the first"
-    for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4; do
+    for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4 \
+        baseline.tpp.over_random.n4 baseline.tpp.random.held.n4; do
         holds tpp.json "$key"
     done
     expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
@@ -193,6 +194,23 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
         in_plot ranks/ranks "$label"
     done
+    # At each rank three random subspaces, which differ, their mean between the least and the most, and an interval over them.
+    ratio() { tr -d ' \n' <all/results/ranks-removal/removal.json | grep -o "\"$1\":{[^}]*}" | sed 's/.*"value":\([-0-9.e]*\).*/\1/'; }
+    for rank in 1 3; do
+        holds all/results/ranks-removal/removal.json "batchtopk-p1-r$rank-s0.random3.R2"
+        spread=$(for draw in 1 2 3; do ratio "batchtopk-p1-r$rank-s0.random$draw.R2"; done | sort -g | tr '\n' ' ')
+        mean=$(ratio "batchtopk-p1-r$rank-s0.random.R2")
+        if echo "$spread $mean" | awk '{ exit !(NF == 4 && $1 < $3 && $4 > $1 && $4 < $3) }'; then ok "random subspaces of rank $rank"; else not_ok "random subspaces of rank $rank" "$spread, mean $mean"; fi
+        if sed -n "/\"batchtopk-p1-r$rank-s0.over_random.R2\": {/,/}/p" all/results/ranks-removal/removal.json | grep -q '"low": [0-9]'; then
+            ok "the scaffold over them, rank $rank"
+        else
+            not_ok "the scaffold over them, rank $rank"
+        fi
+    done
+    # What N3 says of TPP beside draws of equal density.
+    for name in baseline p1; do holds all/results/documents/batchtopk-tpp.json "batchtopk-$name-s0.tpp.over_random.n20"; done
+    # Outlier dimensions are told over the seeds.
+    if grep -q '"O1 \[[^"]* over seeds, O2 \[[^"]* over seeds"' all/results/summary/summary.json; then ok "outlier dimensions over seeds"; else not_ok "outlier dimensions over seeds" "$(grep -n 'O1' all/results/summary/summary.json)"; fi
     # Where both seeds have as many, no interval of no width is told.
     widthless=$(grep -F '[0, 0]' all/results/summary/summary.json | grep -v knee)
     if [ -z "$widthless" ]; then ok "no interval without a width"; else not_ok "no interval without a width" "$widthless"; fi

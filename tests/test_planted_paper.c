@@ -5,6 +5,7 @@
  */
 #include "../bench/paper.h"
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 
 #include <check.h>
 
@@ -182,6 +183,78 @@ START_TEST(test_no_dense_part)
 }
 END_TEST
 
+/* Dense latents of many baselines that differ in their seed alone, and of scaffolds of the planted rank, on one stream of rows. */
+enum { NULL_GROUPS = 8, GROUP = 3, BASELINES = 2 * NULL_GROUPS * GROUP, TRAINED = BASELINES + GROUP };
+
+static void count_dense(double counts[TRAINED])
+{
+    const paper *p = &paper_small;
+    truth t = truth_plant_rank(p->d, p->features, p->at_once / p->features, 4, 215);
+    float *rows = calloc((size_t)p->eval_rows * (size_t)p->d, sizeof *rows);
+    sae_train_options o = sae_recipe(SAE_RECIPE_SAEBENCH, SAE_BATCHTOPK, p->batch, p->steps, p->width);
+    sae_dict_config configs[TRAINED];
+    sae_trainer *trainer = NULL;
+    sae_error err = {0};
+
+    o.lr = p->lr;
+    plant_mean(&t, true);
+    for (int i = 0; i < TRAINED; i++)
+        configs[i] = (sae_dict_config){.arch = SAE_BATCHTOPK,
+                                       .variant = p->variant,
+                                       .rank = i < BASELINES ? 0 : 4,
+                                       .scaffold_start = i < BASELINES ? SAE_START_ZERO : SAE_START_PCA,
+                                       .d_in = p->d,
+                                       .d_sae = p->width,
+                                       .k = p->k,
+                                       .seed = (uint64_t)(i < BASELINES ? i : i - BASELINES)};
+    if (sae_trainer_create(&trainer, configs, TRAINED, &o, &err)) paper_fail(&err);
+    for (int n = 0; n < p->steps; n++) {
+        truth_draw(&t, rows, p->batch);
+        if (sae_trainer_step(trainer, rows, NULL, NULL, &err)) paper_fail(&err);
+    }
+    sae_trainer_finish(trainer);
+    truth_draw(&t, rows, p->eval_rows);
+    for (int i = 0; i < TRAINED; i++) {
+        paper_found f;
+        sae_dict *dict = NULL;
+        if (sae_trainer_export(trainer, i, &dict, &err)) paper_fail(&err);
+        measure_dict(dict, rows, p->eval_rows, &f, 0);
+        counts[i] = (double)f.dense[0];
+        sae_dict_free(dict);
+    }
+    sae_trainer_free(trainer);
+    free(rows);
+    truth_free(&t);
+}
+
+/* What N2 says of three baselines and three dictionaries beside them. */
+static bool reduction_is_told(const double *base, const double *with)
+{
+    double fewer[GROUP];
+    char text[VERDICT_TEXT];
+
+    for (int i = 0; i < GROUP; i++) fewer[i] = base[i] - with[i];
+    const interval less = interval_of_mean(fewer, GROUP);
+    verdict_dense(text, interval_of_mean(base, GROUP).value, interval_of_mean(with, GROUP).value, &less, 4);
+    if (getenv("SAE_OBSERVED"))
+        printf("# %.0f %.0f %.0f and %.0f %.0f %.0f: %s\n", base[0], base[1], base[2], with[0], with[1], with[2], text);
+    return strstr(text, "as the paper says") || strstr(text, "against the paper");
+}
+
+/* Groups of seeds that differ in nothing: the reduction of dense latents cannot be told from none; that of scaffolds on the same rows is. */
+START_TEST(test_null_of_the_reduction)
+{
+    double counts[TRAINED];
+    int told = 0;
+
+    count_dense(counts);
+    for (int i = 0; i < NULL_GROUPS; i++)
+        told += reduction_is_told(counts + 2 * i * GROUP, counts + (2 * i + 1) * GROUP);
+    ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
+    ck_assert(reduction_is_told(counts, counts + BASELINES));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("planted experiments");
@@ -203,6 +276,7 @@ int main(void)
     tcase_add_loop_test(whole, test_dense_part, first, 2);
     tcase_add_loop_test(whole, test_no_dense_part, first, 2);
     tcase_add_test(whole, test_standard_schedule);
+    tcase_add_test(whole, test_null_of_the_reduction);
     suite_add_tcase(s, whole);
     runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);

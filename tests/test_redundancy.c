@@ -496,6 +496,26 @@ END_TEST
 
 /* ---- The report ----------------------------------------------------------------------------------------------------------------- */
 
+/* Ablation less removal, in nats: the difference of the two losses, and surer than the two by themselves. */
+static void check_beside(const sae_result *r)
+{
+    static const char *const keys[3][3] = {{"aligned_less_r2.5", "aligned.5", "ratio_r2"},
+                                           {"aligned_less_r3.5", "aligned.5", "ratio_r3"},
+                                           {"error_less_r2.5", "error.5", "ratio_r2"}};
+    const double clean = sae_result_get(r, "ce_clean", NAN);
+
+    for (int i = 0; i < 3; i++) {
+        double less[3], ablated[3], removed[3];
+        ck_assert(sae_result_get_interval(r, keys[i][0], less));
+        ck_assert(sae_result_get_interval(r, keys[i][1], ablated));
+        ck_assert(sae_result_get_interval(r, keys[i][2], removed));
+        ck_assert_double_eq_tol(less[0], clean * (ablated[0] - removed[0]), 1e-9);
+        ck_assert(less[1] < less[0] && less[0] < less[2]);
+        ck_assert_double_lt(less[2] - less[1], clean * (ablated[2] - ablated[1] + removed[2] - removed[1]));
+    }
+    ck_assert(isfinite(sae_result_get(r, "aligned_less_r2.dense", NAN)));
+}
+
 START_TEST(test_report)
 {
     bed b;
@@ -521,6 +541,7 @@ START_TEST(test_report)
         ck_assert(sae_result_get_interval(one, "over_matched.1", over) && isnan(over[1]));
         ck_assert(sae_result_get_interval(one, "over_matched.5", over) && over[1] < over[0] && over[0] < over[2]);
         ck_assert(isnan(sae_result_get(one, "matched.96", NAN))); /* every latent has no control */
+        check_beside(one);
         ck_assert_double_gt(sae_result_get(one, "aligned.dense", NAN), 0);
         ck_assert_double_eq_tol(
             sae_result_get(one, "aligned_over_reconstruction.5", NAN),

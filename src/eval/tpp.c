@@ -2,6 +2,7 @@
  * tpp.c - probes, effects, ablation and scores of targeted probe perturbation.
  */
 #include "eval/tpp.h"
+#include "eval/controls.h"
 #include "eval/logistic.h"
 
 #include <math.h>
@@ -92,39 +93,24 @@ static int64_t best_latents(const double *effect, int64_t d_sae, int64_t most, r
     return n;
 }
 
-/* For each of the n latents one that is not among them, drawn without replacement from the nearest 16 in density (those not taken yet). */
-static int64_t equals_in_density(const int64_t *density, int64_t d_sae, int64_t *which, int64_t n, ranked *scratch,
-                                 uint8_t *taken, rng *random)
+/* As many latents as the k of `which` that are active in about as many documents, into `drawn`; *held: the share of `which` among them. */
+static sae_status equals_in_density(const int64_t *density, int64_t d_sae, const int64_t *which, int64_t k, rng *random,
+                                    uint8_t *taken, uint8_t *control, int64_t *drawn, double *held, sae_error *err)
 {
-    enum { NEAR = 16 };
-    int64_t kept = 0;
+    sae_status status = SAE_OK;
+    int64_t n = 0, common = 0;
 
+    memset(taken, 0, (size_t)d_sae);
+    for (int64_t i = 0; i < k; i++) taken[which[i]] = 1;
+    SAE_TRY(control_matched(taken, density, d_sae, random, control, err));
     for (int64_t i = 0; i < d_sae; i++) {
-        scratch[i] = (ranked){(double)density[i], i};
-        taken[i] = 0;
+        if (!control[i]) continue;
+        common += taken[i];
+        drawn[n++] = i;
     }
-    qsort(scratch, (size_t)d_sae, sizeof *scratch, compare_ranked);
-    for (int64_t i = 0; i < n; i++) taken[which[i]] = 1;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t near[NEAR], found = 0, low = 0, high = d_sae; /* the first that is no denser than latent i */
-        double own = (double)density[which[i]];
-        while (low < high) {
-            int64_t middle = low + (high - low) / 2;
-            if (scratch[middle].key > own)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        for (int64_t up = low - 1, down = low; found < NEAR && (up >= 0 || down < d_sae);) {
-            bool rises = up >= 0 && (down >= d_sae || scratch[up].key - own < own - scratch[down].key);
-            int64_t latent = scratch[rises ? up-- : down++].latent;
-            if (!taken[latent]) near[found++] = latent;
-        }
-        if (found == 0) break;
-        which[kept] = near[rng_below(random, (uint64_t)found)];
-        taken[which[kept++]] = 1;
-    }
-    return kept;
+    *held = k > 0 ? (double)common / (double)k : 0;
+done:
+    return status;
 }
 
 /* ---- Measuring ------------------------------------------------------------------------------------------------------------ */
@@ -149,9 +135,9 @@ typedef struct bench {
     double *clean;    /* [classes, test documents] margins */
     double *effect;   /* [classes, d_sae] */
     int64_t *density; /* [classes, d_sae] */
-    int64_t *which;   /* [largest n] */
+    int64_t *which;   /* [2, largest n] those that are aimed at; a draw like them */
     ranked *scratch;  /* [d_sae] */
-    uint8_t *taken;   /* [d_sae] */
+    uint8_t *taken;   /* [2, d_sae] both as sets */
 } bench;
 
 static void bench_close(bench *b)
@@ -203,9 +189,9 @@ static sae_status bench_open(bench *b, bool shuffled, sae_error *err)
     b->clean = mem_alloc_array(classes, test * sizeof *b->clean, "margins", err);
     b->effect = mem_alloc_array(classes, d_sae * sizeof *b->effect, "effects", err);
     b->density = mem_alloc_array(classes, d_sae * sizeof *b->density, "densities", err);
-    b->which = mem_alloc_array(most < d_sae ? most : d_sae, sizeof *b->which, "latents to ablate", err);
+    b->which = mem_alloc_array(2 * (most < d_sae ? most : d_sae), sizeof *b->which, "latents to ablate", err);
     b->scratch = mem_alloc_array(d_sae, sizeof *b->scratch, "latents in order", err);
-    b->taken = mem_alloc_array(d_sae, 1, "latents taken", err);
+    b->taken = mem_alloc_array(2 * d_sae, 1, "latents taken", err);
     if (!b->probes || !b->rows || !b->changed || !b->clean || !b->effect || !b->density || !b->which || !b->scratch ||
         !b->taken)
         SAE_TRY(SAE_NOMEM);
@@ -254,27 +240,111 @@ done:
     return status;
 }
 
-/* One arm at number i of n, into m. */
+/* The falls when the k latents of `which` are ablated for class c, into the sums by document. */
+static sae_status ablate_for(bench *b, int c, const int64_t *which, int64_t k, double *falls, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t test = b->t.n_test;
+
+    memcpy(b->changed, b->rows, (size_t)(test * b->p->d) * sizeof *b->rows);
+    SAE_TRY(tpp_ablate(b->p, b->dict, b->weights, b->s->test.doc, test, which, k, b->changed, err));
+    SAE_TRY(add_changes(b, c, falls, falls + test, err));
+done:
+    return status;
+}
+
+/* The latents that are aimed at, at number i of n, into m. */
 static sae_status measure_at(bench *b, tpp_what arm, int i, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test, n = b->options->n[i];
+    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test, n = b->options->n[i];
     double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
-    rng random = rng_seed(b->options->seed, 90);
     tpp_score *out = &m->at[arm][i];
 
     if (!falls) return SAE_NOMEM;
     for (int c = 0; c < b->t.n; c++) {
         int64_t k = best_latents(b->effect + c * d_sae, d_sae, n, b->scratch, b->which);
-        if (arm == TPP_RANDOM)
-            k = equals_in_density(b->density + c * d_sae, d_sae, b->which, k, b->scratch, b->taken, &random);
         out->ablated += (double)k / b->t.n;
-        memcpy(b->changed, b->rows, (size_t)(test * b->p->d) * sizeof *b->rows);
-        SAE_TRY(tpp_ablate(b->p, b->dict, b->weights, b->s->test.doc, test, b->which, k, b->changed, err));
-        SAE_TRY(add_changes(b, c, falls, falls + test, err));
+        SAE_TRY(ablate_for(b, c, b->which, k, falls, err));
     }
     SAE_TRY(finish_score(m->asked + (arm == TPP_SHUFFLED ? test : 0), test, falls, b->options->seed,
                          m->change + (arm * m->n_n + i) * test, out, err));
+done:
+    mem_free(falls);
+    return status;
+}
+
+/* One draw for every class; adds its falls by document to the means of all draws. */
+static sae_status add_draw(bench *b, int i, rng *random, double *own, double *falls, tpp *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+
+    memset(own, 0, 2 * (size_t)test * sizeof *own);
+    for (int c = 0; c < b->t.n; c++) {
+        int64_t k = best_latents(b->effect + c * d_sae, d_sae, b->options->n[i], b->scratch, b->which);
+        int64_t *drawn = b->which + k;
+        double held;
+        SAE_TRY(equals_in_density(b->density + c * d_sae, d_sae, b->which, k, random, b->taken, b->taken + d_sae, drawn,
+                                  &held, err));
+        m->held[i] += held / b->t.n / TPP_DRAWS;
+        m->at[TPP_RANDOM][i].ablated += (double)k / b->t.n / TPP_DRAWS;
+        SAE_TRY(ablate_for(b, c, drawn, k, own, err));
+    }
+    for (int64_t at = 0; at < 2 * test; at++) falls[at] += own[at] / TPP_DRAWS;
+done:
+    return status;
+}
+
+/* Sum over documents of falls, over the number of tasks' rows. */
+static double mean_fall(const double *falls, const double *asked, int64_t n)
+{
+    double above = 0, below = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        above += falls[i];
+        below += asked[i];
+    }
+    return above / below;
+}
+
+/* The interval of a mean of draws over documents, and how far the mean of as many others might lie: halves are added as squares. */
+static interval with_spread(interval sampled, const double *draws)
+{
+    const interval mean = interval_of_mean(draws, TPP_DRAWS);
+    const double half = mean.high - mean.value;
+
+    return (interval){sampled.value, sampled.value - hypot(sampled.value - sampled.low, half),
+                      sampled.value + hypot(sampled.high - sampled.value, half)};
+}
+
+/* Draws of equal density at number i of n: their mean, and what the latents do beyond it. Needs the latents' own measure. */
+static sae_status measure_draws(bench *b, int i, tpp *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t test = b->t.n_test;
+    double *falls = mem_alloc_array(4 * (size_t)test, sizeof *falls, "falls in accuracy", err), *own = falls + 2 * test;
+    double intended[TPP_DRAWS], unintended[TPP_DRAWS];
+    rng random = rng_seed(b->options->seed, 90);
+    tpp_score *out = &m->at[TPP_RANDOM][i];
+
+    if (!falls) return SAE_NOMEM;
+    for (int k = 0; k < TPP_DRAWS; k++) {
+        SAE_TRY(add_draw(b, i, &random, own, falls, m, err));
+        intended[k] = mean_fall(own, m->asked, test);
+        unintended[k] = mean_fall(own + test, m->asked, test);
+        m->drawn[i][k] = intended[k] - unintended[k];
+    }
+    SAE_TRY(
+        finish_score(m->asked, test, falls, b->options->seed, m->change + (TPP_RANDOM * m->n_n + i) * test, out, err));
+    out->total = with_spread(out->total, m->drawn[i]);
+    out->intended = with_spread(out->intended, intended);
+    out->unintended = with_spread(out->unintended, unintended);
+    const score aimed = {test, m->change + (TPP_LATENTS * m->n_n + i) * test, m->asked},
+                chance = {test, m->change + (TPP_RANDOM * m->n_n + i) * test, m->asked};
+    SAE_TRY(score_difference(&aimed, &chance, b->options->seed, &m->over_drawn[i], err));
+    m->over_drawn[i] = interval_beside_draws(m->over_drawn[i], m->drawn[i], TPP_DRAWS);
+    if (m->held[i] > CONTROL_MOST_SHARED) m->over_drawn[i].low = m->over_drawn[i].high = NAN;
 done:
     mem_free(falls);
     return status;
@@ -330,7 +400,7 @@ sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weig
         SAE_TRY(clean_accuracy(&b, shuffled, &m, err));
         for (int i = 0; i < options->n_n; i++) {
             SAE_TRY(measure_at(&b, shuffled ? TPP_SHUFFLED : TPP_LATENTS, i, &m, err));
-            if (!shuffled) SAE_TRY(measure_at(&b, TPP_RANDOM, i, &m, err));
+            if (!shuffled) SAE_TRY(measure_draws(&b, i, &m, err));
         }
         bench_close(&b);
         b = (bench){0};
@@ -346,6 +416,8 @@ done:
 sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err)
 {
     size_t n = (size_t)m->n_docs, shuffled = arm == TPP_SHUFFLED ? n : 0;
+    sae_status status;
+    double drawn[TPP_DRAWS];
     score own, theirs;
 
     if (m->n_docs != over->n_docs || i >= m->n_n || i >= over->n_n ||
@@ -354,5 +426,8 @@ sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, 
                         "a gain in TPP needs both dictionaries on the same documents with the same seed");
     own = (score){m->n_docs, m->change + (size_t)(arm * m->n_n + i) * n, m->asked + shuffled};
     theirs = (score){m->n_docs, over->change + (size_t)(arm * over->n_n + i) * n, over->asked + shuffled};
-    return score_difference(&own, &theirs, seed, out, err);
+    status = score_difference(&own, &theirs, seed, out, err);
+    for (int k = 0; k < TPP_DRAWS; k++) drawn[k] = m->drawn[i][k] - over->drawn[i][k];
+    if (status == SAE_OK && arm == TPP_RANDOM) *out = with_spread(*out, drawn);
+    return status;
 }

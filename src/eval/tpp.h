@@ -14,7 +14,7 @@
 #include "eval/pooled.h"
 #include "eval/tasks.h"
 
-enum { TPP_MOST_N = 12 };
+enum { TPP_MOST_N = 12, TPP_DRAWS = 5 /* sets of equal density for each class and number */ };
 
 typedef struct tpp_options {
     int64_t n[TPP_MOST_N]; /* latents ablated, ascending */
@@ -25,14 +25,15 @@ typedef struct tpp_options {
 
 typedef enum tpp_what {
     TPP_LATENTS,
-    TPP_RANDOM,   /* for each latent another at random, active in about as many documents */
+    TPP_RANDOM,   /* as many active in about as many documents, drawn from all (controls.h): mean of TPP_DRAWS */
     TPP_SHUFFLED, /* probes and effects of shuffled labels */
     TPP_ARMS
 } tpp_what;
 
 typedef struct tpp_score {
-    interval total, intended, unintended; /* 95 %, test documents resampled */
-    double ablated;                       /* latents, mean over classes: fewer than n have a positive effect at times */
+    interval total, intended,
+        unintended; /* 95 %, test documents resampled; of TPP_RANDOM with the spread of the draws */
+    double ablated; /* latents, mean over classes: fewer than n have a positive effect at times */
 } tpp_score;
 
 /* Of one dictionary on one set. */
@@ -41,8 +42,12 @@ typedef struct tpp {
     int64_t train, test; /* documents of a class */
     interval clean[2];   /* mean accuracy of the probes; of those of shuffled labels */
     tpp_score at[TPP_ARMS][TPP_MOST_N];
-    int n_n;        /* of the options */
-    int64_t n_docs; /* test documents, of all classes */
+    double drawn[TPP_MOST_N][TPP_DRAWS]; /* TPP of each draw of TPP_RANDOM */
+    /* TPP of the latents less that of the draws, paired, with room for another draw; no interval where these are mostly the same. */
+    interval over_drawn[TPP_MOST_N];
+    double held[TPP_MOST_N]; /* of the latents, the share that a draw holds, mean over classes and draws */
+    int n_n;                 /* of the options */
+    int64_t n_docs;          /* test documents, of all classes */
     double *change; /* [TPP_ARMS, n_n, n_docs] by document: intended less unintended falls, summed over its tasks */
     double *asked;  /* [2, n_docs] tasks that a document stands in; those of shuffled labels */
 } tpp;
@@ -51,8 +56,8 @@ typedef struct tpp {
 sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
                        const tpp_options *options, sae_error *err);
 void tpp_free(tpp *m);
-/* TPP of m less that of `over` at number i of n, with its 95 % interval: the same test documents are drawn for both (paired). RANGE: the two
- * were not measured on one set with one seed. */
+/* TPP of m less that of `over` at number i of n, with its 95 % interval: the same test documents are drawn for both (paired); of TPP_RANDOM it
+ * counts the spread of the draws too. RANGE: the two were not measured on one set with one seed. */
 sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err);
 
 /* ---- Parts, for tests ------------------------------------------------------------------------------------------------------ */

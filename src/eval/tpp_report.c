@@ -13,6 +13,8 @@ static void text_of(char *out, size_t size, const interval *v)
 {
     if (isnan(v->value))
         snprintf(out, size, "-");
+    else if (isnan(v->low))
+        snprintf(out, size, "%.3f (no interval)", v->value);
     else
         snprintf(out, size, "%.3f [%.3f, %.3f]", v->value, v->low, v->high);
 }
@@ -32,6 +34,17 @@ static tpp_score over_sets(const tpp *scores, int n_sets, int arm, int i, interv
     return all;
 }
 
+/* What the latents do beyond draws of equal density; *held: the share of them in a draw. Of other arms NaN. */
+static interval beyond_draws(const tpp *scores, int n_sets, int arm, int i, interval *scratch, double *held)
+{
+    *held = arm == TPP_RANDOM ? 0 : (double)NAN;
+    for (int s = 0; s < n_sets; s++) {
+        scratch[s] = scores[s].over_drawn[i];
+        *held += scores[s].held[i] / n_sets;
+    }
+    return arm == TPP_LATENTS ? interval_mean(scratch, n_sets) : (interval){NAN, NAN, NAN};
+}
+
 /* The gain of dictionary d over the first, NaN for the first itself. */
 static sae_status gain_over_sets(interval *out, const tpp *scores, int n_sets, int d, int arm, int i, uint64_t seed,
                                  interval *scratch, sae_error *err)
@@ -47,7 +60,8 @@ done:
     return status;
 }
 
-/* DICT.tpp.n20, DICT.tpp.random.n20, DICT.tpp.gain.n20, DICT.tpp.random.gain.n20: "what" is "" or ".gain". */
+/* DICT.tpp.n20, DICT.tpp.random.n20, DICT.tpp.gain.n20, DICT.tpp.random.gain.n20, DICT.tpp.over_random.n20: "what" is "", ".gain", ".over_random"
+ * or ".held". */
 static sae_status put_number(sae_result *r, const char *dict, int arm, const char *what, int64_t n, const interval *v,
                              sae_error *err)
 {
@@ -58,27 +72,40 @@ static sae_status put_number(sae_result *r, const char *dict, int arm, const cha
     return sae_result_silent(r, key, v->value, v->low, v->high, err);
 }
 
-static sae_status score_row(sae_result *r, const char *dict, int arm, int64_t n, const tpp_score *v,
-                            const interval *gain, int n_columns, sae_error *err)
+enum { COLUMNS = 10 };
+
+/* What stands in a row of the table. */
+typedef struct arm_row {
+    tpp_score score;
+    interval beyond, gain;
+    double held;
+} arm_row;
+
+static sae_status score_row(sae_result *r, const char *dict, int arm, int64_t n, const arm_row *row, int n_columns,
+                            sae_error *err)
 {
     sae_status status = SAE_OK;
-    char texts[4][64];
+    const interval *shown[] = {&row->score.total, &row->score.intended, &row->score.unintended, &row->beyond,
+                               &row->gain};
+    const interval held = {row->held, NAN, NAN};
+    char texts[5][64];
 
-    text_of(texts[0], sizeof texts[0], &v->total);
-    text_of(texts[1], sizeof texts[1], &v->intended);
-    text_of(texts[2], sizeof texts[2], &v->unintended);
-    text_of(texts[3], sizeof texts[3], gain);
-    sae_cell cells[] = {{dict, NAN},
-                        {names[arm], NAN},
-                        {NULL, (double)n},
-                        {NULL, v->ablated},
-                        {texts[0], v->total.value},
-                        {texts[1], v->intended.value},
-                        {texts[2], v->unintended.value},
-                        {texts[3], gain->value}};
+    for (int i = 0; i < 5; i++) text_of(texts[i], sizeof texts[i], shown[i]);
+    const sae_cell cells[COLUMNS] = {{dict, NAN},
+                                     {names[arm], NAN},
+                                     {NULL, (double)n},
+                                     {NULL, row->score.ablated},
+                                     {isnan(row->held) ? "-" : NULL, row->held},
+                                     {texts[0], shown[0]->value},
+                                     {texts[1], shown[1]->value},
+                                     {texts[2], shown[2]->value},
+                                     {texts[3], shown[3]->value},
+                                     {texts[4], shown[4]->value}};
     SAE_TRY(sae_result_row(r, "tpp", cells, n_columns, err));
-    SAE_TRY(put_number(r, dict, arm, "", n, &v->total, err));
-    SAE_TRY(put_number(r, dict, arm, ".gain", n, gain, err));
+    SAE_TRY(put_number(r, dict, arm, "", n, &row->score.total, err));
+    SAE_TRY(put_number(r, dict, arm, ".gain", n, &row->gain, err));
+    SAE_TRY(put_number(r, dict, arm, ".over_random", n, &row->beyond, err));
+    SAE_TRY(put_number(r, dict, arm, ".held", n, &held, err));
 done:
     return status;
 }
@@ -86,19 +113,21 @@ done:
 static sae_status score_table(sae_result *r, const tpp *scores, int n_sets, const char *const *dict_names, int n_dicts,
                               const tpp_options *o, interval *scratch, sae_error *err)
 {
-    static const char *const titles[] = {"dictionary", "ablated",  "n",          "latents",
-                                         "TPP",        "intended", "unintended", "gain over the first"};
+    static const char *const titles[COLUMNS] = {
+        "dictionary", "ablated",  "n",          "latents",         "of them the class's",
+        "TPP",        "intended", "unintended", "more than drawn", "gain over the first"};
     sae_status status = SAE_OK;
-    int n_columns = n_dicts > 1 ? 8 : 7;
+    int n_columns = n_dicts > 1 ? COLUMNS : COLUMNS - 1;
 
     SAE_TRY(sae_result_table(r, "tpp", "Fall in accuracy, mean over classes and sets", titles, n_columns, err));
     for (int d = 0; d < n_dicts; d++) {
         for (int arm = 0; arm < TPP_ARMS; arm++) {
             for (int i = 0; i < o->n_n; i++) {
-                tpp_score v = over_sets(scores + d * n_sets, n_sets, arm, i, scratch);
-                interval gain;
-                SAE_TRY(gain_over_sets(&gain, scores, n_sets, d, arm, i, o->seed, scratch, err));
-                SAE_TRY(score_row(r, dict_names[d], arm, o->n[i], &v, &gain, n_columns, err));
+                const tpp *own = scores + d * n_sets;
+                arm_row row = {.score = over_sets(own, n_sets, arm, i, scratch)};
+                row.beyond = beyond_draws(own, n_sets, arm, i, scratch, &row.held);
+                SAE_TRY(gain_over_sets(&row.gain, scores, n_sets, d, arm, i, o->seed, scratch, err));
+                SAE_TRY(score_row(r, dict_names[d], arm, o->n[i], &row, n_columns, err));
             }
         }
     }
@@ -180,7 +209,10 @@ sae_status tpp_report(sae_result *result, const tpp *scores, const char *const *
         "TPP(n) = fall in the accuracy of a class's own probe (intended) less the mean fall in that of the others "
         "(unintended), when the n latents with the largest positive effect on the class are ablated on every token. "
         "Probes are logistic regressions (C = 1) on mean rows of the training documents and stay fixed. Intervals: 95 "
-        "%, test documents resampled, of a gain the same for both dictionaries. An audit of SAEBench found TPP to fall "
+        "%, test documents resampled, of a gain the same for both dictionaries. Latents of equal density: mean of five "
+        "draws from all latents, those of the class among them (their share stands beside); their interval counts "
+        "their "
+        "spread, that of what is more than drawn has room for another draw. An audit of SAEBench found TPP to fall "
         "with better training at times: read it beside its controls.",
         err));
 done:

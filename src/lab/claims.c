@@ -24,7 +24,7 @@ const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, i
     return roster_pair(e, e->options.archs[arch], use, e->options.seed + (uint64_t)seed);
 }
 
-void claim_range(char out[200], const interval *v, const char *what)
+void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what)
 {
     if (isfinite(v->low))
         snprintf(out, 200, "[%.3g, %.3g] %s", v->low, v->high, what);
@@ -154,6 +154,20 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
 
 /* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
 
+/* What the first seed's latents do more than ones of equal density, without the scaffold and with it; "": probing has no such number. */
+static const char *aimed(const experiment *e, int arch, const char *part, const char *file, const char *at_size)
+{
+    static const roster_use uses[2] = {USE_BASELINE, USE_SCAFFOLD};
+    interval over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
+    char key[160];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s.%s.over_random.%s", claim_entry(e, arch, uses[i], 0)->name, file, at_size);
+        experiment_found(e, "documents", part, key, &over[i]);
+    }
+    return verdict_aimed(&over[0], &over[1]);
+}
+
 /* What is gained at equal k over the seeds, and at the other rules by what was trained for them or else by interpolation. */
 static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
                                   const char *label, sae_result *r, sae_error *err)
@@ -193,6 +207,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
         const char *told = side > 0 ? better : worse;
         if (strncmp(c.says, told, strlen(told)) == 0) tell_other_rules(e, arch, key, side, c.says, sizeof c.says);
     }
+    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), "%s", aimed(e, arch, part, file, at_size));
     return claim_row(r, &c, err);
 }
 
@@ -225,29 +240,50 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
     return claim_row(r, &c, err);
 }
 
+/* The mean P_jj over the outlier dimensions by O1 (0) or O2 (1), over seeds; NaN where a seed's is not there. Which dimensions stand out is a
+ * matter of the rows, which all seeds share. */
+static interval outliers_inside(const experiment *e, int arch, int by)
+{
+    double inside[SEEDS_MAX];
+    char key[48];
+    interval v;
+
+    snprintf(key, sizeof key, "outlier_inside_O%d", by + 1);
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        inside[s] =
+            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "structure", key, &v) ? v.value : NAN;
+    return interval_of_mean(inside, e->options.seeds);
+}
+
 static sae_status outliers_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     claim c = {.number = "i", .paper = "stated, without a number"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[96], key[48];
-    interval count[2], inside[2], rank;
+    double counts[2];
+    interval v, inside[2], rank;
 
     if (!experiment_found(e, pair, "structure", "rank", &rank)) return SAE_OK;
     for (int i = 0; i < 2; i++) {
         snprintf(key, sizeof key, "outlier_count_O%d", i + 1);
-        if (!experiment_found(e, pair, "structure", key, &count[i])) return SAE_OK;
-        snprintf(key, sizeof key, "outlier_inside_O%d", i + 1);
-        if (!experiment_found(e, pair, "structure", key, &inside[i])) return SAE_OK;
+        if (!experiment_found(e, pair, "structure", key, &v)) return SAE_OK;
+        counts[i] = v.value;
+        inside[i] = outliers_inside(e, arch, i);
     }
     snprintf(name, sizeof name, "and outlier dimensions, %s", arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(
         c.here, sizeof c.here,
         "of the axis of an outlier dimension lies inside: %.3f (O1, %.0f of them), %.3f (O2, %.0f); by chance %.4f",
-        inside[0].value, count[0].value, inside[1].value, count[1].value, rank.value / (double)e->d);
-    snprintf(c.range, sizeof c.range, "first seed");
-    verdict_outliers(c.says, (double[]){inside[0].value, inside[1].value}, (double[]){count[0].value, count[1].value},
-                     rank.value / (double)e->d);
+        inside[0].value, counts[0], inside[1].value, counts[1], rank.value / (double)e->d);
+    for (int i = 0; i < 2 && e->options.seeds > 1; i++) {
+        const size_t used = strlen(c.range);
+        if (counts[i] > 0)
+            snprintf(c.range + used, sizeof c.range - used, "%sO%d [%.3f, %.3f] over seeds", used ? ", " : "", i + 1,
+                     inside[i].low, inside[i].high);
+    }
+    if (e->options.seeds < 2) snprintf(c.range, sizeof c.range, "one seed");
+    verdict_outliers(c.says, inside, counts, rank.value / (double)e->d);
     return claim_row(r, &c, err);
 }
 
@@ -274,8 +310,7 @@ static sae_status setting_note(const experiment *e, sae_result *r, sae_error *er
         "Gemma-2-2B, layer 12, rank 24. Intervals are 95 %%: over seeds by Student's t, where only initial "
         "weights differ, and by resampling sequences, documents or questions of the first seed; sequences of one "
         "document count as independent, which makes the latter somewhat narrow. Against controls that were drawn at "
-        "random (ii, N6 to N8) an interval leaves room for another draw too, but for probes trained anew, which stand "
-        "beside one. Verdicts of N3 to N5 and ii need both; N2 "
+        "random (ii, N6 to N8) an interval leaves room for another draw too. Verdicts of N3 to N5 and ii need both; N2 "
         "and "
         "i go by seeds; N1, N6 to N8 were asked of the first seed only. The setting is not the paper's: what is "
         "against the "

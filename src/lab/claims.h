@@ -7,16 +7,18 @@
 #include "lab/scaffold.h"
 #include "lab/verdict.h"
 
+enum { CLAIM_RANGE = 240 };
+
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[480], range[200], says[VERDICT_TEXT];
+    char here[480], range[CLAIM_RANGE], says[VERDICT_TEXT];
 } claim;
 
 sae_status claim_row(sae_result *r, const claim *c, sae_error *err);
 /* Of the pairs that the claims are about; seed: counted from 0. */
 const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, int64_t seed);
 /* An interval over seeds and what it is of, or that there is one seed. */
-void claim_range(char out[200], const interval *v, const char *what);
+void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what);
 
 /* claims_removal.c: N4 to N8, and ii. */
 sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_error *err);

@@ -20,6 +20,18 @@ static const char *ends_text(char out[48], const interval *v, int decimals)
     return out;
 }
 
+/* A number of every seed's removal, with its interval over seeds. */
+static interval over_seeds(const experiment *e, int arch, const char *key)
+{
+    double of[SEEDS_MAX];
+    interval one;
+
+    for (int64_t s = 0; s < e->options.seeds; s++)
+        of[s] =
+            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
+    return interval_of_mean(of, e->options.seeds);
+}
+
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
 /* rows: "" the counted ones, or "_every" the masked ones too. */
@@ -29,7 +41,6 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[160], key[64], ends[2][48];
-    double over[SEEDS_MAX];
     interval a, b, paired, one;
 
     for (int i = 0; i < 2; i++) {
@@ -38,10 +49,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     }
     snprintf(key, sizeof key, "scaffold_over_pca%s.%s", rows, operator);
     if (!experiment_found(e, pair, "removal", key, &paired)) return SAE_OK;
-    for (int64_t s = 0; s < e->options.seeds; s++)
-        over[s] =
-            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
-    const interval seeds = interval_of_mean(over, e->options.seeds);
+    const interval seeds = over_seeds(e, arch, key);
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x %s", a.value,
@@ -103,14 +111,21 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
     char part[64], name[96], key[64];
     interval n, aligned, matched, random, error, r2, r3;
     rule_cost rules[RULES_ASKED];
-    char ends[2][48];
+    beside_removal less;
+    char ends[5][48];
 
     snprintf(part, sizeof part, "%s-redundancy", arch_name(e->options.archs[arch]));
     if (!experiment_found(e, part, "energy", "n_marked", &n)) return SAE_OK;
     const struct {
         const char *what;
         interval *to;
-    } wanted[] = {{"aligned", &aligned}, {"matched", &matched}, {"random", &random}, {"error", &error}};
+    } wanted[] = {{"aligned", &aligned},
+                  {"matched", &matched},
+                  {"random", &random},
+                  {"error", &error},
+                  {"aligned_less_r2", &less.aligned_r2},
+                  {"aligned_less_r3", &less.aligned_r3},
+                  {"error_less_r2", &less.error_r2}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         snprintf(key, sizeof key, "%s.%.0f", wanted[i].what, n.value);
         if (!experiment_found(e, part, "energy", key, wanted[i].to)) return SAE_OK;
@@ -126,9 +141,12 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              "the scaffold removed (R2) %.3f x, (R3) %.3f x",
              aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
     other_rules(rules, n_rules, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range, "%s; over matched %s nats; first seed", ends_text(ends[0], &aligned, 3),
-             ends_text(ends[1], &rules[0].over, 4));
-    verdict_redundancy(c.says, rules, n_rules, &aligned, &error, &r2, &r3);
+    snprintf(c.range, sizeof c.range,
+             "%s; over matched %s nats; less R2 %s, less R3 %s, with the error projected too less R2 %s; first seed",
+             ends_text(ends[0], &aligned, 3), ends_text(ends[1], &rules[0].over, 4),
+             ends_text(ends[2], &less.aligned_r2, 3), ends_text(ends[3], &less.aligned_r3, 3),
+             ends_text(ends[4], &less.error_r2, 3));
+    verdict_redundancy(c.says, rules, n_rules, &less);
     return claim_row(r, &c, err);
 }
 
@@ -191,8 +209,8 @@ static sae_status features_claim(const experiment *e, int arch, const char *part
         asked, n.clean.value, n.fixed.value, n.retrained.value, 100 * n.held, n.random.value);
     if (isfinite(n.over_random.value))
         snprintf(over, sizeof over, "over equal density [%.3f, %.3f]", n.over_random.low, n.over_random.high);
-    if (isfinite(n.retrained_over_random.value))
-        snprintf(anew, sizeof anew, ", over one draw [%.3f, %.3f]", n.retrained_over_random.low,
+    if (isfinite(n.retrained_over_random.low))
+        snprintf(anew, sizeof anew, ", over draws [%.3f, %.3f]", n.retrained_over_random.low,
                  n.retrained_over_random.high);
     snprintf(c.range, sizeof c.range, "fall [%.3f, %.3f], %s; anew [%.3f, %.3f]%s; first seed", n.fall.low, n.fall.high,
              over, n.retrained_fall.low, n.retrained_fall.high, anew);
@@ -259,27 +277,25 @@ sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_err
     claim c = {.number = "ii", .paper = "stated, from N4"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[96];
-    double over[SEEDS_MAX];
-    interval ratio, over_random, one;
+    interval ratio[2], over_random[2]; /* of the first seed; over seeds */
     char ends[2][48];
 
-    if (!experiment_found(e, pair, "removal", "scaffold.R3", &ratio) ||
-        !experiment_found(e, pair, "removal", key, &over_random))
+    if (!experiment_found(e, pair, "removal", "scaffold.R3", &ratio[0]) ||
+        !experiment_found(e, pair, "removal", key, &over_random[0]))
         return SAE_OK;
-    for (int64_t s = 0; s < e->options.seeds; s++)
-        over[s] =
-            experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "removal", key, &one) ? one.value : NAN;
-    const interval seeds = interval_of_mean(over, e->options.seeds);
+    ratio[1] = over_seeds(e, arch, "scaffold.R3");
+    over_random[1] = over_seeds(e, arch, key);
     snprintf(name, sizeof name, "the scaffold is causally necessary, %s", arch_name(e->options.archs[arch]));
     c.name = name;
-    snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces", ratio.value,
-             over_random.value, e->options.draws);
-    snprintf(c.range, sizeof c.range, "%s; over random %s", ends_text(ends[0], &ratio, 3),
-             ends_text(ends[1], &over_random, 4));
-    if (isfinite(seeds.low))
-        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.3f, %.3f] over seeds", seeds.low,
-                 seeds.high);
-    snprintf(c.says, sizeof c.says, "%s%s", verdict_necessity(&ratio, &over_random, &seeds),
-             isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces",
+             ratio[0].value, over_random[0].value, e->options.draws);
+    snprintf(c.range, sizeof c.range, "%s; over random %s", ends_text(ends[0], &ratio[0], 3),
+             ends_text(ends[1], &over_random[0], 4));
+    if (isfinite(over_random[1].low))
+        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range),
+                 "; over seeds [%.3f, %.3f], over random [%.3f, %.3f]", ratio[1].low, ratio[1].high, over_random[1].low,
+                 over_random[1].high);
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_necessity(ratio, over_random),
+             isfinite(over_random[1].low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);
 }

@@ -1,8 +1,9 @@
 /*
  * ranks.c - everything against the scaffold's rank (docs/method.md, E9), with the first architecture and seed: dense latents, fit,
- * probing, TPP, what removing the scaffold costs beside as many principal components and a random subspace, and the knee.
+ * probing, TPP, what removing the scaffold costs beside as many principal components and random subspaces, and the knee.
  */
 #include "lab/knee.h"
+#include "lab/loss_report.h"
 #include "lab/scaffold.h"
 
 #include <math.h>
@@ -30,39 +31,91 @@ static int of_ranks(const experiment *e, const roster_entry *out[POINTS_MAX])
 
 /* ---- Removal ---------------------------------------------------------------------------------------------------------------- */
 
-enum { REMOVALS = 6 };
+/* The scaffold and as many principal components by R2 and R3, then each random subspace by both. */
+enum { OWN_REMOVALS = 4, REMOVALS = OWN_REMOVALS + 2 };
 static const char *const removals[REMOVALS] = {"R2", "R3", "pca.R2", "pca.R3", "random.R2", "random.R3"};
+static const char *const over_random[2] = {"over_random.R2", "over_random.R3"};
 
-/* Beside the scaffold as many principal components, and a random subspace of the rank. */
-static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *numbers, sae_error *err)
+typedef struct rank_edits {
+    subspace random[RANK_DRAWS];
+    edit_space spaces[OWN_REMOVALS + 2 * RANK_DRAWS];
+    edit edits[1 + OWN_REMOVALS + 2 * RANK_DRAWS]; /* first the clean model */
+} rank_edits;
+
+static sae_status make_edits(rank_edits *m, const experiment *e, const subspace *U, const subspace *pca, sae_error *err)
 {
     sae_status status = SAE_OK;
     rng chance = rng_seed(e->options.seed, 77); /* as in the comparison, so that equal ranks give equal subspaces */
+
+    for (int k = 0; k < RANK_DRAWS; k++) SAE_TRY(subspace_random(&m->random[k], e->d, U->rank, &chance, err));
+    for (int i = 0; i < OWN_REMOVALS + 2 * RANK_DRAWS; i++) {
+        const subspace *of = i < 2 ? U : i < OWN_REMOVALS ? pca : &m->random[(i - OWN_REMOVALS) / 2];
+        m->spaces[i] = (edit_space){of, i % 2 ? e->rows.mean : NULL};
+        m->edits[1 + i] = (edit){.fn = edit_remove, .user = &m->spaces[i]};
+    }
+done:
+    return status;
+}
+
+static sae_status put_ratio(sae_result *numbers, const roster_entry *r, const char *what, const interval *v,
+                            sae_error *err)
+{
+    char key[96];
+
+    snprintf(key, sizeof key, "%s.%s", r->name, what);
+    return sae_result_silent(numbers, key, v->value, v->low, v->high, err);
+}
+
+/* By one operator: ratios to clean of each draw ("random1.R2") and of their mean, where another draw would lie too; the scaffold over their
+ * mean. */
+static sae_status put_random(sae_result *numbers, const roster_entry *r, const loss_table *losses, int op,
+                             uint64_t seed, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const loss_draws draws = {1 + OWN_REMOVALS + op, 2, RANK_DRAWS};
+    double each[RANK_DRAWS];
+    interval v;
+
+    for (int k = 0; k < RANK_DRAWS; k++) {
+        char what[24];
+        snprintf(what, sizeof what, "random%d.R%d", k + 1, 2 + op);
+        SAE_TRY(loss_ratio(&v, losses, draws.first + k * draws.step, 0, seed, err));
+        SAE_TRY(put_ratio(numbers, r, what, &v, err));
+        each[k] = v.value;
+    }
+    SAE_TRY(loss_ratio_of_draws(&v, losses, draws, 0, seed, err));
+    v = interval_beside_draws(v, each, RANK_DRAWS);
+    SAE_TRY(put_ratio(numbers, r, removals[OWN_REMOVALS + op], &v, err));
+    SAE_TRY(loss_ratio_beside(&v, losses, 1 + op, draws, seed, err));
+    SAE_TRY(put_ratio(numbers, r, over_random[op], &v, err));
+done:
+    return status;
+}
+
+/* Beside the scaffold as many principal components, and random subspaces of the rank. */
+static sae_status remove_rank(experiment *e, const roster_entry *r, sae_result *numbers, sae_error *err)
+{
+    sae_status status = SAE_OK;
     sae_dict *dict = NULL;
-    subspace U = {0}, random = {0}, pca;
+    subspace U = {0}, pca;
+    rank_edits m = {.edits = {{.fn = NULL}}};
     loss_table losses = {0};
 
     SAE_TRY(roster_load(e, r, &dict, err));
     SAE_TRY(subspace_of_rows(&U, sae_dict_weights(dict).W_up, r->config.rank, e->d, err));
-    SAE_TRY(subspace_random(&random, e->d, U.rank, &chance, err));
     pca = row_components(&e->rows, U.rank);
-    const double *mean = e->rows.mean;
-    const edit_space spaces[REMOVALS] = {{&U, NULL},   {&U, mean},      {&pca, NULL},
-                                         {&pca, mean}, {&random, NULL}, {&random, mean}};
-    edit edits[REMOVALS + 1] = {{.fn = NULL}};
-    for (int i = 0; i < REMOVALS; i++) edits[i + 1] = (edit){.fn = edit_remove, .user = &spaces[i]};
-    SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), edits,
-                           REMOVALS + 1, e->progress, err));
-    for (int i = 0; i < REMOVALS; i++) {
+    SAE_TRY(make_edits(&m, e, &U, &pca, err));
+    SAE_TRY(splice_measure(&losses, &e->held_out, splice_sequences(&e->held_out, e->options.ce_tokens), m.edits,
+                           sizeof m.edits / sizeof *m.edits, e->progress, err));
+    for (int i = 0; i < OWN_REMOVALS; i++) {
         interval v;
-        char key[96];
-        snprintf(key, sizeof key, "%s.%s", r->name, removals[i]);
         SAE_TRY(loss_ratio(&v, &losses, i + 1, 0, e->options.seed, err));
-        SAE_TRY(sae_result_silent(numbers, key, v.value, v.low, v.high, err));
+        SAE_TRY(put_ratio(numbers, r, removals[i], &v, err));
     }
+    for (int op = 0; op < 2; op++) SAE_TRY(put_random(numbers, r, &losses, op, e->options.seed, err));
 done:
     loss_table_free(&losses);
-    subspace_free(&random);
+    for (int k = 0; k < RANK_DRAWS; k++) subspace_free(&m.random[k]);
     subspace_free(&U);
     sae_dict_free(dict);
     return status;
@@ -101,10 +154,23 @@ static interval removal_interval(const experiment *e, const roster_entry *r, con
 
 static sae_status table(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
 {
-    enum { CENSUS = 7, COLUMNS = 1 + CENSUS + REMOVALS };
-    static const char *const columns[COLUMNS] = {"rank",   "L0",          "FVU",       "dense 5 %",  "10 %",
-                                                 "20 %",   "probing k 5", "TPP n 20",  "removed R2", "removed R3",
-                                                 "PCA R2", "PCA R3",      "random R2", "random R3"};
+    enum { CENSUS = 7, COLUMNS = 1 + CENSUS + REMOVALS + 2 };
+    static const char *const columns[COLUMNS] = {"rank",
+                                                 "L0",
+                                                 "FVU",
+                                                 "dense 5 %",
+                                                 "10 %",
+                                                 "20 %",
+                                                 "probing k 5",
+                                                 "TPP n 20",
+                                                 "removed R2",
+                                                 "removed R3",
+                                                 "PCA R2",
+                                                 "PCA R3",
+                                                 "random R2",
+                                                 "random R3",
+                                                 "R2 over random [95 %]",
+                                                 "R3 over random [95 %]"};
     static const char *const census[CENSUS] = {"l0",        "fvu",        "dense_0.05", "dense_0.1",
                                                "dense_0.2", "probing.k5", "tpp.n20"};
     sae_status status = SAE_OK;
@@ -112,9 +178,16 @@ static sae_status table(const experiment *e, const roster_entry *const *of, int 
     SAE_TRY(sae_result_table(r, "ranks", "By rank; removed: CE after taking it out / CE clean", columns, COLUMNS, err));
     for (int i = 0; i < n; i++) {
         sae_cell cells[COLUMNS] = {{NULL, (double)of[i]->config.rank}};
+        char text[2][INTERVAL_TEXT];
         for (int c = 0; c < CENSUS; c++) cells[1 + c] = (sae_cell){NULL, experiment_number(e, of[i], census[c])};
         for (int c = 0; c < REMOVALS; c++)
             cells[1 + CENSUS + c] = (sae_cell){NULL, removal_interval(e, of[i], removals[c]).value};
+        for (int op = 0; op < 2; op++) {
+            const interval v = removal_interval(e, of[i], over_random[op]);
+            snprintf(text[op], INTERVAL_TEXT, "-");
+            if (of[i]->config.rank > 0 && isfinite(v.value)) interval_text(text[op], &v);
+            cells[1 + CENSUS + REMOVALS + op] = (sae_cell){text[op], v.value};
+        }
         SAE_TRY(sae_result_row(r, "ranks", cells, COLUMNS, err));
     }
 done:

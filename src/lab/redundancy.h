@@ -7,6 +7,7 @@
 #define SAE_LAB_REDUNDANCY_H
 
 #include "eval/ablate.h"
+#include "eval/controls.h"
 #include "eval/density.h"
 #include "eval/sample.h"
 #include "eval/splice.h"
@@ -49,18 +50,6 @@ sae_status alignment_order(alignment_rule rule, const aligned_space *u, const sa
                            int64_t *order, sae_error *err);
 /* Of an order [n]: how many of its first latents have a sum of energy that reaches `wanted`; -1 when all together do not. */
 int64_t alignment_match(const int64_t *order, const double *energy, int64_t n, double wanted);
-
-/* ---- Controls: sets of as many latents, drawn from all of them, those of A too (controls.c says why) ---------------------- */
-
-/* Of A, the share that its controls may hold: were more of them A's own, A would be compared with itself, and a difference be made four times
- * smaller or more. */
-#define CONTROL_MOST_SHARED 0.75
-
-sae_status control_random(const uint8_t *taken, int64_t d_sae, rng *random, uint8_t *control, sae_error *err);
-/* counts [d_sae]: how often each fires, on tokens or documents. All latents, densest first, are cut into stretches of up to 8 that fire at least four fifths as often as the first of them; of each as
- * many are drawn as A has there. Dense latents that have no like stand for themselves. */
-sae_status control_matched(const uint8_t *taken, const int64_t *counts, int64_t d_sae, rng *random, uint8_t *control,
-                           sae_error *err);
 
 /* ---- The experiment ------------------------------------------------------------------------------------------------------ */
 

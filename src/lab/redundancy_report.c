@@ -44,10 +44,10 @@ static sae_status cost_over(const redundancy *r, const point *p, int kind, inter
 
 /* ---- The table ------------------------------------------------------------------------------------------------------------- */
 
-static const char *set_name(const point *p, char *text, size_t size)
+const char *point_name(const point *p, char name[POINT_NAME])
 {
-    snprintf(text, size, "%lld%s%s", (long long)p->n, p->what ? ", " : "", p->what ? p->what : "");
-    return text;
+    snprintf(name, POINT_NAME, "%lld%s%s", (long long)p->n, p->what ? ", " : "", p->what ? p->what : "");
+    return name;
 }
 
 /* The mean ratio of controls, and their lowest and highest: what their choice moves. */
@@ -89,7 +89,7 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
     sae_status status = SAE_OK;
     interval v[3], over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
     double mean[2] = {NAN, NAN};
-    char name[64], text[3][INTERVAL_TEXT], control[2][64] = {"-", "-"}, cost[2][INTERVAL_TEXT] = {"-", "-"};
+    char name[POINT_NAME], text[3][INTERVAL_TEXT], control[2][64] = {"-", "-"}, cost[2][INTERVAL_TEXT] = {"-", "-"};
     const loss_draws draws[2] = {point_matched(p), point_random(p)};
 
     SAE_TRY(ratio_of(r, p->first, &v[0], err));
@@ -101,7 +101,7 @@ static sae_status curve_row(const redundancy *r, sae_result *out, const point *p
         SAE_TRY(cost_over(r, p, i, &over[i], err));
         cost_text(cost[i], &over[i]);
     }
-    const sae_cell cells[CELLS] = {{set_name(p, name, sizeof name), (double)p->n},
+    const sae_cell cells[CELLS] = {{point_name(p, name), (double)p->n},
                                    {text[0], v[0].value},
                                    {text[1], v[1].value},
                                    {control[0], mean[0]},
@@ -160,7 +160,7 @@ static sae_status sets_row(const redundancy *r, sae_result *out, const point *p,
     double mass, least = 1, inside = 0, all = 0;
     const char *none = p->draws > 0 ? NULL : "-";
     int64_t live = 0;
-    char name[64];
+    char name[POINT_NAME];
 
     set_facts(r, p->sets[0], &mass, &live);
     for (int64_t i = 0; i < r->d_sae; i++) {
@@ -169,7 +169,7 @@ static sae_status sets_row(const redundancy *r, sae_result *out, const point *p,
         least = fmin(least, r->squares[i]);
         inside += r->energy[i];
     }
-    const sae_cell cells[] = {{set_name(p, name, sizeof name), (double)p->n},
+    const sae_cell cells[] = {{point_name(p, name), (double)p->n},
                               {NULL, (double)live},
                               {NULL, sqrt(least)},
                               {NULL, all > 0 ? inside / all : 0},
@@ -201,7 +201,7 @@ enum { CURVE_A, CURVE_ERROR, CURVE_MATCHED, CURVE_RANDOM, CURVES };
 static const char *const curve_labels[CURVES] = {"aligned", "aligned, error projected", "matched in density", "random"};
 
 typedef struct curve_points {
-    char names[POINTS_MAX][64]; /* of the sets */
+    char names[POINTS_MAX][POINT_NAME]; /* of the sets */
     double x[POINTS_MAX], y[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX];
     int n;
 } curve_points;
@@ -220,7 +220,7 @@ static sae_status curve_collect(const redundancy *r, int which, bool dense, curv
             SAE_TRY(ratio_of_controls(r, which == CURVE_MATCHED ? point_matched(p) : point_random(p), &v, err));
         else
             SAE_TRY(ratio_of(r, p->first + which, &v, err));
-        set_name(p, c->names[c->n], sizeof c->names[c->n]);
+        point_name(p, c->names[c->n]);
         c->x[c->n] = (double)p->n;
         c->y[c->n] = v.value;
         c->low[c->n] = v.low;
@@ -435,6 +435,7 @@ sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *e
     SAE_TRY(fixed_numbers(r, result, err));
     SAE_TRY(plot(r, result, err));
     SAE_TRY(curve(r, result, err));
+    SAE_TRY(redundancy_beside(result, r, err));
     SAE_TRY(sets(r, result, err));
     SAE_TRY(point_numbers(r, result, err));
     *out = result;

@@ -22,6 +22,9 @@ typedef struct point {
     int first;               /* loss of A; then A with the error projected, matched.., random.. */
 } point;
 
+/* "37, 787 of 16,384" */
+enum { POINT_NAME = 64 };
+const char *point_name(const point *p, char name[POINT_NAME]);
 /* The edits of a point's controls. */
 static inline loss_draws point_matched(const point *p) { return (loss_draws){p->first + 2, 1, p->draws}; }
 static inline loss_draws point_random(const point *p) { return (loss_draws){p->first + 2 + p->draws, 1, p->draws}; }
@@ -43,6 +46,9 @@ typedef struct redundancy {
     loss_table losses;
 } redundancy;
 
+/* What ablating costs beside removing the subspace, paired: table, plot and numbers "aligned_less_r2.N", "aligned_less_r3.N",
+ * "error_less_r2.N", nats per token; N is "dense" for all dense latents. (redundancy_beside.c) */
+sae_status redundancy_beside(sae_result *out, const redundancy *r, sae_error *err);
 /* Everything that was found, as a result. */
 sae_status redundancy_report(sae_result **out, const redundancy *r, sae_error *err);
 

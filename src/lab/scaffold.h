@@ -332,7 +332,8 @@ sae_status stability_parts(experiment *e, sae_error *err);
 /* ranks_knee.c: the knee of n dictionaries that differ in rank alone, ascending from 0, into a result: number "knee" with its interval
  * over sequences, and the steps as a table. */
 sae_status ranks_knee(experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err);
-/* ranks.c: everything against the scaffold's rank, and the knee. */
+/* ranks.c: everything against the scaffold's rank, and the knee. At each rank as many random subspaces as RANK_DRAWS are removed. */
+enum { RANK_DRAWS = 3 };
 sae_status ranks_parts(experiment *e, sae_error *err);
 sae_status ranks_choose(experiment *e,
                         sae_error *err); /* options.rank by the knee, where that is asked for; before the roster */

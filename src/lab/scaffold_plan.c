@@ -173,7 +173,9 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
     SAE_TRY(
         part(r, p, "probing, TPP", "documents", p->document_tokens * (p->below + n * p->encode), what[4], total, err));
     SAE_TRY(part(r, p, "ranks", "ranks",
-                 used_as(p, USE_RANK) > 0 ? 6.0 * used_as(p, USE_RANK) * ce + (used_as(p, USE_RANK) + 2) * reads : 0,
+                 used_as(p, USE_RANK) > 0
+                     ? (4.0 + 2 * RANK_DRAWS) * used_as(p, USE_RANK) * ce + (used_as(p, USE_RANK) + 2) * reads
+                     : 0,
                  "removal at each rank, and the knee", total, err));
     SAE_TRY(read_again(r, p, total, err));
 done:

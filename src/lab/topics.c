@@ -270,60 +270,83 @@ done:
 
 /* ---- Beside what was drawn at random ----------------------------------------------------------------------------------- */
 
-/* The fixed probe after each of TOPICS_DRAWS changes of a kind: its answers summed, and how often it was right. A probe is trained anew
- * after the first alone. */
-typedef struct drawn {
-    score fixed, retrained;
+/* Answers of probes after several draws of a change: summed, and how often each was right. */
+typedef struct answers {
+    score sum;
     double right[TOPICS_DRAWS];
+    int n;
+} answers;
+
+/* The fixed probe after TOPICS_DRAWS changes of a kind, and probes trained anew after the first of them. */
+typedef struct drawn {
+    answers fixed, retrained;
 } drawn;
+
+static int draws_anew(const bench *b) { return b->s->n_classes > TOPICS_FEW ? 1 : TOPICS_ANEW; }
 
 static void drawn_free(drawn *of)
 {
-    score_free(&of->fixed);
-    score_free(&of->retrained);
+    score_free(&of->fixed.sum);
+    score_free(&of->retrained.sum);
 }
 
 static sae_status drawn_create(drawn *of, const bench *b, sae_error *err)
 {
-    sae_status status = score_create(&of->fixed, b->n_test, err);
+    sae_status status = score_create(&of->fixed.sum, b->n_test, err);
 
-    return status == SAE_OK ? score_create(&of->retrained, b->n_test, err) : status;
+    return status == SAE_OK ? score_create(&of->retrained.sum, b->n_test, err) : status;
 }
 
-/* Answers on b->changed, the draw's; `anew`: of a probe trained on the first too. */
-static sae_status drawn_add(drawn *of, bench *b, int draw, bool anew, sae_error *err)
+static double right_of(const score *s)
+{
+    double right = 0;
+
+    for (int64_t i = 0; i < s->n; i++) right += s->right[i];
+    return right;
+}
+
+/* Answers on b->changed, the next draw's; `anew`: of a probe trained on it too, if it is one of the first. */
+static sae_status drawn_add(drawn *of, bench *b, bool anew, sae_error *err)
 {
     sae_status status = SAE_OK;
-    double before = 0, after = 0;
+    const double fixed = right_of(&of->fixed.sum), retrained = right_of(&of->retrained.sum);
 
-    for (int64_t i = 0; i < b->n_test; i++) before += of->fixed.right[i];
-    SAE_TRY(add_answers(b, &b->clean, &of->fixed, err));
-    for (int64_t i = 0; i < b->n_test; i++) after += of->fixed.right[i];
-    of->right[draw] = (after - before) / (double)b->n_test;
-    if (draw == 0 && anew) SAE_TRY(add_retrained(b, &of->retrained, err));
+    SAE_TRY(add_answers(b, &b->clean, &of->fixed.sum, err));
+    of->fixed.right[of->fixed.n++] = (right_of(&of->fixed.sum) - fixed) / (double)b->n_test;
+    if (!anew || of->retrained.n == draws_anew(b)) goto done;
+    SAE_TRY(add_retrained(b, &of->retrained.sum, err));
+    of->retrained.right[of->retrained.n++] = (right_of(&of->retrained.sum) - retrained) / (double)b->n_test;
 done:
     return status;
 }
 
-/* How much less often right after a change than after the drawn ones, on the same questions, into the arm that was finished last; no two
- * accuracies differ by more than 1. Probes were trained anew after the change and after one draw (anew, drawn_anew). */
-static sae_status beside_drawn(const bench *b, topics *m, const score *changed, const drawn *random, const score *anew,
-                               const score *drawn_anew, sae_error *err)
+/* How much less often right after a change than after the drawn ones, on the same questions, with room for another draw; no two accuracies differ
+ * by more than 1. */
+static sae_status less_right(const bench *b, const score *changed, const answers *random, interval *out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
+
+    if (!less) return SAE_NOMEM;
+    for (int64_t i = 0; i < b->n_test; i++) less[i] = random->sum.right[i] / random->n - changed->right[i];
+    SAE_TRY(bootstrap_ratio(out, less, changed->asked, b->n_test, b->what->seed, err));
+    *out = interval_beside_draws(*out, random->right, random->n);
+    if (isfinite(out->low)) *out = (interval){out->value, fmax(out->low, -1), fmin(out->high, 1)};
+done:
+    mem_free(less);
+    return status;
+}
+
+/* Both kinds of probe beside those after draws, into the arm that was finished last. */
+static sae_status beside_drawn(const bench *b, topics *m, const score *fixed, const answers *random, const score *anew,
+                               const answers *random_anew, sae_error *err)
 {
     topics_arm *arm = &m->arms[m->n_arms - 1];
     sae_status status = SAE_OK;
-    double *less = mem_alloc_array((size_t)b->n_test, sizeof *less, "differences", err);
-    interval sampled;
 
-    if (!less) return SAE_NOMEM;
-    for (int64_t i = 0; i < b->n_test; i++) less[i] = random->fixed.right[i] / TOPICS_DRAWS - changed->right[i];
-    SAE_TRY(bootstrap_ratio(&sampled, less, changed->asked, b->n_test, b->what->seed, err));
-    arm->over_random = interval_beside_draws(sampled, random->right, TOPICS_DRAWS);
-    arm->over_random.low = fmax(arm->over_random.low, -1);
-    arm->over_random.high = fmin(arm->over_random.high, 1);
-    SAE_TRY(score_difference(drawn_anew, anew, b->what->seed, &arm->retrained_over_random, err));
+    SAE_TRY(less_right(b, fixed, random, &arm->over_random, err));
+    SAE_TRY(less_right(b, anew, random_anew, &arm->retrained_over_random, err));
 done:
-    mem_free(less);
     return status;
 }
 
@@ -352,7 +375,7 @@ static sae_status removal_arms(bench *b, topics *m, const char *what, const subs
         if (op == TOPICS_R2) SAE_TRY(add_retrained(b, &retrained, err));
         SAE_TRY(finish_arm(b, m, topics_removed_name(name, what, op), &fixed[op], &retrained, err));
         if (b->what->random)
-            SAE_TRY(beside_drawn(b, m, &fixed[op], &random[op], &retrained, &random[TOPICS_R2].retrained, err));
+            SAE_TRY(beside_drawn(b, m, &fixed[op], &random[op].fixed, &retrained, &random[TOPICS_R2].retrained, err));
     }
 done:
     for (int op = 0; op < TOPICS_OPERATORS; op++) score_free(&fixed[op]);
@@ -369,7 +392,7 @@ static sae_status remove_random(bench *b, drawn *random, sae_error *err)
         SAE_TRY(drawn_create(&random[op], b, err));
         for (int i = 0; i < TOPICS_DRAWS; i++) {
             SAE_TRY(remove_space(b, &b->what->random[i], op, err));
-            SAE_TRY(drawn_add(&random[op], b, i, op == TOPICS_R2, err));
+            SAE_TRY(drawn_add(&random[op], b, op == TOPICS_R2, err));
         }
     }
 done:
@@ -388,7 +411,8 @@ static sae_status subspace_arms(bench *b, topics *m, sae_error *err)
     if (w->pca) SAE_TRY(removal_arms(b, m, TOPICS_PCA, w->pca, random, err));
     for (int op = 0; w->random && op < TOPICS_OPERATORS; op++) {
         topics_removed_name(name, TOPICS_RANDOM, op);
-        SAE_TRY(finish_arm(b, m, name, &random[op].fixed, &random[TOPICS_R2].retrained, err)); /* as in removal_arms */
+        /* as in removal_arms */
+        SAE_TRY(finish_arm(b, m, name, &random[op].fixed.sum, &random[TOPICS_R2].retrained.sum, err));
     }
 done:
     for (int op = 0; op < TOPICS_OPERATORS; op++) drawn_free(&random[op]);
@@ -432,7 +456,7 @@ static sae_status ablate_alike(bench *b, int64_t k, drawn *random, double *held,
         SAE_TRY(draw_alike(b, k, &chance, &share, err));
         *held += share / TOPICS_DRAWS;
         SAE_TRY(ablate(b, b->alike, k, err));
-        SAE_TRY(drawn_add(random, b, i, true, err));
+        SAE_TRY(drawn_add(random, b, true, err));
     }
 done:
     return status;
@@ -454,9 +478,10 @@ static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
     if (all) goto done;
     SAE_TRY(ablate_alike(b, k, &random, &held, err));
     m->arms[m->n_arms - 1].held = held;
-    if (held <= CONTROL_MOST_SHARED) SAE_TRY(beside_drawn(b, m, &fixed, &random, &retrained, &random.retrained, err));
+    if (held <= CONTROL_MOST_SHARED)
+        SAE_TRY(beside_drawn(b, m, &fixed, &random.fixed, &retrained, &random.retrained, err));
     topics_ablated_name(name, k, TOPICS_ALIKE);
-    SAE_TRY(finish_arm(b, m, name, &random.fixed, &random.retrained, err));
+    SAE_TRY(finish_arm(b, m, name, &random.fixed.sum, &random.retrained.sum, err));
 done:
     score_free(&fixed);
     score_free(&retrained);
@@ -500,6 +525,7 @@ sae_status topics_measure(topics *out, const pooled *p, const split *s, const to
     bench b = {.p = p, .s = s, .what = what, .d = p->d, .n_train = s->train.n, .n_test = s->test.n};
 
     SAE_TRY(bench_open(&b, err));
+    m.anew = draws_anew(&b);
     SAE_TRY(all_arms(&b, &m, progress, err));
     SAE_TRY(ask_shuffled(&b, &m.shuffled, err));
     *out = m;

@@ -13,6 +13,8 @@
 #include "eval/tasks.h"
 
 enum { TOPICS_DRAWS = 5, TOPICS_COUNTS = 2, TOPICS_MOST_ARMS = 24 }; /* draws of subspaces and of features */
+/* Of them, those after which a probe is trained anew; of more classes than TOPICS_FEW, where one takes half a minute, only the first. */
+enum { TOPICS_ANEW = 3, TOPICS_FEW = 10 };
 enum { TOPICS_NAME = 80 };
 
 /* What arms are called, here alone: tables show it, and results keep numbers by it. */
@@ -47,8 +49,8 @@ typedef struct topics_arm {
     /* How much more the fixed probe falls than after as many random directions, or features of equal density, with other questions and
      * other draws of those (interval_beside_draws); NaN: of draws themselves, of "clean", and where `held` says so. */
     interval over_random;
-    /* How much less often the re-trained probe is right than one trained after the first of those draws, paired. One draw alone: how
-     * draws differ is not in it. NaN as over_random is. */
+    /* How much less often the re-trained probe is right than those trained after the first `anew` of those draws, likewise; of one draw low
+     * and high are NaN. */
     interval retrained_over_random;
     /* Of aligned features the share that the draws of equal density hold, their mean; over CONTROL_MOST_SHARED they have no like among the
      * others and would be compared with themselves. NaN: no such draws. */
@@ -57,6 +59,7 @@ typedef struct topics_arm {
 
 typedef struct topics {
     int n_classes, n_arms;
+    int anew;                          /* draws after which a probe was trained anew */
     int64_t train, test;               /* documents of a class */
     topics_arm arms[TOPICS_MOST_ARMS]; /* [0]: clean */
     interval shuffled;                 /* a probe of shuffled labels: chance */

@@ -8,11 +8,12 @@
 #include <math.h>
 #include <stdio.h>
 
-/* "-": not measured, or nothing to compare with. */
+/* "-": not measured, or nothing to compare with; beside one draw there is no interval. */
 static const char *text_of(char text[INTERVAL_TEXT], const interval *v)
 {
     snprintf(text, INTERVAL_TEXT, "-");
-    if (isfinite(v->value)) interval_text(text, v);
+    if (isfinite(v->value) && isfinite(v->low)) interval_text(text, v);
+    if (isfinite(v->value) && !isfinite(v->low)) snprintf(text, INTERVAL_TEXT, "%.3f (no interval)", v->value);
     return text;
 }
 
@@ -38,13 +39,9 @@ static sae_status arm_row(sae_result *r, const char *table, const topics_arm *ar
 
 static sae_status set_table(sae_result *r, const topics *m, const char *name, sae_error *err)
 {
-    static const char *const titles[] = {"change",
-                                         "fixed probe",
-                                         "its fall",
-                                         "more than drawn",
-                                         "held by the draws",
-                                         "re-trained probe",
-                                         "falls more than of one draw"};
+    static const char *const titles[] = {
+        "change",           "fixed probe",          "its fall", "more than drawn", "held by the draws",
+        "re-trained probe", "falls more than drawn"};
     sae_status status = SAE_OK;
     char title[300], key[200];
 
@@ -81,8 +78,10 @@ sae_status topics_report(sae_result *result, const topics_set *sets, int n_sets,
         "quarters of "
         "them "
         "nothing is compared: they have no like. Of what is drawn the fixed probe's answers are averaged over 5 draws, "
-        "and a probe is trained anew after the first. Intervals: 95 %, test questions resampled; that of \"more than "
-        "drawn\" leaves room for another draw too, that of \"falls more than of one draw\" cannot. Questions that "
+        "and a probe is trained anew after the first three; of more than ten classes, where that takes long, after the "
+        "first alone, and what falls more than that has no interval. Intervals: 95 %, test questions resampled; those "
+        "of "
+        "what is more than drawn leave room for another draw too. Questions that "
         "begin "
         "alike are never in both parts.",
         err));

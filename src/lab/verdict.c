@@ -81,6 +81,16 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
     return open;
 }
 
+const char *verdict_aimed(const interval *base, const interval *with)
+{
+    const bool one = base->low > 0, other = with->low > 0;
+
+    if (!isfinite(base->value) || !isfinite(with->value) || (one && other)) return "";
+    if (one) return "; with the scaffold not told from latents of equal density";
+    if (other) return "; without the scaffold not told from latents of equal density";
+    return "; neither with the scaffold nor without told from latents of equal density";
+}
+
 const char *verdict_overlap(const interval *overlap, double rank)
 {
     const double low = isfinite(overlap->low) ? overlap->low : overlap->value;
@@ -94,19 +104,28 @@ const char *verdict_overlap(const interval *overlap, double rank)
                      : "not near-identical: against the paper; whether most of the directions are the same is not told";
 }
 
-static const char *outliers_inside(double inside, double chance)
+static const char *outliers_inside(const interval *inside, double chance)
 {
-    if (inside > 0.5) return "most of their axes lies inside it, as the paper says";
-    if (inside > 3 * chance) return "more of their axes lies inside it than by chance, not most";
-    return "hardly more of their axes lies inside it than by chance: against the paper";
+    const double low = isfinite(inside->low) ? inside->low : inside->value;
+    const double high = isfinite(inside->low) ? inside->high : inside->value;
+    const double more = 3 * chance;
+
+    if (low > 0.5) return "most of their axes lies inside it, as the paper says";
+    if (low > more)
+        return high > 0.5 ? "more of their axes lies inside it than by chance; whether most is not told"
+                          : "more of their axes lies inside it than by chance, not most";
+    if (high <= more) return "hardly more of their axes lies inside it than by chance: against the paper";
+    return high > 0.5 ? "whether more of their axes lies inside it than by chance is not told"
+                      : "not most of their axes lies inside it: against the paper; whether more than by chance is not "
+                        "told";
 }
 
-void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance)
+void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance)
 {
     const char *says[2] = {"none stand out here", "none stand out here"};
 
     for (int i = 0; i < 2; i++)
-        if (counts[i] > 0) says[i] = outliers_inside(inside[i], chance);
+        if (counts[i] > 0) says[i] = outliers_inside(&inside[i], chance);
     if (!(counts[0] > 0) && !(counts[1] > 0))
         snprintf(out, VERDICT_TEXT, "no dimension stands out here: nothing to compare");
     else if (strcmp(says[0], says[1]) == 0)
@@ -115,51 +134,46 @@ void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const doub
         snprintf(out, VERDICT_TEXT, "by O1: %s; by O2: %s", says[0], says[1]);
 }
 
-const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds)
+const char *verdict_necessity(const interval ratio[2], const interval over_random[2])
 {
     const char *more =
-        ratio->high < LITTLE_HARM  ? "more harm than random directions, but little: the loss rises by less than a tenth"
-        : ratio->low < LITTLE_HARM ? "more harm than random directions; whether the loss rises by a tenth is not told"
-                                   : "more harm than random directions, as the paper says";
+        verdict_both(&ratio[0], &ratio[1], LITTLE_HARM, "more harm than random directions, as the paper says",
+                     "more harm than random directions, but little: the loss rises by less than a tenth",
+                     "more harm than random directions; whether the loss rises by a tenth is not told");
 
-    return verdict_both(over_random, seeds, 1, more, "less harm than random directions: against the paper",
-                        "cannot be told from random directions");
-}
-
-static const char *redundancy_by_one(const interval *over_matched, const interval *aligned, const interval *r2,
-                                     const interval *r3)
-{
-    if (over_matched->high < 0) return "less than features of equal density: alignment is not what counts";
-    if (!(over_matched->low > 0)) return "cannot be told from features of equal density";
-    if (aligned->high < r2->low && aligned->high < r3->low)
-        return "more than features of equal density, less than the scaffold: as the paper says";
-    if (aligned->high < r2->low)
-        return aligned->low > r3->high ? "more than features of equal density, less than the scaffold: as the paper "
-                                         "says, not when the mean "
-                                         "is kept"
-                                       : "more than features of equal density, less than the scaffold: as the paper "
-                                         "says, not told when the "
-                                         "mean is kept";
-    if (aligned->low > r2->high)
-        return "more than features of equal density, and more than the scaffold: against the paper";
-    return "more than features of equal density; not told from the scaffold";
+    return verdict_both(&over_random[0], &over_random[1], 1, more,
+                        "less harm than random directions: against the paper", "cannot be told from random directions");
 }
 
 /* 1 more, -1 less, 0 not told. */
 static int side_of(const interval *over) { return over->low > 0 ? 1 : over->high < 0 ? -1 : 0; }
 
-void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *error, const interval *r2, const interval *r3)
+static const char *redundancy_by_one(const interval *over_matched, const beside_removal *less)
+{
+    const int matched = side_of(over_matched), r2 = side_of(&less->aligned_r2), r3 = side_of(&less->aligned_r3);
+
+    if (matched < 0) return "less than features of equal density: alignment is not what counts";
+    if (matched == 0) return "cannot be told from features of equal density";
+    if (r2 > 0) return "more than features of equal density, and more than the scaffold: against the paper";
+    if (r2 == 0) return "more than features of equal density; not told from the scaffold";
+    if (r3 < 0) return "more than features of equal density, less than the scaffold: as the paper says";
+    return r3 > 0 ? "more than features of equal density, less than the scaffold: as the paper says, not when the mean "
+                    "is kept"
+                  : "more than features of equal density, less than the scaffold: as the paper says, not told when the "
+                    "mean is kept";
+}
+
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const beside_removal *less)
 {
     static const char *const sides[3] = {"less", "not told", "more"};
-    const int first = side_of(&rules[0].over);
+    const int first = side_of(&rules[0].over), error = side_of(&less->error_r2);
     /* Less than the scaffold, unless the dictionary's error had carried what the features do: then nothing was taken out. */
-    const char *carried = !(first > 0 && aligned->high < r2->low) || error->high < r2->low ? ""
-                          : error->low > r2->high ? "; not when the dictionary's error is projected too"
-                                                  : "; not told when the dictionary's error is projected too";
+    const char *carried = !(first > 0 && side_of(&less->aligned_r2) < 0) || error < 0 ? ""
+                          : error > 0 ? "; not when the dictionary's error is projected too"
+                                      : "; not told when the dictionary's error is projected too";
     bool any = false;
 
-    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, aligned, r2, r3), carried);
+    snprintf(out, VERDICT_TEXT, "%s%s", redundancy_by_one(&rules[0].over, less), carried);
     for (int i = 1; i < n; i++) {
         const int side = side_of(&rules[i].over);
         const size_t used = strlen(out);
@@ -199,6 +213,7 @@ static const char *trained_anew(const topic_numbers *n)
 {
     if (!(n->retrained_fall.low > 0)) return "cannot be told from before";
     if (!isfinite(n->retrained_over_random.value)) return "falls, compared with nothing too";
+    if (!isfinite(n->retrained_over_random.low)) return "falls too, beside one draw of which the spread is not known";
     if (n->retrained_over_random.high < 0) return "falls too, less than without features of equal density";
     return n->retrained_over_random.low > 0 ? "falls too"
                                             : "falls too, and so it does without features of equal density";

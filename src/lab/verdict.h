@@ -22,27 +22,33 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
  * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The texts are for more, less, and open. */
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
                          const char *open);
+/* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
+ * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
+const char *verdict_aimed(const interval *base, const interval *with);
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
 const char *verdict_overlap(const interval *overlap, double rank);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
- * chance. */
-void verdict_outliers(char out[VERDICT_TEXT], const double inside[2], const double counts[2], double chance);
-/* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws) and
- * over seeds (low NaN: one seed). */
-const char *verdict_necessity(const interval *ratio, const interval *over_random, const interval *seeds);
+ * chance; over seeds (low NaN: one seed). */
+void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance);
+/* Removing the scaffold against removing random subspaces: ratio to clean; to their mean, beside other draws (interval_beside_draws); [0] of one
+ * seed on other text, [1] over seeds (low NaN: one seed). */
+const char *verdict_necessity(const interval ratio[2], const interval over_random[2]);
 /* What features that are aligned by a rule cost over those of equal density, nats; low NaN: one set of those, whose spread is unknown. */
 typedef struct rule_cost {
     const char *rule;
     interval over;
 } rule_cost;
-/* N6: by the first of n rules, with what the others say where they disagree; loss ratios of ablating the first rule's features and of
- * ablating them with the dictionary's error projected too, and of removing the scaffold by R2 and by R3. */
-void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const interval *aligned,
-                        const interval *error, const interval *r2, const interval *r3);
+/* What ablating the first rule's features costs beyond removing the scaffold, nats on the same sequences: their ablation less R2 and less R3;
+ * with the dictionary's error projected too, less R2. */
+typedef struct beside_removal {
+    interval aligned_r2, aligned_r3, error_r2;
+} beside_removal;
+/* N6: by the first of n rules, with what the others say where they disagree. */
+void verdict_redundancy(char out[VERDICT_TEXT], const rule_cost *rules, int n, const beside_removal *less);
 
 /* Of a probe on questions: accuracy clean, fixed, and trained anew, the paired falls of the two, and chance; random: of the fixed probe
  * after as many features of equal density or random directions; over_random: how much more it falls than after those, beside other draws
- * of them; retrained_over_random: how much more the probe trained anew falls than one trained after the first of the draws (one draw).
+ * of them; retrained_over_random: the same of the probe trained anew and those trained after draws; low NaN: one draw.
  * held: the share of the features that those of equal density hold. Over a half of it nothing is compared: NaN. */
 typedef struct topic_numbers {
     interval clean, fixed, fall, retrained, retrained_fall, random, over_random;

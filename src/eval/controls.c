@@ -3,7 +3,7 @@
  * the kind, it would then differ from the draws as they differ from one another, whatever its size; draws from the others alone would be
  * too much alike, the more latents A takes, and could not have its density where A has all dense ones.
  */
-#include "lab/redundancy.h"
+#include "eval/controls.h"
 
 #include <stdlib.h>
 #include <string.h>
