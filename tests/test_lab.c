@@ -527,11 +527,12 @@ static bool file_says(const char *out, const char *name, const char *what)
 }
 
 /* A scaffold that is random and held fixed is one more random subspace: whole runs tell it from random ones (claim ii) about once in twenty,
- * while the verdict of each says so. */
+ * while the verdict of each says so; where masked rows are changed too no more often. */
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    int told = 0;
+    static const char *const masked[2] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2"};
+    int told = 0, told_masked[2] = {0};
 
     write_model();
     scaffold_options o = small_run("run");
@@ -550,10 +551,16 @@ START_TEST(test_random_scaffold_is_random)
         ck_assert(is_told !=
                   file_says(o.out, "results/summary/summary.json", "cannot be told from random directions ("));
         told += is_told;
+        for (int i = 0; i < 2; i++) {
+            ck_assert(sae_result_get_interval(removal, masked[i], over) && over[1] < over[2]);
+            told_masked[i] += over[1] > 1 || over[2] < 1;
+        }
         sae_result_free(removal);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
+    if (getenv("SAE_OBSERVED")) printf("# with masked rows %d and %d\n", told_masked[0], told_masked[1]);
     ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
+    for (int i = 0; i < 2; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1 and 1 */
     scratch_remove();
 }
 END_TEST
