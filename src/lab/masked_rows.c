@@ -156,6 +156,8 @@ static const char *order_text(const interval gap[CHOICES])
 
     for (int i = 0; i < CHOICES; i++) sign[i] = holds_zero(&gap[i]) ? 0 : gap[i].low > 0 ? 1 : -1;
     if (sign[0] * sign[1] < 0 && sign[1] * sign[2] > 0) return "Which of the two costs more turns with position 0.";
+    if (sign[0] * sign[1] < 0 && sign[2] == 0)
+        return "Which of the two costs more turns with position 0; with all masked rows it is not told.";
     if (sign[0] * sign[1] < 0 && sign[1] * sign[2] < 0)
         return "Which of the two costs more turns with position 0, and back with the others.";
     if (sign[0] * sign[2] < 0)
@@ -196,7 +198,7 @@ static sae_status parts(const experiment *e, sae_result *r, int op, sae_error *e
     }
     snprintf(text, sizeof text,
              "Which masked rows (%s): position 0 moves the difference between scaffold and PCA by %s nats%s, the "
-             "others by %s more%s. %s (in size by %s nats). %s",
+             "others by %s more%s. %s (|position 0's| - |the others'|: %s nats). %s",
              loss_name_of(which[0]).operator, numbers[0], holds_zero(&part[0]) ? ", not told from none" : "",
              numbers[1], holds_zero(&part[1]) ? ", not told from none" : "",
              holds_zero(&larger) ? "Which part is larger is not told"

@@ -281,11 +281,12 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
                             "resample sequences.",
                             err));
     if (r->rows != EDIT_COUNTED)
-        SAE_TRY(sae_result_note(result,
-                                r->rows == EDIT_EVERY_ROW
-                                    ? "Every row is changed, the masked ones too; what is scored is what counts alone."
-                                    : "Position 0's rows are changed too; what is scored is what counts alone.",
-                                err));
+        SAE_TRY(sae_result_note(
+            result,
+            r->rows == EDIT_EVERY_ROW
+                ? "Every row is changed, the masked ones too; predictions of counted rows alone are scored."
+                : "Position 0's rows are changed too; predictions of counted rows alone are scored.",
+            err));
     SAE_TRY(core_few_sequences(result, r->losses.n_seq, err));
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         SAE_TRY(sae_result_number(result, facts[i].key, facts[i].value, err));
