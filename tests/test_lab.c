@@ -527,11 +527,12 @@ static bool file_says(const char *out, const char *name, const char *what)
 }
 
 /* A scaffold that is random and held fixed is one more random subspace: whole runs tell it from random ones (claim ii) about once in twenty,
- * while the verdict of each says so. */
+ * while the verdict of each says so; where masked rows are changed too no more often. */
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    int told = 0;
+    static const char *const masked[2] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2"};
+    int told = 0, told_masked[2] = {0};
 
     write_model();
     scaffold_options o = small_run("run");
@@ -550,10 +551,16 @@ START_TEST(test_random_scaffold_is_random)
         ck_assert(is_told !=
                   file_says(o.out, "results/summary/summary.json", "cannot be told from random directions ("));
         told += is_told;
+        for (int i = 0; i < 2; i++) {
+            ck_assert(sae_result_get_interval(removal, masked[i], over) && over[1] < over[2]);
+            told_masked[i] += over[1] > 1 || over[2] < 1;
+        }
         sae_result_free(removal);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
+    if (getenv("SAE_OBSERVED")) printf("# with masked rows %d and %d\n", told_masked[0], told_masked[1]);
     ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
+    for (int i = 0; i < 2; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1 and 1 */
     scratch_remove();
 }
 END_TEST
@@ -649,6 +656,66 @@ START_TEST(test_figures_of_the_first_variant)
 }
 END_TEST
 
+static bool has_number(const char *out, const char *file, const char *key)
+{
+    char quoted[80];
+
+    snprintf(quoted, sizeof quoted, "\"%s\"", key);
+    return file_says(out, file, quoted);
+}
+
+/* Position 0's part and the others' are all of what masked rows add to the difference, by R2 and by R3; the first pair has both, beside as
+ * many random subspaces as counted rows have. */
+static void masked_rows_by_part(const char *out)
+{
+    static const char removal[] = "results/batchtopk-p1-s0/removal.json",
+                      other[] = "results/batchtopk-p2-s0/removal.json",
+                      comparison[] = "results/batchtopk-p1-s0/comparison.json",
+                      figures[] = "results/summary/summary.json";
+    const double clean = number_in(out, removal, "ce_clean");
+
+    for (int op = 2; op <= 3; op++) {
+        double gap[3], part[2];
+        char key[64];
+        for (int rows = 0; rows < 3; rows++) {
+            static const char *const suffixes[] = {"", "_position_0", "_every"};
+            double ratio[2];
+            for (int i = 0; i < 2; i++) {
+                snprintf(key, sizeof key, "%s%s.R%d", i ? "pca" : "scaffold", suffixes[rows], op);
+                ratio[i] = number_in(out, removal, key);
+            }
+            gap[rows] = clean * (ratio[0] - ratio[1]);
+            snprintf(key, sizeof key, "scaffold_over_pca%s.R%d", suffixes[rows], op);
+            ck_assert_double_eq_tol(number_in(out, removal, key), ratio[0] / ratio[1], 1e-12);
+        }
+        for (int i = 0; i < 2; i++) {
+            snprintf(key, sizeof key, "%s.R%d", i ? "other_masked.difference" : "position_0.difference", op);
+            part[i] = number_in(out, comparison, key);
+            ck_assert_double_eq_tol(part[i], gap[i + 1] - gap[i], 1e-9);
+            ck_assert_double_ne(part[i], 0);
+        }
+        snprintf(key, sizeof key, "position_0_over_other.R%d", op);
+        ck_assert_double_eq_tol(number_in(out, comparison, key), fabs(part[0]) - fabs(part[1]), 1e-9);
+    }
+    for (int i = 1; i <= 3; i++) { /* quick's */
+        char key[64];
+        snprintf(key, sizeof key, "random%d_position_0.R2", i);
+        ck_assert(has_number(out, removal, key) && !has_number(out, other, key));
+        snprintf(key, sizeof key, "random%d_every.R2", i);
+        ck_assert(has_number(out, removal, key) && has_number(out, other, key) == (i == 1));
+        snprintf(key, sizeof key, "random%d_every.R3", i);
+        ck_assert(has_number(out, removal, key) == (i == 1) && !has_number(out, other, key));
+    }
+    ck_assert(has_number(out, removal, "scaffold_over_random_every.R2"));
+    ck_assert(has_number(out, removal, "scaffold_over_random_position_0.R2"));
+    ck_assert(!has_number(out, other, "scaffold_over_random_every.R2"));
+    ck_assert(has_number(out, other, "scaffold_over_pca_every.R2"));
+    ck_assert(!has_number(out, other, "scaffold_over_pca_position_0.R2"));
+    ck_assert(file_says(out, comparison, "Which masked rows (R2 uncentred): position 0 moves the difference"));
+    ck_assert(file_says(out, removal, "R3, position 0 too"));
+    ck_assert(file_says(out, figures, "uncentred (R2), position 0 too"));
+}
+
 /* With --with-bos every row of every sequence is trained on, counted, and, but the last, scored. */
 START_TEST(test_with_bos)
 {
@@ -658,6 +725,8 @@ START_TEST(test_with_bos)
     write_model();
     scaffold_options o = small_run("run"), with = small_run("with");
     with.with_bos = true;
+    o.variants[0] = SAE_P1, o.variants[1] = SAE_P2; /* of the second pair fewer edits change masked rows */
+    o.n_variants = 2;
     run_again(&o);
     run_again(&with);
     ck_assert_int_eq(first_rows(o.out), 0);
@@ -685,6 +754,7 @@ START_TEST(test_with_bos)
         ck_assert_double_eq_tol(number_in(o.out, comparison, key), added[i], 1e-9);
     }
     ck_assert_double_eq_tol(number_in(o.out, comparison, "masked_rows.difference"), added[0] - added[1], 1e-9);
+    masked_rows_by_part(o.out);
     ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
     ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
     json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");

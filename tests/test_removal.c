@@ -48,14 +48,21 @@ static void bed_close(bed *b)
     ck_assert_uint_eq(mem_in_use(), 0);
 }
 
-static subspace_removal measure(bed *b, const subspace *space, const row_statistics *stats, int draws)
+static subspace_removal measure_rows(bed *b, const subspace *space, const row_statistics *stats, int draws,
+                                     edit_rows rows)
 {
     subspace_removal r;
     sae_error err = {0};
 
-    ck_assert_msg(subspace_removal_measure(&r, &b->sample, stats, space, draws, 3, NULL, &err) == SAE_OK, "%s",
-                  err.message);
+    ck_assert_msg(subspace_removal_measure(&r, &b->sample, stats, space, &(subspace_removal_options){draws, 3, rows},
+                                           NULL, &err) == SAE_OK,
+                  "%s", err.message);
     return r;
+}
+
+static subspace_removal measure(bed *b, const subspace *space, const row_statistics *stats, int draws)
+{
+    return measure_rows(b, space, stats, draws, EDIT_COUNTED);
 }
 
 static double ce(const subspace_removal *r, int which) { return loss_mean(&r->losses, which); }
@@ -89,6 +96,72 @@ START_TEST(test_rank_0_changes_nothing)
         ck_assert_mem_eq(r.losses.nll, r.losses.nll + i * SEQS, SEQS * sizeof(double));
     ck_assert_double_gt(fabs(ce(&r, REMOVAL_ZERO) - ce(&r, REMOVAL_CLEAN)), 0.01); /* and zero ablation does not */
     subspace_removal_free(&r);
+    bed_close(&b);
+}
+END_TEST
+
+static bool same_losses(const subspace_removal *a, const subspace_removal *b, int which)
+{
+    return memcmp(a->losses.nll + which * SEQS, b->losses.nll + which * SEQS, SEQS * sizeof(double)) == 0;
+}
+
+/* Whichever rows are changed, the same predictions are scored and the clean model is what it is. Rank 0 changes nothing in masked rows
+ * either; a subspace does, position 0's row and the others each for itself. */
+START_TEST(test_masked_rows_too)
+{
+    bed b;
+    double directions[3 * D];
+    subspace none = {.d = D};
+    subspace_removal of_none[3], of_any[3];
+
+    bed_open(&b, 1.1);
+    ck_assert_int_gt(b.sample.n_over_norm, 0);
+    random_directions(directions, 3, 88);
+    subspace any = span(directions, 3);
+    for (int i = 0; i < 3; i++) {
+        of_none[i] = measure_rows(&b, &none, &b.stats, 2, (edit_rows)i);
+        of_any[i] = measure_rows(&b, &any, &b.stats, 2, (edit_rows)i);
+        for (int k = REMOVAL_R2; k < subspace_removal_passes(&of_none[i]); k++)
+            ck_assert_mem_eq(of_none[i].losses.nll, of_none[i].losses.nll + k * SEQS, SEQS * sizeof(double));
+        ck_assert_int_eq(of_any[i].losses.n_scored, of_any[0].losses.n_scored);
+        ck_assert(same_losses(&of_any[i], &of_any[0], REMOVAL_CLEAN));
+        for (int k = REMOVAL_ZERO; i > 0 && k < subspace_removal_passes(&of_any[i]); k++)
+            ck_assert_msg(!same_losses(&of_any[i], &of_any[i - 1], k), "edit %d, choice %d", k, i);
+    }
+    for (int i = 0; i < 3; i++) {
+        sae_result *result = NULL;
+        const int64_t changed[] = {b.sample.n_counted, b.sample.n_counted + SEQS, SEQS * CTX};
+        ck_assert_int_eq(subspace_removal_report(&result, &of_any[i], &b.sample, &b.stats, &any, 1, NULL), SAE_OK);
+        ck_assert_double_eq(sae_result_get(result, "rows_changed", NAN), (double)changed[i]);
+        sae_result_free(result);
+        subspace_removal_free(&of_none[i]);
+        subspace_removal_free(&of_any[i]);
+    }
+    subspace_free(&any);
+    bed_close(&b);
+}
+END_TEST
+
+/* Where no row is masked it is the same which are changed, bit for bit. */
+START_TEST(test_no_masked_rows)
+{
+    bed b;
+    double directions[3 * D];
+    subspace_removal of[3];
+    sample all;
+    sample_options how = {.max_norm = -1, .batch_seqs = 5, .with_bos = true};
+
+    bed_open(&b, 10);
+    random_directions(directions, 3, 89);
+    subspace any = span(directions, 3);
+    ck_assert_int_eq(sample_of_ids(&all, b.model, b.sample.ids, b.sample.mask, SEQS, CTX, site, &how, NULL), SAE_OK);
+    sample_free(&b.sample);
+    b.sample = all;
+    for (int i = 0; i < 3; i++) of[i] = measure_rows(&b, &any, &b.stats, 1, (edit_rows)i);
+    for (int k = 0; k < subspace_removal_passes(&of[0]); k++)
+        ck_assert(same_losses(&of[1], &of[0], k) && same_losses(&of[2], &of[0], k));
+    for (int i = 0; i < 3; i++) subspace_removal_free(&of[i]);
+    subspace_free(&any);
     bed_close(&b);
 }
 END_TEST
@@ -218,7 +291,9 @@ START_TEST(test_random_is_random)
         int below = 0;
         random_directions(rows, 2, 900 + (uint64_t)i);
         subspace s = span(rows, 2);
-        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s, DRAWS, 50 + (uint64_t)i, NULL, NULL),
+        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s,
+                                                  &(subspace_removal_options){DRAWS, 50 + (uint64_t)i, EDIT_COUNTED},
+                                                  NULL, NULL),
                          SAE_OK);
         for (int k = 0; k < DRAWS; k++) below += ce(&r, REMOVAL_RANDOM + k) < ce(&r, REMOVAL_R2);
         low += below < 4;
@@ -246,7 +321,9 @@ START_TEST(test_over_random)
         subspace_removal r;
         random_directions(rows, 2, 700 + (uint64_t)i);
         subspace s = span(rows, 2);
-        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s, DRAWS, 40 + (uint64_t)i, NULL, NULL),
+        ck_assert_int_eq(subspace_removal_measure(&r, &b.sample, &b.stats, &s,
+                                                  &(subspace_removal_options){DRAWS, 40 + (uint64_t)i, EDIT_COUNTED},
+                                                  NULL, NULL),
                          SAE_OK);
         ck_assert_int_eq(
             loss_ratio_beside(&over, &r.losses, REMOVAL_R2, (loss_draws){REMOVAL_RANDOM, 1, DRAWS}, 1, NULL), SAE_OK);
@@ -472,7 +549,9 @@ START_TEST(test_allocation_failures)
         sae_result *result = NULL;
         mem_fail_nth(nth);
         status = row_statistics_measure(&stats, &b.sample, false, &err);
-        if (status == SAE_OK) status = subspace_removal_measure(&r, &b.sample, &stats, &s, 2, 1, NULL, &err);
+        if (status == SAE_OK)
+            status = subspace_removal_measure(&r, &b.sample, &stats, &s,
+                                              &(subspace_removal_options){2, 1, EDIT_COUNTED}, NULL, &err);
         if (status == SAE_OK) status = subspace_removal_report(&result, &r, &b.sample, &stats, &s, 1, &err);
         mem_fail_nth(0);
         ck_assert_msg(status == SAE_OK || (status == SAE_NOMEM && err.message[0]), "allocation %lld: %s: %s",
@@ -499,6 +578,8 @@ int main(void)
 
     tcase_set_timeout(laws, 120);
     tcase_add_test(laws, test_rank_0_changes_nothing);
+    tcase_add_test(laws, test_masked_rows_too);
+    tcase_add_test(laws, test_no_masked_rows);
     tcase_add_test(laws, test_centring);
     tcase_add_test(laws, test_any_basis_of_it);
     tcase_add_test(laws, test_comparators);

@@ -206,12 +206,12 @@ START_TEST(test_what_is_counted)
     ck_assert_int_eq(t.n_scored, scored);
     loss_table_free(&t);
     w = (witness){0};
-    watch.every_row = true; /* it sees all rows; what is scored is the same */
+    watch.rows = EDIT_EVERY_ROW; /* it sees all rows; what is scored is the same */
     ck_assert_int_eq(splice_measure(&t, &s, SEQS, &watch, 1, NULL, NULL), SAE_OK);
     ck_assert_int_eq(w.n_rows, SEQS * CTX);
     ck_assert_double_gt(w.max_norm, 1.1 * s.median_norm);
     ck_assert_int_eq(t.n_scored, scored);
-    watch.every_row = false;
+    watch.rows = EDIT_COUNTED;
     loss_table_free(&t);
     sample_free(&s);
     s = bed_sample(&b, site,
@@ -220,6 +220,66 @@ START_TEST(test_what_is_counted)
     ck_assert_int_eq(s.n_masked, 0);
     ck_assert_int_eq(splice_measure(&t, &s, SEQS, &watch, 1, NULL, NULL), SAE_OK);
     ck_assert_int_eq(t.n_scored, SEQS * (CTX - 1));
+    loss_table_free(&t);
+    sample_free(&s);
+    sae_model_free(b.model);
+}
+END_TEST
+
+/* Sets rows to 0 that do not count: those of position 0, or the others. */
+typedef struct marked {
+    const sample *s;
+    bool position_0;
+} marked;
+
+static sae_status edit_zero_marked(const void *user, const float *rows, int64_t n, int64_t d, float *out,
+                                   sae_error *err)
+{
+    const marked *m = user;
+    const size_t row = (size_t)d * sizeof *rows;
+
+    (void)err;
+    memcpy(out, rows, (size_t)n * row);
+    for (int64_t i = 0; i < n; i++) {
+        int at = 0; /* its place, or one that has the same row: sequences begin alike */
+        while (at < SEQS * CTX && memcmp(m->s->cache + at * d, rows + i * d, row) != 0) at++;
+        ck_assert_int_lt(at, SEQS * CTX);
+        if (!m->s->counted[at] && (at % CTX == 0) == m->position_0) memset(out + i * d, 0, row);
+    }
+    return SAE_OK;
+}
+
+/* An edit that sees position 0 too differs from one of the counted rows at that row alone, and one of every row from it at the others
+ * alone; in none is there a counted row that the others leave. */
+START_TEST(test_which_rows_change)
+{
+    enum { CHOICES = 3 };
+    bed b;
+    loss_table t;
+    witness seen[CHOICES] = {{0}};
+    edit edits[4 * CHOICES];
+
+    bed_open(&b);
+    sample s = bed_sample(&b, site, &(sample_options){.max_norm = 1.1});
+    ck_assert_int_gt(s.n_over_norm, 0);
+    ck_assert_int_gt(s.n_masked, SEQS);
+    marked first = {&s, true}, others = {&s, false};
+    for (int i = 0; i < CHOICES; i++) {
+        edits[i] = (edit){NULL, NULL, (edit_rows)i};
+        edits[CHOICES + i] = (edit){edit_zero_marked, &first, (edit_rows)i};
+        edits[2 * CHOICES + i] = (edit){edit_zero_marked, &others, (edit_rows)i};
+        edits[3 * CHOICES + i] = (edit){edit_watch, &seen[i], (edit_rows)i};
+    }
+    ck_assert_int_eq(splice_measure(&t, &s, SEQS, edits, 4 * CHOICES, NULL, NULL), SAE_OK);
+    const bool clean[3][CHOICES] = {{true, true, true}, {true, false, false}, {true, true, false}};
+    for (int i = 0; i < 3 * CHOICES; i++)
+        ck_assert_msg((memcmp(t.nll, t.nll + i * SEQS, SEQS * sizeof *t.nll) == 0) == clean[i / CHOICES][i % CHOICES],
+                      "edit %d", i);
+    const double *zeroed = t.nll + (CHOICES + EDIT_WITH_POSITION_0) * SEQS;
+    ck_assert_mem_eq(zeroed, zeroed + SEQS, SEQS * sizeof *t.nll); /* EDIT_EVERY_ROW shows the edit that row as well */
+    ck_assert_int_eq(seen[EDIT_COUNTED].n_rows, s.n_counted);
+    ck_assert_int_eq(seen[EDIT_WITH_POSITION_0].n_rows, s.n_counted + SEQS);
+    ck_assert_int_eq(seen[EDIT_EVERY_ROW].n_rows, SEQS * CTX);
     loss_table_free(&t);
     sample_free(&s);
     sae_model_free(b.model);
@@ -600,6 +660,7 @@ int main(void)
     tcase_add_test(tcase, test_clean_is_the_model);
     tcase_add_test(tcase, test_removing_everything_is_mean_ablation);
     tcase_add_test(tcase, test_what_is_counted);
+    tcase_add_test(tcase, test_which_rows_change);
     tcase_add_test(tcase, test_cache);
     tcase_add_test(tcase, test_site_inside_a_block);
     tcase_add_test(tcase, test_known_losses);

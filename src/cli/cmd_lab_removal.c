@@ -27,6 +27,8 @@ static const option_row options[] = {
     OPTION_SEPARATOR_ROW,
     OPTION_MAX_NORM_ROW,
     OPTION_WITH_BOS_ROW,
+    {"change", OPTION_TEXT, "ROWS",
+     "rows that are changed: counted (unmasked, within the norm limit); position-0, that one too; all", "counted"},
     {"draws", OPTION_COUNT, "N", "random subspaces to compare with", "3"},
     {"seed", OPTION_COUNT, "N", "of the random subspaces, the resampled rows and the intervals", "0"},
     OPTION_OUT_ROW("FOLDER"),
@@ -78,6 +80,8 @@ static sae_status check_options(args *a, sae_error *err)
         if (args_given(a, of_ids[i])) return args_fail(a, err, "--%s is for --ids", of_ids[i]);
     if (args_flag(a, "with-bos") && args_given(a, "special"))
         return args_fail(a, err, "--special would do nothing: --with-bos masks no id");
+    if (args_given(a, "change") && args_flag(a, "with-bos") && !args_given(a, "max-norm"))
+        return args_fail(a, err, "--change would do nothing: with --with-bos every row counts");
     if (args_int(a, "draws", 3) < 1 || args_int(a, "draws", 3) > REMOVAL_DRAWS_MAX)
         return args_fail(a, err, "--draws: 1 to %d random subspaces", (int)REMOVAL_DRAWS_MAX);
     return out_folder_check(a, err);
@@ -240,14 +244,17 @@ static sae_status run(args *a, sae_error *err)
     sae_result *result = NULL;
     progress_line line = {0};
     sae_progress progress = progress_begin(&line, a);
-    uint64_t seed = (uint64_t)args_int(a, "seed", 0);
+    static const char *const rows[] = {"counted", "position-0", "all", NULL}; /* as edit_rows */
+    subspace_removal_options how = {.draws = (int)args_int(a, "draws", 3), .seed = (uint64_t)args_int(a, "seed", 0)};
+    int change = EDIT_COUNTED;
 
+    SAE_TRY(args_choice(a, "change", rows, &change, err));
+    how.rows = (edit_rows)change;
     SAE_TRY(job_open(&j, a, err));
     SAE_TRY(read_rows(&j, a, &progress, err));
-    SAE_TRY(subspace_removal_measure(&removal, &j.measured, &j.stats, &j.space, (int)args_int(a, "draws", 3), seed,
-                                     &progress, err));
+    SAE_TRY(subspace_removal_measure(&removal, &j.measured, &j.stats, &j.space, &how, &progress, err));
     progress_end(&line);
-    SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.space, seed, err));
+    SAE_TRY(subspace_removal_report(&result, &removal, &j.measured, &j.stats, &j.space, how.seed, err));
     SAE_TRY(result_folder(a, "removal", "A subspace taken out of a model", result, err));
 done:
     progress_end(&line);
@@ -269,15 +276,15 @@ const command command_lab_removal = {
         "Mean, principal components and median norm are those of all unmasked rows of --stats-ids (default: of what "
         "is\n"
         "measured on). Masked are position 0 and special ids (--with-bos: none). Masked rows and rows of over\n"
-        "--max-norm times the median norm are neither changed nor scored; a prediction is scored where its row is "
-        "changed and the next "
-        "token\n"
-        "is unmasked. With --json the cross-entropies, in nats per token, stand under \"numbers\": clean, zero, mean,\n"
+        "--max-norm times the median norm do not count: they are not scored, nor changed unless --change says so.\n"
+        "A prediction is scored where its row counts and the next token is unmasked, whatever is changed.\n"
+        "With --json the cross-entropies, in nats per token, stand under \"numbers\": clean, zero, mean,\n"
         "R2, R3, R5, R6, pca.R2, pca.R3, pca.R6, random.R2 and random.R3 (means of the draws).",
     .examples =
         "sae lab removal --dict runs/demo/dictionaries/batchtopk-p1-s0 --model smollm2 --text books.jsonl.zst\n"
         "sae lab removal --model smollm2 --site blocks.14.hook_resid_post --ids ids.npy --basis U.npy --json\n"
-        "sae lab removal --model smollm2 --site resid_pre.5 --basis U.npy --text books.jsonl.zst --out runs/u\n",
+        "sae lab removal --model smollm2 --site resid_pre.5 --basis U.npy --text books.jsonl.zst --out runs/u\n"
+        "sae lab removal --model smollm2 --site resid_pre.5 --basis U.npy --text books.jsonl.zst --change position-0\n",
     .min_operands = 0,
     .max_operands = 0,
     .options = options,

@@ -24,7 +24,7 @@ int64_t splice_sequences(const sample *s, int64_t tokens)
 /* One batch on its way through the edits. */
 typedef struct splice {
     float *rows, *kept, *edited, *nll; /* [batch * ctx, d] three times, [batch, ctx - 1] */
-    int64_t *index;                    /* [batch * ctx] places of the kept rows */
+    int64_t *index;                    /* [batch * ctx] places of the kept rows, those that an edit changes */
 } splice;
 
 static void splice_free(splice *w)
@@ -41,10 +41,10 @@ static sae_status splice_create(splice *w, const sample *s, sae_error *err)
     size_t n = (size_t)(s->batch_seqs * s->ctx), row = (size_t)s->d * sizeof(float);
 
     w->rows = mem_alloc_array(n, row, "rows to run on with", err);
-    w->kept = mem_alloc_array(n, row, "counted rows", err);
+    w->kept = mem_alloc_array(n, row, "rows to change", err);
     w->edited = mem_alloc_array(n, row, "edited rows", err);
     w->nll = mem_alloc_array(n, sizeof(float), "losses", err);
-    w->index = mem_alloc_array(n, sizeof *w->index, "places of counted rows", err);
+    w->index = mem_alloc_array(n, sizeof *w->index, "places of rows to change", err);
     return w->rows && w->kept && w->edited && w->nll && w->index ? SAE_OK : SAE_NOMEM;
 }
 
@@ -71,17 +71,32 @@ static sae_status run_on(const sample *s, int64_t first, int64_t n, const splice
     return sae_model_run(s->model, &run, err);
 }
 
-static sae_status apply_edit(const sample *s, const edit *e, const float *rows, int64_t n_rows, int64_t n_kept,
-                             splice *w, sae_error *err)
+bool edit_changes(edit_rows which, const sample *s, int64_t at)
+{
+    return s->counted[at] || which == EDIT_EVERY_ROW || (which == EDIT_WITH_POSITION_0 && at % s->ctx == 0);
+}
+
+/* Copies the rows of a batch that an edit changes together; returns their number. */
+static int64_t gather(const sample *s, int64_t first, int64_t n, const float *rows, edit_rows which, splice *w)
+{
+    int64_t n_kept = 0;
+
+    for (int64_t i = 0; i < n * s->ctx; i++) {
+        if (!edit_changes(which, s, first * s->ctx + i)) continue;
+        memcpy(w->kept + n_kept * s->d, rows + i * s->d, (size_t)s->d * sizeof *rows);
+        w->index[n_kept++] = i;
+    }
+    return n_kept;
+}
+
+static sae_status apply_edit(const sample *s, const edit *e, int64_t first, int64_t n, const float *rows, splice *w,
+                             sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    memcpy(w->rows, rows, (size_t)(n_rows * s->d) * sizeof *rows);
+    memcpy(w->rows, rows, (size_t)(n * s->ctx * s->d) * sizeof *rows);
     if (!e->fn) goto done;
-    if (e->every_row) {
-        SAE_TRY(e->fn(e->user, rows, n_rows, s->d, w->rows, err));
-        goto done;
-    }
+    const int64_t n_kept = gather(s, first, n, rows, e->rows, w);
     if (n_kept == 0) goto done;
     SAE_TRY(e->fn(e->user, w->kept, n_kept, s->d, w->edited, err));
     for (int64_t i = 0; i < n_kept; i++)
@@ -126,12 +141,10 @@ static sae_status splice_batch(loss_table *table, sample *s, int64_t first, int6
 {
     sae_status status = SAE_OK;
     const float *rows = NULL;
-    int64_t n_kept;
 
     SAE_TRY(sample_rows(s, first, n, &rows, err));
-    n_kept = sample_gather(s, first, n, rows, w->kept, w->index);
     for (int e = 0; e < table->n_edits; e++) {
-        SAE_TRY(apply_edit(s, &edits[e], rows, n * s->ctx, n_kept, w, err));
+        SAE_TRY(apply_edit(s, &edits[e], first, n, rows, w, err));
         SAE_TRY(losses_of(s, first, n, w, table->nll + e * table->n_seq + first, err));
         if (progress &&
             progress->report(progress->user, "tokens scored", (double)(s->ctx * (first * table->n_edits + (e + 1) * n)),
@@ -216,29 +229,31 @@ sae_status loss_add_mean(loss_table *t, int first, int n, sae_error *err)
 
 sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    double *contrast = mem_alloc_array((size_t)t->n_seq, sizeof(double), "differences of losses", err);
+    static const double signs[4] = {1, -1, -1, 1};
 
-    if (!contrast) return SAE_NOMEM;
+    return loss_weighted(out, t, which, signs, 4, seed, err);
+}
+
+sae_status loss_weighted(interval *out, const loss_table *t, const int *which, const double *weights, int n,
+                         uint64_t seed, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *sum = mem_alloc_array((size_t)t->n_seq, sizeof *sum, "differences of losses", err);
+
+    if (!sum) return SAE_NOMEM;
     for (int64_t i = 0; i < t->n_seq; i++)
-        for (int e = 0; e < 4; e++) contrast[i] += (e == 0 || e == 3 ? 1 : -1) * t->nll[which[e] * t->n_seq + i];
-    SAE_TRY(bootstrap_ratio(out, contrast, t->count, t->n_seq, seed, err));
+        for (int e = 0; e < n; e++) sum[i] += weights[e] * t->nll[which[e] * t->n_seq + i];
+    SAE_TRY(bootstrap_ratio(out, sum, t->count, t->n_seq, seed, err));
 done:
-    mem_free(contrast);
+    mem_free(sum);
     return status;
 }
 
 sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    double *difference = mem_alloc_array((size_t)t->n_seq, sizeof(double), "differences of losses", err);
+    static const double signs[2] = {1, -1};
 
-    if (!difference) return SAE_NOMEM;
-    for (int64_t i = 0; i < t->n_seq; i++) difference[i] = t->nll[which * t->n_seq + i] - t->nll[clean * t->n_seq + i];
-    SAE_TRY(bootstrap_ratio(out, difference, t->count, t->n_seq, seed, err));
-done:
-    mem_free(difference);
-    return status;
+    return loss_weighted(out, t, (const int[2]){which, clean}, signs, 2, seed, err);
 }
 
 /* ---- Beside draws -------------------------------------------------------------------------------------------------------- */

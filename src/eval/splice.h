@@ -2,7 +2,7 @@
  * splice.h - the model's loss when the rows of a site are replaced by something else.
  *
  * The rows of the site are computed once; each edit starts the pass there, so the layers below are never run again. All
- * edits see the same tokens. Rows that are not counted stay as they were, unless an edit is of every row; what is scored is the same.
+ * edits see the same tokens. Rows that are not counted stay as they were, unless an edit is of more rows; what is scored is the same.
  */
 #ifndef SAE_EVAL_SPLICE_H
 #define SAE_EVAL_SPLICE_H
@@ -11,13 +11,21 @@
 #include "eval/sample.h"
 #include "eval/subspace.h"
 
-/* Fills out [n, d] with what shall stand in place of the counted rows [n, d]. */
+/* Fills out [n, d] with what shall stand in place of the rows [n, d] that are changed. */
 typedef sae_status (*edit_fn)(const void *user, const float *rows, int64_t n, int64_t d, float *out, sae_error *err);
+
+/* Which rows an edit changes. */
+typedef enum edit_rows {
+    EDIT_COUNTED,         /* those that count */
+    EDIT_WITH_POSITION_0, /* and those of the token that begins each sequence */
+    EDIT_EVERY_ROW,
+} edit_rows;
+bool edit_changes(edit_rows which, const sample *s, int64_t at); /* at: place in [n_seq, ctx] */
 
 typedef struct edit {
     edit_fn fn; /* NULL: the clean model */
     const void *user;
-    bool every_row; /* those that are not counted too */
+    edit_rows rows;
 } edit;
 
 typedef struct loss_table {
@@ -42,6 +50,9 @@ sae_status loss_ratio(interval *out, const loss_table *t, int which, int clean, 
 sae_status loss_difference(interval *out, const loss_table *t, int which, int clean, uint64_t seed, sae_error *err);
 /* In nats: (a - b) - (c - d) of four edits, how far one difference is from another on the same text. */
 sae_status loss_contrast(interval *out, const loss_table *t, const int which[4], uint64_t seed, sae_error *err);
+/* In nats: the sum of n edits, each times its weight. */
+sae_status loss_weighted(interval *out, const loss_table *t, const int *which, const double *weights, int n,
+                         uint64_t seed, sae_error *err);
 
 /* Edits that differ in what chance chose: first, first + step, .. */
 typedef struct loss_draws {

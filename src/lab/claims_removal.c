@@ -34,13 +34,13 @@ static interval over_seeds(const experiment *e, int arch, const char *key)
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
-/* rows: "" the counted ones, or "_every" the masked ones too. */
+/* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
 static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * rows,
                                 const char *label, sae_result *r, sae_error *err)
 {
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
-    char name[160], key[64], ends[2][48];
+    char name[160], key[64], ends[2][48], draws[48];
     interval a, b, paired, one;
 
     for (int i = 0; i < 2; i++) {
@@ -61,6 +61,10 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     snprintf(key, sizeof key, "random1%s.%s", rows, operator);
     if (experiment_found(e, pair, "removal", key, &one))
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; a random subspace %.3f x", one.value);
+    snprintf(key, sizeof key, "scaffold_over_random%s.%s", rows, operator);
+    if (rows[0] && experiment_found(e, pair, "removal", key, &one))
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", the scaffold %.3f x %s of the mean of %d",
+                 one.value, ends_text(draws, &one, 3), e->options.draws);
     snprintf(c.range, sizeof c.range, "%s; PCA %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3));
     snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
@@ -256,6 +260,8 @@ sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_e
 
     SAE_TRY(removal_claim(e, arch, "R2", "", "uncentred (R2)", r, err));
     SAE_TRY(removal_claim(e, arch, "R3", "", "centred (R3)", r, err));
+    SAE_TRY(removal_claim(e, arch, "R2", "_position_0", "uncentred (R2), position 0 too", r, err));
+    SAE_TRY(removal_claim(e, arch, "R3", "_position_0", "centred (R3), position 0 too", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "_every", "uncentred (R2), position 0 and other masked rows too", r, err));
     SAE_TRY(removal_claim(e, arch, "R3", "_every", "centred (R3), position 0 and other masked rows too", r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));

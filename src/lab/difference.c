@@ -136,38 +136,6 @@ done:
     return status;
 }
 
-/* What it adds to take the subspaces out of the masked rows as well, as the paper may have done: its part of the difference, in words. */
-static sae_status masked_rows(const experiment *e, sae_result *r, sae_error *err)
-{
-    static const int gap[4] = {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_R2, LOSS_PCA + OP_R2};
-    static const int plain[] = {LOSS_R2, LOSS_PCA + OP_R2, LOSS_RANDOM},
-                     every[] = {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_EVERY_RANDOM_R2};
-    static const char *const keys[] = {"masked_rows.scaffold", "masked_rows.pca", "masked_rows.random1"};
-    sae_status status = SAE_OK;
-    const sample *s = &e->held_out;
-    char text[700], numbers[4][INTERVAL_TEXT];
-    interval v;
-
-    if (!loss_measured(e, LOSS_EVERY_R2)) return SAE_OK;
-    for (int i = 0; i < 3; i++) {
-        SAE_TRY(loss_difference(&v, &e->losses, every[i], plain[i], e->options.seed, err));
-        SAE_TRY(sae_result_silent(r, keys[i], v.value, v.low, v.high, err));
-        interval_text(numbers[i], &v);
-    }
-    SAE_TRY(loss_contrast(&v, &e->losses, gap, e->options.seed, err));
-    SAE_TRY(sae_result_silent(r, "masked_rows.difference", v.value, v.low, v.high, err));
-    interval_text(numbers[3], &v);
-    snprintf(text, sizeof text,
-             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld): where R2 changes them "
-             "too, the scaffold's removal costs %s nats more than above, PCA's %s, that of a random subspace %s. The "
-             "difference between scaffold and PCA moves by %s nats%s.",
-             (long long)(s->n_masked + s->n_over_norm), (long long)(s->n_seq * s->ctx), numbers[0], numbers[1],
-             numbers[2], numbers[3], holds_zero(&v) ? ", not told from none" : "");
-    SAE_TRY(sae_result_note(r, text, err));
-done:
-    return status;
-}
-
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -175,7 +143,7 @@ sae_status difference_report(experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(table(e, r, err));
     SAE_TRY(words(e, r, err));
     SAE_TRY(first_position(e, r, err));
-    SAE_TRY(masked_rows(e, r, err));
+    SAE_TRY(masked_rows_report(e, r, err));
 done:
     return status;
 }

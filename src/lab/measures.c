@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const loss_name fixed_losses[LOSS_PCA] = {
+static const loss_name fixed_losses[LOSS_R2] = {
     [LOSS_CLEAN] = {"nothing", "clean", "clean"},
     [LOSS_ZERO] = {"the site", "zero ablation", "zero"},
     [LOSS_MEAN] = {"the site", "mean ablation", "mean"},
@@ -16,34 +16,47 @@ static const loss_name fixed_losses[LOSS_PCA] = {
     [LOSS_SCAFFOLD] = {"scaffold SAE", "reconstruction", "scaffold.reconstruction"},
     [LOSS_R4] = {"scaffold", "R4 dropped from the reconstruction", "scaffold.R4"},
     [LOSS_R1] = {"scaffold", "R1 map subtracted", "scaffold.R1"},
-    [LOSS_EVERY_R2] = {"scaffold, masked rows too", "R2 uncentred", "scaffold_every.R2"},
-    [LOSS_EVERY_R3] = {"scaffold, masked rows too", "R3 centred", "scaffold_every.R3"},
-    [LOSS_EVERY_PCA_R2] = {"PCA, masked rows too", "R2 uncentred", "pca_every.R2"},
-    [LOSS_EVERY_PCA_R3] = {"PCA, masked rows too", "R3 centred", "pca_every.R3"},
-    [LOSS_EVERY_RANDOM_R2] = {"random subspace 1, masked rows too", "R2 uncentred", "random1_every.R2"},
 };
-static const char *const operator_names[OPERATORS] = {"R2 uncentred", "R3 centred", "R5 from another row",
-                                                      "R6 norm kept"};
-/* Subspaces, as they follow each other from LOSS_R2 on. */
+/* Ways of removing a subspace, as they follow each other. */
 static const struct {
-    const char *what, *keys[OPERATORS];
+    const char *operator, * key, *what_rows, *key_rows;
+} ways[REMOVAL_WAYS] = {
+    [OP_R2] = {"R2 uncentred", "R2", "", ""},
+    [OP_R3] = {"R3 centred", "R3", "", ""},
+    [OP_R5] = {"R5 from another row", "R5", "", ""},
+    [OP_R6] = {"R6 norm kept", "R6", "", ""},
+    [WITH_POSITION_0 + OP_R2] = {"R2 uncentred", "R2", ", position 0 too", "_position_0"},
+    [WITH_POSITION_0 + OP_R3] = {"R3 centred", "R3", ", position 0 too", "_position_0"},
+    [EVERY_ROW + OP_R2] = {"R2 uncentred", "R2", ", masked rows too", "_every"},
+    [EVERY_ROW + OP_R3] = {"R3 centred", "R3", ", masked rows too", "_every"},
+};
+/* Subspaces, as they follow each other from LOSS_R2 on; random ones behind them. */
+static const struct {
+    const char *what, *key;
 } spaces[] = {
-    {"scaffold", {"scaffold.R2", "scaffold.R3", "scaffold.R5", "scaffold.R6"}},
-    {"PCA", {"pca.R2", "pca.R3", "pca.R5", "pca.R6"}},
-    {"PCA, the next r", {"pca_next.R2", "pca_next.R3", "pca_next.R5", "pca_next.R6"}},
-    {"r densest of the baseline", {"dense_latents.R2", "dense_latents.R3", "dense_latents.R5", "dense_latents.R6"}},
-    {"another seed's scaffold", {"other_scaffold.R2", "other_scaffold.R3", "other_scaffold.R5", "other_scaffold.R6"}},
+    {"scaffold", "scaffold"},
+    {"PCA", "pca"},
+    {"PCA, the next r", "pca_next"},
+    {"r densest of the baseline", "dense_latents"},
+    {"another seed's scaffold", "other_scaffold"},
 };
 enum { SPACES = sizeof spaces / sizeof *spaces };
-_Static_assert(LOSS_R2 + SPACES * OPERATORS == LOSS_RANDOM, "a name for each subspace");
+_Static_assert(LOSS_R2 + SPACES * REMOVAL_WAYS == LOSS_RANDOM, "a name for each subspace");
 
 loss_name loss_name_of(int which)
 {
     if (which < LOSS_R2) return fixed_losses[which];
-    const int space = (which - LOSS_R2) / OPERATORS, op = (which - LOSS_R2) % OPERATORS;
+    const int space = (which - LOSS_R2) / REMOVAL_WAYS, way = (which - LOSS_R2) % REMOVAL_WAYS;
+    const bool random = space >= SPACES;
+    loss_name n = {.operator= ways[way].operator};
+    char draw[16] = "";
 
-    if (space < SPACES) return (loss_name){spaces[space].what, operator_names[op], spaces[space].keys[op]};
-    return (loss_name){"random subspace", operator_names[op], NULL};
+    if (random) snprintf(draw, sizeof draw, "%d", space - SPACES + 1);
+    snprintf(n.what, sizeof n.what, "%s%s%s", random ? "random subspace " : spaces[space].what, draw,
+             ways[way].what_rows);
+    snprintf(n.key, sizeof n.key, "%s%s%s.%s", random ? "random" : spaces[space].key, draw, ways[way].key_rows,
+             ways[way].key);
+    return n;
 }
 
 loss_view experiment_losses(const experiment *e)
@@ -51,14 +64,38 @@ loss_view experiment_losses(const experiment *e)
     return (loss_view){&e->losses, LOSS_CLEAN, LOSS_SCAFFOLD, sae_model_get_info(e->model)->n_vocab, e->options.seed};
 }
 
-int loss_count(const experiment *e) { return LOSS_RANDOM + OPERATORS * e->options.draws; }
+int loss_count(const experiment *e) { return LOSS_RANDOM + REMOVAL_WAYS * e->options.draws; }
+
+/* Of a way that changes masked rows. All sequences begin alike, so position 0 is masked in all or in none. */
+static bool masked_measured(const experiment *e, int first, int way)
+{
+    const bool position_0 = way < EVERY_ROW;
+    const bool centred = way == WITH_POSITION_0 + OP_R3 || way == EVERY_ROW + OP_R3;
+
+    if (position_0 ? e->held_out.counted[0] : e->held_out.n_masked + e->held_out.n_over_norm == 0) return false;
+    if (position_0 && !pair_is_first(e)) return false;
+    if (first < LOSS_RANDOM) return first == LOSS_R2 || first == LOSS_PCA;
+    if (centred) return first == LOSS_RANDOM && pair_is_first(e);
+    return first == LOSS_RANDOM || pair_is_first(e);
+}
 
 bool loss_measured(const experiment *e, int which)
 {
-    if (which >= LOSS_EVERY_R2 && which < LOSS_R2) return e->held_out.n_masked + e->held_out.n_over_norm > 0;
+    if (which < LOSS_R2) return true;
+    const int way = (which - LOSS_R2) % REMOVAL_WAYS, first = which - way;
+
+    if (way >= OPERATORS) return masked_measured(e, first, way);
     if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
     if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
     return which < LOSS_OTHER || e->other.rank > 0;
+}
+
+loss_draws losses_of_random(const experiment *e, int way)
+{
+    loss_draws draws = {LOSS_RANDOM + way, REMOVAL_WAYS, 0};
+
+    while (draws.n < e->options.draws && loss_measured(e, draws.first + draws.n * REMOVAL_WAYS)) draws.n++;
+    return draws;
 }
 
 /* The operands of all edits; they live as long as the measurement. */
@@ -70,10 +107,10 @@ typedef struct operands {
     edit edits[LOSS_MOST];
 } operands;
 
-/* The four removals of a subspace; `at`: its number from the scaffold's on. */
+/* All removals of a subspace; `at`: its number from the scaffold's on. */
 static void fill_removals(operands *o, const experiment *e, int at, const subspace *space)
 {
-    edit *edits = &o->edits[LOSS_R2 + OPERATORS * at];
+    edit *edits = &o->edits[LOSS_R2 + REMOVAL_WAYS * at];
 
     o->plain[at] = (edit_space){space, NULL};
     o->centred[at] = (edit_space){space, e->rows.mean};
@@ -82,6 +119,11 @@ static void fill_removals(operands *o, const experiment *e, int at, const subspa
     edits[OP_R3] = (edit){.fn = edit_remove, .user = &o->centred[at]};
     edits[OP_R5] = (edit){.fn = edit_resample, .user = &o->resampled[at]};
     edits[OP_R6] = (edit){.fn = edit_remove_keep_norm, .user = &o->plain[at]};
+    for (int op = OP_R2; op <= OP_R3; op++) {
+        edits[WITH_POSITION_0 + op] = edits[EVERY_ROW + op] = edits[op];
+        edits[WITH_POSITION_0 + op].rows = EDIT_WITH_POSITION_0;
+        edits[EVERY_ROW + op].rows = EDIT_EVERY_ROW;
+    }
 }
 
 static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
@@ -111,18 +153,6 @@ static void fill_edits(operands *o, const experiment *e)
     o->edits[LOSS_R1] = (edit){.fn = edit_map, .user = e->dicts[ARM_SCAFFOLD]};
     const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->dense, &e->other};
     for (int i = 0; i < SPACES; i++) fill_removals(o, e, i, all[i]);
-}
-
-/* Of a removal above the same, of every row. */
-static void fill_every_row(operands *o)
-{
-    static const int like[] = {LOSS_R2, LOSS_R3, LOSS_PCA + OP_R2, LOSS_PCA + OP_R3, LOSS_RANDOM};
-
-    _Static_assert(LOSS_EVERY_R2 + sizeof like / sizeof *like == LOSS_R2, "one of each");
-    for (int i = LOSS_EVERY_R2; i < LOSS_R2; i++) {
-        o->edits[i] = o->edits[like[i - LOSS_EVERY_R2]];
-        o->edits[i].every_row = true;
-    }
 }
 
 /* The span of the decoder rows of the baseline's densest latents, as many as the scaffold has directions; of them only those
@@ -160,7 +190,6 @@ static sae_status measure_losses(experiment *e, sae_error *err)
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
     SAE_TRY(draw_subspaces(o, e, err));
-    fill_every_row(o);
     for (int i = 0; i < loss_count(e); i++)
         if (!loss_measured(e, i)) o->edits[i] = o->edits[LOSS_CLEAN];
     loss_table_free(&e->losses);

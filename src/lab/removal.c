@@ -43,11 +43,9 @@ done:
 static sae_status table_row(const experiment *e, sae_result *r, int which, sae_error *err)
 {
     const loss_view view = experiment_losses(e);
-    loss_name name = loss_name_of(which);
-    char what[48];
+    const loss_name name = loss_name_of(which);
 
-    snprintf(what, sizeof what, which < LOSS_RANDOM ? "%s" : "%s %d", name.what, (which - LOSS_RANDOM) / OPERATORS + 1);
-    return loss_view_row(r, "removal", &view, which, what, name.operator, err);
+    return loss_view_row(r, "removal", &view, which, name.what, name.operator, err);
 }
 
 static sae_status single(sae_result *r, const char *key, double value, sae_error *err)
@@ -71,57 +69,70 @@ done:
     return status;
 }
 
-/* Machine-readable twins of the table's rows: the ratio under "WHAT.OPERATOR". */
-static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
+/* How the scaffold's removal compares with others' in the same rows: "scaffold_over_pca.R2", "scaffold_over_random_every.R2". */
+static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err)
 {
+    static const struct {
+        int way;
+        const char *name;
+        bool pca, random;
+    } all[] = {{OP_R2, ".R2", true, true},
+               {OP_R3, ".R3", true, true},
+               {OP_R5, ".R5", false, true},
+               {OP_R6, ".R6", true, true},
+               {WITH_POSITION_0 + OP_R2, "_position_0.R2", true, true},
+               {WITH_POSITION_0 + OP_R3, "_position_0.R3", true, false}, /* of one draw */
+               {EVERY_ROW + OP_R2, "_every.R2", true, true},
+               {EVERY_ROW + OP_R3, "_every.R3", true, false}};
     sae_status status = SAE_OK;
     interval ratio;
+    char key[64];
 
-    SAE_TRY(single(r, "ce_tokens", (double)e->losses.n_scored, err));
-    SAE_TRY(single(r, "ce_sequences", (double)e->losses.n_seq, err));
-    SAE_TRY(single(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
-    SAE_TRY(single(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
-    for (int i = LOSS_CLEAN + 1; i < LOSS_RANDOM; i++)
-        if (loss_measured(e, i)) SAE_TRY(ratios(e, r, loss_name_of(i).key, i, err));
-    for (int i = 0; i < OPERATORS * e->options.draws; i++) {
-        static const char *const names[OPERATORS] = {"R2", "R3", "R5", "R6"};
-        char key[32];
-        snprintf(key, sizeof key, "random%d.%s", i / OPERATORS + 1, names[i % OPERATORS]);
-        SAE_TRY(ratios(e, r, key, LOSS_RANDOM + i, err));
-    }
-    for (int i = 0; i < 5; i++) { /* paired */
-        static const int pairs[5][2] = {{LOSS_R2, LOSS_PCA + OP_R2},
-                                        {LOSS_R3, LOSS_PCA + OP_R3},
-                                        {LOSS_R6, LOSS_PCA + OP_R6},
-                                        {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2},
-                                        {LOSS_EVERY_R3, LOSS_EVERY_PCA_R3}};
-        static const char *const keys[5] = {"scaffold_over_pca.R2", "scaffold_over_pca.R3", "scaffold_over_pca.R6",
-                                            "scaffold_over_pca_every.R2", "scaffold_over_pca_every.R3"};
-        if (!loss_measured(e, pairs[i][0])) continue;
-        SAE_TRY(loss_ratio(&ratio, &e->losses, pairs[i][0], pairs[i][1], e->options.seed, err));
-        SAE_TRY(sae_result_silent(r, keys[i], ratio.value, ratio.low, ratio.high, err));
-    }
-    for (int op = 0; op < OPERATORS; op++) {
-        static const char *const keys[OPERATORS] = {"scaffold_over_random.R2", "scaffold_over_random.R3",
-                                                    "scaffold_over_random.R5", "scaffold_over_random.R6"};
-        const loss_draws random = {LOSS_RANDOM + op, OPERATORS, e->options.draws};
-        SAE_TRY(loss_ratio_beside(&ratio, &e->losses, LOSS_R2 + op, random, e->options.seed, err));
-        SAE_TRY(sae_result_silent(r, keys[op], ratio.value, ratio.low, ratio.high, err));
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const int scaffold = LOSS_R2 + all[i].way;
+        const loss_draws random = losses_of_random(e, all[i].way);
+        if (!loss_measured(e, scaffold)) continue;
+        if (all[i].pca) {
+            snprintf(key, sizeof key, "scaffold_over_pca%s", all[i].name);
+            SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_PCA + all[i].way, e->options.seed, err));
+            SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+        }
+        if (!all[i].random || (all[i].way >= OPERATORS && random.n < 2)) continue;
+        snprintf(key, sizeof key, "scaffold_over_random%s", all[i].name);
+        SAE_TRY(loss_ratio_beside(&ratio, &e->losses, scaffold, random, e->options.seed, err));
+        SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
     }
 done:
     return status;
 }
 
-/* Of the random subspaces the mean ratio, and as its interval the range of the draws. */
-static sae_status random_ratio(const experiment *e, int op, interval *out, sae_error *err)
+/* Machine-readable twins of the table's rows: the ratio under "WHAT.OPERATOR". */
+static sae_status numbers(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
 
+    SAE_TRY(single(r, "ce_tokens", (double)e->losses.n_scored, err));
+    SAE_TRY(single(r, "ce_sequences", (double)e->losses.n_seq, err));
+    SAE_TRY(single(r, "ce_clean", loss_mean(&e->losses, LOSS_CLEAN), err));
+    SAE_TRY(single(r, "ce_uniform", log((double)sae_model_get_info(e->model)->n_vocab), err));
+    for (int i = LOSS_CLEAN + 1; i < loss_count(e); i++)
+        if (loss_measured(e, i)) SAE_TRY(ratios(e, r, loss_name_of(i).key, i, err));
+    SAE_TRY(comparisons(e, r, err));
+done:
+    return status;
+}
+
+sae_status removal_ratio(const experiment *e, int space, int way, interval *out, sae_error *err)
+{
+    const loss_draws random = losses_of_random(e, way);
+    sae_status status = SAE_OK;
+
+    if (space != LOSS_RANDOM || random.n == 1) return ratio_of(e, space + way, out, err);
     *out = (interval){0, INFINITY, -INFINITY};
-    for (int i = 0; i < e->options.draws; i++) {
+    for (int i = 0; i < random.n; i++) {
         interval one;
-        SAE_TRY(ratio_of(e, LOSS_RANDOM + OPERATORS * i + op, &one, err));
-        out->value += one.value / e->options.draws;
+        SAE_TRY(ratio_of(e, random.first + random.step * i, &one, err));
+        out->value += one.value / random.n;
         out->low = fmin(out->low, one.value);
         out->high = fmax(out->high, one.value);
     }
@@ -146,43 +157,13 @@ static sae_status bars(const experiment *e, sae_result *r, const char *label, in
     for (int i = 0; i < GROUPS; i++) {
         interval ratio;
         if (!loss_measured(e, groups[i].first)) continue;
-        SAE_TRY(groups[i].first == LOSS_RANDOM ? random_ratio(e, op, &ratio, err)
-                                               : ratio_of(e, groups[i].first + op, &ratio, err));
+        SAE_TRY(removal_ratio(e, groups[i].first, op, &ratio, err));
         labels[n] = groups[i].label;
         y[n] = ratio.value;
         low[n] = ratio.low;
         high[n++] = ratio.high;
     }
     SAE_TRY(sae_result_bars(r, "ratios", label, labels, y, low, high, n, err));
-done:
-    return status;
-}
-
-/* The scaffold, PCA and the first random subspace, removed from the counted rows, and from the masked ones too. */
-static sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
-{
-    enum { SHOWN = 3 };
-    static const char *const labels[SHOWN] = {"scaffold", "PCA", "random"};
-    static const struct {
-        const char *label;
-        int losses[SHOWN];
-    } series[] = {{"R2, counted rows", {LOSS_R2, LOSS_PCA + OP_R2, LOSS_RANDOM + OP_R2}},
-                  {"R2, masked rows too", {LOSS_EVERY_R2, LOSS_EVERY_PCA_R2, LOSS_EVERY_RANDOM_R2}}};
-    sae_status status = SAE_OK;
-    double y[SHOWN], low[SHOWN], high[SHOWN];
-
-    if (!loss_measured(e, LOSS_EVERY_R2)) return SAE_OK;
-    SAE_TRY(sae_result_plot(r, "masked_rows", "Loss after removal, position 0 and other masked rows", NULL,
-                            "CE after / CE clean", SAE_PLOT_BAR, 0, err));
-    for (int s = 0; s < 2; s++) {
-        for (int i = 0; i < SHOWN; i++) {
-            interval ratio;
-            SAE_TRY(ratio_of(e, series[s].losses[i], &ratio, err));
-            y[i] = ratio.value, low[i] = ratio.low, high[i] = ratio.high;
-        }
-        SAE_TRY(sae_result_bars(r, "masked_rows", series[s].label, labels, y, low, high, SHOWN, err));
-    }
-    SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
 done:
     return status;
 }

@@ -280,6 +280,12 @@ sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *e
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
  * first position's row; tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
+/* masked_rows.c: what it does to that difference to change position 0's row and the other masked ones too; a table "masked_rows" and
+ * words, for the comparison; a plot, for the removal. Nothing where no row is masked. */
+sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err);
+sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err);
+/* removal.c: CE over the clean one; of the random subspaces the mean, and as its interval the range of the draws. */
+sae_status removal_ratio(const experiment *e, int space, int way, interval *out, sae_error *err);
 /* scaffold_topics.c: topics after the removal; a result "topics". */
 sae_status scaffold_topics(experiment *e, sae_error *err);
 /* A number of such a part: of a set of labels, an arm (its name by topics.h; NULL: of the set) and a measure, as "fixed", "fall",
@@ -359,8 +365,18 @@ bool pair_is_first(const experiment *e);    /* the first variant of the first se
 int64_t compared_rank(const experiment *e); /* of PCA and random subspaces beside the scaffold's */
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
-/* Edits whose losses a run has, in this order. A subspace is removed in four ways, one after the other: R2, R3, R5, R6. */
-enum { OP_R2, OP_R3, OP_R5, OP_R6, OPERATORS };
+/* Edits whose losses a run has, in this order. A subspace is removed from the counted rows by four operators, one after the other, and by
+ * two of them from masked rows too: that of position 0, then all. */
+enum {
+    OP_R2,
+    OP_R3,
+    OP_R5,
+    OP_R6,
+    OPERATORS,
+    WITH_POSITION_0 = OPERATORS, /* + OP_R2 or OP_R3 */
+    EVERY_ROW = WITH_POSITION_0 + 2,
+    REMOVAL_WAYS = EVERY_ROW + 2
+};
 enum {
     LOSS_CLEAN,
     LOSS_ZERO,
@@ -369,33 +385,33 @@ enum {
     LOSS_SCAFFOLD, /* the scaffold arm's whole reconstruction */
     LOSS_R4,       /* without the scaffold's part */
     LOSS_R1,
-    LOSS_EVERY_R2, /* of the masked rows too: the scaffold, PCA, the first random subspace */
-    LOSS_EVERY_R3,
-    LOSS_EVERY_PCA_R2,
-    LOSS_EVERY_PCA_R3,
-    LOSS_EVERY_RANDOM_R2,
-    LOSS_R2, /* the scaffold, in four ways */
+    LOSS_R2, /* the scaffold */
     LOSS_R3,
     LOSS_R5,
     LOSS_R6,
-    LOSS_PCA,                             /* the top r principal components */
-    LOSS_NEXT = LOSS_PCA + OPERATORS,     /* principal components r + 1 to 2r */
-    LOSS_DENSE = LOSS_NEXT + OPERATORS,   /* the span of the decoder rows of the r densest latents of the baseline */
-    LOSS_OTHER = LOSS_DENSE + OPERATORS,  /* what another seed's scaffold writes */
-    LOSS_RANDOM = LOSS_OTHER + OPERATORS, /* random subspace i: + OPERATORS x i */
+    LOSS_PCA = LOSS_R2 + REMOVAL_WAYS,       /* the top r principal components */
+    LOSS_NEXT = LOSS_PCA + REMOVAL_WAYS,     /* principal components r + 1 to 2r */
+    LOSS_DENSE = LOSS_NEXT + REMOVAL_WAYS,   /* the span of the decoder rows of the r densest latents of the baseline */
+    LOSS_OTHER = LOSS_DENSE + REMOVAL_WAYS,  /* what another seed's scaffold writes */
+    LOSS_RANDOM = LOSS_OTHER + REMOVAL_WAYS, /* random subspace i: + REMOVAL_WAYS x i */
     LOSS_DRAWS_MAX = 16,
-    LOSS_MOST = LOSS_RANDOM + OPERATORS * LOSS_DRAWS_MAX
+    LOSS_MOST = LOSS_RANDOM + REMOVAL_WAYS * LOSS_DRAWS_MAX
 };
-/* What the loss table's rows above are called: "scaffold", "R2". */
+/* What the loss table's rows above are called: "scaffold, position 0 too", "R2 uncentred", "scaffold_position_0.R2" (of the machine-readable
+ * number). */
 typedef struct loss_name {
-    const char *what,
-        *operator, * key; /* key: "scaffold.R2", of the machine-readable number; NULL for random subspaces */
+    char what[48];
+    const char *operator;
+    char key[48];
 } loss_name;
 loss_name loss_name_of(int which);
 int loss_count(const experiment *e); /* rows of the loss table */
-/* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one;
- * every row only where some are masked. */
+/* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. Masked
+ * rows are changed only where there are some: by every pair all of them, with scaffold and PCA (R2, R3) and the first random subspace (R2);
+ * by the first pair that of position 0 alone as well, with R2 of every random subspace and R3 of the first. */
 bool loss_measured(const experiment *e, int which);
+/* The random subspaces by a way of removing; 0 where none were removed so. */
+loss_draws losses_of_random(const experiment *e, int way);
 loss_view experiment_losses(const experiment *e);
 
 #endif

@@ -132,11 +132,12 @@ static void fill_edits(operands *o, const row_statistics *stats, const subspace 
 }
 
 sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_statistics *stats,
-                                    const subspace *space, int draws, uint64_t seed, const sae_progress *progress,
-                                    sae_error *err)
+                                    const subspace *space, const subspace_removal_options *options,
+                                    const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
-    subspace_removal r = {.draws = draws};
+    const int draws = options->draws;
+    subspace_removal r = {.draws = draws, .rows = options->rows};
     operands *o = NULL;
 
     if (draws < 1 || draws > REMOVAL_DRAWS_MAX)
@@ -147,8 +148,9 @@ sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_
     o = mem_alloc(sizeof *o, "edits", err);
     if (!o) return SAE_NOMEM;
     SAE_TRY(subspace_pca(&o->pca, stats->covariance, s->d, 0, space->rank, NULL, err));
-    fill_edits(o, stats, space, seed);
-    SAE_TRY(draw_subspaces(o, space, stats->mean, draws, seed, err));
+    fill_edits(o, stats, space, options->seed);
+    SAE_TRY(draw_subspaces(o, space, stats->mean, draws, options->seed, err));
+    for (int i = 0; i < subspace_removal_passes(&r); i++) o->edits[i].rows = options->rows;
     SAE_TRY(splice_measure(&r.losses, s, s->n_seq, o->edits, subspace_removal_passes(&r), progress, err));
     for (int centred = 0; centred < 2; centred++)
         SAE_TRY(loss_add_mean(&r.losses, first_draw(&r, centred), draws, err));
@@ -246,6 +248,14 @@ done:
     return status;
 }
 
+static int64_t rows_changed(const subspace_removal *r, const sample *s)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < s->n_seq * s->ctx; i++) n += edit_changes(r->rows, s, i);
+    return n;
+}
+
 static sae_status describe(sae_result *result, const subspace_removal *r, const sample *s, const row_statistics *stats,
                            const subspace *space, sae_error *err)
 {
@@ -254,7 +264,7 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
         double value;
     } facts[] = {{"rank", (double)space->rank},
                  {"tokens_scored", (double)r->losses.n_scored},
-                 {"rows_changed", (double)s->n_counted},
+                 {"rows_changed", (double)rows_changed(r, s)},
                  {"rows_over_norm", (double)s->n_over_norm},
                  {"passes", (double)subspace_removal_passes(r)},
                  {"median_norm", stats->median_norm},
@@ -270,6 +280,13 @@ static sae_status describe(sae_result *result, const subspace_removal *r, const 
                             "same tokens; intervals "
                             "resample sequences.",
                             err));
+    if (r->rows != EDIT_COUNTED)
+        SAE_TRY(sae_result_note(
+            result,
+            r->rows == EDIT_EVERY_ROW
+                ? "Every row is changed, the masked ones too; predictions of counted rows alone are scored."
+                : "Position 0's rows are changed too; predictions of counted rows alone are scored.",
+            err));
     SAE_TRY(core_few_sequences(result, r->losses.n_seq, err));
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         SAE_TRY(sae_result_number(result, facts[i].key, facts[i].value, err));

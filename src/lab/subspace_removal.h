@@ -34,16 +34,22 @@ enum {
     REMOVAL_DRAWS_MAX = 100
 };
 
+typedef struct subspace_removal_options {
+    int draws;      /* 1 to REMOVAL_DRAWS_MAX */
+    uint64_t seed;  /* equal ones give equal random subspaces, whatever the number of draws */
+    edit_rows rows; /* that every edit changes; the scored predictions are the same */
+} subspace_removal_options;
+
 typedef struct subspace_removal {
     loss_table losses;
     int draws;
+    edit_rows rows;
 } subspace_removal;
 
-/* Measures on the whole sample, whose norm limit is that of `stats`. draws: 1 to REMOVAL_DRAWS_MAX. Equal seeds give equal
- * random subspaces, whatever the number of draws. Caller frees with subspace_removal_free. */
+/* Measures on the whole sample, whose norm limit is that of `stats`. Caller frees with subspace_removal_free. */
 sae_status subspace_removal_measure(subspace_removal *out, sample *s, const row_statistics *stats,
-                                    const subspace *space, int draws, uint64_t seed, const sae_progress *progress,
-                                    sae_error *err);
+                                    const subspace *space, const subspace_removal_options *options,
+                                    const sae_progress *progress, sae_error *err);
 void subspace_removal_free(subspace_removal *r);
 /* Row of the loss table that holds the mean of the random draws: of R2, or of R3 (centred). */
 int subspace_removal_random(const subspace_removal *r, bool centred);

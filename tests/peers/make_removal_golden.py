@@ -12,7 +12,8 @@ float32, transformers only turns text into ids; neither computes a number that i
 The definitions, as docs/method.md 7 has them: a position is unmasked when it is not the first of its sequence and its id is not
 special. Mean, covariance (principal components) and median norm are those of the unmasked rows of the statistics' ids. A row is
 changed when it is unmasked and its norm is at most max_norm x the median. A prediction is scored when its row is changed
-(may be, under some operator) and the next position is unmasked.
+(may be, under some operator) and the next position is unmasked. With "position-0." before the operator the first row of each
+sequence is changed too, with "all." every row; what is scored stays.
 
 CASE.json: the options and "numbers" (cross-entropies, nats per token), one key a line; "random": R2 over `draws` random subspaces,
 their mean and standard deviation. CASE.ids.npy, CASE.stats.npy, CASE.basis.npy: the files that the command is given.
@@ -165,17 +166,21 @@ def measure(model, block, ids, stats_ids, basis, special, max_norm, n_draws, see
     V = torch.linalg.eigh(covariance)[1][:, -rank:]
     Q = V @ V.T
 
-    def ce(x):
-        x = torch.where(changed[..., None], x, rows)
+    def ce(x, which=changed):
+        x = torch.where(which[..., None], x, rows)
         return model.losses(x, block, ids)[scored].mean().item()
 
     kept = rows - rows @ P
-    numbers = {
-        "clean": ce(rows), "zero": ce(torch.zeros_like(rows)), "mean": ce(mu.expand_as(rows)),
-        "R2": ce(kept), "R3": ce(rows - (rows - mu) @ P),
-        "R6": ce(kept * rows.norm(dim=-1, keepdim=True) / kept.norm(dim=-1, keepdim=True)),
-        "pca.R2": ce(rows - rows @ Q), "pca.R3": ce(rows - (rows - mu) @ Q),
+    edits = {
+        "zero": torch.zeros_like(rows), "mean": mu.expand_as(rows), "R2": kept, "R3": rows - (rows - mu) @ P,
+        "R6": kept * rows.norm(dim=-1, keepdim=True) / kept.norm(dim=-1, keepdim=True),
+        "pca.R2": rows - rows @ Q, "pca.R3": rows - (rows - mu) @ Q,
     }
+    first = torch.zeros_like(mask)
+    first[:, 0] = True
+    choices = {"": changed, "position-0.": changed | first, "all.": torch.ones_like(mask)}
+    numbers = {"clean": ce(rows)}
+    numbers |= {name + key: ce(x, which) for name, which in choices.items() for key, x in edits.items()}
     generator = torch.Generator().manual_seed(seed)
     draws = [ce(rows - rows @ projector(torch.randn(*basis.shape[:1], rank, generator=generator))) for _ in range(n_draws)]
     counts = {"rank": rank, "tokens_scored": int(scored.sum()), "rows_changed": int(changed.sum()),

@@ -1,0 +1,270 @@
+/*
+ * masked_rows.c - what it adds to take a subspace out of the masked rows as well, as the paper may have done: of position 0's row, where
+ * attention sinks are, and of the others (special tokens, norms over the limit). What is scored is the same (docs/method.md 7).
+ */
+#include "lab/scaffold.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int way;
+    const char *what;
+} choices[] = {{0, "counted"}, {WITH_POSITION_0, "and position 0"}, {EVERY_ROW, "and all masked ones"}};
+enum { CHOICES = sizeof choices / sizeof *choices };
+
+/* Or has no ends: of one sequence nothing is told. */
+static bool holds_zero(const interval *v) { return !(v->low > 0) && !(v->high < 0); }
+
+static int64_t masked_count(const experiment *e) { return e->held_out.n_masked + e->held_out.n_over_norm; }
+
+static sae_status put(sae_result *r, const char *of, const char *what, const interval *v, sae_error *err)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s.%s", of, what);
+    return sae_result_silent(r, key, v->value, v->low, v->high, err);
+}
+
+/* ---- What each removal costs more ----------------------------------------------------------------------------------------- */
+
+enum { ADDED_SCAFFOLD, ADDED_PCA, ADDED_RANDOM }; /* edits of the table of additions; behind them further draws */
+
+/* How much larger each sum is where R2 changes the rows of `way` as well. Caller frees with loss_table_free. */
+static sae_status added_losses(loss_table *out, const experiment *e, int way, sae_error *err)
+{
+    const loss_table *t = &e->losses;
+    const size_t row = (size_t)t->n_seq * sizeof(double);
+    loss_table added = {ADDED_RANDOM + losses_of_random(e, way + OP_R2).n, t->n_seq, t->n_scored, NULL, NULL};
+
+    added.nll = mem_alloc_array((size_t)added.n_edits, row, "additions to losses", err);
+    added.count = mem_alloc(row, "scored positions", err);
+    if (!added.nll || !added.count) {
+        loss_table_free(&added);
+        return SAE_NOMEM;
+    }
+    memcpy(added.count, t->count, row);
+    for (int k = 0; k < added.n_edits; k++) {
+        const int plain = k == ADDED_SCAFFOLD ? LOSS_R2
+                          : k == ADDED_PCA    ? LOSS_PCA
+                                              : LOSS_RANDOM + REMOVAL_WAYS * (k - ADDED_RANDOM);
+        for (int64_t i = 0; i < t->n_seq; i++)
+            added.nll[k * t->n_seq + i] = t->nll[(plain + way) * t->n_seq + i] - t->nll[plain * t->n_seq + i];
+    }
+    *out = added;
+    return SAE_OK;
+}
+
+/* The mean over the draws, and, of more than one, what scaffold and PCA add beyond another one. */
+static sae_status beside_random(sae_result *r, const char *key, const loss_table *added, uint64_t seed, char *text,
+                                size_t size, sae_error *err)
+{
+    static const int edit_of[2] = {ADDED_SCAFFOLD, ADDED_PCA};
+    static const char *const keys[2] = {"scaffold_over_random", "pca_over_random"};
+    sae_status status = SAE_OK;
+    const loss_draws random = {ADDED_RANDOM, 1, added->n_edits - ADDED_RANDOM};
+    int which[LOSS_DRAWS_MAX];
+    double weights[LOSS_DRAWS_MAX];
+    char mean[INTERVAL_TEXT], numbers[2][INTERVAL_TEXT];
+    interval v[2];
+
+    for (int i = 0; i < random.n; i++) which[i] = ADDED_RANDOM + i, weights[i] = 1.0 / random.n;
+    SAE_TRY(loss_weighted(&v[0], added, which, (const double[1]){1}, 1, seed, err));
+    SAE_TRY(put(r, key, "random1", &v[0], err));
+    SAE_TRY(loss_weighted(&v[0], added, which, weights, random.n, seed, err));
+    interval_text(mean, &v[0]);
+    snprintf(text, size, ", that of a random subspace %s", mean);
+    if (random.n == 1) goto done;
+    SAE_TRY(put(r, key, "random", &v[0], err));
+    for (int i = 0; i < 2; i++) {
+        SAE_TRY(loss_difference_beside(&v[i], added, edit_of[i], random, seed, err));
+        SAE_TRY(put(r, key, keys[i], &v[i], err));
+        interval_text(numbers[i], &v[i]);
+    }
+    snprintf(text, size,
+             ", those of %d random subspaces %s in the mean (with room for another draw the scaffold's is %s over "
+             "theirs%s, PCA's %s%s)",
+             random.n, mean, numbers[0], holds_zero(&v[0]) ? ", not told from none" : "", numbers[1],
+             holds_zero(&v[1]) ? ", not told from none" : "");
+done:
+    return status;
+}
+
+/* "the scaffold's removal costs 1.2 nats more than above, PCA's 0.9, ..", for R2. */
+static sae_status costs(const experiment *e, sae_result *r, const char *key, const char *lead, int way, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    loss_table added = {0};
+    const uint64_t seed = e->options.seed;
+    char text[900], random[400], numbers[3][INTERVAL_TEXT];
+    interval v[3];
+
+    SAE_TRY(added_losses(&added, e, way, err));
+    for (int i = ADDED_SCAFFOLD; i <= ADDED_PCA; i++)
+        SAE_TRY(loss_weighted(&v[i], &added, &i, (const double[1]){1}, 1, seed, err));
+    SAE_TRY(loss_difference(&v[2], &added, ADDED_SCAFFOLD, ADDED_PCA, seed, err));
+    for (int i = 0; i < 3; i++) {
+        static const char *const keys[3] = {"scaffold", "pca", "difference"};
+        SAE_TRY(put(r, key, keys[i], &v[i], err));
+        interval_text(numbers[i], &v[i]);
+    }
+    SAE_TRY(beside_random(r, key, &added, seed, random, sizeof random, err));
+    snprintf(text, sizeof text,
+             "%s the scaffold's removal costs %s nats more than above, PCA's %s%s. The difference between scaffold and "
+             "PCA moves by %s nats%s.",
+             lead, numbers[0], numbers[1], random, numbers[2], holds_zero(&v[2]) ? ", not told from none" : "");
+    SAE_TRY(sae_result_note(r, text, err));
+done:
+    loss_table_free(&added);
+    return status;
+}
+
+/* ---- Which rows move the difference ----------------------------------------------------------------------------------------- */
+
+static sae_status table(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"rows that are changed", "removed by", "scaffold: CE - clean",
+                                          "PCA: CE - clean", "scaffold - PCA, nats [95 %]"};
+    sae_status status = SAE_OK;
+    const double clean = loss_mean(&e->losses, LOSS_CLEAN);
+    interval gap;
+    char text[INTERVAL_TEXT];
+
+    SAE_TRY(sae_result_table(r, "masked_rows", "Scaffold against PCA with masked rows changed too, on the same tokens",
+                             columns, 5, err));
+    for (int i = 0; i < 2 * CHOICES; i++) {
+        const int way = choices[i % CHOICES].way + (i < CHOICES ? OP_R2 : OP_R3), scaffold = LOSS_R2 + way,
+                  pca = LOSS_PCA + way;
+        if (!loss_measured(e, scaffold)) continue;
+        SAE_TRY(loss_difference(&gap, &e->losses, scaffold, pca, e->options.seed, err));
+        interval_text(text, &gap);
+        const sae_cell cells[] = {{choices[i % CHOICES].what, NAN}, {loss_name_of(scaffold).operator, NAN },
+                                                                     {NULL, loss_mean(&e->losses, scaffold) - clean},
+                                                                     {NULL, loss_mean(&e->losses, pca) - clean},
+                                                                     {text, gap.value}};
+        SAE_TRY(sae_result_row(r, "masked_rows", cells, 5, err));
+    }
+done:
+    return status;
+}
+
+/* Whether the sign of the difference turns on the way from counted rows over position 0 to all. */
+static const char *order_text(const interval gap[CHOICES])
+{
+    int sign[CHOICES];
+
+    for (int i = 0; i < CHOICES; i++) sign[i] = holds_zero(&gap[i]) ? 0 : gap[i].low > 0 ? 1 : -1;
+    if (sign[0] * sign[1] < 0 && sign[1] * sign[2] > 0) return "Which of the two costs more turns with position 0.";
+    if (sign[0] * sign[1] < 0 && sign[2] == 0)
+        return "Which of the two costs more turns with position 0; with all masked rows it is not told.";
+    if (sign[0] * sign[1] < 0 && sign[1] * sign[2] < 0)
+        return "Which of the two costs more turns with position 0, and back with the others.";
+    if (sign[0] * sign[2] < 0)
+        return sign[1] == 0
+                   ? "Which of the two costs more turns with all masked rows; with position 0 alone it is not told."
+                   : "Which of the two costs more turns with the others, not with position 0.";
+    if (sign[0] * sign[2] > 0)
+        return sign[1] == 0 ? "Which of the two costs more does not turn; with position 0 alone it is not told."
+                            : "Which of the two costs more does not turn.";
+    return "Whether it turns which of the two costs more is not told.";
+}
+
+/* Position 0's part of what masked rows add to the difference, the other masked rows' part, and which is larger; by R2 or R3. */
+static sae_status parts(const experiment *e, sae_result *r, int op, sae_error *err)
+{
+    const loss_table *t = &e->losses;
+    const uint64_t seed = e->options.seed;
+    const int which[2 * CHOICES] = {LOSS_R2 + op,  LOSS_R2 + WITH_POSITION_0 + op,  LOSS_R2 + EVERY_ROW + op,
+                                    LOSS_PCA + op, LOSS_PCA + WITH_POSITION_0 + op, LOSS_PCA + EVERY_ROW + op};
+    const int first[4] = {which[1], which[4], which[0], which[3]}, others[4] = {which[2], which[5], which[1], which[4]};
+    sae_status status = SAE_OK;
+    interval part[2], larger, gap[CHOICES];
+    char text[700], numbers[3][INTERVAL_TEXT], key[48];
+
+    SAE_TRY(loss_contrast(&part[0], t, first, seed, err));
+    SAE_TRY(loss_contrast(&part[1], t, others, seed, err));
+    const double a = part[0].value < 0 ? -1 : 1, b = part[1].value < 0 ? -1 : 1; /* sizes are compared */
+    const double weights[2 * CHOICES] = {-a, a + b, -b, a, -a - b, b};
+    SAE_TRY(loss_weighted(&larger, t, which, weights, 2 * CHOICES, seed, err));
+    for (int i = 0; i < CHOICES; i++) SAE_TRY(loss_difference(&gap[i], t, which[i], which[CHOICES + i], seed, err));
+    const interval *const all[3] = {&part[0], &part[1], &larger};
+    for (int i = 0; i < 3; i++) {
+        static const char *const keys[3] = {"position_0.difference", "other_masked.difference",
+                                            "position_0_over_other"};
+        snprintf(key, sizeof key, "R%d", op == OP_R2 ? 2 : 3);
+        SAE_TRY(put(r, keys[i], key, all[i], err));
+        interval_text(numbers[i], all[i]);
+    }
+    snprintf(text, sizeof text,
+             "Which masked rows (%s): position 0 moves the difference between scaffold and PCA by %s nats%s, the "
+             "others by %s more%s. %s (|position 0's| - |the others'|: %s nats). %s",
+             loss_name_of(which[0]).operator, numbers[0], holds_zero(&part[0]) ? ", not told from none" : "",
+             numbers[1], holds_zero(&part[1]) ? ", not told from none" : "",
+             holds_zero(&larger) ? "Which part is larger is not told"
+             : larger.value > 0  ? "Position 0's part is the larger one"
+                                 : "The others' part is the larger one",
+             numbers[2], order_text(gap));
+    SAE_TRY(sae_result_note(r, text, err));
+done:
+    return status;
+}
+
+sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const sample *s = &e->held_out;
+    char lead[300];
+
+    if (!loss_measured(e, LOSS_R2 + EVERY_ROW)) return SAE_OK;
+    snprintf(lead, sizeof lead,
+             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld): where R2 changes them "
+             "too,",
+             (long long)masked_count(e), (long long)(s->n_seq * s->ctx));
+    SAE_TRY(costs(e, r, "masked_rows", lead, EVERY_ROW, err));
+    if (!loss_measured(e, LOSS_R2 + WITH_POSITION_0)) goto done;
+    snprintf(lead, sizeof lead, "Of these position 0 alone (%lld rows): where R2 changes it too,", (long long)s->n_seq);
+    SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, err));
+    SAE_TRY(table(e, r, err));
+    if (masked_count(e) == s->n_seq) {
+        SAE_TRY(sae_result_note(r, "No row but position 0's is masked: there are no others.", err));
+        goto done;
+    }
+    SAE_TRY(parts(e, r, OP_R2, err));
+    SAE_TRY(parts(e, r, OP_R3, err));
+done:
+    return status;
+}
+
+/* ---- As a picture ---------------------------------------------------------------------------------------------------------- */
+
+/* The scaffold, PCA and random subspaces, removed from the counted rows, and from masked ones too. R3 where a random subspace was removed so
+ * as well. */
+sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
+{
+    enum { SHOWN = 3 };
+    static const char *const labels[SHOWN] = {"scaffold", "PCA", "random"};
+    static const int spaces[SHOWN] = {LOSS_R2, LOSS_PCA, LOSS_RANDOM};
+    static const char *const rows[CHOICES] = {"counted rows", "position 0 too", "masked rows too"};
+    sae_status status = SAE_OK;
+    double y[SHOWN], low[SHOWN], high[SHOWN];
+    char label[48];
+
+    if (!loss_measured(e, LOSS_R2 + EVERY_ROW)) return SAE_OK;
+    SAE_TRY(sae_result_plot(r, "masked_rows", "Loss after removal, position 0 and other masked rows", NULL,
+                            "CE after / CE clean", SAE_PLOT_BAR, 0, err));
+    for (int s = 0; s < 2 * CHOICES; s++) {
+        const int op = s < CHOICES ? OP_R2 : OP_R3, way = choices[s % CHOICES].way + op;
+        if (!loss_measured(e, LOSS_RANDOM + way) || !loss_measured(e, LOSS_RANDOM + EVERY_ROW + op)) continue;
+        for (int i = 0; i < SHOWN; i++) {
+            interval ratio;
+            SAE_TRY(removal_ratio(e, spaces[i], way, &ratio, err));
+            y[i] = ratio.value, low[i] = ratio.low, high[i] = ratio.high;
+        }
+        snprintf(label, sizeof label, "%s, %s", op == OP_R2 ? "R2" : "R3", rows[s % CHOICES]);
+        SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, SHOWN, err));
+    }
+    SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
+done:
+    return status;
+}
