@@ -98,6 +98,8 @@ void train_dicts_free(train_dicts *dicts);
 /* What OPTION_SCAFFOLD_ROWS say, in the scaffold_ members of *c. */
 sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err);
 const char *train_arch_name(sae_arch arch);
+/* The fewest digits that are this number and no other. */
+void shortest_number(char *out, size_t size, double x);
 json_t *train_dict_json(const sae_dict_config *c, const char *name);
 
 /* ---- The recipe (train_recipe.c) ------------------------------------------------------------------------------------------ */
