@@ -349,6 +349,13 @@ for given in "saebench 2048" "dictionary_learning 2048" "saelens 4096" "sparsify
 done
 expect "rows of a recipe's batch" 0 "3 steps of the recipe's 4096 rows are few" train --array "$rows" --width 64 --k 4 --rows 10k --recipe saelens --plan --quiet
 grep -q '3 steps of 4096 rows' out || not_ok "and their steps" "$(cat out)"
+# Of a family that whose recipe it is does not train.
+for of in openai sparsify; do
+    for command in train sweep; do
+        expect "$command, $of's recipe for another family" 0 "--recipe $of trains topk and nothing else: what it sets is taken for gated" \
+            $command --array "$rows" --arch gated --width 64 --batch 16 --steps 20 --recipe $of --plan --quiet
+    done
+done
 # At the bounds of what is refused: the last ones that act, and what says that nothing shall.
 for given in "--decay-start 20" "--decay-start 19" "--resample-every 19" "--resample-every 0" "--k-anneal-steps 0" \
     "--k-anneal-steps 5" "--no-screen --exact-codes"; do

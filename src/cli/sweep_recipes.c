@@ -64,6 +64,7 @@ sae_status sweep_make_recipes(sweep *s, sae_error *err)
     }
     SAE_TRY(train_check_effects(s->a, &s->dicts, s->recipes, s->recipe_of, err));
     SAE_TRY(check(s, err));
+    SAE_TRY(train_recipe_warn_family(s->a, &s->dicts, err));
     for (int k = 0; k < s->n_recipes; k++) train_recipe_warn(s->a, &s->recipes[k]);
 done:
     for (int k = 0; texts && k < s->n_recipes; k++) mem_free(texts[k]);

@@ -140,6 +140,8 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
 
 /* Warnings of what a run is too short for: a named recipe's constants are of long ones. */
 void train_recipe_warn(args *a, const sae_train_options *r);
+/* ... and one of dictionaries that whose recipe it is does not train. */
+sae_status train_recipe_warn_family(args *a, const train_dicts *dicts, sae_error *err);
 
 /* ---- Options in vain (train_effects.c) ------------------------------------------------------------------------------------ */
 
