@@ -612,6 +612,16 @@ expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --ba
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
 grep -q '"first_step_more": ' out && ! grep -q '"":' out || not_ok "train --plan: every number has a name" "$(cat out)"
+# Parts add up, rows read ahead among them (2 x 65,536 x (64 x 4 + 8) bytes), and the run begins with what was planned.
+for command in train sweep; do
+    expect "$command --plan of a large batch" 0 '' $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --plan --quiet
+    sed 's/^memory  *\([0-9]*\) MiB: \(.*\)/\2: \1 MiB/;t;d' out >told
+    grep -q 'rows read ahead 33[,:]' told && awk -F '[,:] ' '{
+        for (i = 1; i < NF; i++) { n = split($i, word, " "); sum += word[n] }
+        split($NF, word, " "); off = sum - word[1]
+    } END { exit !(NR == 1 && off < NF / 2 && off > -NF / 2) }' told || not_ok "and its parts add up" "$(cat out)"
+    expect "and the run begins with it" 0 "$(cat told)" $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --out large_$command
+done
 expect "train --plan of rows in an order" 0 'are few' train --array fine.npy --order order.npy --width 64 --k 4 --plan --json --quiet
 grep -q '"ordered_rows": 66816' out || not_ok "train --plan: 4 x 256 x 64 and 8 x 10 x 16 bytes" "$(cat out)"
 expect "train --plan into a folder with a run" 1 'run1 holds checkpoints: use --resume' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1

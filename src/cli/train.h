@@ -205,6 +205,20 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
 
 /* What a live run's model takes with its first pass: the weights that it expands. 0 of other rows. */
 size_t train_model_bytes(const train_input *in);
+/* Bytes that a run takes, by part. */
+typedef struct train_memory {
+    sae_memory_plan trainer;
+    size_t batch;
+    size_t measuring;                           /* of a sweep, at its end */
+    size_t read_ahead, shuffle_buffer, ordered; /* rows of a store or array; of a model; of an array in an order */
+    size_t model, pass;
+    size_t total; /* of all these */
+} train_memory;
+train_memory train_memory_of(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
+                             size_t measuring);
+/* "weights 12, gradients 6, ...", in MiB, for a plan and for the run. Into `out`, which is returned. */
+enum { TRAIN_MEMORY_ROOM = 400 };
+const char *train_memory_text(const train_memory *m, char *out, size_t size);
 /* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row. */
 typedef struct train_pace {
     double operation, first_row, model_row;
