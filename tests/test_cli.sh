@@ -622,6 +622,11 @@ for command in train sweep; do
     } END { exit !(NR == 1 && off < NF / 2 && off > -NF / 2) }' told || not_ok "and its parts add up" "$(cat out)"
     expect "and the run begins with it" 0 "$(cat told)" $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --out large_$command
 done
+# A start by PCA is estimated: of processor time 0.4 s, and 13 s where eigenvectors of that size are computed to time them.
+head -c 262144 /dev/zero | make_npy wide.npy '(16, 4096)' '<f4'
+(OMP_NUM_THREADS=1 && ulimit -t 8 && "$sae" train --array wide.npy --width 256 --k 4 --rank 2 --scaffold-start pca --batch 256 --steps 100 --plan --json --quiet >out 2>err </dev/null)
+first=$(sed -n 's/.*"first_step_more": \([0-9]*\)\..*/\1/p' out)
+if [ "${first:-0}" -ge 2 ]; then ok "the plan of a start by PCA"; else not_ok "the plan of a start by PCA" "$(cat out err)"; fi
 expect "train --plan of rows in an order" 0 'are few' train --array fine.npy --order order.npy --width 64 --k 4 --plan --json --quiet
 grep -q '"ordered_rows": 66816' out || not_ok "train --plan: 4 x 256 x 64 and 8 x 10 x 16 bytes" "$(cat out)"
 expect "train --plan into a folder with a run" 1 'run1 holds checkpoints: use --resume' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1

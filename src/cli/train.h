@@ -219,11 +219,12 @@ train_memory train_memory_of(const train_input *in, const train_dicts *dicts, co
 /* "weights 12, gradients 6, ...", in MiB, for a plan and for the run. Into `out`, which is returned. */
 enum { TRAIN_MEMORY_ROOM = 400 };
 const char *train_memory_text(const train_memory *m, char *out, size_t size);
-/* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row. */
+/* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row, of a scaffold's
+ * start by PCA. */
 typedef struct train_pace {
-    double operation, first_row, model_row;
+    double operation, first_row, model_row, pca;
 } train_pace;
-/* By a calibration with some of the dictionaries (two seconds); a model_row that is set stays. */
+/* By a calibration with some of the dictionaries (two seconds); a model_row or pca that is set stays. */
 sae_status train_plan_measure(train_pace *pace, const train_input *in, const train_dicts *dicts,
                               const sae_train_options *recipe, sae_error *err);
 /* To standard output, or, with `json`, into a new object there. measuring: bytes that a sweep takes at the end; else 0. */

@@ -7,11 +7,13 @@
  *
  * The calibration steps real trainers of the same batch, k and scaffolds at two small widths: a step's time is linear in the
  * width. Where even these are too large the batch (to which a step's time is nearly proportional) and the number of dictionaries are
- * cut, and the time scaled back by the arithmetic.
+ * cut, and the time scaled back by the arithmetic. A scaffold's start by PCA, minutes of a wide site, is timed for a smaller matrix.
  */
 #include "cli/train.h"
+#include "kernels/linalg.h"
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +116,7 @@ static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width
         *c = dicts->configs[i];
         c->scaffold_steps = 0;
         c->scaffold_frozen = false;
+        if (c->scaffold_start == SAE_START_PCA) c->scaffold_start = SAE_START_RANDOM; /* timed apart */
         int64_t least = 2 * c->k > width ? 2 * c->k : width;
         if (c->d_sae > least) {
             c->d_sae = least;
@@ -121,6 +124,41 @@ static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width
         }
     }
     return n;
+}
+
+static int pca_starts(const train_dicts *dicts)
+{
+    int n = 0;
+
+    for (int i = 0; i < dicts->n; i++)
+        n += dicts->configs[i].rank > 0 && dicts->configs[i].scaffold_start == SAE_START_PCA;
+    return n;
+}
+
+/* Seconds of the eigenvectors that one such start takes: their operations grow with the cube of the side. A larger matrix gets a little
+ * more done in a second (on one thread 768 take 0.09 s and 2,304 take 2.2, not 2.5); the first call takes longer than others. */
+static sae_status pca_seconds(int64_t d, double *seconds, sae_error *err)
+{
+    enum { WARM = 64, SIDE = 768 };
+    sae_status status = SAE_OK;
+    const int64_t sides[] = {d < WARM ? d : WARM, d < SIDE ? d : SIDE}, most = sides[1];
+    rng random = rng_seed(1, 2);
+    double *A = mem_alloc_array((size_t)(most * most), sizeof *A, "a matrix to calibrate with", err);
+    double *V = mem_alloc_array((size_t)(most * most + most), sizeof *V, "a matrix to calibrate with", err);
+
+    if (!A || !V) SAE_TRY(SAE_NOMEM);
+    for (int k = 0; k < 2; k++) {
+        int64_t n = sides[k];
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j <= i; j++) A[i * n + j] = A[j * n + i] = rng_normal(&random);
+        double begun = clock_seconds();
+        SAE_TRY(linalg_eigh(n, A, V + n * n, V, err));
+        *seconds = (clock_seconds() - begun) * pow((double)d / (double)n, 3);
+    }
+done:
+    mem_free(A);
+    mem_free(V);
+    return status;
 }
 
 static double total_width(const sae_dict_config *c, int n)
@@ -271,6 +309,7 @@ sae_status train_plan_measure(train_pace *pace, const train_input *in, const tra
 {
     sae_status status = step_pace(dicts, recipe, pace, err);
 
+    if (status == SAE_OK && pace->pca == 0 && pca_starts(dicts) > 0) status = pca_seconds(in->d_in, &pace->pca, err);
     if (status == SAE_OK && in->model && pace->model_row == 0) status = model_seconds(in, &pace->model_row, err);
     return status;
 }
@@ -287,6 +326,8 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
 
     double step = pace->operation * (f.encoder + f.sparse), row = pace->model_row;
     double first = pace->first_row * (double)recipe->batch * dicts->n;
+    double covariance = 2 * (double)recipe->batch * (double)in->d_in * (double)in->d_in;
+    first += pca_starts(dicts) * (pace->pca + pace->operation * covariance);
     if (in->model) {
         f.model = model_flops(in, sae_text_ctx(in->text));
         int64_t row_bytes = (in->d_in + in->d_target) * (int64_t)sizeof(float) + 12;
