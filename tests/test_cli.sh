@@ -714,6 +714,22 @@ small="--width 64 --k 4 --batch 64 --ctx 32 --quiet"
 # $small is a list of options
 # shellcheck disable=SC2086
 expect "train, live" 0 '' train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --out live $small
+# What comes through a pipe is compared by what was read of it: a text that is the same so far goes on, another one does not.
+piped="train --model tiny --text - --site resid_post.0 --rows 4096 --buffer 256 $small --checkpoint-every 8"
+# $piped is a list of options
+# shellcheck disable=SC2086
+{
+    "$sae" $piped --out undisturbed <letters.jsonl >out 2>err || not_ok "train, live from a pipe" "$(cat err)"
+    SAE_FAIL_IO=150:KILL "$sae" $piped --out piped <letters.jsonl >out 2>err
+    [ -n "$(find piped/checkpoints -name state.json 2>>err)" ] && [ ! -e piped/sae ] || not_ok "it was killed in between" "$(find piped)"
+    sed 's/a/b/' letters.jsonl >other_letters.jsonl
+    "$sae" $piped --out piped --resume <other_letters.jsonl >out 2>err
+    code=$?
+    [ $code -eq 1 ] && grep -q 'not the one that was read before.* give another --out' err && ok "resumed from a pipe with another text" ||
+        not_ok "resumed from a pipe with another text" "exit code $code" "$(cat err)"
+    "$sae" $piped --out piped --resume <letters.jsonl >out 2>err || not_ok "resumed with the same text" "$(cat err)"
+    same "and ends as if it had not been stopped" piped/sae/sae_weights.safetensors undisturbed/sae/sae_weights.safetensors
+}
 # With another tokenizer the rows are others.
 cp tiny/tokenizer.json tokenizer.json && sed 's/"c": 3,/"c": 4,/; s/"d": 4,/"d": 3,/' tokenizer.json >tiny/tokenizer.json
 # shellcheck disable=SC2086

@@ -152,6 +152,8 @@ static sae_status write_state(const sae_trainer *t, const char *folder, int64_t 
                   "options", describe_options(&t->options), "machine", describe_machine(), "dicts", dicts);
 
     if (!path || !state) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
+    if (t->place && json_object_set(state, "place", t->place))
+        SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
     SAE_TRY(state_hash(state, hash, err));
     if (json_object_set_new(state, "checksum", json_string(hash)))
         SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
@@ -400,6 +402,8 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
                   (long long)step, (long long)rows, (long long)t->options.steps);
     t->step = step;
     *rows_given = rows;
+    json_decref(t->place);
+    t->place = json_incref(json_object_get(state, "place"));
 done:
     json_decref(ours);
     return status;
