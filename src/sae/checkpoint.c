@@ -101,11 +101,12 @@ static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
     json_t *copy = json_copy((json_t *)(uintptr_t)state);
     char *text = NULL;
 
-    if (copy) {
+    /* Without memory for a member json_copy leaves it out, and says nothing. */
+    if (copy && json_object_size(copy) == json_object_size(state)) {
         json_object_del(copy, "checksum");
         text = json_to_text(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), NULL);
-        json_decref(copy);
     }
+    json_decref(copy);
     if (!text) return SAE_FAIL(err, SAE_NOMEM, "no memory for a checkpoint's state");
     snprintf(out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
     mem_free(text);
