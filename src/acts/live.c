@@ -394,10 +394,10 @@ static void live_mark(const void *self, json_t **mark)
     const live *l = self;
     char hash[32];
 
-    if (!l->options.in_order) return;
-    snprintf(hash, sizeof hash, "%016" PRIx64, l->begin.limited ? l->begin.text_hash : sae_text_hash(l->text));
+    bool cheaper = l->options.in_order && l->begin.limited; /* a buffer is filled again from the beginning */
+    snprintf(hash, sizeof hash, "%016" PRIx64, cheaper ? l->begin.text_hash : sae_text_hash(l->text));
     json_put(mark, "text_xxh3", json_string(hash));
-    if (!l->begin.limited) return;
+    if (!cheaper) return;
     json_t *medians = json_array();
     for (int s = 0; s < l->n_sites; s++) json_add(&medians, json_number_or_null(l->sites[s].median));
     json_put(mark, "sequence", json_integer(l->begin.sequence));

@@ -5,6 +5,7 @@
  * A checkpoint is only written of a state that is whole (every dictionary did the same steps) and finite.
  */
 #include "eval/training.h"
+#include "acts/acts.h"
 #include "eval/subspace.h"
 #include "eval/training_log.h"
 #include "io/io.h"
@@ -151,6 +152,18 @@ static sae_status ordered_rows(loop *l, int64_t step, sae_error *err)
     return SAE_OK;
 }
 
+/* The trainer gets the place in the rows behind a whole step, if there is more to say of it than their number: of what text they are. */
+static sae_status note_place(loop *l, sae_error *err)
+{
+    json_t *place = l->acts ? acts_mark(l->acts) : NULL;
+
+    if (l->acts && !place) return SAE_FAIL(err, SAE_NOMEM, "no memory for the place in the rows");
+    json_decref(l->t->place);
+    l->t->place = json_object_size(place) > 1 ? json_incref(place) : NULL;
+    json_decref(place);
+    return SAE_OK;
+}
+
 static sae_status next_rows(loop *l, int64_t step, sae_error *err)
 {
     int64_t batch = l->recipe->batch, got = 0;
@@ -163,6 +176,7 @@ static sae_status next_rows(loop *l, int64_t step, sae_error *err)
                   "the rows ended at step %lld of %lld (%lld of %lld rows of its batch): use fewer --steps or "
                   "more text",
                   (long long)step, (long long)l->recipe->steps, (long long)got, (long long)batch);
+    SAE_TRY(note_place(l, err));
 done:
     return status;
 }
@@ -298,6 +312,30 @@ done:
     return status;
 }
 
+/* The rows up to here must be of the text that the checkpoint's were: what comes through a pipe nobody has compared. */
+static sae_status check_place(loop *l, int64_t rows, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error cause = {0};
+    int64_t row = -1;
+
+    if (!l->t->place) return SAE_OK; /* an older version wrote it, or the rows are no text's */
+    SAE_TRY(json_get_int(l->t->place, "row", -1, &row, l->options->folder, err));
+    if (row != rows)
+        SAE_RAISE(err, SAE_FORMAT, "%s: its checkpoint is of row %lld and names row %lld", l->options->folder,
+                  (long long)rows, (long long)row);
+    status = acts_recall(l->acts, l->t->place, l->options->folder, &cause);
+    if (status == SAE_STATE)
+        SAE_RAISE(
+            err, SAE_STATE,
+            "%.700s A run goes on with the text that it was begun with, from its beginning; for another text give "
+            "another --out",
+            cause.message);
+    if (status != SAE_OK) SAE_RAISE(err, status, "%s", cause.message);
+done:
+    return status;
+}
+
 /* To where the checkpoint was. A live run computes all that lies before, so people see it and can stop it. */
 static sae_status pass_over(loop *l, int64_t rows, const sae_progress *progress, sae_error *err)
 {
@@ -338,6 +376,7 @@ static sae_status start(loop *l, const sae_progress *progress, sae_error *err)
     if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
     if (l->acts && (l->saved < l->recipe->steps || l->options->rows_follow))
         SAE_TRY(pass_over(l, rows_given, progress, err));
+    if (l->acts && l->saved < l->recipe->steps && rows_given > 0) SAE_TRY(check_place(l, rows_given, err));
 done:
     return status;
 }

@@ -101,11 +101,12 @@ static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
     json_t *copy = json_copy((json_t *)(uintptr_t)state);
     char *text = NULL;
 
-    if (copy) {
+    /* Without memory for a member json_copy leaves it out, and says nothing. */
+    if (copy && json_object_size(copy) == json_object_size(state)) {
         json_object_del(copy, "checksum");
         text = json_to_text(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), NULL);
-        json_decref(copy);
     }
+    json_decref(copy);
     if (!text) return SAE_FAIL(err, SAE_NOMEM, "no memory for a checkpoint's state");
     snprintf(out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
     mem_free(text);
@@ -152,6 +153,8 @@ static sae_status write_state(const sae_trainer *t, const char *folder, int64_t 
                   "options", describe_options(&t->options), "machine", describe_machine(), "dicts", dicts);
 
     if (!path || !state) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
+    if (t->place && json_object_set(state, "place", t->place))
+        SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
     SAE_TRY(state_hash(state, hash, err));
     if (json_object_set_new(state, "checksum", json_string(hash)))
         SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's state");
@@ -400,6 +403,8 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
                   (long long)step, (long long)rows, (long long)t->options.steps);
     t->step = step;
     *rows_given = rows;
+    json_decref(t->place);
+    t->place = json_incref(json_object_get(state, "place"));
 done:
     json_decref(ours);
     return status;

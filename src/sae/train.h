@@ -219,6 +219,7 @@ struct sae_trainer {
     int failed;             /* the dictionary at which the last step failed; -1: at none */
     bool broken;            /* a step or a resume stopped half-way: no state to go on from, or to keep */
     char notice[1000];      /* of the last resume */
+    json_t *place; /* in the rows, as whoever gives them has it (NULL: nobody said); owned: a checkpoint keeps it */
 };
 
 /* What a step finds out. */

@@ -189,6 +189,7 @@ void sae_trainer_free(sae_trainer *t)
 {
     if (!t) return;
     sae_trainer_finish(t);
+    json_decref(t->place);
     mem_free(t->memory[0]);
     mem_free(t->learners);
     mem_free(t);
