@@ -239,12 +239,13 @@ typedef struct sae_acts_part {
 } sae_acts_part;
 
 typedef struct sae_acts_info {
-    int64_t d;                  /* width of a row */
-    int64_t n_rows;             /* distinct rows; -1 when not known (a live stream) */
-    int64_t dropped;            /* rows over max_norm so far */
-    double median_norm;         /* of the first part */
-    size_t buffer_bytes;        /* of the shuffle buffer, and of blocks read ahead */
-    size_t pass_bytes;          /* of a forward pass: its rows and the model's scratch; 0: there is no model */
+    int64_t d;           /* width of a row */
+    int64_t n_rows;      /* distinct rows; -1 when not known (a live stream) */
+    int64_t dropped;     /* rows over max_norm so far */
+    double median_norm;  /* of the first part */
+    size_t buffer_bytes; /* of the shuffle buffer, and of blocks read ahead */
+    size_t pass_bytes;   /* of a forward pass: its rows and the model's scratch; 0: there is no model */
+    size_t mapped_bytes; /* of the rows in mapped files, whose pages the system takes back when memory is short */
     const sae_acts_part *parts; /* [n_parts], side by side: their widths sum to d; borrowed until the next call */
     int n_parts;
     const char *describe; /* one line for people; borrowed until free */

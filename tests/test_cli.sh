@@ -612,6 +612,7 @@ expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --ba
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
 grep -q '"first_step_more": ' out && ! grep -q '"":' out || not_ok "train --plan: every number has a name" "$(cat out)"
+grep -q '"mapped_files": 65536$' out || not_ok "train --plan: the array's rows are mapped" "$(cat out)"
 # Parts add up, rows read ahead among them (2 x 65,536 x (64 x 4 + 8) bytes), and the run begins with what was planned.
 for command in train sweep; do
     expect "$command --plan of a large batch" 0 '' $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --plan --quiet

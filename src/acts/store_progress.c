@@ -23,7 +23,7 @@ bool store_text_is_compared(const store_writer *w, const json_t *next)
 json_t *store_bare_about(json_t *about, bool text_is_compared)
 {
     static const char *const files[] = {"text", "ids", "mask"};
-    json_t *copy = about ? json_deep_copy(about) : json_null();
+    json_t *copy = about ? json_whole_copy(about) : json_null();
 
     json_object_del(copy, "command");
     json_object_del(copy, "sae_version");
@@ -62,7 +62,7 @@ static const json_t *place_listed(const json_t *all)
 /* A plan with its description bare. That has what "source" says too, the model by its checksum. */
 static json_t *bare_plan(const json_t *plan, bool text_is_compared)
 {
-    json_t *copy = plan ? json_deep_copy((json_t *)(uintptr_t)plan) : json_null();
+    json_t *copy = plan ? json_whole_copy(plan) : json_null();
     json_t *about = json_object_get(copy, "about");
 
     if (json_object_get(about, "model_xxh3")) json_object_del(copy, "source");

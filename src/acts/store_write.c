@@ -315,7 +315,7 @@ static json_t *error_json(const store_error_sums *s)
 
 json_t *store_part_about(const store_writer *w, const store_part *p)
 {
-    json_t *about = w->about ? json_deep_copy(w->about) : json_null();
+    json_t *about = w->about ? json_whole_copy(w->about) : json_null();
 
     if (p->name && about && !json_is_object(about)) {
         json_decref(about);

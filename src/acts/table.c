@@ -271,9 +271,12 @@ static sae_status table_seek(void *self, int64_t row, sae_error *err)
 static sae_acts_info table_info(const void *self)
 {
     const table *t = self;
+    size_t mapped = 0;
 
+    for (int i = 0; i < t->n_parts; i++) mapped += (size_t)t->parts[i].n_rows * t->parts[i].row_bytes;
     return (sae_acts_info){.d = t->d,
                            .n_rows = t->n_rows,
+                           .mapped_bytes = mapped,
                            .median_norm = t->parts[0].median_norm,
                            .parts = t->public_parts,
                            .n_parts = t->n_parts,

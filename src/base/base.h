@@ -111,6 +111,9 @@ sae_status json_parse(json_t **out, const char *text, size_t bytes, const char *
  * memory, what *object or *array held is freed and it is NULL from then on, which json_put and json_add accept. */
 void json_put(json_t **object, const char *key, json_t *value);
 void json_add(json_t **array, json_t *value);
+/* A value of its own with all that is in it; NULL: no memory, or no value. In place of json_deep_copy, which leaves members out when there is
+ * none for them, and says nothing. */
+json_t *json_whole_copy(const json_t *value);
 /* The text of a value; a NULL value is one for which there was no memory. In place of json_dumps, which leaves a key out when
  * there is none for it. mem_free. */
 char *json_to_text(const json_t *value, size_t flags, sae_error *err);

@@ -212,7 +212,8 @@ typedef struct train_memory {
     size_t measuring;                           /* of a sweep, at its end */
     size_t read_ahead, shuffle_buffer, ordered; /* rows of a store or array; of a model; of an array in an order */
     size_t model, pass;
-    size_t total; /* of all these */
+    size_t total;  /* of all these */
+    size_t mapped; /* beside them: pages of files, which come back when memory is short */
 } train_memory;
 train_memory train_memory_of(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
                              size_t measuring);

@@ -253,6 +253,7 @@ train_memory train_memory_of(const train_input *in, const train_dicts *dicts, co
                       .measuring = measuring,
                       .shuffle_buffer = in->model ? rows.buffer_bytes : 0,
                       .read_ahead = in->model ? 0 : rows.buffer_bytes,
+                      .mapped = rows.mapped_bytes,
                       .model = train_model_bytes(in),
                       .pass = rows.pass_bytes};
 
@@ -336,22 +337,27 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
     if (json) {
-        *json =
-            json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
-                      "weights", (json_int_t)m.trainer.weights, "gradients", (json_int_t)m.trainer.gradients, "moments",
-                      (json_int_t)m.trainer.moments, "scratch", (json_int_t)m.trainer.scratch, "library",
-                      (json_int_t)m.trainer.library, "batch", (json_int_t)m.batch, "measuring", (json_int_t)m.measuring,
-                      "read_ahead", (json_int_t)m.read_ahead, "shuffle_buffer", (json_int_t)m.shuffle_buffer,
-                      "ordered_rows", (json_int_t)m.ordered, "model", (json_int_t)m.model, "pass", (json_int_t)m.pass,
-                      "total", (json_int_t)m.total, "flops", "encoder_per_step", f.encoder, "sparse_per_step", f.sparse,
-                      "adam_per_step", f.adam, "auxk_worst_per_step", f.auxk, "later_per_step", f.later,
-                      "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
-                      "model_per_row", row, "model", model_rows * row, "total", seconds);
+        *json = json_pack(
+            "{s{sI sI sI sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
+            "weights", (json_int_t)m.trainer.weights, "gradients", (json_int_t)m.trainer.gradients, "moments",
+            (json_int_t)m.trainer.moments, "scratch", (json_int_t)m.trainer.scratch, "library",
+            (json_int_t)m.trainer.library, "batch", (json_int_t)m.batch, "measuring", (json_int_t)m.measuring,
+            "read_ahead", (json_int_t)m.read_ahead, "shuffle_buffer", (json_int_t)m.shuffle_buffer, "ordered_rows",
+            (json_int_t)m.ordered, "model", (json_int_t)m.model, "pass", (json_int_t)m.pass, "total",
+            (json_int_t)m.total, "mapped_files", (json_int_t)m.mapped, "flops", "encoder_per_step", f.encoder,
+            "sparse_per_step", f.sparse, "adam_per_step", f.adam, "auxk_worst_per_step", f.auxk, "later_per_step",
+            f.later, "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
+            "model_per_row", row, "model", model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
     printf("dictionaries  %d, %.0f steps of %lld rows\n", dicts->n, steps, (long long)recipe->batch);
     printf("memory        %.0f MiB: %s\n", (double)m.total * mib, train_memory_text(&m, parts, sizeof parts));
+    if (m.mapped > 0)
+        printf("              and up to %.0f MiB of pages of the rows' files, which count as resident, and which the "
+               "system "
+               "takes back when memory is short\n",
+               (double)m.mapped * mib);
     printf("free now      %.0f MiB\n", (double)memory_available() * mib);
     printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
            per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);

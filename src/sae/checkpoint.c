@@ -98,11 +98,10 @@ static json_t *describe_machine(void)
 /* XXH3 of the state without its own checksum, in jansson's compact form with sorted keys. */
 static sae_status state_hash(const json_t *state, char out[17], sae_error *err)
 {
-    json_t *copy = json_copy((json_t *)(uintptr_t)state);
+    json_t *copy = json_whole_copy(state);
     char *text = NULL;
 
-    /* Without memory for a member json_copy leaves it out, and says nothing. */
-    if (copy && json_object_size(copy) == json_object_size(state)) {
+    if (copy) {
         json_object_del(copy, "checksum");
         text = json_to_text(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17), NULL);
     }
