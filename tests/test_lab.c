@@ -630,6 +630,28 @@ static int first_rows(const char *out)
     return n;
 }
 
+/* What learns PCA by construction is the positive control of the scaffold's overlap with PCA, in words and in the figure. */
+static void p3_stands_beside(const scaffold_options *o)
+{
+    static const char *const pairs[] = {"results/batchtopk-p1-s0/structure.json",
+                                        "results/batchtopk-p3-s0/structure.json"};
+    static const char *const names[] = {"scaffold", "P3, which learns PCA"};
+    char says[80];
+
+    run_again(o);
+    json_t *drawn = read_json(o->out, "results/figures/figures.json");
+    const json_t *plot = json_object_get(json_object_get(drawn, "plots"), "overlap");
+    for (int i = 0; i < 2; i++) {
+        const json_t *series = json_object_get(json_object_get(plot, "series"), names[i]);
+        ck_assert_double_eq(json_number_value(json_array_get(json_object_get(series, "y"), 0)),
+                            number_in(o->out, pairs[i], "overlap_pca_r"));
+    }
+    json_decref(drawn);
+    snprintf(says, sizeof says, "%.3f P3, which learns PCA)", number_in(o->out, pairs[1], "overlap_pca_r"));
+    ck_assert(file_says(o->out, "results/summary/summary.json", says));
+    ck_assert(file_says(o->out, "results/stability/stability.json", "learns PCA: positive control"));
+}
+
 /* The figures are of the first variant, like the claims, whichever it is. */
 START_TEST(test_figures_of_the_first_variant)
 {
@@ -652,6 +674,11 @@ START_TEST(test_figures_of_the_first_variant)
         ck_assert_double_eq(json_number_value(json_array_get(json_object_get(series, "y"), 0)), p3);
         json_decref(drawn);
     }
+    o.variants[0] = SAE_P1, o.variants[1] = SAE_P3, o.n_variants = 2;
+    p3_stands_beside(&o);
+    o.n_variants = 1;
+    run_again(&o);
+    ck_assert(file_says(o.out, "results/summary/summary.json", "no P3, which learns PCA, in this run"));
     scratch_remove();
 }
 END_TEST
