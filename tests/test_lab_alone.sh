@@ -112,6 +112,7 @@ expect "structure overwrites nothing" 1 'structure.json' lab structure --dict $p
 {
     expect "structure from a text" 0 '' lab structure --dict $p1 $given --split all --tokens 3000 --json
     if grep -q '"overlap_pca_r"' out; then ok "structure --json is one"; else not_ok "structure --json is one"; fi
+    if grep -q '"eigenvalue_least"' out && grep -q '"eigenvalues"' out; then ok "with eigenvalues"; else not_ok "with eigenvalues"; fi
     expect "structure, too few rows to say much" 0 '' lab structure --dict $p1 $given --tokens 8 --ctx 8 --split all
     if grep -q 'too few' out; then ok "and says so"; else not_ok "and says so" "$(cat out)"; fi
     expect "structure, text and a store" 2 'is for rows from a model' lab structure --dict $p1 $given --store run/acts
