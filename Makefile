@@ -151,7 +151,8 @@ planted-penalties: $(BUILD)/bench/planted
 	@$(PLANTED) --penalties $(PROBLEM)
 
 # The paper's experiments on planted rows, the tables at the end of docs/planted.md: SEEDS=1 STEPS=100 for less, WIRING=p1 for another
-# scaffold, PAPER="rank=4 most=16" for any other argument of bench/planted_paper.c. Fails when the default wiring misses a bound.
+# scaffold, PAPER="rank=4 most=16" for any other argument of bench/planted_paper.c. Fails when the default wiring misses a bound, and so does
+# WIRING=p1 PAPER="standard=1 small=1", the wiring and the schedule of `sae scaffold`.
 WIRING ?= p2-pca
 planted-paper: $(BUILD)/bench/planted_paper
 	@$(BUILD)/bench/planted_paper wiring=$(WIRING) seeds=$(if $(filter file,$(origin SEEDS)),3,$(SEEDS)) steps=$(STEPS) $(PAPER)

@@ -10,12 +10,15 @@
  *     rank=4           only this planted rank
  *     small=1          the problem of tests/test_planted_paper.c, of 64 dimensions: for many steps
  *     most=16          no larger rank in the grid
+ *     standard=1       steps, batch and rates of `sae scaffold --budget standard`: steps=512 batch=2048 lr=0.001 scaffold-lr=10
  *
- * Exits with 1 when a run of the default wiring misses a bound; what another wiring does is only told.
+ * Exits with 1 when a run of the default wiring misses a bound, or one of p1 with what standard=1 says: that is what `sae scaffold` does. What
+ * others do is only told.
  *
  * One seed is one draw of the truth, of the rows and of the initial weights; dictionaries of all ranks see the same rows.
  */
 #include "paper.h"
+#include "lab/scaffold.h"
 
 enum { MOST_SEEDS = 16, PLANTED = 4 };
 static const int planted_ranks[PLANTED] = {4, 24, 48, 0};
@@ -35,6 +38,24 @@ static const paper problem = {.d = 512,
                               .n_ranks = MOST_RANKS,
                               .ranks = {0, 2, 4, 8, 16, 24, 32, 48, 64}};
 
+/* The short runs of `sae scaffold` (src/lab/budget.c). */
+enum { STANDARD_STEPS = 512, STANDARD_BATCH = 2048 };
+static const double STANDARD_LR = 1e-3;
+
+static void set_standard(paper *p)
+{
+    p->steps = STANDARD_STEPS;
+    p->batch = STANDARD_BATCH;
+    p->lr = STANDARD_LR;
+    p->scaffold_lr = budget_scaffold_lr(BUDGET_STANDARD);
+}
+
+static bool is_standard(const paper *p)
+{
+    return p->steps == STANDARD_STEPS && p->batch == STANDARD_BATCH && p->lr == STANDARD_LR &&
+           p->scaffold_lr == budget_scaffold_lr(BUDGET_STANDARD);
+}
+
 /* What is run; -1: all. */
 typedef struct choice {
     paper problem;
@@ -43,7 +64,7 @@ typedef struct choice {
 } choice;
 
 static const char *const wirings[] = {"p1", "p2", "p3", "p1-pca", "p2-pca", "p3-pca"};
-enum { VARIANTS = 3, WIRINGS = 6, DEFAULT_WIRING = 4 };
+enum { VARIANTS = 3, WIRINGS = 6, CLAIMS_WIRING = 0, DEFAULT_WIRING = 4 };
 
 /* How many runs reached what. */
 typedef struct tally {
@@ -172,7 +193,9 @@ static bool set_number(choice *c, const char *argument)
         c->mean = (int)value;
     else if (strcmp(name, "rank") == 0)
         c->rank = (int)value;
-    else if (strcmp(name, "most") == 0)
+    else if (strcmp(name, "standard") == 0) {
+        if (value > 0) set_standard(p);
+    } else if (strcmp(name, "most") == 0)
         while (p->n_ranks > 2 && (double)p->ranks[p->n_ranks - 1] > value) p->n_ranks--;
     else
         return strcmp(name, "small") == 0;
@@ -220,5 +243,8 @@ int main(int argc, char **argv)
             }
     }
     print_tally(&all);
-    return c.wiring == wirings[DEFAULT_WIRING] && !passes(&all);
+    if (c.wiring != wirings[DEFAULT_WIRING] && !(c.wiring == wirings[CLAIMS_WIRING] && is_standard(&c.problem)))
+        return 0;
+    fprintf(stderr, "planted_paper: the bounds are %s\n", passes(&all) ? "kept" : "missed");
+    return !passes(&all);
 }

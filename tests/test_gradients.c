@@ -348,6 +348,7 @@ static void compare_all(model *m, const learner *l)
     }
 }
 
+/* T5. */
 START_TEST(test_gradients_equal_central_differences)
 {
     const case_row *c = &cases[_i];

@@ -630,6 +630,28 @@ static int first_rows(const char *out)
     return n;
 }
 
+/* What learns PCA by construction is the positive control of the scaffold's overlap with PCA, in words and in the figure. */
+static void p3_stands_beside(const scaffold_options *o)
+{
+    static const char *const pairs[] = {"results/batchtopk-p1-s0/structure.json",
+                                        "results/batchtopk-p3-s0/structure.json"};
+    static const char *const names[] = {"scaffold", "P3, which learns PCA"};
+    char says[80];
+
+    run_again(o);
+    json_t *drawn = read_json(o->out, "results/figures/figures.json");
+    const json_t *plot = json_object_get(json_object_get(drawn, "plots"), "overlap");
+    for (int i = 0; i < 2; i++) {
+        const json_t *series = json_object_get(json_object_get(plot, "series"), names[i]);
+        ck_assert_double_eq(json_number_value(json_array_get(json_object_get(series, "y"), 0)),
+                            number_in(o->out, pairs[i], "overlap_pca_r"));
+    }
+    json_decref(drawn);
+    snprintf(says, sizeof says, "%.3f P3, which learns PCA)", number_in(o->out, pairs[1], "overlap_pca_r"));
+    ck_assert(file_says(o->out, "results/summary/summary.json", says));
+    ck_assert(file_says(o->out, "results/stability/stability.json", "learns PCA: positive control"));
+}
+
 /* The figures are of the first variant, like the claims, whichever it is. */
 START_TEST(test_figures_of_the_first_variant)
 {
@@ -652,6 +674,11 @@ START_TEST(test_figures_of_the_first_variant)
         ck_assert_double_eq(json_number_value(json_array_get(json_object_get(series, "y"), 0)), p3);
         json_decref(drawn);
     }
+    o.variants[0] = SAE_P1, o.variants[1] = SAE_P3, o.n_variants = 2;
+    p3_stands_beside(&o);
+    o.n_variants = 1;
+    run_again(&o);
+    ck_assert(file_says(o.out, "results/summary/summary.json", "no P3, which learns PCA, in this run"));
     scratch_remove();
 }
 END_TEST
@@ -663,6 +690,50 @@ static bool has_number(const char *out, const char *file, const char *key)
     snprintf(quoted, sizeof quoted, "\"%s\"", key);
     return file_says(out, file, quoted);
 }
+
+static double cost_of(const char *out, const char *part)
+{
+    json_t *run = read_json(out, "run.json");
+    const json_t *cost = json_object_get(run, "cost");
+    const double value =
+        part ? json_number_value(json_object_get(json_object_get(json_object_get(cost, "parts"), part), "seconds"))
+             : json_number_value(json_object_get(cost, "peak_memory_bytes"));
+
+    json_decref(run);
+    return value;
+}
+
+/* Of a part that is measured anew, or kept, the cost is that of all calls; the memory is the largest of all. */
+START_TEST(test_cost_of_all_calls)
+{
+    static const char *const parts[] = {"rows", "training", "batchtopk-p1-s0", "cards"};
+    enum { EARLIER = 1000 };
+
+    write_model();
+    scaffold_options o = small_run("run");
+    run_again(&o);
+    json_t *cost = read_json(o.out, "cost.json");
+    for (int i = 0; i < 4; i++) {
+        ck_assert_msg(json_is_number(json_object_get(cost, parts[i])), "%s", parts[i]);
+        json_put(&cost, parts[i], json_real(EARLIER));
+    }
+    ck_assert_double_gt(json_number_value(json_object_get(cost, "peak_memory_bytes")), 1e6);
+    json_put(&cost, "peak_memory_bytes", json_real(1e15));
+    OK(json_write_file(cost, scratch_path("run/cost.json"), true, &err));
+    json_decref(cost);
+    for (int again = 0; again < 2; again++) { /* the cards are measured once more, then kept too */
+        o.cards = 4;
+        o.force = true;
+        run_again(&o);
+        ck_assert(kept(o.out, "cards") == again);
+        for (int i = 0; i < 3; i++) ck_assert_double_eq(cost_of(o.out, parts[i]), EARLIER);
+        ck_assert_double_gt(cost_of(o.out, "cards"), EARLIER);
+        ck_assert_double_lt(cost_of(o.out, "cards"), EARLIER + 60);
+        ck_assert_double_eq(cost_of(o.out, NULL), 1e15);
+    }
+    scratch_remove();
+}
+END_TEST
 
 /* Position 0's part and the others' are all of what masked rows add to the difference, by R2 and by R3; the first pair has both, beside as
  * many random subspaces as counted rows have. */
@@ -1151,6 +1222,7 @@ int main(void)
     tcase_add_test(whole, test_arms_are_a_pair);
     tcase_add_test(whole, test_dense_threshold);
     tcase_add_test(whole, test_figures_of_the_first_variant);
+    tcase_add_test(whole, test_cost_of_all_calls);
     tcase_add_test(whole, test_with_bos);
     tcase_add_loop_test(whole, test_rank_knee, 0, 2);
     tcase_add_test(whole, test_retrain_null);

@@ -79,9 +79,15 @@ cat >tiny/tokenizer.json <<'END'
 END
 awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
     print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+# Ten subjects of MMLU's: a run takes the first five
+awk 'BEGIN { for (i = 0; i < 30; i++) print (i ? "abc,x" i % 3 : "text,label") }' >letters.csv
+awk 'BEGIN { srand(4); print "text,label"; n = split("astronomy computer_security elementary_mathematics high_school_chemistry high_school_geography " \
+    "high_school_us_history international_law marketing nutrition world_religions", s, " ")
+    for (i = 0; i < 300; i++) { line = ""; c = i % n; for (j = 0; j < 24; j++)
+        line = line (rand() < 0.4 ? substr("abcd", c % 4 + 1, 1) : substr("abcd ", int(rand() * 5) + 1, 1)); print line "," s[c + 1] } }' >subjects.csv
 "$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 3 --rank 2 --width 64 \
     --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 1 \
-    --topics none --seed 5 --out run --quiet >out 2>err || not_ok "the run of the test" "$(cat out)"
+    --topics none --labelled subjects.csv --seed 5 --out run --quiet >out 2>err || not_ok "the run of the test" "$(cat out)"
 at=run/dictionaries results=run/results
 base=$at/batchtopk-baseline-s5 p1=$at/batchtopk-p1-s5
 given="--model tiny --text letters.jsonl --ctx 32 --tokens 400 --quiet"
@@ -112,6 +118,7 @@ expect "structure overwrites nothing" 1 'structure.json' lab structure --dict $p
 {
     expect "structure from a text" 0 '' lab structure --dict $p1 $given --split all --tokens 3000 --json
     if grep -q '"overlap_pca_r"' out; then ok "structure --json is one"; else not_ok "structure --json is one"; fi
+    if grep -q '"eigenvalue_least"' out && grep -q '"eigenvalues"' out; then ok "with eigenvalues"; else not_ok "with eigenvalues"; fi
     expect "structure, too few rows to say much" 0 '' lab structure --dict $p1 $given --tokens 8 --ctx 8 --split all
     if grep -q 'too few' out; then ok "and says so"; else not_ok "and says so" "$(cat out)"; fi
     expect "structure, text and a store" 2 'is for rows from a model' lab structure --dict $p1 $given --store run/acts
@@ -125,6 +132,18 @@ expect "structure, rows of another width" 1 'rows of width' lab structure --dict
 expect "structure, rows of another site" 1 'holds rows of blocks.0.hook_resid_post' lab structure --dict other_p1 --store run/acts
 expect "structure of a transcoder" 1 'is a transcoder' lab structure --dict transcoder/sae --array narrow.npy
 expect "structure by an array" 0 '' lab structure --dict narrow/sae --array narrow.npy --quiet
+
+# ---- probing and TPP ----
+sets="--model tiny --data subjects.csv --n-train 800 --n-test 200 --seed 5 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "probing of the run's five subjects" 0 '' lab probing $base $p1 $sets --five-subjects --out probing.json
+    expect "TPP of the run's five subjects" 0 '' lab tpp $base $p1 $sets --five-subjects --out tpp.json
+    expect "five subjects of other documents" 1 "none of 1 sets has MMLU's subjects" lab tpp $base --model tiny --data letters.csv --five-subjects
+}
+same_numbers "probing as in the run" probing.json batchtopk-p1-s5.probing.k1 $results/documents/batchtopk-probing.json batchtopk-p1-s5.probing.k1
+same_numbers "probing as in the run" probing.json batchtopk-p1-s5.probing.gain.k5 $results/documents/batchtopk-probing.json batchtopk-p1-s5.probing.gain.k5
+same_numbers "TPP as in the run" tpp.json batchtopk-baseline-s5.tpp.n2 $results/documents/batchtopk-tpp.json batchtopk-baseline-s5.tpp.n2
 
 # ---- stability ----
 expect "stability" 0 '' lab stability $p1 $at/batchtopk-p1-s6 $at/batchtopk-p1-s7 --store run/acts --out stability.json --quiet

@@ -69,6 +69,39 @@ START_TEST(test_eigenvectors)
 }
 END_TEST
 
+/* Their sum is the trace, the sum of their squares that of A A; an orthogonal projector has 1 and 0, a turn the pair e^(+-i angle). */
+START_TEST(test_eigenvalues)
+{
+    enum { N = 9 };
+    double *A = normal_matrix(N, N, 41), real[N], imag[N], trace = 0, square = 0;
+    double turn[9] = {cos(0.3), -sin(0.3), 0, sin(0.3), cos(0.3), 0, 5, -7, 2};
+    double projector[4] = {0.64, 0.48, 0.48, 0.36};
+
+    for (int i = 0; i < N; i++) {
+        trace += A[i * N + i];
+        for (int j = 0; j < N; j++) square += A[i * N + j] * A[j * N + i];
+    }
+    ck_assert_int_eq(linalg_eigenvalues(N, A, real, imag, NULL), SAE_OK);
+    for (int i = 0; i < N; i++) {
+        trace -= real[i];
+        square -= real[i] * real[i] - imag[i] * imag[i];
+        if (i) ck_assert(real[i - 1] > real[i] || (real[i - 1] == real[i] && imag[i - 1] > imag[i]));
+    }
+    ck_assert_double_eq_tol(trace, 0, 1e-12);
+    ck_assert_double_eq_tol(square, 0, 1e-12);
+    ck_assert_int_eq(linalg_eigenvalues(3, turn, real, imag, NULL), SAE_OK);
+    ck_assert_double_eq_tol(real[0], 2, 1e-14);
+    for (int i = 1; i < 3; i++) {
+        ck_assert_double_eq_tol(real[i], cos(0.3), 1e-14);
+        ck_assert_double_eq_tol(imag[i], i == 1 ? sin(0.3) : -sin(0.3), 1e-14);
+    }
+    ck_assert_int_eq(linalg_eigenvalues(2, projector, real, imag, NULL), SAE_OK);
+    ck_assert_double_eq_tol(real[0], 1, 1e-14);
+    ck_assert_double_eq_tol(real[1], 0, 1e-14);
+    mem_free(A);
+}
+END_TEST
+
 START_TEST(test_svd)
 {
     int64_t m = sides[_i / 5], n = sides[_i % 5], r = m < n ? m : n;
@@ -163,6 +196,7 @@ int main(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, test_eigenvectors, 0, 5);
+    tcase_add_test(tests, test_eigenvalues);
     tcase_add_loop_test(tests, test_svd, 0, 25);
     tcase_add_test(tests, test_row_basis);
     tcase_add_test(tests, test_bad_input);

@@ -148,7 +148,7 @@ START_TEST(test_pooled_limits)
 }
 END_TEST
 
-/* Law: what ablation takes off pooled rows is what decoding the codes with and without the latents differs by, token by token, and whether
+/* T8, its law: what ablation takes off pooled rows is what decoding the codes with and without the latents differs by, token by token, and whether
  * decoding adds the scaffold's part or not makes no difference. */
 START_TEST(test_ablation_on_tokens)
 {
@@ -346,6 +346,43 @@ START_TEST(test_tpp_planted)
     FAILS(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err), SAE_RANGE, "three classes");
     planted_close(&w);
     scratch_remove();
+}
+END_TEST
+
+/* T8: of two dictionaries that differ in nothing but whether decoding adds the scaffold's part every score is the same, bit for bit: the
+ * encoder (P1) does not see it, and what is ablated does not have it. */
+START_TEST(test_tpp_whether_decoding_adds_the_scaffold)
+{
+    enum { DOCS = 90 };
+    tiny t;
+    labelled l;
+    pooled p;
+    split s;
+    tpp m[2];
+    int64_t docs[DOCS];
+    tpp_options o = {.n = {2, 8}, .n_n = 2, .seed = 4};
+    split_options half = {.n_train = 12, .n_test = 12, .seed = 4};
+
+    tiny_open(&t);
+    tiny_documents(&l, DOCS);
+    OK(split_create(&s, &l, &half, &err));
+    for (int64_t i = 0; i < l.n; i++) docs[i] = i;
+    sae_dict *silent = random_dict(t.d, 48, 2, 5);
+    memset(sae_dict_weights(silent).W_up, 0, (size_t)(2 * t.d) * sizeof(float));
+    const sae_dict *const dicts[] = {t.dict, silent};
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, dicts, 2, &(pooled_options){.ctx = 24, .max_norm = -1},
+                     NULL, &err));
+    for (int i = 0; i < 2; i++) OK(tpp_measure(&m[i], &p, i, dicts[i], &s, &o, &err));
+    ck_assert_double_gt(m[0].at[TPP_LATENTS][1].ablated, 0);
+    ck_assert_double_ne(m[0].at[TPP_LATENTS][1].total.value, 0);
+    ck_assert_mem_eq(m[0].at, m[1].at, sizeof m[0].at);
+    ck_assert_mem_eq(m[0].drawn, m[1].drawn, sizeof m[0].drawn);
+    for (int i = 0; i < 2; i++) tpp_free(&m[i]);
+    pooled_free(&p);
+    split_free(&s);
+    labelled_free(&l);
+    sae_dict_free(silent);
+    tiny_close(&t);
 }
 END_TEST
 
@@ -791,6 +828,7 @@ int main(void)
     tcase_add_test(measures, test_probing_scaffold);
     tcase_add_test(measures, test_probing_null);
     tcase_add_test(measures, test_tpp_planted);
+    tcase_add_test(measures, test_tpp_whether_decoding_adds_the_scaffold);
     tcase_add_test(measures, test_tpp_null);
     tcase_add_test(measures, test_tpp_draws);
     tcase_add_test(measures, test_tpp_over_drawn);

@@ -79,6 +79,8 @@ START_TEST(test_map_directions)
     ck_assert_double_lt(worst, 1e-10); /* observed 3e-14 */
     ck_assert_double_eq_tol(m.square, square, 1e-9);
     ck_assert_double_eq_tol(m.trace, trace, 1e-9);
+    for (int k = 0; k < R; k++) trace -= m.real[k];
+    ck_assert_double_eq_tol(trace, 0, 1e-9); /* all that are not 0 */
     for (int k = 0; k < R; k++) {
         double mean = 0, variance = 0, norm = 0;
         for (int j = 0; j < D; j++) {
@@ -123,6 +125,8 @@ START_TEST(test_map_gauge)
     for (int k = 0; k < R; k++) {
         ck_assert_double_eq_tol(before.singular[k] / after.singular[k], 1, 1e-5);
         ck_assert_double_eq_tol(before.spread[k] / after.spread[k], 1, 1e-5);
+        ck_assert_double_eq_tol(before.real[k], after.real[k], 1e-4);
+        ck_assert_double_eq_tol(before.imag[k], after.imag[k], 1e-4);
     }
     scaffold_map_free(&before);
     scaffold_map_free(&after);
@@ -142,7 +146,11 @@ START_TEST(test_map_projector_and_zero)
     ck_assert_int_eq(subspace_random(&space, D, R, &r, NULL), SAE_OK);
     for (int i = 0; i < R * D; i++) b.w.W_down[i] = b.w.W_up[i] = (float)space.basis[i];
     ck_assert_int_eq(scaffold_map_create(&m, b.dict, b.mean, b.covariance, NULL), SAE_OK);
-    for (int k = 0; k < R; k++) ck_assert_double_eq_tol(m.singular[k], 1, 1e-6);
+    for (int k = 0; k < R; k++) {
+        ck_assert_double_eq_tol(m.singular[k], 1, 1e-6);
+        ck_assert_double_eq_tol(m.real[k], 1, 1e-6);
+        ck_assert_double_eq_tol(m.imag[k], 0, 1e-6);
+    }
     ck_assert_double_eq_tol(m.square - 2 * m.trace + R, 0, 1e-6);
     ck_assert_double_eq_tol(subspace_overlap(&m.write_space, &space), 1, 1e-9);
     scaffold_map_free(&m);

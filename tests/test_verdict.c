@@ -357,22 +357,54 @@ END_TEST
 
 START_TEST(test_overlap)
 {
+    static const interval unknown = {NAN, NAN, NAN}, more = {.5, .3, .7}, open = {.1, -.1, .3}, less = {-.2, -.3, -.1};
     static const struct {
         interval overlap;
-        double rank;
-        const char *says;
-    } overlaps[] = {{{0, 0, 0}, 0, "no scaffold"},
-                    {{NAN, NAN, NAN}, 6, "no scaffold"},
-                    {{.97, .96, .98}, 6, "near-identical (over 0.95), as"},
-                    {{.97, NAN, NAN}, 6, "near-identical (over 0.95), as"},
-                    {{.97, .6, 1}, 6, "whether near-identical is not told"},
-                    {{.7, .6, .8}, 6, "mostly the same directions, not near-identical"},
-                    {{.52, .3, .74}, 6, "whether most of the directions are the same is not told"},
-                    {{.25, .2, .3}, 6, "largely other directions: against the paper"},
-                    {{.6, .2, 1}, 6, "not told"}};
+        double rank, control; /* of P3 */
+        const interval *further;
+        const char *says, *too;
+    } overlaps[] = {
+        {{0, 0, 0}, 0, .98, &unknown, "no scaffold", "nothing to compare"},
+        {{NAN, NAN, NAN}, 6, .98, &unknown, "no scaffold", "nothing to compare"},
+        {{.97, .96, .98}, 6, .98, &unknown, "near-identical (over 0.95), as", "paper says"},
+        {{.97, NAN, NAN}, 6, NAN, &unknown, "near-identical (over 0.95), as", "paper says"},
+        {{.97, .6, 1}, 6, .98, &open, "whether near-identical is not told", "P3, which learns PCA, reaches 0.980"},
+        {{.7, .6, .8}, 6, .98, &more, "mostly the same directions, not near-identical", "reaches 0.980"},
+        {{.52, .3, .74}, 6, .98, &more, "whether most of the directions are the same is not told", "reaches 0.980"},
+        {{.25, .2, .3}, 6, .98, &more, "largely other directions: against the paper", "reaches 0.980"},
+        {{.6, .2, 1}, 6, .98, &open, "not told", "reaches 0.980"},
+        /* what learns PCA is not near-identical in these steps */
+        {{.525, .412, .638},
+         6,
+         .833,
+         &more,
+         "whether most",
+         "could not have been shown in these steps (P3, which learns PCA: 0.833); further"},
+        {{.25, .2, .3},
+         6,
+         .833,
+         &more,
+         "largely other directions; near-identity could not",
+         "; further from PCA than P3"},
+        {{.8, .7, .9}, 6, .833, &open, "mostly the same directions; near-identity could not", "; not told from P3"},
+        {{.9, .86, .94},
+         6,
+         .7,
+         &less,
+         "mostly the same directions; near-identity could not",
+         "; nearer to PCA than P3"},
+        {{.25, NAN, NAN}, 6, .833, &unknown, "largely other directions; near-identity could not", "PCA: 0.833)"},
+        {{.25, .2, .3},
+         6,
+         NAN,
+         &unknown,
+         "largely other directions; whether these steps",
+         "no P3, which learns PCA, in this run"}};
     for (size_t i = 0; i < sizeof overlaps / sizeof *overlaps; i++) {
-        const char *says = verdict_overlap(&overlaps[i].overlap, overlaps[i].rank);
-        ck_assert_msg(strstr(says, overlaps[i].says), "overlap %zu: %s", i, says);
+        char says[VERDICT_TEXT];
+        verdict_overlap(says, &overlaps[i].overlap, overlaps[i].rank, overlaps[i].control, overlaps[i].further);
+        ck_assert_msg(strstr(says, overlaps[i].says) && strstr(says, overlaps[i].too), "overlap %zu: %s", i, says);
+        if (!(overlaps[i].control > .95)) ck_assert_msg(!strstr(says, "against the paper"), "overlap %zu: %s", i, says);
     }
 }
 END_TEST

@@ -201,7 +201,10 @@ const command command_lab_knee = {
         "Reads the results.json of a sweep over ranks (0 among them; one variant) and says, for each width, k and "
         "seed,\n"
         "which rank the scaffold is worth: the last of the grid into which FVU falls by more per direction than\n"
-        "sparse features could explain; 0 when none does. The same rule is tested on planted rows (docs/planted.md).",
+        "sparse features could explain; 0 when none does. The same rule is tested on planted rows (docs/planted.md).\n"
+        "A sweep runs no model: what removing each rank's scaffold costs, probing and TPP are sae lab removal, "
+        "probing\n"
+        "and tpp of its dictionaries.",
     .examples = "sae lab knee runs/sweep/results.json\nsae lab knee runs/sweep/results.json --json\n",
     .min_operands = 1,
     .max_operands = 1,

@@ -7,6 +7,7 @@
 
 static const option_row options[] = {
     LABELLED_INPUT_ROWS("2000", "500"),
+    FIVE_SUBJECTS_ROW,
     {"k", OPTION_LIST, "N[,N...]", "columns of a probe, ascending", "1,2,5"},
     {"binary", OPTION_FLAG, NULL, "only sets of two classes; others are passed over and counted", NULL},
     OPTION_OUT_ROW("FILE"),
@@ -78,6 +79,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(out_check(a, err));
     SAE_TRY(read_k(a, &o, err));
     SAE_TRY(labelled_input_open(&in, a, operands, n_dicts, NULL, err));
+    SAE_TRY(labelled_input_five(&in, a, err));
     o.seed = in.seed;
     SAE_TRY(sae_result_create(&result, "sparse probing", err));
     SAE_TRY(labelled_input_describe(result, &in, err));
@@ -108,7 +110,9 @@ const command command_lab_probing = {
         "the difference of their means, and a logistic regression on them is fitted to its optimum, on training\n"
         "documents alone; accuracy is on test documents, with its interval. Beside the latents: the same with\n"
         "the scaffold's codes to choose from, random latents, shuffled labels (chance), the best k neurons and\n"
-        "principal components, and all of the residual stream. A folder of files is as many sets.",
+        "principal components, and all of the residual stream. A folder of files is as many sets. What\n"
+        "`sae scaffold` found is found again with its dictionaries, sets and seed, --five-subjects, --n-train 800\n"
+        "and --n-test 200.",
     .examples = "sae lab probing runs/demo/dictionaries/batchtopk-baseline-s0 runs/demo/dictionaries/batchtopk-p1-s0 "
                 "--model smollm2 --data data/labelled\n"
                 "sae lab probing my_sae --data data/sae-probes --binary --n-train 500 --n-test 200\n",

@@ -5,6 +5,7 @@
 
 static const option_row options[] = {
     LABELLED_INPUT_ROWS("2000", "500"),
+    FIVE_SUBJECTS_ROW,
     {"n", OPTION_LIST, "N[,N...]", "latents ablated, ascending", "2,5,10,20,50,100,500"},
     OPTION_OUT_ROW("FILE"),
     OPTION_FORCE_ROW,
@@ -63,6 +64,7 @@ static sae_status run(args *a, sae_error *err)
     SAE_TRY(out_check(a, err));
     SAE_TRY(read_n(a, &o, err));
     SAE_TRY(labelled_input_open(&in, a, operands, n_dicts, NULL, err));
+    SAE_TRY(labelled_input_five(&in, a, err));
     o.seed = in.seed;
     scores = mem_alloc_array((size_t)in.n_sets * (size_t)in.dicts.n, sizeof *scores, "results of sets", err);
     if (!scores) SAE_TRY(SAE_NOMEM);
@@ -90,7 +92,8 @@ const command command_lab_tpp = {
         "For each class of a labelled set (three or more) a fixed probe on the mean rows of documents. The n\n"
         "latents with the largest effect on the class are ablated: TPP is the fall of its own probe's accuracy\n"
         "less the mean fall of the others'. Beside it, random latents of equal density, and probes and effects of\n"
-        "shuffled labels. Intervals are over test documents.",
+        "shuffled labels. Intervals are over test documents. What `sae scaffold` found is found again with its\n"
+        "dictionaries, sets and seed, --five-subjects, --n-train 800 and --n-test 200.",
     .examples = "sae lab tpp runs/demo/dictionaries/batchtopk-baseline-s0 runs/demo/dictionaries/batchtopk-p1-s0 "
                 "--model smollm2 --data "
                 "data/labelled/europarl.jsonl.zst\n"

@@ -1,6 +1,7 @@
 /* labelled_input.c - opens a model, its dictionaries and labelled sets; shows results. */
 #include "cli/labelled_input.h"
 #include "eval/core.h"
+#include "lab/topics_sets.h"
 #include "report/report.h"
 
 #include <math.h>
@@ -139,6 +140,26 @@ sae_status labelled_input_binary(labelled_input *in, int *passed_over, sae_error
     return SAE_OK;
 }
 
+sae_status labelled_input_five(labelled_input *in, args *a, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    bool found = false;
+
+    if (!args_flag(a, "five-subjects")) return SAE_OK;
+    for (int i = 0; i < in->n_sets && !found; i++) {
+        labelled l = {0};
+        status = labelled_read(&l, in->paths[i], &in->labels, err);
+        found = status == SAE_OK && topics_are_mmlu(&l);
+        labelled_free(&l);
+        SAE_TRY(status);
+    }
+    if (!found)
+        SAE_RAISE(err, SAE_RANGE, "--five-subjects: none of %d sets has MMLU's subjects for labels", in->n_sets);
+    in->five_subjects = true;
+done:
+    return status;
+}
+
 /* ---- A set --------------------------------------------------------------------------------------------------------------- */
 
 void labelled_set_close(labelled_set *s)
@@ -153,10 +174,12 @@ sae_status labelled_set_open(labelled_set *out, const labelled_input *in, int wh
 {
     sae_status status = SAE_OK;
     labelled_set s = {0};
+    split_options how = in->split;
     int64_t n_docs = 0, *docs = NULL;
 
     SAE_TRY(labelled_read(&s.docs, in->paths[which], &in->labels, err));
-    SAE_TRY(split_create(&s.split, &s.docs, &in->split, err));
+    if (in->five_subjects) topics_five_subjects(&s.docs, &how);
+    SAE_TRY(split_create(&s.split, &s.docs, &how, err));
     SAE_TRY(split_documents(&(const split *){&s.split}, 1, &docs, &n_docs, err));
     SAE_TRY(pooled_create(&s.pooled, in->model, in->tok, in->site, &s.docs, docs, n_docs,
                           (const sae_dict *const *)in->dicts.at, in->dicts.n, &in->pooled, progress, err));

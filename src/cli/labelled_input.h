@@ -19,6 +19,7 @@ typedef struct labelled_input {
     split_options split;
     pooled_options pooled;
     uint64_t seed;
+    bool five_subjects; /* of MMLU those that a run takes */
 } labelled_input;
 
 /* The options that labelled_input_open reads; `train` and `test`: documents of a class. */
@@ -35,6 +36,8 @@ typedef struct labelled_input {
     OPTION_WITH_BOS_ROW,                                                                                                \
     {"last-token", OPTION_FLAG, NULL, "the last token's row instead of the mean over the document", NULL},              \
     {"seed", OPTION_COUNT, "N", "of the division into training and test, of draws and intervals", "0"}
+#define FIVE_SUBJECTS_ROW                                                                                               \
+    {"five-subjects", OPTION_FLAG, NULL, "of MMLU the five subjects that sae scaffold takes, other sets as they are", NULL}
 /* clang-format on */
 
 /* Opens everything but the sets, whose files must be there. The model and the site are the first dictionary's own unless given; with
@@ -45,6 +48,9 @@ void labelled_input_close(labelled_input *in);
 /* Keeps the sets that have exactly two classes; *passed_over tells how many were not kept. What cannot be read at all is an error. RANGE:
  * none is left. */
 sae_status labelled_input_binary(labelled_input *in, int *passed_over, sae_error *err);
+
+/* Reads --five-subjects, of a command that has its row. RANGE: none of the sets is MMLU. */
+sae_status labelled_input_five(labelled_input *in, args *a, sae_error *err);
 
 /* A set with its division and the means of its documents. */
 typedef struct labelled_set {

@@ -10,6 +10,9 @@
  * values [n]. */
 sae_status linalg_eigh(int64_t n, double *A, double *values, double *V, sae_error *err);
 size_t linalg_eigh_bytes(int64_t n); /* of the workspace that it takes and gives back */
+/* Eigenvalues of any square A [n, n], which is overwritten: real [n], imag [n], by the real part descending; of a complex pair the one with
+ * the positive imaginary part first. */
+sae_status linalg_eigenvalues(int64_t n, double *A, double *real, double *imag, sae_error *err);
 /* Thin SVD of A [m, n] (overwritten): U [m, r], S [r] descending, Vt [r, n], r = min(m, n). U or Vt may be NULL. */
 sae_status linalg_svd(int64_t m, int64_t n, double *A, double *U, double *S, double *Vt, sae_error *err);
 /* An orthonormal basis of the row space of A [m, n]: rows of basis [*rank, n], singular values below tolerance x the

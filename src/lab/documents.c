@@ -79,11 +79,7 @@ static sae_status open_set(const experiment *e, const char *path, labelled *docs
     split_options parts = {.n_train = N_TRAIN, .n_test = N_TEST, .seed = e->options.seed};
 
     SAE_TRY(labelled_read(docs, path, &how, err));
-    if (topics_are_mmlu(docs)) { /* five subjects stand for 57 */
-        parts.classes = topics_ten_subjects;
-        parts.n_classes = 5;
-        parts.group_bytes = 200; /* questions that begin alike stay in one part */
-    }
+    topics_five_subjects(docs, &parts);
     SAE_TRY(split_create(s, docs, &parts, err));
 done:
     return status;

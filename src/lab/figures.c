@@ -315,6 +315,51 @@ done:
     return status;
 }
 
+/* ---- Overlap with PCA ------------------------------------------------------------------------------------------------------ */
+
+/* Over n seeds from the least to the most of them, of one variant; false: not measured. */
+static bool overlap_of(const experiment *e, sae_arch arch, sae_variant variant, int64_t n, interval *out)
+{
+    interval v;
+
+    *out = (interval){0, INFINITY, -INFINITY};
+    for (int64_t s = 0; s < n; s++) {
+        const roster_entry *of = roster_find(e, arch, USE_SCAFFOLD, variant, e->options.seed + (uint64_t)s);
+        if (!of || !experiment_found(e, of->name, "structure", "overlap_pca_r", &v)) return false;
+        out->value += v.value / (double)n;
+        out->low = fmin(out->low, v.value);
+        out->high = fmax(out->high, v.value);
+    }
+    return n > 0;
+}
+
+/* P3's beside it: what learns PCA by construction reaches in these steps. */
+static sae_status overlap_plot(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char control[] = "P3, which learns PCA";
+    const sae_variant first = e->options.variants[0];
+    sae_status status = SAE_OK;
+    bars own = {0}, p3 = {0};
+    interval v, chance;
+
+    for (int a = 0; a < e->options.n_archs; a++) {
+        const sae_arch arch = e->options.archs[a];
+        if (overlap_of(e, arch, first, e->options.seeds, &v)) add_bar(&own, arch_name(arch), &v);
+        if (first != SAE_P3 && overlap_of(e, arch, SAE_P3, 1, &v)) add_bar(&p3, arch_name(arch), &v);
+    }
+    if (own.n == 0) return SAE_OK;
+    SAE_TRY(sae_result_plot(r, "overlap",
+                            "Share of the scaffold in the top r principal components (whiskers: all seeds)", NULL,
+                            "1 identical", SAE_PLOT_BAR, 0, err));
+    SAE_TRY(put_bars(r, "overlap", first == SAE_P3 ? control : "scaffold", &own, err));
+    SAE_TRY(put_bars(r, "overlap", control, &p3, err));
+    if (p3.n > 0) SAE_TRY(sae_result_control(r, "overlap", control, err));
+    if (structure_number(e, e->options.archs[0], 0, "overlap_chance_r", &chance))
+        SAE_TRY(sae_result_line(r, "overlap", "chance", false, chance.value, err));
+done:
+    return status;
+}
+
 sae_status figures_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -328,6 +373,7 @@ sae_status figures_report(experiment *e, sae_error *err)
         for (size_t i = 0; i < sizeof matched_plots / sizeof *matched_plots; i++)
             SAE_TRY(matched_put(e, e->options.archs[a], &matched_plots[i], r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(outliers_plot(e, e->options.archs[a], r, err));
+    SAE_TRY(overlap_plot(e, r, err));
 done:
     return status;
 }

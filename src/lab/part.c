@@ -71,40 +71,6 @@ static char *result_path(const experiment *e, const char *part, const char *file
     return experiment_path(e, name, err);
 }
 
-void experiment_cost(experiment *e, const char *name, double seconds, bool kept)
-{
-    stage_cost *c = &e->costs[e->n_costs];
-
-    if (e->n_costs == COSTS_MAX) return; /* the report then lacks a line */
-    *c = (stage_cost){.seconds = seconds, .kept = kept};
-    snprintf(c->name, sizeof c->name, "%s", name);
-    e->n_costs++;
-}
-
-sae_status experiment_spent(experiment *e, const char *what, double seconds, bool kept, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    sae_error ignored = {0};
-    char *path = experiment_path(e, "cost.json", err);
-    json_t *all = NULL;
-
-    if (!path) return SAE_NOMEM;
-    if (!file_exists(path) || json_read_file(&all, path, &ignored) != SAE_OK || !json_is_object(all)) {
-        json_decref(all);
-        all = json_object();
-    }
-    double before = json_number_value(json_object_get(all, what));
-    if (!kept) json_put(&all, what, json_real(before + seconds));
-    if (!all) SAE_RAISE(err, SAE_NOMEM, "no memory for the cost of a run");
-    if (!kept) SAE_TRY(json_write_file(all, path, true, err));
-    experiment_cost(e, what, kept ? before : before + seconds, kept);
-    if (e->n_costs > 0) e->costs[e->n_costs - 1].all_calls = true;
-done:
-    json_decref(all);
-    mem_free(path);
-    return status;
-}
-
 /* Results that were added before something was found wrong are taken out again. */
 static void drop_results(experiment *e, int first)
 {
@@ -140,7 +106,7 @@ static sae_status take_up(experiment *e, const char *name, const json_t *identit
         e->n_results++;
     }
     *found = true;
-    experiment_cost(e, name, json_number_value(json_object_get(about, "seconds")), true);
+    SAE_TRY(experiment_spent(e, name, json_number_value(json_object_get(about, "seconds")), true, err));
 done:
     json_decref(about);
     return status;
@@ -177,7 +143,6 @@ static sae_status keep(experiment *e, const char *name, json_t *identity, const 
     about = json_pack("{sO sO sf}", "identity", identity, "results", files, "seconds", seconds);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for the record of a part");
     SAE_TRY(json_write_file(about, record, true, err));
-    experiment_cost(e, name, seconds, false);
 done:
     json_decref(about);
     json_decref(files);
@@ -198,7 +163,7 @@ done:
 
 sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn run, sae_error *err)
 {
-    sae_status status = SAE_OK;
+    sae_status status = SAE_OK, counted;
     double began = clock_seconds();
     int first = e->n_results;
     bool found = false;
@@ -215,8 +180,12 @@ sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn r
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(file_remove(record, err));
     snprintf(e->part, sizeof e->part, "%s", name);
-    SAE_TRY(run(e, err));
-    SAE_TRY(keep(e, name, identity, record, first, clock_seconds() - began, err));
+    status = run(e, err);
+    const double seconds = clock_seconds() - began;
+    counted = experiment_spent(e, name, seconds, false, status == SAE_OK ? err : NULL);
+    if (status == SAE_OK) status = counted;
+    SAE_TRY(status);
+    SAE_TRY(keep(e, name, identity, record, first, seconds, err));
 done:
     json_decref(identity);
     mem_free(record);

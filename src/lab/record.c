@@ -8,7 +8,6 @@
 #include "lab/scaffold.h"
 #include "sae/scaffold_fields.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,20 +61,6 @@ json_t *options_json(const experiment *e)
     return all;
 }
 
-static json_t *cost_json(const experiment *e)
-{
-    json_t *cost = json_object(), *parts = json_object();
-
-    for (int i = 0; i < e->n_costs; i++)
-        json_put(
-            &parts, e->costs[i].name,
-            json_pack("{sf sb}", "seconds", round(e->costs[i].seconds * 100) / 100, "kept", (int)e->costs[i].kept));
-    json_put(&cost, "parts", parts);
-    json_put(&cost, "peak_memory_bytes", json_integer((json_int_t)memory_peak_rss()));
-    json_put(&cost, "rows_reused", json_boolean(e->store_reused));
-    return cost;
-}
-
 static json_t *machine_json(void)
 {
     return json_pack("{ss ss ss si}", "processor", cpu_name(), "isa", cpu_isa_name(cpu_isa_get()), "products",
@@ -104,36 +89,6 @@ done:
 }
 
 /* ---- The page ------------------------------------------------------------------------------------------------------------- */
-
-/* A table of the parts' seconds, on the page alone: it is the clock's. */
-static sae_status cost_result(const experiment *e, sae_result **out, sae_error *err)
-{
-    static const char *const columns[] = {"part", "seconds", "when"};
-    sae_status status = SAE_OK;
-    double total = 0;
-
-    SAE_TRY(sae_result_create(out, "What it cost", err));
-    SAE_TRY(sae_result_setting(*out, "processor", (sae_cell){cpu_name(), NAN}, err));
-    SAE_TRY(sae_result_setting(*out, "instructions", (sae_cell){cpu_isa_name(cpu_isa_get()), NAN}, err));
-    SAE_TRY(sae_result_setting(*out, "threads", (sae_cell){NULL, omp_get_max_threads()}, err));
-    SAE_TRY(sae_result_setting(*out, "peak memory, MiB", (sae_cell){NULL, round((double)memory_peak_rss() / (1 << 20))},
-                               err));
-    SAE_TRY(sae_result_table(*out, "parts", "Time by part", columns, 3, err));
-    for (int i = 0; i < e->n_costs; i++) {
-        const sae_cell cells[] = {{e->costs[i].name, NAN},
-                                  {NULL, round(e->costs[i].seconds * 10) / 10},
-                                  {e->costs[i].all_calls ? "in all calls"
-                                   : e->costs[i].kept    ? "kept from an earlier call"
-                                                         : "in this call",
-                                   NAN}};
-        SAE_TRY(sae_result_row(*out, "parts", cells, 3, err));
-        total += e->costs[i].seconds;
-    }
-    const sae_cell sum[] = {{"in all", NAN}, {NULL, round(total)}, {"-", NAN}};
-    SAE_TRY(sae_result_row(*out, "parts", sum, 3, err));
-done:
-    return status;
-}
 
 /* Of pairs but the first only the comparison is shown, of the other architecture's first what the scaffold is and does too; their other
  * results are files. */

@@ -120,9 +120,8 @@ extern const char *const arm_names[ARMS]; /* "baseline", "scaffold" */
 enum { COSTS_MAX = 160, RESULTS_MAX = 400 };
 typedef struct stage_cost {
     char name[64];
-    double seconds;
+    double seconds; /* of all calls on this folder together */
     bool kept;      /* finished by an earlier call */
-    bool all_calls; /* seconds are those of all calls on this folder together */
 } stage_cost;
 
 /* A result of a part, in OUT/results/PART/FILE.json. */
@@ -174,6 +173,7 @@ typedef struct experiment {
     int n_results;
     stage_cost costs[COSTS_MAX];
     int n_costs;
+    double peak_memory; /* bytes, the most of all calls when a part was last done */
 } experiment;
 
 /* Runs everything that is not there yet and writes the folder. *summary is the result that says in words what was found: caller
@@ -208,10 +208,13 @@ enum { PARTS_REVISION = 11, LOSSES_REVISION = 6 };
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
 sae_status part_run(experiment *e, const char *name, json_t *identity, part_fn run, sae_error *err);
-void experiment_cost(experiment *e, const char *part, double seconds, bool kept);
-/* The same of what keeps itself, rows and dictionaries, also when it was stopped: OUT/cost.json adds up all calls. */
+/* cost.c: a line of the run's cost: OUT/cost.json adds up all calls, stopped ones too. kept: nothing of it was done in this call; seconds then
+ * counts where cost.json has none. */
 sae_status experiment_spent(experiment *e, const char *what, double seconds, bool kept, sae_error *err);
-/* The same of a part that is made of other parts' results, which takes no time: it is made at each call. */
+json_t *cost_json(const experiment *e); /* for run.json; NULL: no memory */
+sae_status cost_result(const experiment *e, sae_result **out,
+                       sae_error *err); /* a table for the page alone: it is the clock's */
+/* A part that is made of other parts' results, which takes no time: it is made at each call. */
 sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *err);
 /* A new result of the part that runs, in OUT/results/PART/FILE.json; borrowed. */
 sae_status experiment_result(experiment *e, const char *file, const char *title, sae_result **result, sae_error *err);

@@ -16,6 +16,8 @@ void scaffold_map_free(scaffold_map *m)
     mem_free(m->singular);
     mem_free(m->mean);
     mem_free(m->spread);
+    mem_free(m->real);
+    mem_free(m->imag);
     subspace_free(&m->write_space);
     subspace_free(&m->read_space);
     *m = (scaffold_map){0};
@@ -138,6 +140,23 @@ done:
     return status;
 }
 
+/* What W_down W_up [d, d] has besides 0 the small W_up W_down [rank, rank] has too. */
+static sae_status eigenvalues_of(scaffold_map *m, const sae_weights *w, int64_t rank, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *small = mem_alloc_array((size_t)(rank * rank), sizeof *small, "a scaffold's map", err);
+
+    m->real = mem_alloc_array((size_t)rank, sizeof *m->real, "eigenvalues", err);
+    m->imag = mem_alloc_array((size_t)rank, sizeof *m->imag, "eigenvalues", err);
+    if (!small || !m->real || !m->imag) SAE_TRY(SAE_NOMEM);
+    for (int64_t i = 0; i < rank; i++)
+        for (int64_t j = 0; j < rank; j++) small[i * rank + j] = dot_ff(w->W_up + i * m->d, w->W_down + j * m->d, m->d);
+    SAE_TRY(linalg_eigenvalues(rank, small, m->real, m->imag, err));
+done:
+    mem_free(small);
+    return status;
+}
+
 sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *mean, const double *covariance,
                                sae_error *err)
 {
@@ -153,6 +172,7 @@ sae_status scaffold_map_create(scaffold_map *out, sae_dict *dict, const double *
     SAE_TRY(subspace_of_rows(&m.write_space, w.W_up, rank, d, err));
     SAE_TRY(subspace_of_rows(&m.read_space, w.W_down, rank, d, err));
     SAE_TRY(directions_of(&m, &w, rank, err));
+    SAE_TRY(eigenvalues_of(&m, &w, rank, err));
     for (int64_t i = 0; i < rank; i++) {
         m.trace += dot_ff(w.W_down + i * d, w.W_up + i * d, d);
         for (int64_t j = 0; j < rank; j++)

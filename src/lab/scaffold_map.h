@@ -14,9 +14,11 @@ typedef struct scaffold_map {
     double *singular;      /* [rank] */
     double *mean, *spread; /* [rank] of the code <s, write> over the rows: singular <x - b_dec, read> */
     int64_t width;         /* of W_down and W_up: what `rank` is at most */
-    double trace, square;  /* of the map: tr A, |A|_F^2 */
-    subspace write_space;  /* row space of W_up: where the scaffold writes */
-    subspace read_space;   /* row space of W_down^T: what it reads */
+    double *real,
+        *imag; /* [width] eigenvalues of the map, all that are not 0 among them, by the real part descending */
+    double trace, square; /* of the map: tr A, |A|_F^2 */
+    subspace write_space; /* row space of W_up: where the scaffold writes */
+    subspace read_space;  /* row space of W_down^T: what it reads */
 } scaffold_map;
 
 /* mean [d], covariance [d, d] of the rows that its codes' moments are of. STATE: the dictionary has no scaffold. Caller frees with

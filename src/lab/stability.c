@@ -105,8 +105,11 @@ static sae_status pca_table(const write_space *s, int n, const row_moments *rows
     for (int i = 0; i < n; i++) {
         int64_t rank = s[i].space.rank, wide = 4 * rank < rows->d ? 4 * rank : rows->d;
         const subspace narrow = row_components(rows, rank), four = row_components(rows, wide);
+        char name[128];
         if (rank == 0) continue;
-        const sae_cell cells[] = {{s[i].name, NAN},
+        snprintf(name, sizeof name, "%s%s", s[i].name,
+                 s[i].config && s[i].config->variant == SAE_P3 ? " (learns PCA: positive control)" : "");
+        const sae_cell cells[] = {{name, NAN},
                                   {NULL, (double)rank},
                                   {NULL, subspace_overlap(&s[i].space, &narrow)},
                                   {NULL, subspace_overlap(&s[i].space, &four)},

@@ -6,6 +6,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static sae_status overlaps(const structure *s, sae_result *r, sae_error *err)
 {
@@ -143,6 +145,32 @@ done:
     return status;
 }
 
+static int compare_down(const void *a, const void *b) { return compare_doubles(b, a); }
+
+/* Of a projector all are 1. The singular values beside them, which are 1 of an orthogonal one alone: an oblique map has larger ones. */
+static sae_status eigenvalues(const structure *s, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"number", "eigenvalue, real part", "imaginary part", "singular value"};
+    sae_status status = SAE_OK;
+    const scaffold_map *m = s->map;
+    double *singular = mem_alloc_array((size_t)m->width + 1, sizeof *singular, "singular values", err);
+
+    if (!singular) return SAE_NOMEM;
+    memcpy(singular, m->singular, (size_t)m->rank * sizeof *singular);
+    qsort(singular, (size_t)m->rank, sizeof *singular, compare_down);
+    SAE_TRY(sae_result_table(r, "eigenvalues", "Eigenvalues of W_down W_up: all 1 for a projector", columns, 4, err));
+    for (int64_t i = 0; i < m->width; i++) {
+        const sae_cell cells[] = {{NULL, (double)i + 1}, {NULL, m->real[i]}, {NULL, m->imag[i]}, {NULL, singular[i]}};
+        SAE_TRY(sae_result_row(r, "eigenvalues", cells, 4, err));
+    }
+    SAE_TRY(fact(r, "eigenvalue_most", "largest eigenvalue", m->real[0], "of W_down W_up, real part: 1 for a projector",
+                 err));
+    SAE_TRY(fact(r, "eigenvalue_least", "least of its r eigenvalues", m->real[m->width - 1], "the same", err));
+done:
+    mem_free(singular);
+    return status;
+}
+
 static sae_status directions(const structure *s, sae_result *r, sae_error *err)
 {
     static const char *const columns[] = {"direction", "singular value", "spread of its code", "mean of its code"};
@@ -167,6 +195,7 @@ sae_status structure_report(const structure *s, sae_result *r, sae_error *err)
     SAE_TRY(overlaps(s, r, err));
     SAE_TRY(angles(s, r, err));
     SAE_TRY(energies(s, r, err));
+    SAE_TRY(eigenvalues(s, r, err));
     SAE_TRY(directions(s, r, err));
     SAE_TRY(outliers_report(s, r, err));
 done:

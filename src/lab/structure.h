@@ -16,7 +16,7 @@ typedef struct structure {
     uint64_t seed;           /* of the random subspace beside it */
 } structure;
 
-/* Everything into a result: numbers, tables "overlap", "directions", "outlier_shares", "outlier_dimensions", plots "angles" and
+/* Everything into a result: numbers, tables "overlap", "eigenvalues", "directions", "outlier_shares", "outlier_dimensions", plots "angles" and
  * "energy". */
 sae_status structure_report(const structure *s, sae_result *r, sae_error *err);
 /* outliers.c: of it the tables of outlier dimensions, with their numbers. */

@@ -20,6 +20,8 @@ const char *const topics_ten_subjects[10] = {
     "world_religions",
 };
 
+enum { GROUP_BYTES = 200 }; /* questions whose first so many bytes agree are one question */
+
 bool topics_are_mmlu(const labelled *l)
 {
     int found = 0;
@@ -29,7 +31,14 @@ bool topics_are_mmlu(const labelled *l)
     return found == 10;
 }
 
-enum { GROUP_BYTES = 200 }; /* questions whose first so many bytes agree are one question */
+bool topics_five_subjects(const labelled *l, split_options *options)
+{
+    if (!topics_are_mmlu(l)) return false;
+    options->classes = topics_ten_subjects;
+    options->n_classes = 5;
+    options->group_bytes = GROUP_BYTES;
+    return true;
+}
 
 sae_status topics_set_read(topics_set *set, const char *path, topics_labels labels, const char *name,
                            const labelled_options *options, sae_error *err)

@@ -13,6 +13,9 @@ extern const char *const topics_labels_names[]; /* "categories", "ten-subjects",
 /* Ten subjects of MMLU that lie far apart and have a hundred questions or more. */
 extern const char *const topics_ten_subjects[10];
 bool topics_are_mmlu(const labelled *l); /* it has these ten classes */
+/* Sparse probing and TPP of a run: of MMLU the first five of them, and questions that begin alike stay in one part; other documents as they
+ * are. Whether it is MMLU. */
+bool topics_five_subjects(const labelled *l, split_options *options);
 
 /* Documents with one set of labels, and what was found with it. */
 typedef struct topics_set {

@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double LITTLE_HARM = 1.1;   /* a ratio of losses below this is called little */
-static const double LITTLE_CHANGE = 0.1; /* of a count */
-static const double LITTLE_FALL = 0.05;  /* of an accuracy: "virtually unchanged" */
-static const double NEAR_CHANCE = 0.1;   /* an accuracy this close above it may be called chance */
-static const double TOO_FEW = 5;         /* dense latents, for a claim about them to be tried */
+static const double LITTLE_HARM = 1.1;     /* a ratio of losses below this is called little */
+static const double LITTLE_CHANGE = 0.1;   /* of a count */
+static const double LITTLE_FALL = 0.05;    /* of an accuracy: "virtually unchanged" */
+static const double NEAR_CHANCE = 0.1;     /* an accuracy this close above it may be called chance */
+static const double NEAR_IDENTICAL = 0.95; /* an overlap above it is called so */
+static const double TOO_FEW = 5;           /* dense latents, for a claim about them to be tried */
 
 void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, double spread)
 {
@@ -91,17 +92,45 @@ const char *verdict_aimed(const interval *base, const interval *with)
     return "; neither with the scaffold nor without told from latents of equal density";
 }
 
-const char *verdict_overlap(const interval *overlap, double rank)
+/* What the overlap itself says; alike: whether it may be called near-identical, or not. */
+static const char *overlap_itself(double low, double high, bool alike)
+{
+    if (!alike)
+        return high <= 0.5 ? "largely other directions"
+               : low > 0.5 ? "mostly the same directions"
+                           : "whether most of the directions are the same is not told";
+    if (high <= 0.5) return "largely other directions: against the paper";
+    if (high > NEAR_IDENTICAL)
+        return low > 0.5 ? "mostly the same directions, whether near-identical is not told" : "not told";
+    return low > 0.5 ? "mostly the same directions, not near-identical"
+                     : "not near-identical: against the paper; whether most of the directions are the same is not told";
+}
+
+void verdict_overlap(char out[VERDICT_TEXT], const interval *overlap, double rank, double control,
+                     const interval *further)
 {
     const double low = isfinite(overlap->low) ? overlap->low : overlap->value;
     const double high = isfinite(overlap->low) ? overlap->high : overlap->value;
 
-    if (!(rank > 0) || !isfinite(overlap->value)) return "no scaffold was learned: there is nothing to compare";
-    if (low > 0.95) return "near-identical (over 0.95), as the paper says";
-    if (high <= 0.5) return "largely other directions: against the paper";
-    if (high > 0.95) return low > 0.5 ? "mostly the same directions, whether near-identical is not told" : "not told";
-    return low > 0.5 ? "mostly the same directions, not near-identical"
-                     : "not near-identical: against the paper; whether most of the directions are the same is not told";
+    if (!(rank > 0) || !isfinite(overlap->value))
+        snprintf(out, VERDICT_TEXT, "no scaffold was learned: there is nothing to compare");
+    else if (low > NEAR_IDENTICAL)
+        snprintf(out, VERDICT_TEXT, "near-identical (over %g), as the paper says", NEAR_IDENTICAL);
+    else if (!isfinite(control))
+        snprintf(out, VERDICT_TEXT,
+                 "%s; whether these steps can show near-identity is not known: no P3, which learns PCA, in this run",
+                 overlap_itself(low, high, false));
+    else if (control > NEAR_IDENTICAL)
+        snprintf(out, VERDICT_TEXT, "%s; P3, which learns PCA, reaches %.3f in these steps",
+                 overlap_itself(low, high, true), control);
+    else
+        snprintf(out, VERDICT_TEXT,
+                 "%s; near-identity could not have been shown in these steps (P3, which learns PCA: %.3f)%s",
+                 overlap_itself(low, high, false), control,
+                 further->low > 0    ? "; further from PCA than P3"
+                 : further->high < 0 ? "; nearer to PCA than P3"
+                 : further->high > 0 ? "; not told from P3"
+                                     : "");
 }
 
 static const char *outliers_inside(const interval *inside, double chance)

@@ -25,8 +25,11 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 /* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
  * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
 const char *verdict_aimed(const interval *base, const interval *with);
-/* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
-const char *verdict_overlap(const interval *overlap, double rank);
+/* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned.
+ * control: the same of P3, whose scaffold learns PCA by construction, in as many steps: where that is not near-identical, no scaffold's could have been
+ * found to be; NaN: the run has none. further: by how much P3's is larger; low NaN: how much seeds move it is not known. */
+void verdict_overlap(char out[VERDICT_TEXT], const interval *overlap, double rank, double control,
+                     const interval *further);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
  * chance; over seeds (low NaN: one seed). */
 void verdict_outliers(char out[VERDICT_TEXT], const interval inside[2], const double counts[2], double chance);

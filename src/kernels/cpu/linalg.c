@@ -15,6 +15,9 @@ void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const 
 void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
              const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
              size_t jobz_length);
+void dgeev_(const char *jobvl, const char *jobvr, const int *n, double *a, const int *lda, double *wr, double *wi,
+            double *vl, const int *ldvl, double *vr, const int *ldvr, double *work, const int *lwork, int *info,
+            size_t jobvl_length, size_t jobvr_length);
 
 /* The largest side: 4 n^2, the workspace of dgesdd, must fit in 32 bits. */
 enum { MAX_SIDE = 20000 };
@@ -75,6 +78,42 @@ done:
     mem_free(ascending);
     mem_free(work);
     mem_free(iwork);
+    return status;
+}
+
+static void sort_eigenvalues(int64_t n, double *real, double *imag)
+{
+    for (int64_t i = 1; i < n; i++) {
+        const double re = real[i], im = imag[i];
+        int64_t at = i;
+        for (; at > 0 && (real[at - 1] < re || (real[at - 1] == re && imag[at - 1] < im)); at--) {
+            real[at] = real[at - 1];
+            imag[at] = imag[at - 1];
+        }
+        real[at] = re;
+        imag[at] = im;
+    }
+}
+
+/* Of A^T, which is what LAPACK sees: the same. */
+sae_status linalg_eigenvalues(int64_t n, double *A, double *real, double *imag, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    int side = (int)n, one = 1, lwork = -1, info = 0;
+    double work_size = 0, *work = NULL;
+
+    SAE_TRY(check_sides(n, n, A, err));
+    dgeev_("N", "N", &side, A, &side, real, imag, NULL, &one, NULL, &one, &work_size, &lwork, &info, 1, 1);
+    lwork = (int)work_size;
+    work = mem_alloc_array((size_t)lwork, sizeof *work, "LAPACK's workspace", err);
+    if (!work) SAE_TRY(SAE_NOMEM);
+    dgeev_("N", "N", &side, A, &side, real, imag, NULL, &one, NULL, &one, work, &lwork, &info, 1, 1);
+    if (info != 0)
+        SAE_RAISE(err, SAE_NUMERIC, "eigenvalues of a %d x %d matrix: dgeev did not converge (info %d)", side, side,
+                  info);
+    sort_eigenvalues(n, real, imag);
+done:
+    mem_free(work);
     return status;
 }
 
