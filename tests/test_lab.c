@@ -102,6 +102,19 @@ static json_t *read_json(const char *out, const char *name)
     return value;
 }
 
+static double number_in(const char *out, const char *name, const char *key)
+{
+    sae_result *r = NULL;
+    char path[200];
+    double value;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(sae_result_read(&r, path, &err));
+    value = sae_result_get(r, key, NAN);
+    sae_result_free(r);
+    return value;
+}
+
 static uint64_t hash_of(const char *out, const char *name)
 {
     char path[200];
@@ -240,7 +253,7 @@ START_TEST(test_other_settings_in_the_folder)
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
     ck_assert(kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && !kept(o.out, "cards"));
-    o.ks[0] = 3; /* one more dictionary: the others stay */
+    o.ks[0] = 3; /* one more of either arm: the others stay */
     o.n_ks = 1;
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
@@ -248,6 +261,9 @@ START_TEST(test_other_settings_in_the_folder)
     hash_all(o.out, after);
     ck_assert_uint_eq(before[KEPT_FILES - 1], after[KEPT_FILES - 1]);
     ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-p1-k3-s0/cfg.json")));
+    ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-baseline-k3-s0/cfg.json")));
+    ck_assert_double_lt(number_in(o.out, "results/census/census.json", "batchtopk-baseline-k3-s0.l0"),
+                        number_in(o.out, "results/census/census.json", "batchtopk-baseline-s0.l0"));
     o.k = 5; /* everything but the rows */
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
@@ -498,19 +514,6 @@ static void run_again(const scaffold_options *o)
 
     OK(scaffold_run(&summary, o, NULL, &err));
     sae_result_free(summary);
-}
-
-static double number_in(const char *out, const char *name, const char *key)
-{
-    sae_result *r = NULL;
-    char path[200];
-    double value;
-
-    snprintf(path, sizeof path, "%s/%s", out, name);
-    OK(sae_result_read(&r, path, &err));
-    value = sae_result_get(r, key, NAN);
-    sae_result_free(r);
-    return value;
 }
 
 static bool file_says(const char *out, const char *name, const char *what)
