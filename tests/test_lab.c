@@ -819,6 +819,28 @@ static bool near_or_said(const char *out)
     return (fabs(off) > 0.01) == file_says(out, "results/matched/matched.json", "has the baseline's L0 within 1 %");
 }
 
+/* What is fewer at a rule, and which part of it the lower k is: by the numbers of the table, and in words. */
+static void check_lower_k(const char *out, const char *table, const char *rule)
+{
+    char key[96];
+
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1", rule);
+    const double base = number_in(out, table, "batchtopk.baseline.dense_0.1"), with = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s_baseline.dense_0.1", rule);
+    const double same = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s_baseline.l0", rule);
+    const double l0 = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s.l0", rule);
+    ck_assert_double_eq_tol(l0, number_in(out, table, key), 1e-6);
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - with / base), 1e-9);
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less_by_k", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - same / base), 1e-9);
+    ck_assert_double_gt(number_in(out, table, key), 0); /* a lower k has fewer */
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less_at_l0", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - with / same), 1e-9);
+}
+
 /* Trained where L0, L0 + r and FVU are the baseline's. */
 START_TEST(test_trained_at_equal_l0)
 {
@@ -834,6 +856,8 @@ START_TEST(test_trained_at_equal_l0)
     run_again(&o); /* as before, without being asked */
     ck_assert(!file_says(o.out, table, "_trained"));
     ck_assert(!file_exists(scratch_path("run/results/matched")));
+    check_lower_k(o.out, table, "l0r");
+    ck_assert(file_says(o.out, "results/summary/summary.json", "is the lower k; "));
     const int64_t before = dictionaries_in(o.out);
     const double between = number_in(o.out, table, "batchtopk.l0.fvu");
     o.matched = 1;
@@ -845,6 +869,7 @@ START_TEST(test_trained_at_equal_l0)
     check_rule(&o, "l0", "l0", 0);
     check_rule(&o, "l0r", "l0", 4);
     check_rule(&o, "fvu", "fvu", 0);
+    check_lower_k(o.out, table, "l0r_trained");
     ck_assert(near_or_said(o.out));
     ck_assert(file_says(o.out, "results/summary/summary.json", "equal L0 (trained, "));
     const int64_t trained = dictionaries_in(o.out);

@@ -81,6 +81,11 @@ bool matching_baseline(const matching_set *s, double l0, matching_place *out)
 {
     if (s->n_base < 2) return false;
     qsort(s->base_curve, (size_t)s->n_base, sizeof *s->base_curve, by_l0);
+    for (int i = 0; i < s->n_base; i++) { /* one that was trained is told as it is, not to a rounding */
+        if (fabs(s->base_curve[i].at[L0] - l0) > 1e-9 * l0) continue;
+        *out = s->base_curve[i];
+        return true;
+    }
     return interpolate(s->base_curve, s->n_base, L0, l0, out);
 }
 
@@ -373,6 +378,17 @@ int matching_base_curve(const experiment *e, sae_arch arch, matching_place *curv
         if (roster_is_baseline_at_k(e, &e->roster.entries[i], arch))
             curve[n++] = matching_place_of(e, &e->roster.entries[i]);
     return n;
+}
+
+double matching_baseline_number(const experiment *e, sae_arch arch, double l0, const char *key)
+{
+    matching_place curve[MATCHING_CURVE_MAX], at;
+    const matching_set s = {.base_curve = curve, .n_base = matching_base_curve(e, arch, curve)};
+
+    if (!matching_baseline(&s, l0, &at)) return NAN;
+    for (int m = 0; m < MATCHING_MEASURES; m++)
+        if (strcmp(matching_keys[m], key) == 0) return at.at[m];
+    return NAN;
 }
 
 void matching_set_of(const experiment *e, sae_arch arch, matching_place *curve, matching_set *out)

@@ -315,6 +315,8 @@ const roster_entry *matched_entry(const experiment *e, sae_arch arch, int rule);
 /* A number of the part "matching" by a rule: of what was trained for it, and by how much of the baseline's that is off, where there is
  * such a one; else of what lies between others, and `off` is NaN. False: there is neither. */
 bool matched_number(const experiment *e, sae_arch arch, int rule, const char *key, interval *out, double *off);
+/* The same number of the baseline of that dictionary's L0: what the lower k does without a scaffold. */
+bool matched_baseline(const experiment *e, sae_arch arch, int rule, const char *key, interval *out);
 /* features_parts.c: classes of dense latents, redundancy and topics of each architecture, cards of the first. */
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
@@ -334,6 +336,8 @@ double experiment_number(const experiment *e, const roster_entry *r, const char 
 enum { MATCHING_CURVE_MAX = KS_MAX + 1 + MATCHED_MOST };
 matching_place matching_place_of(const experiment *e, const roster_entry *r);
 int matching_base_curve(const experiment *e, sae_arch arch, matching_place *curve); /* how many baselines it has */
+/* matching.c: a number of matching_keys at an L0 of those baselines, between two of them; NaN: beyond the k that were trained. */
+double matching_baseline_number(const experiment *e, sae_arch arch, double l0, const char *key);
 void matching_set_of(const experiment *e, sae_arch arch, matching_place *curve, matching_set *out);
 /* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
 sae_status matching_parts(experiment *e, sae_error *err);
