@@ -197,7 +197,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     in_plot() { # FILE LABEL
         if sed -n '/"plots": {/,/"cards"/p' "all/results/$1.json" | grep -qF "\"$2\": {"; then ok "a plot of $1 has: $2"; else not_ok "a plot of $1 has: $2"; fi
     }
-    for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
+    for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3" \
+        "baselines of all seeds" "baseline of equal L0 + r"; do
         in_plot ranks/ranks "$label"
     done
     # At each rank three random subspaces, which differ, their mean between the least and the most, and an interval over them.
