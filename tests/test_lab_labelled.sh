@@ -186,6 +186,10 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         if [ -n "$told" ]; then ok "$arch: what was trained is probed"; else not_ok "$arch: what was trained is probed" "$(ls all/dictionaries)"; fi
     done
     shows 'at equal L0 (trained, '
+    # What N2 does not show by its count: at which thresholds a difference is told, and whether there are pairs to re-house.
+    shows '; by threshold, over seeds: '
+    shows 'antipodal pairs'
+    shows '; over the baseline of that L0 '
     # What a lower k does by itself: baselines at the k of the grid, probed like the others, stand in table and plots.
     for arch in batchtopk matryoshka; do
         for key in baseline_k2.dense_0.1 baseline_k8.probing.k5 l0_trained_baseline.tpp.n20 l0_trained.dense_0.1.less_by_k; do

@@ -33,6 +33,44 @@ START_TEST(test_dense)
 }
 END_TEST
 
+/* Told at one threshold is not told at another. */
+START_TEST(test_thresholds)
+{
+    const threshold_count counts[] = {
+        {0.05, 214.7, {-9.67, -34, 14.7}}, {0.1, 52, {16, 9.43, 22.6}}, {0.15, 40, {-9, -12, -6}},
+        {0.2, 100, {5, 4.9, 5.1}},         {0.25, 9, {2, 2, 2}},        {0.3, 1.67, {1.67, 0.232, 3.1}}};
+    const threshold_count seen[] = {counts[0], counts[1], {0.2, 7, {4.33, 0.539, 8.13}}, counts[5]};
+    char text[VERDICT_TEXT];
+
+    verdict_thresholds(text, counts, 6);
+    ck_assert_str_eq(text, "; by threshold, over seeds: not told over 5 %, fewer over 10 %, more over 15 %, about as "
+                           "many over 20 %, not told over 25 %, too few to tell over 30 %");
+    verdict_thresholds(text, seen, 4);
+    ck_assert_str_eq(text,
+                     "; by threshold, over seeds: not told over 5 %, fewer over 10 and 20 %, too few to tell over "
+                     "30 %");
+}
+END_TEST
+
+/* What 2r supposes. */
+START_TEST(test_pairs)
+{
+    char text[VERDICT_TEXT];
+
+    verdict_pairs(text, 51, 0, 0.0327, 0.0219);
+    ck_assert_msg(strstr(text, "no antipodal pairs to re-house, which 2r supposes: of the first seed's 51 dense "
+                               "latents in the baseline none is half") &&
+                      strstr(text, "antipodality 0.033, of others 0.022"),
+                  "%s", text);
+    verdict_pairs(text, 50, 0.4, 0.5, 0.02);
+    ck_assert_msg(strstr(text, "50 dense latents in the baseline 20 are halves"), "%s", text);
+    verdict_pairs(text, 50, NAN, NAN, NAN); /* not measured */
+    ck_assert_str_eq(text, "");
+    verdict_pairs(text, 4, 0, 0.1, 0.02); /* too few to say it of */
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
 /* A percentage does not say more than the counts: no interval of few or of equal ones, none beyond all of them, and none that tells what
  * the difference does not. */
 START_TEST(test_percent)
@@ -587,6 +625,8 @@ int main(void)
     int failed;
 
     tcase_add_test(tcase, test_dense);
+    tcase_add_test(tcase, test_thresholds);
+    tcase_add_test(tcase, test_pairs);
     tcase_add_test(tcase, test_percent);
     tcase_add_test(tcase, test_null_of_the_reduction);
     tcase_add_test(tcase, test_both);

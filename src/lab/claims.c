@@ -141,6 +141,45 @@ static void tell_lower_k(const experiment *e, int arch, int rule, double base, d
                  round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
 }
 
+/* At which thresholds a difference over the seeds is told; of one seed none is. */
+static void tell_thresholds(const experiment *e, int arch, char *says, size_t room)
+{
+    threshold_count counts[DENSITY_THRESHOLDS];
+    char text[VERDICT_TEXT];
+    const int64_t n = e->options.seeds;
+
+    if (n < 2) return;
+    for (int i = 0; i < DENSITY_THRESHOLDS; i++) {
+        double base[SEEDS_MAX], fewer[SEEDS_MAX];
+        char key[24];
+        snprintf(key, sizeof key, "dense_%g", density_thresholds[i]);
+        for (int64_t s = 0; s < n; s++) {
+            base[s] = experiment_number(e, claim_entry(e, arch, USE_BASELINE, s), key);
+            fewer[s] = base[s] - experiment_number(e, claim_entry(e, arch, USE_SCAFFOLD, s), key);
+        }
+        counts[i] =
+            (threshold_count){density_thresholds[i], interval_of_mean(base, n).value, interval_of_mean(fewer, n)};
+    }
+    verdict_thresholds(text, counts, DENSITY_THRESHOLDS);
+    snprintf(says + strlen(says), room - strlen(says), "%s", text);
+}
+
+/* Whether there are antipodal pairs in the first seed's baseline, which the 2r of the verdict supposes. */
+static void tell_pairs(const experiment *e, int arch, char *says, size_t room)
+{
+    static const char *const keys[] = {"antipodal_share", "antipodality", "antipodality_control"};
+    double v[3];
+    char part[64], text[VERDICT_TEXT];
+
+    snprintf(part, sizeof part, "%s-dense", arch_name(e->options.archs[arch]));
+    for (int i = 0; i < 3; i++) {
+        interval found;
+        v[i] = experiment_found(e, part, "baseline", keys[i], &found) ? found.value : NAN;
+    }
+    verdict_pairs(text, experiment_number(e, claim_entry(e, arch, USE_BASELINE, 0), e->dense_key), v[0], v[1], v[2]);
+    snprintf(says + strlen(says), room - strlen(says), "%s", text);
+}
+
 /* To four decimals, without a "-0.0000". */
 static double four_decimals(double v) { return round(v * 1e4) / 1e4 + 0.0; }
 
@@ -192,6 +231,8 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
+    if (main) tell_thresholds(e, arch, c.says, sizeof c.says);
+    if (main) tell_pairs(e, arch, c.says, sizeof c.says);
     return claim_row(r, &c, err);
 }
 
