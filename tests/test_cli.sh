@@ -869,20 +869,20 @@ expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl 
 grep -q "probing, TPP  *2000 documents" out || not_ok "the plan has its parts"
 expect "scaffold --plan, documents without labels" 1 "expected a label" scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
 expect "scaffold --plan of a shape" 0 '' scaffold --plan --budget full --text letters.jsonl --shape 2304,26,2614341888,256000,12
-grep -q "45 dictionaries x 500000000 rows" out || not_ok "and its dictionaries"
+grep -q "51 dictionaries x 500000000 rows" out || not_ok "and its dictionaries, a baseline at each k of the grid among them"
 grep -q "^match  *trained: 12 of the dictionaries at most, 6 where" out || not_ok "and how many are trained at equal L0" "$(head -n 8 out)"
 if grep -q '^site  *layer 12$' out && grep -q '^width  *16,384$' out && grep -q '^k  *100$' out && grep -q '^rank  *24$' out; then
     ok "and its setting"
 else
     not_ok "and its setting" "$(head -n 8 out)"
 fi
-# 20 readings by pairs, 43 by the census, 36 for dense latents in 7 groups, 16, 5, 4 and 13 by redundancy, cards, retrain and the knee; 10, 44, 8 and 10 of losses
-grep -q "held-out rows, again  *209 readings" out || not_ok "and its held-out rows again" "$(cat out)"
+# 20 readings by pairs, 49 by the census, 36 for dense latents in 7 groups, 16, 5, 4 and 13 by redundancy, cards, retrain and the knee; 10, 50, 8 and 10 of losses
+grep -q "held-out rows, again  *221 readings" out || not_ok "and its held-out rows again" "$(cat out)"
 expect "scaffold --plan, nothing trained at equal L0, fewer ranks" 0 '' scaffold --plan --budget full --match interpolated --ranks 2,4,6,8,16,24,48 --text letters.jsonl \
     --shape 2304,26,2614341888,256000,12
-grep -q "30 dictionaries x 500000000 rows" out && ! grep -q '^match' out || not_ok "has 15 dictionaries fewer" "$(cat out)"
-# 20 readings by pairs, 28 by the census, 36 for dense latents in 7 groups, 16, 5, 4 and 10 by redundancy, cards, retrain and the knee; 10, 29, 8 and 7 of losses
-grep -q "held-out rows, again  *173 readings" out || not_ok "and reads its held-out rows less often" "$(cat out)"
+grep -q "36 dictionaries x 500000000 rows" out && ! grep -q '^match' out || not_ok "has 15 dictionaries fewer" "$(cat out)"
+# 20 readings by pairs, 34 by the census, 36 for dense latents in 7 groups, 16, 5, 4 and 10 by redundancy, cards, retrain and the knee; 10, 35, 8 and 7 of losses
+grep -q "held-out rows, again  *185 readings" out || not_ok "and reads its held-out rows less often" "$(cat out)"
 expect "scaffold --plan, trained at equal L0 in a smaller budget" 0 '' scaffold --plan --match trained --text letters.jsonl --shape 2304,26,2614341888,256000,12
 grep -q "8 dictionaries x 1048576 rows" out || not_ok "has six dictionaries more" "$(cat out)"
 expect "scaffold, no such matching" 2 'interpolated' scaffold --model tiny --text letters.jsonl --out x --match exact

@@ -102,6 +102,19 @@ static json_t *read_json(const char *out, const char *name)
     return value;
 }
 
+static double number_in(const char *out, const char *name, const char *key)
+{
+    sae_result *r = NULL;
+    char path[200];
+    double value;
+
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    OK(sae_result_read(&r, path, &err));
+    value = sae_result_get(r, key, NAN);
+    sae_result_free(r);
+    return value;
+}
+
 static uint64_t hash_of(const char *out, const char *name)
 {
     char path[200];
@@ -240,7 +253,7 @@ START_TEST(test_other_settings_in_the_folder)
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
     ck_assert(kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && !kept(o.out, "cards"));
-    o.ks[0] = 3; /* one more dictionary: the others stay */
+    o.ks[0] = 3; /* one more of either arm: the others stay */
     o.n_ks = 1;
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
@@ -248,6 +261,9 @@ START_TEST(test_other_settings_in_the_folder)
     hash_all(o.out, after);
     ck_assert_uint_eq(before[KEPT_FILES - 1], after[KEPT_FILES - 1]);
     ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-p1-k3-s0/cfg.json")));
+    ck_assert(file_exists(scratch_path("run/dictionaries/batchtopk-baseline-k3-s0/cfg.json")));
+    ck_assert_double_lt(number_in(o.out, "results/census/census.json", "batchtopk-baseline-k3-s0.l0"),
+                        number_in(o.out, "results/census/census.json", "batchtopk-baseline-s0.l0"));
     o.k = 5; /* everything but the rows */
     OK(scaffold_run(&summary, &o, NULL, &err));
     sae_result_free(summary);
@@ -498,19 +514,6 @@ static void run_again(const scaffold_options *o)
 
     OK(scaffold_run(&summary, o, NULL, &err));
     sae_result_free(summary);
-}
-
-static double number_in(const char *out, const char *name, const char *key)
-{
-    sae_result *r = NULL;
-    char path[200];
-    double value;
-
-    snprintf(path, sizeof path, "%s/%s", out, name);
-    OK(sae_result_read(&r, path, &err));
-    value = sae_result_get(r, key, NAN);
-    sae_result_free(r);
-    return value;
 }
 
 static bool file_says(const char *out, const char *name, const char *what)
@@ -887,6 +890,28 @@ static bool near_or_said(const char *out)
     return (fabs(off) > 0.01) == file_says(out, "results/matched/matched.json", "has the baseline's L0 within 1 %");
 }
 
+/* What is fewer at a rule, and which part of it the lower k is: by the numbers of the table, and in words. */
+static void check_lower_k(const char *out, const char *table, const char *rule)
+{
+    char key[96];
+
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1", rule);
+    const double base = number_in(out, table, "batchtopk.baseline.dense_0.1"), with = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s_baseline.dense_0.1", rule);
+    const double same = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s_baseline.l0", rule);
+    const double l0 = number_in(out, table, key);
+    snprintf(key, sizeof key, "batchtopk.%s.l0", rule);
+    ck_assert_double_eq_tol(l0, number_in(out, table, key), 1e-6);
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - with / base), 1e-9);
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less_by_k", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - same / base), 1e-9);
+    ck_assert_double_gt(number_in(out, table, key), 0); /* a lower k has fewer */
+    snprintf(key, sizeof key, "batchtopk.%s.dense_0.1.less_at_l0", rule);
+    ck_assert_double_eq_tol(number_in(out, table, key), 100 * (1 - with / same), 1e-9);
+}
+
 /* Trained where L0, L0 + r and FVU are the baseline's. */
 START_TEST(test_trained_at_equal_l0)
 {
@@ -902,6 +927,8 @@ START_TEST(test_trained_at_equal_l0)
     run_again(&o); /* as before, without being asked */
     ck_assert(!file_says(o.out, table, "_trained"));
     ck_assert(!file_exists(scratch_path("run/results/matched")));
+    check_lower_k(o.out, table, "l0r");
+    ck_assert(file_says(o.out, "results/summary/summary.json", "is the lower k; "));
     const int64_t before = dictionaries_in(o.out);
     const double between = number_in(o.out, table, "batchtopk.l0.fvu");
     o.matched = 1;
@@ -913,6 +940,7 @@ START_TEST(test_trained_at_equal_l0)
     check_rule(&o, "l0", "l0", 0);
     check_rule(&o, "l0r", "l0", 4);
     check_rule(&o, "fvu", "fvu", 0);
+    check_lower_k(o.out, table, "l0r_trained");
     ck_assert(near_or_said(o.out));
     ck_assert(file_says(o.out, "results/summary/summary.json", "equal L0 (trained, "));
     const int64_t trained = dictionaries_in(o.out);

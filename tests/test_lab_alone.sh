@@ -170,7 +170,8 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
 # shellcheck disable=SC2086
 {
     curve="$p1 $at/batchtopk-p1-k3-s5 $at/batchtopk-p1-k6-s5"
-    expect "matching" 0 '' lab matching $base $curve $given --ce-tokens 200 --seed 5 --out matching.json
+    plain="$at/batchtopk-baseline-k3-s5 $at/batchtopk-baseline-k6-s5"
+    expect "matching" 0 '' lab matching $base $curve $plain $given --ce-tokens 200 --seed 5 --out matching.json
     n=0
     for key in $(member matching.json numbers | sed -n 's/^    "\(.*\)": {$/\1/p'); do
         case $key in
@@ -181,15 +182,16 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
         grep -F -A 4 "\"$key\": {" $other | sed -n 2,4p >two
         if [ -s one ] && cmp -s one two; then n=$((n + 1)); else not_ok "matching: $key" "$(cat one two)"; fi
     done
-    # five rows of seven numbers, if the curve reaches them, and eleven of each of four dictionaries
-    if [ $n -ge 65 ]; then ok "matching: $n numbers of the run"; else not_ok "matching: $n numbers of the run"; fi
-    for key in batchtopk.k.fvu batchtopk.l0.fvu batchtopk-p1-k6-s5.ce_ratio; do same_numbers "matching" matching.json $key matching.json $key; done
+    # seven rows of seven numbers and more, if the curves reach them, and eleven of each of six dictionaries
+    if [ $n -ge 115 ]; then ok "matching: $n numbers of the run"; else not_ok "matching: $n numbers of the run"; fi
+    for key in batchtopk.k.fvu batchtopk.l0.fvu batchtopk-p1-k6-s5.ce_ratio batchtopk.baseline_k3.fvu batchtopk.l0.dense_0.1.less_at_l0; do same_numbers "matching" matching.json $key matching.json $key; done
     expect "matching, one with a scaffold" 0 '' lab matching $base $at/batchtopk-p1-k6-s5 $given
     if grep -q 'there is none' out; then ok "none has the baseline's k"; else not_ok "none has the baseline's k" "$(cat out)"; fi
     if grep -q 'rank 2: there is P1 of one k alone' out && grep -q 'it takes further k' out; then ok "and other rules need more k"; else not_ok "and other rules need more k" "$(cat out)"; fi
     if grep -q 'of one k alone' matching.json; then not_ok "which three have"; else ok "which three have"; fi
     expect "matching without a baseline" 1 'one of rank 0' lab matching $curve $given
     expect "matching, two baselines" 1 'give one baseline' lab matching $base $at/batchtopk-baseline-s6 $p1 $given
+    expect "matching, baselines alone" 1 'has a scaffold' lab matching $base $plain $given
     expect "matching, one k twice" 1 'both have k 4' lab matching $base $p1 $at/batchtopk-p1-s6 $given
     expect "matching, one dictionary" 2 'something is missing' lab matching $base $given
     expect "matching, no text" 2 '--text or --ids' lab matching $base $p1 --model tiny

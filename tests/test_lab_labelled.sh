@@ -186,12 +186,23 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         if [ -n "$told" ]; then ok "$arch: what was trained is probed"; else not_ok "$arch: what was trained is probed" "$(ls all/dictionaries)"; fi
     done
     shows 'at equal L0 (trained, '
+    # What N2 does not show by its count: at which thresholds a difference is told, and whether there are pairs to re-house.
+    shows '; by threshold, over seeds: '
+    shows 'antipodal pairs'
+    shows '; over the baseline of that L0 '
+    # What a lower k does by itself: baselines at the k of the grid, probed like the others, stand in table and plots.
+    for arch in batchtopk matryoshka; do
+        for key in baseline_k2.dense_0.1 baseline_k8.probing.k5 l0_trained_baseline.tpp.n20 l0_trained.dense_0.1.less_by_k; do
+            holds all/results/matching/matching.json "$arch.$key"
+        done
+    done
     for set in ten-subjects subjects categories; do holds all/results/batchtopk-topics/topics.json "$set.clean.fixed"; done
     # Controls stand in the plots of what they are controls of.
     in_plot() { # FILE LABEL
         if sed -n '/"plots": {/,/"cards"/p' "all/results/$1.json" | grep -qF "\"$2\": {"; then ok "a plot of $1 has: $2"; else not_ok "a plot of $1 has: $2"; fi
     }
-    for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3"; do
+    for label in "random latents" "labels shuffled" "chance" "limit of sparse features, this step" "limit, all from rank 0" "a random subspace, R3" \
+        "baselines of all seeds" "baseline of equal L0 + r"; do
         in_plot ranks/ranks "$label"
     done
     # At each rank three random subspaces, which differ, their mean between the least and the most, and an interval over them.
@@ -225,7 +236,10 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     for rule in batchtopk-redundancy/energy batchtopk-redundancy/union matryoshka-redundancy/energy; do
         for label in "matched in density" "random" "subspace removed, R2" "subspace removed, R3"; do in_plot $rule "$label"; done
     done
-    for plot in matched_dense_batchtopk matched_probing_matryoshka outliers_matryoshka; do in_plot figures/figures "$plot"; done
+    for plot in matched_dense_batchtopk matched_probing_matryoshka outliers_matryoshka "baseline of the L0 at equal L0 + r" by_l0_dense_batchtopk \
+        by_l0_fvu_matryoshka by_l0_probing_batchtopk by_l0_tpp_matryoshka; do
+        in_plot figures/figures "$plot"
+    done
     holds all/results/batchtopk-p1-s0/structure.json outlier_inside_pca_O2
     if [ "$(grep -c 'by chance 0\.' all/results/batchtopk-p1-s0/structure.json)" -eq 3 ]; then ok "shares have their chance"; else not_ok "shares have their chance"; fi
     cp -r all/results all_before

@@ -33,6 +33,44 @@ START_TEST(test_dense)
 }
 END_TEST
 
+/* Told at one threshold is not told at another. */
+START_TEST(test_thresholds)
+{
+    const threshold_count counts[] = {
+        {0.05, 214.7, {-9.67, -34, 14.7}}, {0.1, 52, {16, 9.43, 22.6}}, {0.15, 40, {-9, -12, -6}},
+        {0.2, 100, {5, 4.9, 5.1}},         {0.25, 9, {2, 2, 2}},        {0.3, 1.67, {1.67, 0.232, 3.1}}};
+    const threshold_count seen[] = {counts[0], counts[1], {0.2, 7, {4.33, 0.539, 8.13}}, counts[5]};
+    char text[VERDICT_TEXT];
+
+    verdict_thresholds(text, counts, 6);
+    ck_assert_str_eq(text, "; by threshold, over seeds: not told over 5 %, fewer over 10 %, more over 15 %, about as "
+                           "many over 20 %, not told over 25 %, too few to tell over 30 %");
+    verdict_thresholds(text, seen, 4);
+    ck_assert_str_eq(text,
+                     "; by threshold, over seeds: not told over 5 %, fewer over 10 and 20 %, too few to tell over "
+                     "30 %");
+}
+END_TEST
+
+/* What 2r supposes. */
+START_TEST(test_pairs)
+{
+    char text[VERDICT_TEXT];
+
+    verdict_pairs(text, 51, 0, 0.0327, 0.0219);
+    ck_assert_msg(strstr(text, "no antipodal pairs to re-house, which 2r supposes: of the first seed's 51 dense "
+                               "latents in the baseline none is half") &&
+                      strstr(text, "antipodality 0.033, of others 0.022"),
+                  "%s", text);
+    verdict_pairs(text, 50, 0.4, 0.5, 0.02);
+    ck_assert_msg(strstr(text, "50 dense latents in the baseline 20 are halves"), "%s", text);
+    verdict_pairs(text, 50, NAN, NAN, NAN); /* not measured */
+    ck_assert_str_eq(text, "");
+    verdict_pairs(text, 4, 0, 0.1, 0.02); /* too few to say it of */
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
 /* A percentage does not say more than the counts: no interval of few or of equal ones, none beyond all of them, and none that tells what
  * the difference does not. */
 START_TEST(test_percent)
@@ -564,6 +602,53 @@ START_TEST(test_matching)
 }
 END_TEST
 
+/* A lower k alone has fewer dense latents: 19 of the baseline's 39 are fewer at half of its k, so that of the 29 fewer that a scaffold
+ * has there 10 are its own. Where the scaffold's dictionary is the baseline of that k, nothing is. */
+START_TEST(test_matching_baselines)
+{
+    matching_place curve[] = {{.k = 64, .at = {60, 0.1, 1, 99, 30, 0, 7}}, {.k = 32, .at = {30, 0.2, 1, 24, 10, 0, 1}}};
+    matching_place plain[] = {{.k = 64, .at = {60, 0.2, 1, 99, 39, 0, 7}}, {.k = 32, .at = {30, 0.3, 1, 24, 20, 0, 1}}};
+    const matching_place base = plain[0];
+    matching_set set = {.name = "x",
+                        .title = "x",
+                        .kind = "P1",
+                        .rank = 30,
+                        .n_measures = MATCHING_CENSUS,
+                        .base = base,
+                        .curve = curve,
+                        .n = 2};
+    sae_result *r = NULL;
+    sae_error err = {0};
+    matching_place q;
+
+    for (int with = 0; with < 3; with++) {
+        set.base_curve = plain;
+        set.n_base = with ? 2 : 1; /* of one k there is nothing to say */
+        if (with == 2) memcpy(curve, plain, sizeof curve);
+        ck_assert_int_eq(sae_result_create(&r, "matching", &err), SAE_OK);
+        ck_assert_int_eq(matching_report(r, &set, &err), SAE_OK);
+        const double of = sae_result_get(r, "x.l0r_baseline.dense_0.1", NAN);
+        const double less = sae_result_get(r, "x.l0r.dense_0.1.less", NAN);
+        const double by_k = sae_result_get(r, "x.l0r.dense_0.1.less_by_k", NAN);
+        const double at_l0 = sae_result_get(r, "x.l0r.dense_0.1.less_at_l0", NAN);
+        if (!with) {
+            ck_assert(isnan(of) && isnan(less) && isnan(by_k) && isnan(at_l0));
+            ck_assert(isnan(sae_result_get(r, "x.baseline_k32.fvu", NAN)) && !matching_baseline(&set, 45, &q));
+        } else {
+            ck_assert_double_eq_tol(of, 20, 1e-9);
+            ck_assert_double_eq_tol(by_k, 100 * 19. / 39, 1e-9);
+            ck_assert_double_eq_tol(less, with == 1 ? 100 * 29. / 39 : 100 * 19. / 39, 1e-9);
+            ck_assert_double_eq_tol(at_l0, with == 1 ? 50 : 0, 1e-9);
+            ck_assert_double_eq_tol(sae_result_get(r, "x.baseline_k32.fvu", NAN), 0.3, 1e-12);
+            ck_assert_double_eq(sae_result_get(r, "x.l0.dense_0.1.less_by_k", NAN), 0); /* L0 is the same */
+            ck_assert(matching_baseline(&set, 45, &q) && fabs(q.at[1] - 0.25) < 1e-12 && fabs(q.k - 48) < 1e-9);
+            ck_assert(!matching_baseline(&set, 61, &q) && !matching_baseline(&set, 29, &q));
+        }
+        sae_result_free(r);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("verdict");
@@ -572,6 +657,8 @@ int main(void)
     int failed;
 
     tcase_add_test(tcase, test_dense);
+    tcase_add_test(tcase, test_thresholds);
+    tcase_add_test(tcase, test_pairs);
     tcase_add_test(tcase, test_percent);
     tcase_add_test(tcase, test_null_of_the_reduction);
     tcase_add_test(tcase, test_both);
@@ -583,6 +670,7 @@ int main(void)
     tcase_add_test(tcase, test_rank);
     tcase_add_test(tcase, test_outliers);
     tcase_add_test(tcase, test_matching);
+    tcase_add_test(tcase, test_matching_baselines);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

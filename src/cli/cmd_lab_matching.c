@@ -29,7 +29,7 @@ typedef struct job {
     dict_set dicts;
     lab_input in;
     census_entry entries[MOST_COMPARED];
-    int base; /* the one without a scaffold */
+    int base, scaffold; /* the first without a scaffold and the first with */
     double threshold;
 } job;
 
@@ -37,18 +37,17 @@ typedef struct job {
 
 static sae_status find_base(job *j, sae_error *err)
 {
-    j->base = -1;
+    j->base = j->scaffold = -1;
     for (int i = 0; i < j->dicts.n; i++) {
         const sae_dict_config *c = sae_dict_get_config(j->dicts.at[i]);
         if (c->k < 1)
             return SAE_FAIL(err, SAE_STATE, "%s does not say the k that it was trained with", j->dicts.paths[i]);
-        if (c->rank > 0) continue;
-        if (j->base >= 0)
-            return SAE_FAIL(err, SAE_STATE, "%s and %s have no scaffold: give one baseline", j->dicts.paths[j->base],
-                            j->dicts.paths[i]);
-        j->base = i;
+        int *first = c->rank > 0 ? &j->scaffold : &j->base;
+        if (*first < 0) *first = i;
     }
     if (j->base < 0) return SAE_FAIL(err, SAE_STATE, "none of the dictionaries is a baseline: one of rank 0 is needed");
+    if (j->scaffold < 0)
+        return SAE_FAIL(err, SAE_STATE, "none of the dictionaries has a scaffold to hold against the baseline");
     return SAE_OK;
 }
 
@@ -83,9 +82,11 @@ static sae_status check(job *j, const args *a, sae_error *err)
             if (what)
                 SAE_RAISE(err, SAE_STATE, "%s has another %s than %s: what is compared differs in scaffold and k alone",
                           j->dicts.paths[i], what, j->dicts.paths[k]);
-            if (i != j->base && k != j->base && c->k == other->k)
-                SAE_RAISE(err, SAE_STATE, "%s and %s both have k %lld: the curve has one dictionary for each k",
-                          j->dicts.paths[k], j->dicts.paths[i], (long long)c->k);
+            if ((c->rank > 0) != (other->rank > 0) || c->k != other->k) continue;
+            SAE_RAISE(err, SAE_STATE,
+                      c->rank > 0 ? "%s and %s both have k %lld: the curve has one dictionary for each k"
+                                  : "%s and %s have no scaffold and k %lld: give one baseline of each k",
+                      j->dicts.paths[k], j->dicts.paths[i], (long long)c->k);
         }
     }
 done:
@@ -125,19 +126,23 @@ static matching_place place_of(const census_entry *n)
 static sae_status compare(const job *j, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    matching_place curve[MOST_COMPARED], equal_k;
+    matching_place curve[MOST_COMPARED], base_curve[MOST_COMPARED], equal_k;
     char title[128];
-    const sae_dict_config *base = j->entries[j->base].config, *other = j->entries[j->base ? 0 : 1].config;
+    const sae_dict_config *base = j->entries[j->base].config, *other = j->entries[j->scaffold].config;
     matching_set set = {.name = train_arch_name(base->arch),
                         .title = title,
                         .kind = variant_labels[other->variant],
                         .rank = (double)other->rank,
                         .n_measures = MATCHING_CENSUS,
                         .base = place_of(&j->entries[j->base]),
-                        .curve = curve};
+                        .curve = curve,
+                        .base_curve = base_curve};
 
     for (int i = 0; i < j->dicts.n; i++) {
-        if (i == j->base) continue;
+        if (j->entries[i].config->rank == 0) {
+            base_curve[set.n_base++] = place_of(&j->entries[i]);
+            continue;
+        }
         curve[set.n++] = place_of(&j->entries[i]);
         if (j->entries[i].config->k != base->k) continue;
         equal_k = place_of(&j->entries[i]);
@@ -189,14 +194,19 @@ const command command_lab_matching = {
     .name = "lab matching",
     .arguments = "DICT DICT [DICT...]",
     .summary = "a scaffold against its baseline at equal k, L0, L0 + r and FVU",
-    .details =
-        "One dictionary without a scaffold and one or more with, alike but for their k, measured on the same held-out\n"
-        "tokens: L0, FVU, CE of the reconstruction over the clean model's, dense latents. Then the dictionary with a\n"
-        "scaffold at the baseline's k, and where its L0, its L0 with the scaffold's r codes, and its FVU are the\n"
-        "baseline's: between two k every number is taken to be linear, beyond them nothing is said.",
+    .details = "Dictionaries without a scaffold and with one, alike but for their k, measured on the same held-out "
+               "tokens: L0,\n"
+               "FVU, CE of the reconstruction over the clean model's, dense latents. Then the dictionary with a "
+               "scaffold at the\n"
+               "baseline's k, and where its L0, its L0 with the scaffold's r codes, and its FVU are the baseline's: "
+               "between two k\n"
+               "every number is taken to be linear, beyond them nothing is said. The baseline is the first without a "
+               "scaffold;\n"
+               "others, at other k, say what the lower k at equal L0 + r and equal FVU does by itself.",
     .examples =
         "sae lab matching runs/paper/dictionaries/batchtopk-baseline-s0 runs/paper/dictionaries/batchtopk-p1-s0 "
-        "runs/paper/dictionaries/batchtopk-p1-k16-s0 runs/paper/dictionaries/batchtopk-p1-k48-s0 --model "
+        "runs/paper/dictionaries/batchtopk-p1-k16-s0 runs/paper/dictionaries/batchtopk-p1-k48-s0 "
+        "runs/paper/dictionaries/batchtopk-baseline-k16-s0 runs/paper/dictionaries/batchtopk-baseline-k48-s0 --model "
         "smollm2 --text books.jsonl.zst\n"
         "sae lab matching plain/sae k16/sae k24/sae k32/sae --model gpt2/ --ids tokens.npy --json\n",
     .min_operands = 2,

@@ -26,9 +26,9 @@ static const option_row options[] = {
     {"width", OPTION_COUNT, "N", "latents in each dictionary (default: 8 x d_model; full: 16384)", NULL},
     {"k", OPTION_COUNT, "N", "latents kept per row, on average over a batch (default: 32; full: 100)", NULL},
     {"ks", OPTION_LIST, "N[,N...]",
-     "scaffolds at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k - rank too; "
-     "quick: "
-     "none)",
+     "baseline and scaffold at these k too, to compare at equal L0 and FVU; or none (default: k / 2, 3 k / 2; full: k "
+     "- "
+     "rank too; quick: none)",
      NULL},
     {"match", OPTION_TEXT, "HOW",
      "at equal L0, L0 + rank and FVU: interpolated between --ks, or trained there too, the first seed (default: "

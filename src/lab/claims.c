@@ -88,16 +88,96 @@ static bool change_at(const experiment *e, int arch, int rule, const char *key, 
     return true;
 }
 
-/* What is told at equal k (side 1: more with the scaffold, -1: less) is not what another rule shows: said behind a verdict. */
+/* The same less what the baseline of that L0 has: without what the lower k of the rule does by itself. */
+static bool change_at_l0(const experiment *e, int arch, int rule, const char *key, double *change)
+{
+    interval at, same;
+    double off;
+
+    if (!matched_number(e, e->options.archs[arch], rule, key, &at, &off)) return false;
+    if (!matched_baseline(e, e->options.archs[arch], rule, key, &same)) return false;
+    *change = at.value - same.value;
+    return true;
+}
+
+/* What is told at equal k (side 1: more with the scaffold, -1: less) is not what another rule shows, beside the baseline at k or the one of
+ * its L0: said behind a verdict. */
 static void tell_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
 {
-    double change;
+    double change, at_l0;
     char how[40];
 
-    for (int i = 0; i < MATCHING_RULES; i++)
-        if (change_at(e, arch, i, key, &change, how) && change * side < 0)
-            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s", matching_rules[i].name,
-                     *how ? " (trained)" : "", change > 0 ? "more" : "less");
+    for (int i = 0; i < MATCHING_RULES; i++) {
+        if (!change_at(e, arch, i, key, &change, how)) continue;
+        const char *trained = *how ? " (trained)" : "";
+        if (change * side < 0)
+            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s", matching_rules[i].name, trained,
+                     change > 0 ? "more" : "less");
+        else if (change_at_l0(e, arch, i, key, &at_l0) && at_l0 * side < 0)
+            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s than the baseline of that L0",
+                     matching_rules[i].name, trained, at_l0 > 0 ? "more" : "less");
+    }
+}
+
+/* By how much fewer dense latents there are at a rule than the first seed's `base` in the baseline, and which part of it the lower k is:
+ * " (-61 %, of which -41 is the lower k; -34 % of the baseline's 30.6 at that L0)". */
+static void tell_lower_k(const experiment *e, int arch, int rule, double base, double change, char *here, size_t room)
+{
+    interval same;
+    const size_t used = strlen(here);
+
+    if (!(base > 0)) return;
+    const double less = round(100 * change / base) + 0.0;
+    if (!matched_baseline(e, e->options.archs[arch], rule, e->dense_key, &same) || !(same.value > 0)) {
+        snprintf(here + used, room - used, " (%+.0f %%)", less);
+        return;
+    }
+    const double by_k = round(100 * (same.value / base - 1)) + 0.0;
+    if (by_k == 0)
+        snprintf(here + used, room - used, " (%+.0f %%)", less);
+    else
+        snprintf(here + used, room - used,
+                 " (%+.0f %%, of which %+.0f is the lower k; %+.0f %% of the baseline's %.3g at that L0)", less, by_k,
+                 round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
+}
+
+/* At which thresholds a difference over the seeds is told; of one seed none is. */
+static void tell_thresholds(const experiment *e, int arch, char *says, size_t room)
+{
+    threshold_count counts[DENSITY_THRESHOLDS];
+    char text[VERDICT_TEXT];
+    const int64_t n = e->options.seeds;
+
+    if (n < 2) return;
+    for (int i = 0; i < DENSITY_THRESHOLDS; i++) {
+        double base[SEEDS_MAX], fewer[SEEDS_MAX];
+        char key[24];
+        snprintf(key, sizeof key, "dense_%g", density_thresholds[i]);
+        for (int64_t s = 0; s < n; s++) {
+            base[s] = experiment_number(e, claim_entry(e, arch, USE_BASELINE, s), key);
+            fewer[s] = base[s] - experiment_number(e, claim_entry(e, arch, USE_SCAFFOLD, s), key);
+        }
+        counts[i] =
+            (threshold_count){density_thresholds[i], interval_of_mean(base, n).value, interval_of_mean(fewer, n)};
+    }
+    verdict_thresholds(text, counts, DENSITY_THRESHOLDS);
+    snprintf(says + strlen(says), room - strlen(says), "%s", text);
+}
+
+/* Whether there are antipodal pairs in the first seed's baseline, which the 2r of the verdict supposes. */
+static void tell_pairs(const experiment *e, int arch, char *says, size_t room)
+{
+    static const char *const keys[] = {"antipodal_share", "antipodality", "antipodality_control"};
+    double v[3];
+    char part[64], text[VERDICT_TEXT];
+
+    snprintf(part, sizeof part, "%s-dense", arch_name(e->options.archs[arch]));
+    for (int i = 0; i < 3; i++) {
+        interval found;
+        v[i] = experiment_found(e, part, "baseline", keys[i], &found) ? found.value : NAN;
+    }
+    verdict_pairs(text, experiment_number(e, claim_entry(e, arch, USE_BASELINE, 0), e->dense_key), v[0], v[1], v[2]);
+    snprintf(says + strlen(says), room - strlen(says), "%s", text);
 }
 
 /* To four decimals, without a "-0.0000". */
@@ -141,14 +221,18 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
         claim_range(c.range, &f, "fewer, over seeds");
     if (isfinite(part.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
-    for (int i = 0; main && i < MATCHING_RULES; i++)
-        if (change_at(e, arch, i, e->dense_key, &change, how))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s%s %.3g",
-                     strstr(c.here, "; first seed at") ? "," : "; first seed at", matching_rules[i].name, how,
-                     base[0] + change);
+    for (int i = 0; main && i < MATCHING_RULES; i++) {
+        if (!change_at(e, arch, i, e->dense_key, &change, how)) continue;
+        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s%s %.3g",
+                 strstr(c.here, "; first seed at") ? "," : "; first seed at", matching_rules[i].name, how,
+                 base[0] + change);
+        tell_lower_k(e, arch, i, base[0], change, c.here, sizeof c.here);
+    }
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
+    if (main) tell_thresholds(e, arch, c.says, sizeof c.says);
+    if (main) tell_pairs(e, arch, c.says, sizeof c.says);
     return claim_row(r, &c, err);
 }
 
@@ -166,6 +250,22 @@ static const char *aimed(const experiment *e, int arch, const char *part, const 
         experiment_found(e, "documents", part, key, &over[i]);
     }
     return verdict_aimed(&over[0], &over[1]);
+}
+
+/* What is gained at the rules over the baseline of the same L0, where that is another than the one at k. */
+static void tell_gain_at_l0(const experiment *e, int arch, const char *key, char *here, size_t room)
+{
+    double change, at_l0;
+    char how[40];
+    bool any = false;
+
+    for (int i = 0; i < MATCHING_RULES; i++) {
+        if (!change_at(e, arch, i, key, &change, how) || !change_at_l0(e, arch, i, key, &at_l0)) continue;
+        if (!isfinite(at_l0) || four_decimals(at_l0 - change) == 0) continue;
+        snprintf(here + strlen(here), room - strlen(here), "%s %+.4f at equal %s",
+                 any ? "," : "; over the baseline of that L0", four_decimals(at_l0), matching_rules[i].name);
+        any = true;
+    }
 }
 
 /* What is gained at equal k over the seeds, and at the other rules by what was trained for them or else by interpolation. */
@@ -198,6 +298,7 @@ static sae_status documents_claim(const experiment *e, int arch, const char *fil
         if (change_at(e, arch, i, key, &change, how))
             snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s%s",
                      four_decimals(change), matching_rules[i].name, how);
+    tell_gain_at_l0(e, arch, key, c.here, sizeof c.here);
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
     if (isfinite(g.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);

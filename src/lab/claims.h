@@ -7,11 +7,11 @@
 #include "lab/scaffold.h"
 #include "lab/verdict.h"
 
-enum { CLAIM_RANGE = 240 };
+enum { CLAIM_RANGE = 240, CLAIM_HERE = 960, CLAIM_SAYS = 3 * VERDICT_TEXT };
 
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[480], range[CLAIM_RANGE], says[VERDICT_TEXT];
+    char here[CLAIM_HERE], range[CLAIM_RANGE], says[CLAIM_SAYS];
 } claim;
 
 sae_status claim_row(sae_result *r, const claim *c, sae_error *err);

@@ -207,11 +207,18 @@ static const matched_plot matched_plots[] = {
      {"probing.k1", "probing.k5", NULL},
      {"k 1", "k 5", NULL}},
     {"tpp", "TPP", "latents ablated", "TPP", 0, {"tpp.n20", NULL, NULL}, {"n 20", NULL, NULL}}};
-enum { PLAIN_BARS = 2, MATCHED_BARS = PLAIN_BARS + MATCHING_RULES }; /* baseline, equal k, and the rules */
+enum {
+    PLAIN_BARS = 2,
+    MATCHED_BARS = PLAIN_BARS + 2 * MATCHING_RULES
+}; /* baseline, equal k, and the rules, each
+                                                                            with the baseline of its L0 behind it */
+/* The baseline of the L0 that a rule gives; at equal L0 that is the baseline. */
+static bool is_of_that_l0(int which) { return which >= PLAIN_BARS && (which - PLAIN_BARS) % 2; }
 
 /* One seed, so without whiskers. A rule that lies beyond the k that were trained has no bars. name: of the series. */
 static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot *p, int which, char name[64])
 {
+    const int rule = (which - PLAIN_BARS) / 2; /* of those behind the plain ones */
     bars b = {0};
     double off = NAN;
 
@@ -219,17 +226,19 @@ static bars matched_bars(const experiment *e, sae_arch arch, const matched_plot 
         char key[96];
         interval v;
         snprintf(key, sizeof key, "%s.%s.%s", arch_name(arch), which == 0 ? "baseline" : "k", p->keys[i]);
-        if (which < PLAIN_BARS ? experiment_found(e, "matching", "matching", key, &v)
-                               : matched_number(e, arch, which - PLAIN_BARS, p->keys[i], &v, &off))
+        if (which < PLAIN_BARS     ? experiment_found(e, "matching", "matching", key, &v)
+            : is_of_that_l0(which) ? rule != MATCHING_L0 && matched_baseline(e, arch, rule, p->keys[i], &v)
+                                   : matched_number(e, arch, rule, p->keys[i], &v, &off))
             add_bar(&b, p->names[i], &v);
     }
     if (which == 0)
         snprintf(name, 64, "baseline");
     else if (which < PLAIN_BARS)
         snprintf(name, 64, "scaffold, equal k");
+    else if (is_of_that_l0(which))
+        snprintf(name, 64, "baseline of the L0 at equal %s", matching_rules[rule].name);
     else
-        snprintf(name, 64, "scaffold, equal %s%s", matching_rules[which - PLAIN_BARS].name,
-                 isfinite(off) ? ", trained" : "");
+        snprintf(name, 64, "scaffold, equal %s%s", matching_rules[rule].name, isfinite(off) ? ", trained" : "");
     return b;
 }
 
@@ -248,10 +257,74 @@ static sae_status matched_put(const experiment *e, sae_arch arch, const matched_
     snprintf(plot, sizeof plot, "matched_%s_%s", p->name, arch_name(arch));
     snprintf(title, sizeof title, "%s with something held equal, %s (one seed)", p->title, arch_name(arch));
     SAE_TRY(sae_result_plot(r, plot, title, p->x_label, p->y_label, SAE_PLOT_BAR, 0, err));
-    for (int i = 0; i < MATCHED_BARS; i++)
-        if (of[i].n > 0)
-            SAE_TRY(sae_result_bars(r, plot, names[i], of[i].categories, of[i].y, NULL, NULL, of[i].n, err));
+    for (int i = 0; i < MATCHED_BARS; i++) {
+        if (of[i].n == 0) continue;
+        SAE_TRY(sae_result_bars(r, plot, names[i], of[i].categories, of[i].y, NULL, NULL, of[i].n, err));
+        if (is_of_that_l0(i)) SAE_TRY(sae_result_control(r, plot, names[i], err));
+    }
     if (isfinite(p->chance)) SAE_TRY(sae_result_line(r, plot, "chance", false, p->chance, err));
+done:
+    return status;
+}
+
+/* ---- Against L0 ------------------------------------------------------------------------------------------------------------- */
+
+enum { CURVE_MAX = MATCHING_CURVE_MAX };
+
+/* One arm of the first seed at every k that was trained, in the order of L0. */
+static int curve_of(const experiment *e, sae_arch arch, int arm, const char *key, double x[CURVE_MAX],
+                    double y[CURVE_MAX])
+{
+    int n = 0;
+
+    for (int i = 0; i < e->roster.n; i++) {
+        const roster_entry *of = &e->roster.entries[i];
+        if (!(arm == ARM_BASELINE ? roster_is_baseline_at_k(e, of, arch) : roster_is_at_k(e, of, arch))) continue;
+        const double l0 = experiment_number(e, of, "l0");
+        int at = n++;
+        for (; at > 0 && x[at - 1] > l0; at--) {
+            x[at] = x[at - 1];
+            y[at] = y[at - 1];
+        }
+        x[at] = l0;
+        y[at] = experiment_number(e, of, key);
+    }
+    return n;
+}
+
+/* A scaffold at a lower k beside what the lower k does without one. */
+static sae_status curve_plot(const experiment *e, sae_arch arch, const char *key, const char *name, const char *title,
+                             sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double x[CURVE_MAX], y[CURVE_MAX];
+    char plot[48], full[128];
+
+    if (e->options.n_ks == 0) return SAE_OK;
+    snprintf(plot, sizeof plot, "by_l0_%s_%s", name, arch_name(arch));
+    snprintf(full, sizeof full, "%s by L0, %s (one seed)", title, arch_name(arch));
+    SAE_TRY(sae_result_plot(r, plot, full, "L0 of the sparse part", title, SAE_PLOT_LINE, 0, err));
+    for (int arm = ARMS; arm-- > 0;) {
+        const int n = curve_of(e, arch, arm, key, x, y);
+        SAE_TRY(sae_result_series(r, plot, arm_names[arm], x, y, n, err));
+    }
+    SAE_TRY(sae_result_control(r, plot, arm_names[ARM_BASELINE], err));
+done:
+    return status;
+}
+
+static sae_status curve_plots(const experiment *e, sae_arch arch, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char title[64];
+
+    snprintf(title, sizeof title, "Dense latents (over %g %%)", 100 * e->options.dense_threshold);
+    SAE_TRY(curve_plot(e, arch, e->dense_key, "dense", title, r, err));
+    SAE_TRY(curve_plot(e, arch, "fvu", "fvu", "FVU", r, err));
+    if (e->options.n_labelled > 0) {
+        SAE_TRY(curve_plot(e, arch, "probing.k5", "probing", "Sparse probing, accuracy at k 5", r, err));
+        SAE_TRY(curve_plot(e, arch, "tpp.n20", "tpp", "TPP at n 20", r, err));
+    }
 done:
     return status;
 }
@@ -372,6 +445,7 @@ sae_status figures_report(experiment *e, sae_error *err)
     for (int a = 0; a < e->options.n_archs; a++)
         for (size_t i = 0; i < sizeof matched_plots / sizeof *matched_plots; i++)
             SAE_TRY(matched_put(e, e->options.archs[a], &matched_plots[i], r, err));
+    for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(curve_plots(e, e->options.archs[a], r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(outliers_plot(e, e->options.archs[a], r, err));
     SAE_TRY(overlap_plot(e, r, err));
 done:

@@ -184,6 +184,18 @@ bool matched_number(const experiment *e, sae_arch arch, int rule, const char *ke
     return experiment_found(e, "matching", "matching", name, out);
 }
 
+bool matched_baseline(const experiment *e, sae_arch arch, int rule, const char *key, interval *out)
+{
+    char name[96];
+    interval with;
+    double off;
+
+    if (!matched_number(e, arch, rule, key, &with, &off)) return false;
+    snprintf(name, sizeof name, "%s.%s%s_baseline.%s", arch_name(arch), matching_rules[rule].key,
+             isfinite(off) ? "_trained" : "", key);
+    return experiment_found(e, "matching", "matching", name, out);
+}
+
 /* The roster has those that are a rule's, whether they were found in this call or in an earlier one: what was tried beside them is not
  * looked at any further. One that is gone is trained again. */
 static sae_status settle(experiment *e, int first, sae_error *err)

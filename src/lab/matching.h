@@ -34,6 +34,9 @@ typedef struct matching_set {
     const matching_place *equal_k; /* NULL: none has the baseline's k */
     matching_place *curve; /* [n] all with a scaffold, one for each k; borrowed, and brought into the order of L0 */
     int n;
+    matching_place
+        *base_curve; /* [n_base] without a scaffold, the baseline among them; as `curve`. Fewer than two say nothing */
+    int n_base;
     const matching_place *trained[MATCHING_RULES]; /* NULL: none was trained for the rule */
 } matching_set;
 
@@ -43,10 +46,19 @@ double matching_off(const matching_set *s, int rule, const matching_place *p);
 /* The k at which the curve fulfils the rule; of L0 by proportion where it lies beyond the k that were trained. NaN: nothing is known. */
 double matching_k(const matching_set *s, int rule);
 
+/* The baseline where its L0 is this: what the k of a dictionary with a scaffold does without one. False: beyond base_curve. */
+bool matching_baseline(const matching_set *s, double l0, matching_place *out);
+
 /* A table and its numbers "NAME.baseline.fvu", "NAME.k.fvu", "NAME.l0.fvu", "NAME.l0r.fvu", "NAME.fvu.l0", .. : of the baseline; with a
  * scaffold at its k; where L0, L0 + rank and FVU are the baseline's. Between two points of the curve every number is taken to be linear
  * in the one held equal (of dense latents and their mass the logarithm of one more); beyond them nothing is said, and with fewer than two a note says what it takes. What was
- * trained for a rule has a row of its own below, and numbers "NAME.l0_trained.fvu", .., "NAME.l0_trained.k", "NAME.l0_trained.off". */
+ * trained for a rule has a row of its own below, and numbers "NAME.l0_trained.fvu", .., "NAME.l0_trained.k", "NAME.l0_trained.off".
+ *
+ * A rule lowers k, and with k alone there are fewer dense latents. So where base_curve has the L0 of a rule's dictionary, the baseline of
+ * that L0 has a row and numbers "NAME.l0r_baseline.fvu", "NAME.l0r_trained_baseline.fvu", and the baselines of base_curve have
+ * "NAME.baseline_k32.fvu". By how much there are fewer dense latents stands in a table NAME_less, in per cent: "NAME.l0r.dense_0.1.less" than
+ * in the baseline, of which "NAME.l0r.dense_0.1.less_by_k" without a scaffold too, and "NAME.l0r.dense_0.1.less_at_l0" than in the baseline of
+ * that L0. */
 sae_status matching_report(sae_result *r, const matching_set *set, sae_error *err);
 /* What the table's rows mean, as a note. */
 sae_status matching_note(sae_result *r, sae_error *err);

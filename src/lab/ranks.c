@@ -199,6 +199,7 @@ done:
 typedef struct rank_plot {
     const char *name, *title, *y_label;
     bool removed;     /* numbers of removal, else of the census and the documents */
+    bool baselines;   /* those of all seeds, and the one of L0 + r, as controls */
     const char *line; /* the name of a level; NULL: there is none */
     double level;
     struct {
@@ -209,10 +210,21 @@ typedef struct rank_plot {
 
 /* What is counted on another scale than its neighbour has a plot of its own; the control is in the same one. */
 static const rank_plot rank_plots[] = {
-    {.name = "dense",
-     .title = "Dense latents",
+    {.name = "dense_0.05",
+     .title = "Dense latents, over 5 % of tokens",
      .y_label = "latents",
-     .series = {{"dense_0.05", "over 5 % of tokens"}, {"dense_0.1", "10 %"}, {"dense_0.2", "20 %"}}},
+     .baselines = true,
+     .series = {{"dense_0.05", "latents"}}},
+    {.name = "dense_0.1",
+     .title = "Dense latents, over 10 % of tokens",
+     .y_label = "latents",
+     .baselines = true,
+     .series = {{"dense_0.1", "latents"}}},
+    {.name = "dense_0.2",
+     .title = "Dense latents, over 20 % of tokens",
+     .y_label = "latents",
+     .baselines = true,
+     .series = {{"dense_0.2", "latents"}}},
     {.name = "fvu", .title = "Unexplained variance", .y_label = "FVU", .series = {{"fvu", "FVU"}}},
     {.name = "removed",
      .title = "Loss after removal",
@@ -307,6 +319,52 @@ done:
     return status;
 }
 
+static sae_status put_control(sae_result *r, const rank_plot *p, const char *label, const double *x, const double *y,
+                              const double *low, const double *high, int n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (low)
+        SAE_TRY(sae_result_series_interval(r, p->name, label, x, y, low, high, n, err));
+    else
+        SAE_TRY(sae_result_series(r, p->name, label, x, y, n, err));
+    SAE_TRY(sae_result_control(r, p->name, label, err));
+done:
+    return status;
+}
+
+/* How far baselines of several seeds lie apart, from the least to the most; and the baseline whose L0 is that of each scaffold with its r codes
+ * counted, where the curve of the baselines at other k has one. */
+static sae_status put_baselines(const experiment *e, const roster_entry *const *of, int n, sae_result *r,
+                                const rank_plot *p, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const scaffold_options *o = &e->options;
+    const char *key = p->series[0].key;
+    double x[POINTS_MAX], mean[POINTS_MAX], low[POINTS_MAX], high[POINTS_MAX], same[POINTS_MAX];
+    interval seeds = {0, INFINITY, -INFINITY};
+    bool any = false;
+
+    for (int64_t s = 0; s < o->seeds; s++) {
+        const double v = experiment_number(e, roster_pair(e, o->archs[0], USE_BASELINE, o->seed + (uint64_t)s), key);
+        seeds = (interval){seeds.value + v / (double)o->seeds, fmin(seeds.low, v), fmax(seeds.high, v)};
+    }
+    for (int i = 0; i < n; i++) {
+        const double rank = (double)of[i]->config.rank;
+        x[i] = rank;
+        mean[i] = seeds.value;
+        low[i] = seeds.low;
+        high[i] = seeds.high;
+        same[i] = matching_baseline_number(e, o->archs[0], experiment_number(e, of[i], "l0") + rank, key);
+        any = any || isfinite(same[i]);
+    }
+    SAE_TRY(put_control(r, p, o->seeds > 1 ? "baselines of all seeds" : "baseline", x, mean, o->seeds > 1 ? low : NULL,
+                        high, n, err));
+    if (any) SAE_TRY(put_control(r, p, "baseline of equal L0 + r", x, same, NULL, NULL, n, err));
+done:
+    return status;
+}
+
 static sae_status plots(const experiment *e, const roster_entry *const *of, int n, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -315,6 +373,7 @@ static sae_status plots(const experiment *e, const roster_entry *const *of, int 
         const rank_plot *p = &rank_plots[i];
         bool drawn = false;
         for (int k = 0; k < REMOVALS && p->series[k].key; k++) SAE_TRY(put_series(e, of, n, r, p, k, &drawn, err));
+        if (drawn && p->baselines) SAE_TRY(put_baselines(e, of, n, r, p, err));
         if (drawn && p->line) SAE_TRY(sae_result_line(r, p->name, p->line, false, p->level, err));
         if (drawn && strcmp(p->name, "fvu") == 0) SAE_TRY(put_limits(e, of, n, r, err));
     }

@@ -52,7 +52,8 @@ static void add_scaffold(experiment *e, roster_use use, sae_arch arch, sae_varia
 static void name(const experiment *e, roster_entry *r)
 {
     const sae_dict_config *c = &r->config;
-    const char *what = r->use == USE_BASELINE ? "baseline"
+    const bool plain = r->use == USE_BASELINE || r->use == USE_BASE_K;
+    const char *what = plain                  ? "baseline"
                        : r->use == USE_DENSE  ? "less-dense"
                        : r->use == USE_OTHERS ? "less-others"
                                               : variant_names[c->variant];
@@ -80,8 +81,10 @@ void roster_list(experiment *e)
     for (int a = 0; a < o->n_archs; a++) {
         for (int v = 1; v < o->n_variants; v++)
             add_scaffold(e, USE_SCAFFOLD, o->archs[a], o->variants[v], o->k, o->rank, o->seed);
-        for (int i = 0; i < o->n_ks; i++)
+        for (int i = 0; i < o->n_ks; i++) {
             add_scaffold(e, USE_K, o->archs[a], o->variants[0], o->ks[i], o->rank, o->seed);
+            add(e, USE_BASE_K, o->archs[a], o->seed)->config.k = o->ks[i];
+        }
     }
     for (int i = 0; i < o->n_ranks; i++)
         add_scaffold(e, USE_RANK, o->archs[0], o->variants[0], o->k, o->ranks[i], o->seed);
@@ -98,6 +101,12 @@ bool roster_is_at_k(const experiment *e, const roster_entry *r, sae_arch arch)
 
     return r->config.arch == arch && r->config.seed == e->options.seed &&
            (is_pair || r->use == USE_K || r->use == USE_MATCHED);
+}
+
+bool roster_is_baseline_at_k(const experiment *e, const roster_entry *r, sae_arch arch)
+{
+    return r->config.arch == arch && r->config.seed == e->options.seed &&
+           (r->use == USE_BASELINE || r->use == USE_BASE_K);
 }
 
 const roster_entry *roster_at_k(const experiment *e, sae_arch arch, int64_t k)

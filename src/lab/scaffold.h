@@ -47,7 +47,7 @@ typedef struct scaffold_options {
         [VARIANTS_MAX]; /* how scaffolds are wired: the first in all that follows and the claims, the others of the
                                            first seed; n_variants 0: the budget's */
     int n_variants;
-    int64_t ks[KS_MAX]; /* scaffolds at these k too, of the first seed: to compare at equal L0 and FVU; n_ks -1: none */
+    int64_t ks[KS_MAX]; /* pairs at these k too, of the first seed: to compare at equal L0 and FVU; n_ks -1: none */
     int n_ks;
     int64_t ranks
         [RANKS_MAX]; /* scaffolds of the first architecture at these ranks too, of the first seed; n_ranks -1: none */
@@ -93,6 +93,7 @@ typedef enum roster_use {
     USE_BASELINE, /* of an architecture and seed */
     USE_SCAFFOLD, /* its partner: alike but for the scaffold */
     USE_K,        /* P1 at another k */
+    USE_BASE_K,   /* baseline at that k: what another k does without a scaffold */
     USE_RANK,     /* P1 at another rank */
     USE_MATCHED,  /* P1 at a k at which something was found equal (matched.c): listed once the others were measured */
     USE_DENSE,    /* baseline on rows without the span of the first baseline's dense latents */
@@ -108,7 +109,7 @@ typedef struct roster_entry {
 
 /* One for each of three rules, and what corrects the first. */
 enum { MATCHED_CORRECTIONS = 3, MATCHED_MOST = MATCHING_RULES + MATCHED_CORRECTIONS };
-enum { ROSTER_MAX = ARCHS_MAX * (2 * SEEDS_MAX + 2 + KS_MAX + MATCHED_MOST) + RANKS_MAX + 2 };
+enum { ROSTER_MAX = ARCHS_MAX * (2 * SEEDS_MAX + 2 + 2 * KS_MAX + MATCHED_MOST) + RANKS_MAX + 2 };
 typedef struct roster {
     int n;
     roster_entry entries[ROSTER_MAX];
@@ -251,6 +252,8 @@ const roster_entry *roster_pair(const experiment *e, sae_arch arch, roster_use u
 const char *arch_name(sae_arch arch); /* "batchtopk", "matryoshka" */
 /* Is it one of the first seed's scaffolds of the first variant that differ in k alone? */
 bool roster_is_at_k(const experiment *e, const roster_entry *r, sae_arch arch);
+/* Is it one of the first seed's baselines, which differ in k alone? */
+bool roster_is_baseline_at_k(const experiment *e, const roster_entry *r, sae_arch arch);
 const roster_entry *roster_at_k(const experiment *e, sae_arch arch, int64_t k); /* the one of this k; NULL: none */
 void roster_list_matched(experiment *e, sae_arch arch, int64_t k);              /* one more of these, at the end */
 sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err);   /* is it trained? */
@@ -315,6 +318,8 @@ const roster_entry *matched_entry(const experiment *e, sae_arch arch, int rule);
 /* A number of the part "matching" by a rule: of what was trained for it, and by how much of the baseline's that is off, where there is
  * such a one; else of what lies between others, and `off` is NaN. False: there is neither. */
 bool matched_number(const experiment *e, sae_arch arch, int rule, const char *key, interval *out, double *off);
+/* The same number of the baseline of that dictionary's L0: what the lower k does without a scaffold. */
+bool matched_baseline(const experiment *e, sae_arch arch, int rule, const char *key, interval *out);
 /* features_parts.c: classes of dense latents, redundancy and topics of each architecture, cards of the first. */
 sae_status features_parts(experiment *e, sae_error *err);
 /* documents.c: sparse probing and TPP of the dictionaries, on mean rows of the sets of options.labelled; of each architecture results
@@ -329,10 +334,13 @@ sae_status documents_parts(experiment *e, sae_error *err);
 /* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
 interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);
-/* matching.c: a dictionary as a point of a curve; a baseline and the scaffolds of its curve without title, equal k and what was trained
- * for a rule; curve: [MATCHING_CURVE_MAX]. */
+/* matching.c: a dictionary as a point of a curve; the first seed's baselines at every k; a baseline and the scaffolds of its curve without
+ * title, equal k, baselines and what was trained for a rule; curve: [MATCHING_CURVE_MAX]. */
 enum { MATCHING_CURVE_MAX = KS_MAX + 1 + MATCHED_MOST };
 matching_place matching_place_of(const experiment *e, const roster_entry *r);
+int matching_base_curve(const experiment *e, sae_arch arch, matching_place *curve); /* how many baselines it has */
+/* matching.c: a number of matching_keys at an L0 of those baselines, between two of them; NaN: beyond the k that were trained. */
+double matching_baseline_number(const experiment *e, sae_arch arch, double l0, const char *key);
 void matching_set_of(const experiment *e, sae_arch arch, matching_place *curve, matching_set *out);
 /* matching.c: the same comparison at equal k, L0, L0 + r and FVU, from the census and the documents. */
 sae_status matching_parts(experiment *e, sae_error *err);

@@ -163,7 +163,8 @@ static sae_status parts(sae_result *r, const plan *p, double *total, sae_error *
                  edits(p) * ce + 2 * used_as(p, USE_SCAFFOLD) * reads + (double)o->held_out_tokens * p->below, what[2],
                  total, err));
     SAE_TRY(part(r, p, "census", "census",
-                 n * reads + (used_as(p, USE_K) + used_as(p, USE_RANK) + used_as(p, USE_MATCHED)) * ce,
+                 n * reads +
+                     (used_as(p, USE_K) + used_as(p, USE_BASE_K) + used_as(p, USE_RANK) + used_as(p, USE_MATCHED)) * ce,
                  "each dictionary's fit and loss", total, err));
     if (o->points >
         0) { /* A, with its error projected, and one or five controls of either kind; by the other rules four marked sets */

@@ -72,6 +72,54 @@ void verdict_dense(char out[VERDICT_TEXT], double base, double with, const inter
                                                : "; not told from the 2r of them that r signed codes can re-house");
 }
 
+static const char *side_of_count(const threshold_count *c)
+{
+    const interval *f = &c->fewer;
+
+    if (!(c->base >= TOO_FEW)) return "too few to tell";
+    if (!interval_has_width(f) || (f->low <= 0 && f->high >= 0)) return "not told";
+    if (fmax(fabs(f->low), fabs(f->high)) < LITTLE_CHANGE * c->base) return "about as many";
+    return f->low > 0 ? "fewer" : "more";
+}
+
+void verdict_thresholds(char out[VERDICT_TEXT], const threshold_count *counts, int n)
+{
+    const char *last = NULL;
+
+    *out = '\0';
+    for (int i = 0; i < n; i++) {
+        const char *side = side_of_count(&counts[i]);
+        const size_t used = strlen(out);
+        if (last && strcmp(side, last) == 0) /* over one list of them: "over 10 and 20 %" */
+            snprintf(out + used - 2, VERDICT_TEXT - used + 2, " and %g %%", 100 * counts[i].share);
+        else
+            snprintf(out + used, VERDICT_TEXT - used, "%s %s over %g %%", i ? "," : "; by threshold, over seeds:", side,
+                     100 * counts[i].share);
+        last = side;
+    }
+}
+
+void verdict_pairs(char out[VERDICT_TEXT], double n, double share, double mean, double control)
+{
+    char how[96];
+
+    *out = '\0';
+    if (!isfinite(share) || !(n >= TOO_FEW)) return;
+    snprintf(how, sizeof how, "antipodality %.3f, of others %.3f", mean, control);
+    if (share > 0)
+        snprintf(
+            out, VERDICT_TEXT,
+            "; of the first seed's %.0f dense latents in the baseline %.0f are halves of antipodal pairs (over 0.9; "
+            "%s), which r signed codes can re-house two by two",
+            n, round(share * n), how);
+    else
+        snprintf(
+            out, VERDICT_TEXT,
+            "; there are no antipodal pairs to re-house, which 2r supposes: of the first seed's %.0f dense latents in "
+            "the baseline none is half of one (over 0.9; %s)",
+            n, how);
+}
+
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
                          const char *open)
 {

@@ -18,6 +18,16 @@ void verdict_rank(char out[VERDICT_TEXT], const interval *knee, double margin, d
 interval percent_fewer(const double *fewer, const double *base, int64_t n, bool counted);
 /* N2: means over seeds of dense latents; fewer: of their difference, low NaN with one seed; rank of the scaffold. */
 void verdict_dense(char out[VERDICT_TEXT], double base, double with, const interval *fewer, int64_t rank);
+/* N2, behind those words: at which thresholds fewer, more or neither is told over the seeds. n counts, each at its share of tokens with the
+ * mean in the baseline. */
+typedef struct threshold_count {
+    double share, base;
+    interval fewer;
+} threshold_count;
+void verdict_thresholds(char out[VERDICT_TEXT], const threshold_count *counts, int n);
+/* N2, behind those: whether the baseline's n dense latents are halves of antipodal pairs, of which r signed codes could re-house 2r. share: of
+ * them over 0.9; mean antipodality, and that of as many others. "": not measured (NaN), or fewer than 5. */
+void verdict_pairs(char out[VERDICT_TEXT], double n, double share, double mean, double control);
 /* N3, N4: `text` is the paired interval of one seed over documents or sequences, `seeds` that over seeds (low NaN: one seed). Both must
  * leave `none` (0 of a gain, 1 of a ratio) out on the same side. The texts are for more, less, and open. */
 const char *verdict_both(const interval *text, const interval *seeds, double none, const char *more, const char *less,
