@@ -349,6 +349,13 @@ for given in "saebench 2048" "dictionary_learning 2048" "saelens 4096" "sparsify
 done
 expect "rows of a recipe's batch" 0 "3 steps of the recipe's 4096 rows are few" train --array "$rows" --width 64 --k 4 --rows 10k --recipe saelens --plan --quiet
 grep -q '3 steps of 4096 rows' out || not_ok "and their steps" "$(cat out)"
+# Of a family that whose recipe it is does not train.
+for of in openai sparsify; do
+    for command in train sweep; do
+        expect "$command, $of's recipe for another family" 0 "--recipe $of trains topk and nothing else: what it sets is taken for gated" \
+            $command --array "$rows" --arch gated --width 64 --batch 16 --steps 20 --recipe $of --plan --quiet
+    done
+done
 # At the bounds of what is refused: the last ones that act, and what says that nothing shall.
 for given in "--decay-start 20" "--decay-start 19" "--resample-every 19" "--resample-every 0" "--k-anneal-steps 0" \
     "--k-anneal-steps 5" "--no-screen --exact-codes"; do
@@ -605,6 +612,21 @@ expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --ba
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
 grep -q '"first_step_more": ' out && ! grep -q '"":' out || not_ok "train --plan: every number has a name" "$(cat out)"
+# Parts add up, rows read ahead among them (2 x 65,536 x (64 x 4 + 8) bytes), and the run begins with what was planned.
+for command in train sweep; do
+    expect "$command --plan of a large batch" 0 '' $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --plan --quiet
+    sed 's/^memory  *\([0-9]*\) MiB: \(.*\)/\2: \1 MiB/;t;d' out >told
+    grep -q 'rows read ahead 33[,:]' told && awk -F '[,:] ' '{
+        for (i = 1; i < NF; i++) { n = split($i, word, " "); sum += word[n] }
+        split($NF, word, " "); off = sum - word[1]
+    } END { exit !(NR == 1 && off < NF / 2 && off > -NF / 2) }' told || not_ok "and its parts add up" "$(cat out)"
+    expect "and the run begins with it" 0 "$(cat told)" $command --array fine.npy --width 64 --k 4 --batch 65536 --rows 65536 --out large_$command
+done
+# A start by PCA is estimated: of processor time 0.4 s, and 13 s where eigenvectors of that size are computed to time them.
+head -c 262144 /dev/zero | make_npy wide.npy '(16, 4096)' '<f4'
+(OMP_NUM_THREADS=1 && ulimit -t 8 && "$sae" train --array wide.npy --width 256 --k 4 --rank 2 --scaffold-start pca --batch 256 --steps 100 --plan --json --quiet >out 2>err </dev/null)
+first=$(sed -n 's/.*"first_step_more": \([0-9]*\)\..*/\1/p' out)
+if [ "${first:-0}" -ge 2 ]; then ok "the plan of a start by PCA"; else not_ok "the plan of a start by PCA" "$(cat out err)"; fi
 expect "train --plan of rows in an order" 0 'are few' train --array fine.npy --order order.npy --width 64 --k 4 --plan --json --quiet
 grep -q '"ordered_rows": 66816' out || not_ok "train --plan: 4 x 256 x 64 and 8 x 10 x 16 bytes" "$(cat out)"
 expect "train --plan into a folder with a run" 1 'run1 holds checkpoints: use --resume' train --array fine.npy --width 64 --k 4 --batch 64 --steps 9 --plan --out run1

@@ -1,6 +1,7 @@
 /*
  * test_files.c - whole files, folders, and the writer's promises: all or nothing, nothing overwritten, nothing left behind.
  */
+#include "expect.h"
 #include "io_check.h"
 
 #include <signal.h>
@@ -264,6 +265,90 @@ START_TEST(test_whole_files)
 }
 END_TEST
 
+/* ---- Logs of lines --------------------------------------------------------------------------------------------------------- */
+
+enum { LOG_LINES = 200000 };
+
+/* Line i says i, in 40 bytes and now and then in thousands. */
+static void write_lines(const char *path, size_t *upto, int stop)
+{
+    FILE *f = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < LOG_LINES; i++) {
+        if (i == stop) *upto = (size_t)ftell(f);
+        fprintf(f, "{\"step\": %*d}\n", i % 1000 ? 30 : 100000, i);
+    }
+    fprintf(f, "{\"step\": "); /* a process was killed as it wrote this */
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+typedef struct seen {
+    int lines, stop;
+    size_t before, most; /* bytes in use: before, and at most */
+} seen;
+
+static bool is_before(void *user, const char *line, size_t length)
+{
+    seen *s = user;
+    size_t now = mem_in_use() - s->before;
+
+    if (now > s->most) s->most = now;
+    EXPECT(line[length] == '\n' && atoi(line + 8) == s->lines, "line %d is another", s->lines);
+    return s->lines < s->stop && ++s->lines;
+}
+
+/* A log of 27 MB is cut where the first line does not stand, or its unfinished end, in the memory of its longest line. */
+START_TEST(test_line_log_is_cut_in_blocks)
+{
+    const int stops[] = {0, 1, 123456, LOG_LINES};
+    const char *path = in_scratch("log.jsonl");
+
+    for (size_t k = 0; k < sizeof stops / sizeof *stops; k++) {
+        seen s = {.stop = stops[k], .before = mem_in_use()};
+        size_t upto = 0;
+        line_log *log = NULL;
+        struct stat info;
+        write_lines(path, &upto, stops[k] < LOG_LINES ? stops[k] : LOG_LINES - 1);
+        if (stops[k] == LOG_LINES) upto += strlen("{\"step\": }\n") + 30;
+        OK(line_log_open(&log, path, is_before, &s, &err));
+        ck_assert_int_eq(s.lines, stops[k]);
+        ck_assert_uint_le(s.most, 1 << 20);
+        ck_assert_int_eq(stat(path, &info), 0);
+        ck_assert_uint_eq((size_t)info.st_size, upto);
+        OK(line_log_put(log, "next", &err));
+        line_log_close(log);
+        ck_assert_int_eq(stat(path, &info), 0);
+        ck_assert_uint_eq((size_t)info.st_size, upto + 5);
+    }
+}
+END_TEST
+
+static sae_status count_line(void *user, const json_t *value, const char *name, sae_error *err)
+{
+    seen *s = user;
+    size_t now = mem_in_use() - s->before;
+
+    (void)name, (void)err;
+    if (now > s->most) s->most = now;
+    EXPECT(json_integer_value(json_object_get(value, "step")) == s->lines, "line %d is another", s->lines);
+    s->lines++;
+    return SAE_OK;
+}
+
+START_TEST(test_json_lines_are_read_in_blocks)
+{
+    seen s = {.before = mem_in_use()};
+    size_t upto = 0;
+
+    write_lines(in_scratch("log.jsonl"), &upto, 0);
+    OK(json_lines_read(in_scratch("log.jsonl"), count_line, &s, &err));
+    ck_assert_int_eq(s.lines, LOG_LINES);
+    ck_assert_uint_le(s.most, 1 << 20);
+    FAILS(SAE_IO, "cannot be opened", json_lines_read(in_scratch("none"), count_line, &s, &err));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -277,6 +362,8 @@ int main(void)
         test_writer_on_a_full_disk_leaves_nothing,
         test_folders,
         test_whole_files,
+        test_line_log_is_cut_in_blocks,
+        test_json_lines_are_read_in_blocks,
     };
     return run_tests("files", tests, sizeof tests / sizeof *tests);
 }

@@ -580,15 +580,40 @@ START_TEST(test_norms_are_not_theirs)
 }
 END_TEST
 
-/* A penalty may aim at more than there are latents: an encoder that begins by what they rebuild (--encoder-norm -1) counts all of them. */
+/* No penalty can get to more latents than there are, nor can first thresholds leave so many. */
+START_TEST(test_k_beyond_the_width_is_refused)
+{
+    static const struct {
+        sae_l0_rule l0;
+        double first_threshold;
+    } aims[] = {{SAE_L0_CONTROLLED, 0.1}, {SAE_L0_QUADRATIC, 0.1}, {SAE_L0_LINEAR, 0.0}};
+
+    for (size_t i = 0; i < sizeof aims / sizeof *aims; i++) {
+        const case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, aims[i].l0, 0};
+        sae_train_options o = options_of(&c, B, F);
+        sae_dict_config config = {.arch = SAE_JUMPRELU, .d_in = D, .d_sae = F, .k = F + 1};
+        sae_trainer *t = NULL;
+        sae_error err = {0};
+        o.first_threshold = aims[i].first_threshold;
+        ck_assert_int_eq(sae_trainer_create(&t, &config, 1, &o, &err), SAE_RANGE);
+        ck_assert_msg(strstr(err.message, "smaller --k") != NULL, "%s", err.message);
+        config.k = F;
+        ck_assert_msg(sae_trainer_create(&t, &config, 1, &o, &err) == SAE_OK, "%s", err.message);
+        sae_trainer_free(t);
+    }
+}
+END_TEST
+
+/* A k that nothing aims at may be any: an encoder that begins by what latents rebuild (--encoder-norm -1) counts all of them. */
 START_TEST(test_k_beyond_the_width)
 {
-    const case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_CONTROLLED, 0};
+    const case_row c = {SAE_JUMPRELU, SAE_P1, 0, 0, SAE_L0_LINEAR, 0};
     sae_train_options o = options_of(&c, B, F);
     sae_trainer *t[2] = {NULL};
     sae_error err = {0};
 
     o.encoder_norm = SAE_ENCODER_REBUILDS;
+    o.first_threshold = 0.1;
     for (int v = 0; v < 2; v++) {
         sae_dict_config config = {.arch = SAE_JUMPRELU, .d_in = D, .d_sae = F, .k = v ? 4 * F : F};
         ck_assert_msg(sae_trainer_create(&t[v], &config, 1, &o, &err) == SAE_OK, "%s", err.message);
@@ -821,6 +846,7 @@ int main(void)
     tcase_add_loop_test(tc, test_resampled_latents_begin_anew, 0, 3);
     tcase_add_loop_test(tc, test_norms_are_not_theirs, 0, 3);
     tcase_add_test(tc, test_k_beyond_the_width);
+    tcase_add_test(tc, test_k_beyond_the_width_is_refused);
     tcase_add_loop_test(tc, test_staged_warm_ups_begin_late, 0, 3);
     tcase_add_loop_test(tc, test_controller_reaches_its_target, 0, sizeof targets / sizeof *targets);
     suite_add_tcase(s, tc);

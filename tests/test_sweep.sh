@@ -182,6 +182,12 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "of one that takes them" sweep $rows --arch jumprelu --l0 quadratic --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1 --out taken
     [ "$(grep -c '^jumprelu-w32-k3-l0' out)" -eq 2 ]
     check "each makes one" $? "$(cat out)"
+    grep -q '>l0.05<' taken/report.html && grep -q '>l0.1<' taken/report.html
+    check "and the page tells them apart" $?
+    # A k that does nothing names nothing.
+    run 0 "coefficients without a k" sweep $rows --arch jumprelu,gated --recipe saelens --width 32 --steps 6 --l1-coefficient 0.05,0.1 --out no_k
+    [ "$(grep -c '^jumprelu-w32-l0.[015]*-r0-s0 ' out)" -eq 2 ] && grep -q 'gated, l0.1' no_k/report.html && ! grep -q 'k64' no_k/report.html
+    check "are told by what differs" $? "$(cat out)"
     # 16,000 of 32,768 latents are active: 2,048 rows of such codes are over 260 MB, and the plan is of 103.
     (OMP_NUM_THREADS=1 && ulimit -v 660000 && "$sae" sweep $rows --arch standard --width 32768 --l1-coefficient 0 --steps 1 --out many >out 2>err </dev/null)
     check "measuring what is not sparse takes no more than was planned" $?

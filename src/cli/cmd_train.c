@@ -40,18 +40,16 @@ typedef struct training {
 
 static void tell_plan(training *t)
 {
-    sae_memory_plan plan = sae_trainer_plan(t->dicts.configs, t->dicts.n, &t->recipe);
+    train_memory m = train_memory_of(&t->in, &t->dicts, &t->recipe, 0);
+    char parts[TRAIN_MEMORY_ROOM];
     const sae_train_options *r = &t->recipe;
-    double mib = 1.0 / (1 << 20);
     json_t *json = recipe_json(r);
     char *text = json_to_text(json, JSON_COMPACT | JSON_REAL_PRECISION(6), NULL);
 
     say(t->a, "training  %d dictionar%s, %lld steps of %lld rows = %lld rows", t->dicts.n,
         t->dicts.n == 1 ? "y" : "ies", (long long)r->steps, (long long)r->batch, (long long)(r->steps * r->batch));
     say(t->a, "recipe    %s", text ? text : "");
-    say(t->a, "memory    weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN %.0f: %.0f MiB",
-        (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
-        (double)plan.scratch * mib, (double)plan.library * mib, (double)plan.total * mib);
+    say(t->a, "memory    %s: %.0f MiB", train_memory_text(&m, parts, sizeof parts), (double)m.total / (1 << 20));
     mem_free(text);
     json_decref(json);
 }
@@ -176,6 +174,7 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(train_export_option(a, &t.dicts, &how, err));
     SAE_TRY(train_recipe_make(&t.recipe, a, &t.in, &t.dicts, err));
     SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
+    SAE_TRY(train_recipe_warn_family(a, &t.dicts, err));
     train_recipe_warn(a, &t.recipe);
     if (args_flag(a, "plan")) {
         SAE_TRY(tell_whole_plan(&t, folder, err));

@@ -385,9 +385,21 @@ done:
 
 /* ---- Telling and beginning ----------------------------------------------------------------------------------------------- */
 
+static void tell_group(const sweep *s, int group)
+{
+    sweep_part p = {0};
+    char parts[TRAIN_MEMORY_ROOM];
+
+    if (sweep_part_make(&p, s, s->group, group, NULL) == SAE_OK) {
+        train_memory m = train_memory_of(&s->in, &p.dicts, p.recipe, sweep_part_measure_bytes(s, &p));
+        say(s->a, "group %-3d %d dictionar%s: %s: %.0f MiB", group, p.dicts.n, p.dicts.n == 1 ? "y" : "ies",
+            train_memory_text(&m, parts, sizeof parts), (double)m.total / (1 << 20));
+    }
+    sweep_part_free(&p);
+}
+
 void sweep_tell_groups(const sweep *s)
 {
-    const double mib = 1.0 / (1 << 20);
     int finished = 0, open = 0;
 
     for (int i = 0; i < s->dicts.n; i++) finished += s->finished[i];
@@ -395,22 +407,12 @@ void sweep_tell_groups(const sweep *s)
     say(s->a,
         "sweep     %d dictionaries, %d of them finished before; %d group%s to train, each one pass over %lld rows",
         s->dicts.n, finished, open, open == 1 ? "" : "s", (long long)(s->recipes->steps * s->recipes->batch));
-    say(s->a, "memory    %.0f MiB may be used%s", (double)s->budget * mib,
-        s->in.model ? ", beside the model and the rows' buffer" : "");
-    for (int g = 1; g <= s->n_groups && !args_flag(s->a, "plan"); g++) {
-        sae_memory_plan plan = {0};
-        size_t bytes = 0;
-        int n = 0;
-        if (!sweep_group_is_open(s, g) || group_bytes(s, g, &plan, &bytes, NULL) != SAE_OK) continue;
-        for (int i = 0; i < s->dicts.n; i++) n += s->group[i] == g;
-        say(s->a,
-            "group %-3d %d dictionar%s: weights %.0f MiB, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN "
-            "%.0f, "
-            "rows and measuring %.0f: %.0f MiB",
-            g, n, n == 1 ? "y" : "ies", (double)plan.weights * mib, (double)plan.gradients * mib,
-            (double)plan.moments * mib, (double)plan.scratch * mib, (double)plan.library * mib,
-            (double)(bytes - plan.total) * mib, (double)bytes * mib);
-    }
+    say(s->a, "memory    %.0f MiB may be used%s", (double)s->budget / (1 << 20),
+        s->in.model  ? ", beside the model and the rows' buffer"
+        : s->in.acts ? ", beside the rows read ahead"
+                     : "");
+    for (int g = 1; g <= s->n_groups && !args_flag(s->a, "plan"); g++)
+        if (sweep_group_is_open(s, g)) tell_group(s, g);
 }
 
 sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group, sae_error *err)

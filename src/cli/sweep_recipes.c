@@ -64,6 +64,7 @@ sae_status sweep_make_recipes(sweep *s, sae_error *err)
     }
     SAE_TRY(train_check_effects(s->a, &s->dicts, s->recipes, s->recipe_of, err));
     SAE_TRY(check(s, err));
+    SAE_TRY(train_recipe_warn_family(s->a, &s->dicts, err));
     for (int k = 0; k < s->n_recipes; k++) train_recipe_warn(s->a, &s->recipes[k]);
 done:
     for (int k = 0; texts && k < s->n_recipes; k++) mem_free(texts[k]);
@@ -142,7 +143,10 @@ static sae_status measure_recipes(const sweep *s, train_pace *paces, sae_error *
         sweep_part_free(&p);
         SAE_TRY(sweep_part_make(&p, s, of, k, err));
         if (p.dicts.n == 0) continue;
-        for (int j = 0; j < k; j++) paces[k].model_row = fmax(paces[k].model_row, paces[j].model_row);
+        for (int j = 0; j < k; j++) {
+            paces[k].model_row = fmax(paces[k].model_row, paces[j].model_row);
+            paces[k].pca = fmax(paces[k].pca, paces[j].pca);
+        }
         SAE_TRY(train_plan_measure(&paces[k], &s->in, &p.dicts, p.recipe, err));
     }
 done:

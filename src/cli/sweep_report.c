@@ -1,6 +1,7 @@
 /* sweep_report.c - all results of a sweep: as a table, as results.json, and as a page with two plots. */
 #include "cli/sweep.h"
 #include "io/io.h"
+#include "sae/effects.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -112,20 +113,36 @@ done:
 
 /* ---- Plots -------------------------------------------------------------------------------------------------------------------- */
 
-/* What dictionaries can differ in. */
-enum { BY_ARCH, BY_WIDTH, BY_K, BY_RANK, BY_VARIANT, BY_SEED, N_BY };
+/* What dictionaries can differ in: the axes of train_dicts.c. */
+enum { BY_ARCH, BY_WIDTH, BY_K, BY_L1, BY_RANK, BY_VARIANT, BY_SEED, N_BY };
 
-static void part_of_name(const sae_dict_config *c, int by, char *out, size_t size)
+/* How sparse it shall be: by k, or where that does nothing by its coefficient. Where both act the latter is a part of its own, when the
+ * user gave it. */
+static void sparsity_part(const sweep *s, int i, int by, char *out, size_t size)
 {
+    const sae_dict_config *c = &s->dicts.configs[i];
+    const sae_train_options *recipe = &s->recipes[s->recipe_of[i]];
+    bool k = option_acts("k", c, recipe), l1 = option_acts("l1-coefficient", c, recipe);
+    char number[28];
+
+    out[0] = '\0';
+    shortest_number(number, sizeof number, c->l1_coefficient);
+    if (by == BY_K && k)
+        snprintf(out, size, "k%lld", (long long)c->k);
+    else if (l1 && (by == BY_K || (k && args_given(s->a, "l1-coefficient"))))
+        snprintf(out, size, "l%s", number);
+}
+
+/* Of dictionary i; empty where it has no such part. */
+static void part_of_name(const sweep *s, int i, int by, char *out, size_t size)
+{
+    const sae_dict_config *c = &s->dicts.configs[i];
+
     switch (by) {
     case BY_ARCH: snprintf(out, size, "%s", train_arch_name(c->arch)); break;
     case BY_WIDTH: snprintf(out, size, "w%lld", (long long)c->d_sae); break;
-    case BY_K: /* how sparse it shall be */
-        if (c->k > 0)
-            snprintf(out, size, "k%lld", (long long)c->k);
-        else
-            snprintf(out, size, "l%g", c->l1_coefficient);
-        break;
+    case BY_K:
+    case BY_L1: sparsity_part(s, i, by, out, size); break;
     case BY_RANK: snprintf(out, size, "r%lld", (long long)c->rank); break;
     case BY_VARIANT: snprintf(out, size, "p%d", (int)c->variant + 1); break;
     default: snprintf(out, size, "s%lld", (long long)c->seed); break;
@@ -136,9 +153,9 @@ static bool varies(const sweep *s, int by)
 {
     char first[32], other[32];
 
-    part_of_name(&s->dicts.configs[0], by, first, sizeof first);
+    part_of_name(s, 0, by, first, sizeof first);
     for (int i = 1; i < s->dicts.n; i++) {
-        part_of_name(&s->dicts.configs[i], by, other, sizeof other);
+        part_of_name(s, i, by, other, sizeof other);
         if (strcmp(first, other) != 0) return true;
     }
     return false;
@@ -152,8 +169,8 @@ static void short_name(const sweep *s, int i, unsigned but, char *out, size_t si
         char part[32];
         size_t used = strlen(out);
         if (but >> by & 1 || !varies(s, by)) continue;
-        part_of_name(&s->dicts.configs[i], by, part, sizeof part);
-        snprintf(out + used, size - used, "%s%s", used ? " " : "", part);
+        part_of_name(s, i, by, part, sizeof part);
+        snprintf(out + used, size - used, "%s%s", used && *part ? " " : "", part);
     }
 }
 
@@ -173,9 +190,9 @@ static sae_status put_points(const sweep *s, sae_result *r, const char *plot, in
         char label[32] = "", other[32];
         int m = 0;
         if (done[i]) continue;
-        if (varies(s, by)) part_of_name(&s->dicts.configs[i], by, label, sizeof label);
+        if (varies(s, by)) part_of_name(s, i, by, label, sizeof label);
         for (int j = i; j < n; j++) {
-            part_of_name(&s->dicts.configs[j], by, other, sizeof other);
+            part_of_name(s, j, by, other, sizeof other);
             if (*label && strcmp(label, other) != 0) continue;
             done[j] = true;
             short_name(s, j, told | 1u << by, space[m], sizeof *space);
@@ -193,6 +210,13 @@ done:
     return status;
 }
 
+/* Of a list that ends with BY_SEED: what series are told by. */
+static int first_varying(const sweep *s, const int *list)
+{
+    while (*list != BY_SEED && !varies(s, *list)) list++;
+    return *list;
+}
+
 static sae_status put_plots(const sweep *s, sae_result *r, const json_t *results, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -208,13 +232,12 @@ static sae_status put_plots(const sweep *s, sae_result *r, const json_t *results
         rank[i] = (double)s->dicts.configs[i].rank;
         dense[i] = number(results, i, "measured", "dense");
     }
-    int colour = varies(s, BY_RANK) ? BY_RANK : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
+    const int by_rank[] = {BY_RANK, BY_WIDTH, BY_ARCH, BY_SEED}, by_k[] = {BY_K, BY_WIDTH, BY_ARCH, BY_L1, BY_SEED};
     SAE_TRY(sae_result_plot(r, "fit", "Sparsity and fit", "L0", "FVU", SAE_PLOT_LINE, 0, err));
-    SAE_TRY(put_points(s, r, "fit", colour, 0, l0, fvu, err));
+    SAE_TRY(put_points(s, r, "fit", first_varying(s, by_rank), 0, l0, fvu, err));
     SAE_TRY(sae_result_plot(r, "dense", "Dense latents", "rank of the scaffold", "latents in over 10 % of rows",
                             SAE_PLOT_LINE, 0, err));
-    colour = varies(s, BY_K) ? BY_K : varies(s, BY_WIDTH) ? BY_WIDTH : varies(s, BY_ARCH) ? BY_ARCH : BY_SEED;
-    SAE_TRY(put_points(s, r, "dense", colour, 1u << BY_RANK, rank, dense, err));
+    SAE_TRY(put_points(s, r, "dense", first_varying(s, by_k), 1u << BY_RANK, rank, dense, err));
 done:
     mem_free(x);
     return status;

@@ -98,6 +98,8 @@ void train_dicts_free(train_dicts *dicts);
 /* What OPTION_SCAFFOLD_ROWS say, in the scaffold_ members of *c. */
 sae_status scaffold_choices(sae_dict_config *c, args *a, sae_error *err);
 const char *train_arch_name(sae_arch arch);
+/* The fewest digits that are this number and no other. */
+void shortest_number(char *out, size_t size, double x);
 json_t *train_dict_json(const sae_dict_config *c, const char *name);
 
 /* ---- The recipe (train_recipe.c) ------------------------------------------------------------------------------------------ */
@@ -138,6 +140,8 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
 
 /* Warnings of what a run is too short for: a named recipe's constants are of long ones. */
 void train_recipe_warn(args *a, const sae_train_options *r);
+/* ... and one of dictionaries that whose recipe it is does not train. */
+sae_status train_recipe_warn_family(args *a, const train_dicts *dicts, sae_error *err);
 
 /* ---- Options in vain (train_effects.c) ------------------------------------------------------------------------------------ */
 
@@ -201,11 +205,26 @@ sae_status train_export(const args *a, const sae_trainer *t, int i, const char *
 
 /* What a live run's model takes with its first pass: the weights that it expands. 0 of other rows. */
 size_t train_model_bytes(const train_input *in);
-/* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row. */
+/* Bytes that a run takes, by part. */
+typedef struct train_memory {
+    sae_memory_plan trainer;
+    size_t batch;
+    size_t measuring;                           /* of a sweep, at its end */
+    size_t read_ahead, shuffle_buffer, ordered; /* rows of a store or array; of a model; of an array in an order */
+    size_t model, pass;
+    size_t total; /* of all these */
+} train_memory;
+train_memory train_memory_of(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
+                             size_t measuring);
+/* "weights 12, gradients 6, ...", in MiB, for a plan and for the run. Into `out`, which is returned. */
+enum { TRAIN_MEMORY_ROOM = 400 };
+const char *train_memory_text(const train_memory *m, char *out, size_t size);
+/* Seconds: of an operation of a step's products, of a row and dictionary more in the first step, of the model for a row, of a scaffold's
+ * start by PCA. */
 typedef struct train_pace {
-    double operation, first_row, model_row;
+    double operation, first_row, model_row, pca;
 } train_pace;
-/* By a calibration with some of the dictionaries (two seconds); a model_row that is set stays. */
+/* By a calibration with some of the dictionaries (two seconds); a model_row or pca that is set stays. */
 sae_status train_plan_measure(train_pace *pace, const train_input *in, const train_dicts *dicts,
                               const sae_train_options *recipe, sae_error *err);
 /* To standard output, or, with `json`, into a new object there. measuring: bytes that a sweep takes at the end; else 0. */

@@ -204,26 +204,27 @@ static sae_status make_config(sae_dict_config *c, args *a, const train_input *in
     return status == SAE_OK && c->arch == SAE_MATRYOSHKA ? groups(a, c, err) : status;
 }
 
-/* The fewest digits that are this number and no other. */
-static void shortest(char *out, size_t size, double x)
+void shortest_number(char *out, size_t size, double x)
 {
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(out, size, "-l%.*g", digits, x);
-        if (strtod(out + 2, NULL) == x) return;
+        snprintf(out, size, "%.*g", digits, x);
+        if (strtod(out, NULL) == x) return;
     }
 }
 
-/* "w4608-k32-r4-s1", with what is not the usual case before and behind the rank: "matryoshka-w4608-k32-r4-p2-s1". */
-static void make_name(char *out, size_t size, const sae_dict_config *c, bool with_l1, const int64_t value[N_AXES])
+/* "w4608-k32-r4-s1", with what is not the usual case before and behind the rank: "matryoshka-w4608-k32-r4-p2-s1". with_k: k does
+ * something to it; else its coefficient says how sparse it shall be. */
+static void make_name(char *out, size_t size, const sae_dict_config *c, bool with_k, bool with_l1,
+                      const int64_t value[N_AXES])
 {
-    char k[24] = "", l1[32] = "";
+    char k[24] = "", l1[32] = "", number[28];
 
     const char *arch = value[ARCH] > 0 ? arch_names[value[ARCH]] : "";
     const char *variant = value[RANK] > 0 && value[VARIANT] > 0 ? variant_names[value[VARIANT]] : "";
 
-    if (takes_k(c->arch)) snprintf(k, sizeof k, "-k%lld", (long long)value[K]);
-    if (takes_l1(c->arch) && ((with_l1 && value[L1] != NOT_TAKEN) || !takes_k(c->arch)))
-        shortest(l1, sizeof l1, c->l1_coefficient);
+    if (with_k) snprintf(k, sizeof k, "-k%lld", (long long)value[K]);
+    shortest_number(number, sizeof number, c->l1_coefficient);
+    if (takes_l1(c->arch) && ((with_l1 && value[L1] != NOT_TAKEN) || !with_k)) snprintf(l1, sizeof l1, "-l%s", number);
     snprintf(out, size, "%s%sw%lld%s%s-r%lld%s%s-s%lld", arch, *arch ? "-" : "", (long long)value[WIDTH], k, l1,
              (long long)value[RANK], *variant ? "-" : "", variant, (long long)value[SEED]);
 }
@@ -279,7 +280,7 @@ static sae_status make_all(train_dicts *out, args *a, const train_input *in, con
         if ((!k && value[K] != axes[K].values[0]) || (!l1 && value[L1] > 0)) continue;
         if (!l1) value[L1] = NOT_TAKEN;
         SAE_TRY(make_config(&out->configs[out->n], a, in, axes, value, err));
-        make_name(out->name_space[out->n], sizeof *out->name_space, &out->configs[out->n], axes[L1].reals != NULL,
+        make_name(out->name_space[out->n], sizeof *out->name_space, &out->configs[out->n], k, axes[L1].reals != NULL,
                   value);
         out->names[out->n] = out->name_space[out->n];
         snprintf(out->configs[out->n].name, sizeof out->configs[out->n].name, "%s", out->names[out->n]);

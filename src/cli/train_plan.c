@@ -7,11 +7,13 @@
  *
  * The calibration steps real trainers of the same batch, k and scaffolds at two small widths: a step's time is linear in the
  * width. Where even these are too large the batch (to which a step's time is nearly proportional) and the number of dictionaries are
- * cut, and the time scaled back by the arithmetic.
+ * cut, and the time scaled back by the arithmetic. A scaffold's start by PCA, minutes of a wide site, is timed for a smaller matrix.
  */
 #include "cli/train.h"
+#include "kernels/linalg.h"
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +116,7 @@ static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width
         *c = dicts->configs[i];
         c->scaffold_steps = 0;
         c->scaffold_frozen = false;
+        if (c->scaffold_start == SAE_START_PCA) c->scaffold_start = SAE_START_RANDOM; /* timed apart */
         int64_t least = 2 * c->k > width ? 2 * c->k : width;
         if (c->d_sae > least) {
             c->d_sae = least;
@@ -121,6 +124,41 @@ static int reduced(sae_dict_config *out, const train_dicts *dicts, int64_t width
         }
     }
     return n;
+}
+
+static int pca_starts(const train_dicts *dicts)
+{
+    int n = 0;
+
+    for (int i = 0; i < dicts->n; i++)
+        n += dicts->configs[i].rank > 0 && dicts->configs[i].scaffold_start == SAE_START_PCA;
+    return n;
+}
+
+/* Seconds of the eigenvectors that one such start takes: their operations grow with the cube of the side. A larger matrix gets a little
+ * more done in a second (on one thread 768 take 0.09 s and 2,304 take 2.2, not 2.5); the first call takes longer than others. */
+static sae_status pca_seconds(int64_t d, double *seconds, sae_error *err)
+{
+    enum { WARM = 64, SIDE = 768 };
+    sae_status status = SAE_OK;
+    const int64_t sides[] = {d < WARM ? d : WARM, d < SIDE ? d : SIDE}, most = sides[1];
+    rng random = rng_seed(1, 2);
+    double *A = mem_alloc_array((size_t)(most * most), sizeof *A, "a matrix to calibrate with", err);
+    double *V = mem_alloc_array((size_t)(most * most + most), sizeof *V, "a matrix to calibrate with", err);
+
+    if (!A || !V) SAE_TRY(SAE_NOMEM);
+    for (int k = 0; k < 2; k++) {
+        int64_t n = sides[k];
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j <= i; j++) A[i * n + j] = A[j * n + i] = rng_normal(&random);
+        double begun = clock_seconds();
+        SAE_TRY(linalg_eigh(n, A, V + n * n, V, err));
+        *seconds = (clock_seconds() - begun) * pow((double)d / (double)n, 3);
+    }
+done:
+    mem_free(A);
+    mem_free(V);
+    return status;
 }
 
 static double total_width(const sae_dict_config *c, int n)
@@ -202,6 +240,57 @@ done:
     return status;
 }
 
+/* ---- Memory --------------------------------------------------------------------------------------------------------------------- */
+
+train_memory train_memory_of(const train_input *in, const train_dicts *dicts, const sae_train_options *recipe,
+                             size_t measuring)
+{
+    const row_order *o = &in->order;
+    sae_acts_info rows = in->acts ? sae_acts_get_info(in->acts) : (sae_acts_info){0};
+    train_memory m = {.trainer = sae_trainer_plan(dicts->configs, dicts->n, recipe),
+                      .batch = (size_t)(recipe->batch * (in->d_in + 2 * in->d_target)) *
+                               sizeof(float), /* targets apart, too */
+                      .measuring = measuring,
+                      .shuffle_buffer = in->model ? rows.buffer_bytes : 0,
+                      .read_ahead = in->model ? 0 : rows.buffer_bytes,
+                      .model = train_model_bytes(in),
+                      .pass = rows.pass_bytes};
+
+    if (o->pool)
+        m.ordered = (size_t)(o->n_rows * o->d) * sizeof *o->pool + (size_t)(o->n_steps * o->batch) * sizeof *o->index;
+    m.total = m.trainer.total + m.batch + m.measuring + m.shuffle_buffer + m.read_ahead + m.ordered + m.model + m.pass;
+    return m;
+}
+
+const char *train_memory_text(const train_memory *m, char *out, size_t size)
+{
+    const struct {
+        const char *name;
+        size_t bytes;
+        bool always;
+    } parts[] = {
+        {"weights", m->trainer.weights, true},
+        {"gradients", m->trainer.gradients, true},
+        {"Adam moments", m->trainer.moments, true},
+        {"scratch", m->trainer.scratch, true},
+        {"oneDNN", m->trainer.library, true},
+        {"batch", m->batch, true},
+        {"measuring at the end", m->measuring, false},
+        {"rows read ahead", m->read_ahead, false},
+        {"the array's rows and their order", m->ordered, false},
+        {"shuffle buffer", m->shuffle_buffer, false},
+        {"model expanded", m->model, false},
+        {"a pass of it", m->pass, false},
+    };
+    size_t used = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (used < size && (parts[i].always || parts[i].bytes > 0))
+            used += (size_t)snprintf(out + used, size - used, "%s%s %.0f", used > 0 ? ", " : "", parts[i].name,
+                                     (double)parts[i].bytes / (1 << 20));
+    return out;
+}
+
 /* ---- Telling -------------------------------------------------------------------------------------------------------------------- */
 
 static const char *duration(double s, char *out, size_t size)
@@ -220,6 +309,7 @@ sae_status train_plan_measure(train_pace *pace, const train_input *in, const tra
 {
     sae_status status = step_pace(dicts, recipe, pace, err);
 
+    if (status == SAE_OK && pace->pca == 0 && pca_starts(dicts) > 0) status = pca_seconds(in->d_in, &pace->pca, err);
     if (status == SAE_OK && in->model && pace->model_row == 0) status = model_seconds(in, &pace->model_row, err);
     return status;
 }
@@ -229,53 +319,40 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
 {
     sae_status status = SAE_OK;
     const double mib = 1.0 / (1 << 20);
-    char text[32], more[32];
-    sae_memory_plan plan = sae_trainer_plan(dicts->configs, dicts->n, recipe);
+    char text[32], more[32], parts[TRAIN_MEMORY_ROOM];
+    train_memory m = train_memory_of(in, dicts, recipe, measuring);
     flops f = flops_of(dicts->configs, dicts->n, recipe);
-    size_t buffer = in->acts ? sae_acts_get_info(in->acts).buffer_bytes : 0;
-    size_t batch = (size_t)(recipe->batch * (in->d_in + 2 * in->d_target)) * sizeof(float); /* targets apart, too */
-    size_t weights = train_model_bytes(in);
     double rows = (double)recipe->steps * (double)recipe->batch, model_rows = 0, steps = (double)recipe->steps;
 
     double step = pace->operation * (f.encoder + f.sparse), row = pace->model_row;
     double first = pace->first_row * (double)recipe->batch * dicts->n;
+    double covariance = 2 * (double)recipe->batch * (double)in->d_in * (double)in->d_in;
+    first += pca_starts(dicts) * (pace->pca + pace->operation * covariance);
     if (in->model) {
         f.model = model_flops(in, sae_text_ctx(in->text));
         int64_t row_bytes = (in->d_in + in->d_target) * (int64_t)sizeof(float) + 12;
-        model_rows = rows + (double)buffer / (double)row_bytes; /* the buffer is filled first */
+        model_rows = rows + (double)m.shuffle_buffer / (double)row_bytes; /* the buffer is filled first */
     }
     double per_step = f.encoder + f.sparse + f.adam, seconds = first + steps * step + model_rows * row;
     double total = per_step * steps + model_rows * f.model;
-    const row_order *o = &in->order;
-    size_t ordered =
-        o->pool ? (size_t)(o->n_rows * o->d) * sizeof *o->pool + (size_t)(o->n_steps * o->batch) * sizeof *o->index : 0;
-    size_t pass = in->acts ? sae_acts_get_info(in->acts).pass_bytes : 0;
-    size_t memory = plan.total + batch + measuring + buffer + ordered + weights + pass;
     if (json) {
-        *json = json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}",
-                          "memory", "weights", (json_int_t)plan.weights, "gradients", (json_int_t)plan.gradients,
-                          "moments", (json_int_t)plan.moments, "scratch", (json_int_t)plan.scratch, "library",
-                          (json_int_t)plan.library, "batch", (json_int_t)batch, "measuring", (json_int_t)measuring,
-                          "shuffle_buffer", (json_int_t)buffer, "ordered_rows", (json_int_t)ordered, "model",
-                          (json_int_t)weights, "pass", (json_int_t)pass, "total", (json_int_t)memory, "flops",
-                          "encoder_per_step", f.encoder, "sparse_per_step", f.sparse, "adam_per_step", f.adam,
-                          "auxk_worst_per_step", f.auxk, "later_per_step", f.later, "model_per_token", f.model, "total",
-                          total, "seconds", "per_step", step, "first_step_more", first, "model_per_row", row, "model",
-                          model_rows * row, "total", seconds);
+        *json =
+            json_pack("{s{sI sI sI sI sI sI sI sI sI sI sI sI sI} s{sf sf sf sf sf sf sf} s{sf sf sf sf sf}}", "memory",
+                      "weights", (json_int_t)m.trainer.weights, "gradients", (json_int_t)m.trainer.gradients, "moments",
+                      (json_int_t)m.trainer.moments, "scratch", (json_int_t)m.trainer.scratch, "library",
+                      (json_int_t)m.trainer.library, "batch", (json_int_t)m.batch, "measuring", (json_int_t)m.measuring,
+                      "read_ahead", (json_int_t)m.read_ahead, "shuffle_buffer", (json_int_t)m.shuffle_buffer,
+                      "ordered_rows", (json_int_t)m.ordered, "model", (json_int_t)m.model, "pass", (json_int_t)m.pass,
+                      "total", (json_int_t)m.total, "flops", "encoder_per_step", f.encoder, "sparse_per_step", f.sparse,
+                      "adam_per_step", f.adam, "auxk_worst_per_step", f.auxk, "later_per_step", f.later,
+                      "model_per_token", f.model, "total", total, "seconds", "per_step", step, "first_step_more", first,
+                      "model_per_row", row, "model", model_rows * row, "total", seconds);
         if (!*json) SAE_RAISE(err, SAE_NOMEM, "no memory for the plan");
         goto done;
     }
     printf("dictionaries  %d, %.0f steps of %lld rows\n", dicts->n, steps, (long long)recipe->batch);
-    printf("memory        %.0f MiB: weights %.0f, gradients %.0f, Adam moments %.0f, scratch %.0f, oneDNN %.0f, batch "
-           "%.0f",
-           (double)memory * mib, (double)plan.weights * mib, (double)plan.gradients * mib, (double)plan.moments * mib,
-           (double)plan.scratch * mib, (double)plan.library * mib, (double)batch * mib);
-    if (measuring > 0) printf(", measuring at the end %.0f", (double)measuring * mib);
-    if (ordered > 0) printf(", the array's rows and their order %.0f", (double)ordered * mib);
-    if (in->model)
-        printf(", shuffle buffer %.0f, model expanded %.0f, a pass of it %.0f", (double)buffer * mib,
-               (double)weights * mib, (double)pass * mib);
-    printf("\nfree now      %.0f MiB\n", (double)memory_available() * mib);
+    printf("memory        %.0f MiB: %s\n", (double)m.total * mib, train_memory_text(&m, parts, sizeof parts));
+    printf("free now      %.0f MiB\n", (double)memory_available() * mib);
     printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
            per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);
     if (f.later < 0.99 * per_step)

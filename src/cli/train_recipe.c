@@ -179,3 +179,19 @@ void train_recipe_warn(args *a, const sae_train_options *r)
         warn("%lld steps of the recipe's %lld rows are few: give more --rows, or a smaller --batch",
              (long long)r->steps, (long long)r->batch);
 }
+
+sae_status train_recipe_warn_family(args *a, const train_dicts *dicts, sae_error *err)
+{
+    sae_recipe_name which;
+    sae_status status = train_recipe_name(a, &which, err);
+
+    if (status != SAE_OK) return status;
+    for (int i = 0; i < dicts->n; i++) {
+        if (recipe_knows_family(which, dicts->configs[i].arch)) continue;
+        warn("--recipe %s trains topk and nothing else: what it sets is taken for %s, but stands for no published "
+             "training; give --arch topk, or another --recipe",
+             args_text(a, "recipe"), train_arch_name(dicts->configs[i].arch));
+        break;
+    }
+    return SAE_OK;
+}

@@ -42,6 +42,11 @@ sae_status folder_sync_parent(char *path, sae_error *err);
 sae_status leftovers_remove(const char *path, sae_error *err);
 /* Is the name that of something half written, BASE.tmp.PID (base NULL: whatever base)? */
 bool is_leftover(const char *name, const char *base);
+/* Every line of a plain file that '\n' ends, which stands behind its `bytes`; borrowed until the function returns, and read in blocks, so
+ * that a file of any size takes the memory of its longest line (whole_lines.c; over 64 MiB: RANGE). *more = false: no further one. */
+sae_status whole_lines_read(const char *path,
+                            sae_status (*line)(void *user, const char *line, size_t bytes, bool *more, sae_error *err),
+                            void *user, sae_error *err);
 /* Every whole line of a file of JSON lines (the last one of a run that goes on may be half written), each with "PATH, line N" for
  * messages. */
 sae_status json_lines_read(const char *path,

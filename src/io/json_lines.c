@@ -2,29 +2,35 @@
 #include "io/io.h"
 
 #include <stdio.h>
-#include <string.h>
+
+typedef struct reading {
+    const char *path;
+    long long number; /* of the line */
+    sae_status (*line)(void *user, const json_t *value, const char *name, sae_error *err);
+    void *user;
+} reading;
+
+static sae_status one_line(void *user, const char *line, size_t bytes, bool *more, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    reading *r = user;
+    json_t *value = NULL;
+    char name[600];
+
+    (void)more;
+    snprintf(name, sizeof name, "%.500s, line %lld", r->path, ++r->number);
+    SAE_TRY(json_parse(&value, line, bytes, name, err));
+    SAE_TRY(r->line(r->user, value, name, err));
+done:
+    json_decref(value);
+    return status;
+}
 
 sae_status json_lines_read(const char *path,
                            sae_status (*line)(void *user, const json_t *value, const char *name, sae_error *err),
                            void *user, sae_error *err)
 {
-    sae_status status = SAE_OK;
-    char *text = NULL;
-    json_t *value = NULL;
-    size_t bytes = 0;
-    long long number = 1;
+    reading r = {.path = path, .line = line, .user = user};
 
-    SAE_TRY(file_read_all(path, (size_t)1 << 32, &text, &bytes, err));
-    for (char *at = text, *end; (end = memchr(at, '\n', bytes - (size_t)(at - text))); at = end + 1, number++) {
-        char name[600];
-        snprintf(name, sizeof name, "%.500s, line %lld", path, number);
-        SAE_TRY(json_parse(&value, at, (size_t)(end - at), name, err));
-        SAE_TRY(line(user, value, name, err));
-        json_decref(value);
-        value = NULL;
-    }
-done:
-    json_decref(value);
-    mem_free(text);
-    return status;
+    return whole_lines_read(path, one_line, &r, err);
 }

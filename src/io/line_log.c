@@ -19,22 +19,19 @@ static sae_status write_fail(const line_log *log, sae_error *err)
     return SAE_FAIL(err, SAE_IO, "%s: cannot be written: %s", log->path, strerror(errno));
 }
 
-/* How many bytes of the file are whole lines that stand; 0 when there is no file. */
-static sae_status standing_bytes(const char *path, bool (*stands)(void *user, const char *line, size_t bytes),
-                                 void *user, size_t *bytes, sae_error *err)
-{
-    char *text = NULL;
-    size_t n = 0, start = 0;
+typedef struct standing {
+    bool (*stands)(void *user, const char *line, size_t bytes);
+    void *user;
+    int64_t bytes; /* of the lines that stand */
+} standing;
 
-    *bytes = 0;
-    if (!stands || !file_exists(path)) return SAE_OK;
-    sae_status status = file_read_all(path, (size_t)1 << 32, &text, &n, err);
-    if (status != SAE_OK) return status;
-    for (char *end; start < n && (end = memchr(text + start, '\n', n - start)); start = (size_t)(end - text) + 1) {
-        if (!stands(user, text + start, (size_t)(end - text) - start)) break;
-        *bytes = (size_t)(end - text) + 1;
-    }
-    mem_free(text);
+static sae_status look_at(void *user, const char *line, size_t bytes, bool *more, sae_error *err)
+{
+    standing *s = user;
+
+    (void)err;
+    *more = s->stands(s->user, line, bytes);
+    if (*more) s->bytes += (int64_t)bytes + 1;
     return SAE_OK;
 }
 
@@ -43,19 +40,19 @@ sae_status line_log_open(line_log **out, const char *path, bool (*stands)(void *
 {
     sae_status status = SAE_OK;
     line_log *log = mem_alloc(sizeof *log, "a log", err);
-    size_t keep = 0;
+    standing keep = {stands, user, 0};
 
     if (!log) return SAE_NOMEM;
     log->fd = -1;
     log->path = mem_strdup(path, err);
     if (!log->path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(standing_bytes(path, stands, user, &keep, err));
+    if (stands && file_exists(path)) SAE_TRY(whole_lines_read(path, look_at, &keep, err));
     log->fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND);
     if (log->fd >= 0 && flock(log->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         SAE_RAISE(err, SAE_STATE, "%s: another process is writing there", path);
-    if (log->fd < 0 || (sys_truncate(log->fd, (int64_t)keep) != 0 && errno != EINVAL)) /* EINVAL: a device */
+    if (log->fd < 0 || (sys_truncate(log->fd, keep.bytes) != 0 && errno != EINVAL)) /* EINVAL: a device */
         SAE_TRY(write_fail(log, err));
-    log->bytes = (int64_t)keep;
+    log->bytes = keep.bytes;
     *out = log;
     log = NULL;
 done:

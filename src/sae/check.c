@@ -1,4 +1,5 @@
 /* check.c - what a trainer accepts: every configuration and option, refused with the reason before anything is taken. */
+#include "sae/effects.h"
 #include "sae/train.h"
 
 #include <math.h>
@@ -16,8 +17,9 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
     if (c->d_in < 1 || c->d_in > 1 << 20 || c->d_sae < 1 || c->d_sae > 1 << 26)
         return SAE_FAIL(err, SAE_RANGE, "d_in %lld, d_sae %lld: must lie in [1, 2^20] and [1, 2^26]",
                         (long long)c->d_in, (long long)c->d_sae);
-    if (c->k < (family_of(c->arch)->rule ? 0 : 1) || (c->k > c->d_sae && !family_of(c->arch)->rule))
-        return SAE_FAIL(err, SAE_RANGE, "k %lld must lie in [1, d_sae = %lld]", (long long)c->k, (long long)c->d_sae);
+    if (c->k < (family_of(c->arch)->rule ? 0 : 1) || (c->k > c->d_sae && option_acts("k", c, o)))
+        return SAE_FAIL(err, SAE_RANGE, "k %lld must lie in [1, d_sae = %lld]: give a smaller --k, or a larger --width",
+                        (long long)c->k, (long long)c->d_sae);
     if (c->k > 1 << 26) return SAE_FAIL(err, SAE_RANGE, "k %lld is over 2^26", (long long)c->k);
     pairs = largest_k(o, c) * o->batch;
     if (pairs > 1 << 28)

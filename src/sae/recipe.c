@@ -158,6 +158,11 @@ double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch)
     return name == SAE_RECIPE_SAELENS || arch == SAE_JUMPRELU ? 1.0 : 0.1;
 }
 
+bool recipe_knows_family(sae_recipe_name name, sae_arch arch)
+{
+    return arch == SAE_TOPK || (name != SAE_RECIPE_OPENAI && name != SAE_RECIPE_SPARSIFY);
+}
+
 /* sparsify: 32 sequences of 2,048 tokens. dictionary_learning's trainers take any; SAEBench's dictionaries were trained by it. */
 int64_t recipe_batch(sae_recipe_name name)
 {

@@ -51,6 +51,8 @@
 
 /* The weight of a penalty where the user gives none (dictionary_learning's and SAELens's defaults); of families without one 0. */
 double recipe_l1_coefficient(sae_recipe_name name, sae_arch arch);
+/* Whether whose recipe it is trains such dictionaries: openai and sparsify have topk alone. */
+bool recipe_knows_family(sae_recipe_name name, sae_arch arch);
 /* Rows of a step where the user gives none: those of the published dictionaries or of the library's own default. */
 int64_t recipe_batch(sae_recipe_name name);
 /* The value of a CHOICE by its name: its place in "first|second"; -1: there is none such. */

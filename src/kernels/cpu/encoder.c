@@ -50,16 +50,6 @@ static screen_shape screen_of(const encoder_shape *shape)
     return (screen_shape){shape->n_rows, shape->d_in, shape->d_sae, shape->n_threads};
 }
 
-size_t encoder_bytes(const encoder_shape *shape)
-{
-    screen_shape screened = screen_of(shape);
-    size_t bytes = shape->screen ? screen_bytes(&screened) : 0;
-
-    if (shape->bf16)
-        bytes += (size_t)(shape->n_rows + blocks(shape->d_sae, TILE_LATENTS) * TILE_LATENTS) * shape->d_in * 2;
-    return bytes;
-}
-
 /* Counted: a product holds 2 (AVX2) or 4 MiB (AVX-512) at once, whatever its size. But glibc's aligned allocation leaves the cut-off
  * ends of earlier pieces in the thread's cache, so that they never join again (with glibc.malloc.tcache_count=0: 6 and 8 MiB in all), until
  * some 50 products later the caches are full. Then, of d_in 768 on one thread and on two, AVX2 10 and 39 MiB, AVX-512 17 and 29. */
@@ -143,6 +133,42 @@ static bool prepare_bf16(encoder *e)
            make_reorder(e, &e->reorder_u, &e->u_f32, &e->u_bf16);
 }
 
+/* Gives back what prepare_bf16 made, all of it or a part. */
+static void release_bf16(encoder *e)
+{
+    for (int r = 0; r < 2; r++)
+        for (int l = 0; l < 2; l++)
+            if (e->products[r][l].primitive) dnnl_primitive_destroy(e->products[r][l].primitive);
+    for (int l = 0; l < 2; l++)
+        if (e->reorder_w[l]) dnnl_primitive_destroy(e->reorder_w[l]);
+    if (e->reorder_u) dnnl_primitive_destroy(e->reorder_u);
+    if (e->stream) dnnl_stream_destroy(e->stream);
+    if (e->engine) dnnl_engine_destroy(e->engine);
+}
+
+/* Where there is no such product, the copies alone: encoder_create refuses. */
+static size_t bf16_bytes(const encoder_shape *shape)
+{
+    encoder e = {.shape = *shape};
+    size_t rows = (size_t)(shape->n_rows * shape->d_in) * 2, weights;
+
+    encoder_tile_shape(shape, &e.tile_rows, &e.tile_latents);
+    weights = (size_t)(blocks(shape->d_sae, e.tile_latents) * e.tile_latents * shape->d_in) * 2;
+    if (cpu_isa_get() == ISA_AVX512_BF16) {
+        matmul_setup();
+        if (prepare_bf16(&e)) weights = (size_t)blocks(shape->d_sae, e.tile_latents) * e.packed_bytes;
+        release_bf16(&e);
+    }
+    return rows + weights + e.scratch_bytes;
+}
+
+size_t encoder_bytes(const encoder_shape *shape)
+{
+    screen_shape screened = screen_of(shape);
+
+    return (shape->screen ? screen_bytes(&screened) : 0) + (shape->bf16 ? bf16_bytes(shape) : 0);
+}
+
 sae_status encoder_create(encoder **out, const encoder_shape *shape, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -180,14 +206,7 @@ done:
 void encoder_free(encoder *e)
 {
     if (!e) return;
-    for (int r = 0; r < 2; r++)
-        for (int l = 0; l < 2; l++)
-            if (e->products[r][l].primitive) dnnl_primitive_destroy(e->products[r][l].primitive);
-    for (int l = 0; l < 2; l++)
-        if (e->reorder_w[l]) dnnl_primitive_destroy(e->reorder_w[l]);
-    if (e->reorder_u) dnnl_primitive_destroy(e->reorder_u);
-    if (e->stream) dnnl_stream_destroy(e->stream);
-    if (e->engine) dnnl_engine_destroy(e->engine);
+    release_bf16(e);
     screen_free(e->screen);
     mem_free(e->u_copy);
     mem_free(e->w_copy);
