@@ -243,7 +243,7 @@ refused() { # NAME TEXT ARGUMENTS
 # A folder in which another process is at work is not touched, by --force neither.
 # shellcheck disable=SC2086
 for command in train sweep; do
-    "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
+    env --default-signal=INT "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
     pid=$!
     until_saved busy_$command
     record=busy_$command/run.json
@@ -259,7 +259,7 @@ for command in train sweep; do
 done
 # shellcheck disable=SC2086
 {
-    "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
+    env --default-signal=INT "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
     pid=$!
     until_saved turned
     kill -s INT $pid
@@ -280,7 +280,7 @@ done
     check "keeps its checkpoints" $?
 
     # Ctrl-C after the last step, while dictionaries are measured.
-    "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
+    env --default-signal=INT "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
     pid=$!
     tries=0
     while [ ! -e measured/w32768-k3-r0-s0/result.json ] && [ $tries -lt 1000 ]; do
