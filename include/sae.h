@@ -381,6 +381,7 @@ typedef enum sae_scaffold_start {
 
 #define SAE_MAX_GROUPS       16
 #define SAE_ENCODER_REBUILDS (-1.0) /* sae_train_options.encoder_norm */
+#define SAE_ENCODER_UNIFORM  (-2.0) /* the same */
 
 typedef struct sae_dict_config {
     sae_arch arch;
@@ -468,6 +469,11 @@ typedef enum sae_warmup_rule {
     SAE_WARMUP_FROM_ONE,  /* lr (t + 1) / warmup_steps (SAELens) */
 } sae_warmup_rule;
 
+typedef enum sae_k_anneal_rule {
+    SAE_K_ANNEAL_NEXT, /* step t gives step t + 1 its k, rounded down, so that step 0 has the final one; from d_in */
+    SAE_K_ANNEAL_NOW,  /* step t has its own, rounded, from step 0 on; from 10 d_in (sparsify) */
+} sae_k_anneal_rule;
+
 typedef enum sae_threshold_rule {
     SAE_THRESHOLD_FROM_FIRST, /* the first value after threshold_start_step, then averaged */
     SAE_THRESHOLD_FROM_ZERO,  /* averaged from 0 in every step (SAELens) */
@@ -536,7 +542,8 @@ typedef struct sae_train_options {
     sae_selection_rule selection_rule;
     int64_t
         k_anneal_steps; /* topk, batchtopk, matryoshka: k falls over so many steps to the dictionary's; 0: no annealing */
-    int64_t k_anneal_start;       /* from this; 0: d_in */
+    int64_t k_anneal_start; /* from this; 0: d_in, or 10 d_in, by the rule */
+    sae_k_anneal_rule k_anneal_rule;
     double threshold_beta;        /* EMA of the smallest kept activation */
     int64_t threshold_start_step; /* updated in steps > this */
     sae_threshold_rule threshold_rule;
@@ -548,7 +555,8 @@ typedef struct sae_train_options {
     sae_b_dec_start b_dec_start;
     double decoder_norm; /* of the initial rows of W_dec, and of W_enc, their copy */
     /* Of the initial rows of W_enc; 0: as the decoder's; SAE_ENCODER_REBUILDS: what rebuilds random directions, by the k largest latents
-     * of each, at their own length on average (openai). */
+     * of each, at their own length on average (openai); SAE_ENCODER_UNIFORM: entries uniform in +-1/sqrt(d_in), W_dec their directions,
+     * a transcoder's 0 (sparsify). */
     double encoder_norm;
     sae_decoder_rule decoder_rule;
     sae_level_rule level_rule;

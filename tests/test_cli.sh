@@ -455,7 +455,7 @@ until_logged() { # STEPS FOLDER: waits until a run there has logged so many, hal
 }
 stop() { # SIGNAL FOLDER: starts the long run there and stops it in the middle
     # shellcheck disable=SC2086
-    "$sae" train $long_run --out "$2" >out 2>err </dev/null &
+    env --default-signal=INT,TERM "$sae" train $long_run --out "$2" >out 2>err </dev/null & # a script's background ignores INT
     pid=$!
     until_logged 20 "$2"
     kill "-$1" $pid
@@ -498,6 +498,16 @@ for signal in INT TERM; do
     same "SIG$signal: continued to the same weights" "stopped_$signal/sae/sae_weights.safetensors" whole/sae/sae_weights.safetensors
     same "SIG$signal: and the same log" "stopped_$signal/log.jsonl" whole/log.jsonl
 done
+# What was ignored when the program was begun (nohup, trap '' INT, the background of a script) stays so.
+# shellcheck disable=SC2086
+env --ignore-signal=INT,TERM "$sae" train $long_run --out ignores >out 2>err </dev/null &
+pid=$!
+until_logged 20 ignores
+for signal in INT TERM INT TERM; do kill -$signal $pid; done
+wait $pid
+code=$?
+if [ $code -eq 0 ]; then ok "signals that were ignored stay ignored"; else not_ok "signals that were ignored stay ignored" "exit code $code"; fi
+same "and the run has the same log" ignores/log.jsonl whole/log.jsonl
 tail -n 1 whole/log.jsonl | grep -q '"died":[1-9][0-9]*,"revived":[0-9]' && grep -q '"rows_per_s":[1-9]' whole/time.jsonl
 code=$?
 if [ $code -eq 0 ]; then ok "the log counts deaths, time.jsonl rows a second"; else not_ok "the log counts deaths, time.jsonl rows a second" "$(tail -n 1 whole/log.jsonl)"; fi
@@ -742,14 +752,14 @@ mv tokenizer.json tiny/tokenizer.json
 command="train --model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 4M --out filling --width 64 --k 4 --batch 64 --ctx 32"
 for time in "a buffer that is filled" "one that is filled as it was advised"; do
     # shellcheck disable=SC2086
-    "$sae" $command >out 2>err </dev/null &
+    env --default-signal=INT "$sae" $command >out 2>err </dev/null &
     pid=$!
     tries=0
     while ! { grep -q '^memory' err && [ -s filling/run.json ]; } && [ $tries -lt 400 ]; do
         sleep 0.05
         tries=$((tries + 1))
     done
-    sleep 1 # in the background SIGINT is ignored until it is listened for
+    sleep 1 # before it is listened for, SIGINT ends the program at once
     kill -INT $pid
     began=$(date +%s)
     wait $pid

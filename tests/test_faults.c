@@ -313,6 +313,56 @@ START_TEST(test_file)
 }
 END_TEST
 
+/* What a process that was killed between two renames put aside is all there is of the old data: a call that fails leaves it where it is,
+ * or in its place, and says so when it cannot be put back. */
+static const char *aside(void)
+{
+    static char name[64];
+
+    snprintf(name, sizeof name, "out.tmp.%ld.old", (long)getpid());
+    return in_scratch(name);
+}
+
+static void put_aside(void)
+{
+    OK(folder_make(aside(), &err));
+    char *file = path_join(aside(), "all", NULL);
+    write_bytes(file, "there is", 8);
+    mem_free(file);
+}
+
+START_TEST(test_put_aside_is_kept)
+{
+    static const int errors[] = {EACCES, ENOSPC, EIO};
+    const operation o = {"the old data is put back", put_aside, NULL, out_hash};
+    int told = 0;
+
+    fresh(&o);
+    uint64_t old = tree_hash(aside());
+    int64_t calls = io_calls();
+    OK(leftovers_remove(in_scratch("out"), &err));
+    calls = io_calls() - calls;
+    ck_assert(out_hash() == old && !file_exists(aside()));
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+        for (int64_t nth = 1; nth <= calls; nth++) {
+            sae_error failure = {0};
+            fresh(&o);
+            io_fail_nth(nth, errors[e]);
+            sae_status status = leftovers_remove(in_scratch("out"), &failure);
+            io_fail_nth(0, 0);
+            count_injected();
+            ck_assert_msg(out_hash() == old || tree_hash(aside()) == old, "call %lld: nothing is left", (long long)nth);
+            if (status == SAE_OK) continue;
+            told++;
+            ck_assert_msg(strstr(failure.message, aside()) && strstr(failure.message, strerror(errors[e])), "%s",
+                          failure.message);
+            OK(leftovers_remove(in_scratch("out"), &err));
+            ck_assert(out_hash() == old);
+        }
+    ck_assert_int_eq(told, 3);
+}
+END_TEST
+
 /* ---- A store ------------------------------------------------------------------------------------------------------------- */
 
 enum { ROWS = 96, WIDTH = 8, BATCH = 16, STEPS = 6 };
@@ -641,11 +691,13 @@ int main(void)
     const struct {
         const TTest *test;
         int n;
-    } tests[] = {{test_file, 1},          {test_store_is_made, 1}, {test_store_is_replaced, 1},
-                 {test_store_is_read, 1}, {test_dict_is_saved, 1}, {test_dict_is_loaded, 1},
-                 {test_report, 1},        {test_run_memory, 1},    {test_run_json, 1},
-                 {test_run_errors, 2},    {test_run_unnoticed, 2}, {test_full_disk, 1},
-                 {test_kills, 4}};
+    } tests[] = {{test_file, 1},           {test_put_aside_is_kept, 1},
+                 {test_store_is_made, 1},  {test_store_is_replaced, 1},
+                 {test_store_is_read, 1},  {test_dict_is_saved, 1},
+                 {test_dict_is_loaded, 1}, {test_report, 1},
+                 {test_run_memory, 1},     {test_run_json, 1},
+                 {test_run_errors, 2},     {test_run_unnoticed, 2},
+                 {test_full_disk, 1},      {test_kills, 4}};
     Suite *suite = suite_create("faults");
 
     omp_set_num_threads(1); /* thousands of tiny runs: threads would only wait for each other */

@@ -60,7 +60,7 @@ train() { # FOLDER INPUT STEPS OPTIONS...
     # shellcheck disable=SC2046
     set -- $(arguments "$2") --batch 128 --dead-tokens 512 --steps "$steps" --checkpoint-every $((steps / 15 + 1)) --keep 2 \
         --out run $(shift 3 && echo "$@")
-    cd "$scratch/$folder" && exec "$sae" train --quiet "$@" >out 2>err
+    cd "$scratch/$folder" && exec env --default-signal=INT,TERM "$sae" train --quiet "$@" >out 2>err
 }
 
 # The undisturbed run of an input, as long as asked for, under INPUT.ref; steps and seconds in INPUT.steps and INPUT.time.

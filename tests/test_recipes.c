@@ -1,5 +1,6 @@
 /* Every recipe with every architecture: a run of any length leaves a dictionary that is saved, loads again, and does not depend on
  * whether the run was stopped in between. */
+#include "expect.h"
 #include "eval/training.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
@@ -188,6 +189,103 @@ START_TEST(test_recipes_come_back)
 }
 END_TEST
 
+/* ---- sparsify ---------------------------------------------------------------------------------------------------------- */
+
+/* torch's Linear: W_enc uniform in +-1/sqrt(d), W_dec its directions. */
+START_TEST(test_sparsify_begins_uniform)
+{
+    enum { WIDE = 2048 };
+    sae_dict_config c = config_of(SAE_TOPK, false);
+    c.d_sae = WIDE;
+    sae_train_options o = sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, B, STEPS, WIDE);
+    sae_trainer *t = trainer_of(&c, &o);
+    const float *enc = t->learners[0].p[P_W_ENC].w, *dec = t->learners[0].p[P_W_DEC].w;
+    const double bound = 1 / sqrt(D);
+    double largest = 0, mean = 0, squares = 0;
+    int tenth[10] = {0};
+
+    for (int j = 0; j < WIDE; j++) {
+        double norm = sqrt(sae_ops_ref.sum_squares(enc + j * D, D));
+        for (int i = 0; i < D; i++) {
+            double w = (double)enc[j * D + i];
+            largest = fmax(largest, fabs(w));
+            mean += w / (WIDE * D);
+            squares += w * w / (WIDE * D);
+            tenth[(int)fmin(9, (w / bound + 1) * 5)]++;
+            EXPECT(fabs((double)dec[j * D + i] - w / norm) < 1e-6, "row %d of W_dec", j);
+        }
+    }
+    ck_assert(largest <= bound && largest > 0.999 * bound);
+    ck_assert_double_eq_tol(mean, 0, 0.01 * bound);
+    ck_assert_double_eq_tol(squares, bound * bound / 3, 0.01 * bound * bound);
+    for (int i = 0; i < 10; i++) ck_assert_int_le(abs(tenth[i] - WIDE * D / 10), WIDE * D / 100);
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* A transcoder's W_dec begins at 0 and b_dec in the middle of the targets: FVU is 1 at step 0. Then it learns, and its rows are units. */
+START_TEST(test_sparsify_transcoder_begins_at_the_mean)
+{
+    enum { LONG = 200 };
+    sae_dict_config c = config_of(SAE_TOPK, true);
+    sae_train_options o = sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, B, LONG, F);
+    sae_step_stats stats;
+    o.lr = 1e-3;
+    sae_trainer *t = trainer_of(&c, &o);
+    const param *dec = &t->learners[0].p[P_W_DEC], *enc = &t->learners[0].p[P_W_ENC];
+    double largest = 0;
+
+    for (int i = 0; i < F * D; i++) largest = fmax(largest, fabs((double)enc->w[i]));
+    ck_assert(largest <= 1 / sqrt(D) && largest > 0.9 / sqrt(D));
+    for (int64_t i = 0; i < dec->rows * dec->columns; i++) EXPECT(dec->w[i] == 0, "entry %lld", (long long)i);
+    train(t, 0, 1, false, &stats);
+    ck_assert_double_eq_tol(stats.fvu, 1, 1e-6);
+    ck_assert_double_eq_tol(stats.loss, 1, 1e-6);
+    ck_assert_double_gt(stats.l0, K - 1);
+    for (int step = 1; step < LONG; step++) train(t, 0, 1, false, &stats); /* the same rows again */
+    ck_assert_double_lt(stats.fvu, 0.9);
+    for (int j = 0; j < F; j++) {
+        double norm = sqrt(sae_ops_ref.sum_squares(dec->w + j * D_OUT, D_OUT));
+        EXPECT(norm == 0 || fabs(norm - 1) < 1e-5, "row %d of W_dec is %g long", j, norm); /* 0: it never fired */
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
+/* k(t) = round(10 d (1 - r) + k r), r = t / S, from step 0 on and at most the width, a tie to the even one; then k. */
+START_TEST(test_sparsify_anneals_k)
+{
+    static const int64_t expected[] = {80, 61, 42, 23, 4, 4};
+    sae_dict_config c = config_of(SAE_TOPK, false);
+    sae_train_options o = sae_recipe(SAE_RECIPE_SPARSIFY, SAE_TOPK, B, STEPS, F);
+    sae_step_stats stats;
+
+    ck_assert_int_eq(o.k_anneal_rule, SAE_K_ANNEAL_NOW);
+    c.d_in = 8;
+    c.d_sae = 1000;
+    o.k_anneal_steps = 4;
+    for (int step = 0; step < 6; step++) ck_assert_int_eq(annealed_k(&o, &c, step), expected[step]);
+    ck_assert_int_eq(largest_k(&o, &c), 80);
+    c.k = 1;
+    o.k_anneal_start = 20;
+    o.k_anneal_steps = 2; /* 10.5 */
+    ck_assert_int_eq(annealed_k(&o, &c, 1), 10);
+    ck_assert_int_eq(annealed_k(&o, &c, 2), 1);
+    c = config_of(SAE_TOPK, false); /* 10 d is over the width of 48 */
+    o.k_anneal_start = 0;
+    o.k_anneal_steps = 4;
+    sae_trainer *t = trainer_of(&c, &o);
+    for (int step = 0; step < 6; step++) {
+        int64_t k = step < 4 ? F - (F - K) * step / 4 : K;
+        train(t, step, step + 1, false, &stats);
+        ck_assert_int_eq(t->learners[0].k, k);
+        ck_assert_double_le(stats.l0, (double)k);
+        ck_assert_double_gt(stats.l0, 0.4 * (double)k); /* half the activations are positive */
+    }
+    sae_trainer_free(t);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("recipes");
@@ -197,6 +295,9 @@ static Suite *suite(void)
     tcase_add_loop_test(c, test_short_runs_leave_a_dictionary, 0, 2 * N_RECIPES * N_ARCHS);
     tcase_add_test(c, test_rows_all_alike_leave_a_dictionary);
     tcase_add_test(c, test_recipes_come_back);
+    tcase_add_test(c, test_sparsify_begins_uniform);
+    tcase_add_test(c, test_sparsify_transcoder_begins_at_the_mean);
+    tcase_add_test(c, test_sparsify_anneals_k);
     suite_add_tcase(s, c);
     return s;
 }

@@ -243,6 +243,37 @@ START_TEST(test_staged_training)
 }
 END_TEST
 
+/* The loss of a scaffold that learns alone, its own of P3 too, is in the units of --loss, which the first batch sets also where the
+ * dictionary begins later: rows c times as long have c^4 times the squares of gradients, and would overflow. */
+START_TEST(test_loss_over_a_variance_of_the_scaffold)
+{
+    enum { ALONE = 3, STEPS = 6 };
+    static const sae_variant variants[] = {SAE_P1, SAE_P2, SAE_P3};
+    const sae_loss_rule rule = _i % 2 ? SAE_LOSS_FVU : SAE_LOSS_FIRST;
+    float rows[ROWS * D], other[ROWS * D];
+    sae_step_stats s;
+
+    make_rows(rows);
+    for (int i = 0; i < ROWS * D; i++) rows[i] *= 1e15f, other[i] = 3 * rows[i];
+    for (int alone = 0; alone <= ALONE; alone += ALONE) {
+        sae_dict_config c = config(variants[_i / 2]);
+        sae_train_options o = recipe(STEPS);
+        c.scaffold_steps = alone;
+        o.unit_scale = false;
+        o.lr = 1e-4;
+        o.loss_rule = rule;
+        sae_trainer *t = create(&c, 1, &o);
+        for (int n = 0; n < STEPS; n++) {
+            step(t, n == 0 ? rows : other, &s); /* 9 times the variance of the first batch */
+            double unit = rule == SAE_LOSS_FIRST && n > 0 ? 9 : 1;
+            ck_assert_double_eq_tol(s.l2_loss / (s.fvu * unit), 1, 1e-4);
+            ck_assert(isfinite(s.grad_norm));
+        }
+        sae_trainer_free(t);
+    }
+}
+END_TEST
+
 /* Not frozen, it learns on with the dictionary. */
 START_TEST(test_scaffold_goes_on_after_its_steps)
 {
@@ -538,6 +569,7 @@ int main(void)
     tcase_add_test(tc, test_p3_becomes_pca);
     tcase_add_test(tc, test_pca_start_is_lapacks);
     tcase_add_test(tc, test_staged_training);
+    tcase_add_loop_test(tc, test_loss_over_a_variance_of_the_scaffold, 0, 6);
     tcase_add_test(tc, test_scaffold_goes_on_after_its_steps);
     tcase_add_loop_test(tc, test_centred_by_nothing_is_centred_by_zero, SAE_P1, SAE_P3 + 1);
     tcase_add_loop_test(tc, test_own_bias_begins_as_b_dec, SAE_P1, SAE_P3 + 1);

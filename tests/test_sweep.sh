@@ -166,6 +166,49 @@ refused() { # NAME TEXT ARGUMENTS
     check "are two dictionaries" $?
 }
 
+# All that stands in the folder is in the table, and is of one recipe and length: what would not be is refused.
+# shellcheck disable=SC2086
+{
+    added="$rows --width 32 --k 3 --steps 6"
+    stands() { # NAME LINES: of the table and of results.json, which say the same
+        [ "$(wc -l <out)" -eq $(($2 + 1)) ] && [ "$(grep -c '"measured"' grown/results.json)" -eq "$2" ] &&
+            [ "$(tail -n +2 out | sed 's/ .*//' | sort)" = "$(ls -d grown/*-s*/ | sed 's|grown/||; s|/$||' | sort)" ]
+        check "$1" $? "$(cat out)"
+    }
+    refuses() { # NAME KEY ARGUMENTS
+        cp grown/sweep.json before.json
+        cp grown/results.json results.json
+        name=$1 key=$2
+        shift 2
+        run 1 "$name" sweep "$@" --out grown
+        grep -q "\"$key\" .* or another --out" err && cmp -s grown/sweep.json before.json && cmp -s grown/results.json results.json
+        check "is refused, and nothing is changed" $? "$(cat err)"
+    }
+    run 0 "a sweep to add to" sweep $added --seed 1,2 --rank 0,2 --scaffold-start pca --scaffold-lr 0.5 --out grown
+    refuses "one more at another rate" lr $added --lr 0.01 --seed 4
+    refuses "one more of more steps" steps $rows --width 32 --k 3 --steps 9 --seed 7
+    refuses "another architecture by another recipe" lr $added --arch topk --recipe saelens
+    run 1 "and its plan" sweep $added --lr 0.01 --seed 4 --out grown --plan
+    run 0 "one more" sweep $added --seed 4 --out grown
+    stands "the table has all" 5
+    [ "$(sed -n '2s/ .*//p' out)" = w32-k3-r0-s4 ] && [ "$(grep -c '"name": ' grown/sweep.json)" -eq 5 ]
+    check "its own first, and so has sweep.json" $?
+    run 0 "a repeat that names fewer" sweep $added --seed 1 --out grown
+    stands "has the same table" 5
+    run 0 "an architecture with a constant of its own" sweep $added --arch jumprelu --l0-rate 0.5 --out grown
+    stands "is added" 6
+    grep -q '>jumprelu<' grown/report.html && grep -q '>batchtopk<' grown/report.html
+    check "the page has both" $?
+    run 0 "and what was there again" sweep $added --seed 2 --out grown
+    stands "is taken with it" 6
+    mkdir grown/own && echo mine >grown/own/result.json
+    run 0 "beside a result of somebody's own" sweep $added --seed 2 --out grown
+    [ "$(wc -l <out)" -eq 7 ] && [ "$(cat grown/own/result.json)" = mine ]
+    check "has what it had" $? "$(cat out)"
+    run 0 "all anew at another rate" sweep $added --lr 0.01 --seed 4 --out grown --force
+    stands "by force, is alone" 1
+}
+
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
 # shellcheck disable=SC2086
 {
@@ -200,7 +243,7 @@ refused() { # NAME TEXT ARGUMENTS
 # A folder in which another process is at work is not touched, by --force neither.
 # shellcheck disable=SC2086
 for command in train sweep; do
-    "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
+    env --default-signal=INT "$sae" $command $rows --width 64 --k 3 --steps 1000000 --checkpoint-every 50 --out busy_$command >out 2>err </dev/null &
     pid=$!
     until_saved busy_$command
     record=busy_$command/run.json
@@ -216,7 +259,7 @@ for command in train sweep; do
 done
 # shellcheck disable=SC2086
 {
-    "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
+    env --default-signal=INT "$sae" sweep $rows --width 32 --k 3,4 --steps 1000000 --checkpoint-every 50 --out turned >out 2>err </dev/null &
     pid=$!
     until_saved turned
     kill -s INT $pid
@@ -237,7 +280,7 @@ done
     check "keeps its checkpoints" $?
 
     # Ctrl-C after the last step, while dictionaries are measured.
-    "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
+    env --default-signal=INT "$sae" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured >out 2>err </dev/null &
     pid=$!
     tries=0
     while [ ! -e measured/w32768-k3-r0-s0/result.json ] && [ $tries -lt 1000 ]; do

@@ -128,6 +128,7 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     }
     SAE_TRY(ours ? train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err) : check_free(s, names, n, err));
     SAE_TRY(sweep_make_groups(s, err));
+    if (ours) SAE_TRY(sweep_take_standing(s, names, n, err));
 done:
     folder_list_free(names, n);
     mem_free(record);
@@ -220,6 +221,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     SAE_TRY(train_input_open(&s.in, a, (uint64_t)args_int(a, "data-seed", 0), err));
     SAE_TRY(train_dicts_make(&s.dicts, a, &s.in, err));
     SAE_TRY(train_export_option(a, &s.dicts, &s.how, err));
+    s.n_asked = s.dicts.n;
     SAE_TRY(sweep_make_recipes(&s, err));
     s.finished = mem_alloc_array((size_t)s.dicts.n, sizeof *s.finished, "a sweep", err);
     s.diverged = mem_alloc_array((size_t)s.dicts.n, sizeof *s.diverged, "a sweep", err);
@@ -263,9 +265,11 @@ const command command_sweep = {
         "in\n"
         "one pass over the rows; the others follow in further groups. With a target they are transcoders. The plan is\n"
         "printed before anything is taken. The same command again, after Ctrl-C or a kill, goes on where it stopped\n"
-        "and passes over what is finished; with more values it adds to what is there. At the end each dictionary is\n"
-        "measured on the same rows, which follow the trained ones: a table, results.json and report.html (L0 against\n"
-        "FVU, dense latents against rank). The dictionaries stand in OUT/NAME/sae, NAME like w4608-k32-r4-s1.",
+        "and passes over what is finished; with more values, and the same recipe and steps, it adds to what is there.\n"
+        "At the end each dictionary is measured on the same rows, which follow the trained ones: a table, "
+        "results.json\n"
+        "and report.html (L0 against FVU, dense latents against rank) of all that stand in OUT. The dictionaries stand "
+        "in OUT/NAME/sae, NAME like w4608-k32-r4-s1.",
     .examples =
         "sae sweep --store rows/ --width 16384 --k 16,32 --rank 0,4,8,24 --seed 1,2,3 --rows 10M --out runs/sweep\n"
         "sae sweep --store rows/ --width 4096,16384 --k 32 --memory 4G --rows 10M --out runs/widths --json\n"

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static atomic_bool listening, seen;
-static bool ignored[2]; /* as the program was begun, by nohup or in the background */
+static bool ignored[2]; /* as the program was begun: by nohup, trap '' INT, or in the background of a script */
 static const int signals[2] = {SIGINT, SIGTERM};
 
 static void both(sigset_t *set)
@@ -41,11 +41,9 @@ static void *wait_for_signals(void *unused)
     (void)unused;
     both(&set);
     while (sigwait(&set, &number) == 0) {
-        if (!listening) {
-            if (!ignored[number == SIGTERM]) end_by(number, &set);
-            continue;
-        }
-        if (seen) end_by(number, &set);
+        if (ignored[number == SIGTERM])
+            continue; /* whoever began the program wants it so, and not only until it listens */
+        if (!listening || seen) end_by(number, &set);
         seen = true;
         if (isatty(STDERR_FILENO)) {
             ssize_t written = write(STDERR_FILENO, stopping, sizeof stopping - 1);

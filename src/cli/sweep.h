@@ -1,6 +1,7 @@
 /*
  * sweep.h - the parts of `sae sweep`. OUT holds
- *   sweep.json             recipes, data, dictionaries of the newest command; another one goes on only with the same data
+ *   sweep.json             the newest command, its data, and recipes and dictionaries: those that it names, and those that were finished
+ *                          before; another one goes on only with the same data and constants
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
  *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
@@ -17,7 +18,8 @@ typedef struct sweep {
     const char *folder; /* NULL: --plan without --out */
     int lock;           /* on it; -1: none yet */
     train_input in;
-    train_dicts dicts;
+    train_dicts dicts; /* the first n_asked are the command's, the others stand there */
+    int n_asked;
     sae_train_options *recipes; /* [n_recipes] different ones; batch and steps are the same in all */
     int *recipe_of;             /* [dicts.n] */
     int n_recipes;
@@ -65,6 +67,16 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,
 /* What measuring the largest of them takes at the end. */
 size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 
+/* OUT/NAME/result.json, of a dictionary that may not be of this grid; *finished: it is there, and so is the dictionary, or it diverged.
+ * Caller frees both. */
+sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
+                             char **path, sae_error *err);
+
+/* sweep_standing.c */
+/* Of what lies in the folder, names [n], takes the finished dictionaries that this command does not name behind those that it does; STATE
+ * when they were trained by other constants, or for other steps, than this command's. */
+sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err);
+
 /* sweep_measure.c */
 enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };
 int64_t sweep_measure_rows(const sweep *s);                              /* fewer where they are wide */
@@ -75,7 +87,7 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
 sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why, sae_error *err);
 
 /* sweep_report.c: results.json, report.html and, on standard output, the table (or, with --json, the same as JSON). NUMERIC, when
- * all of that is written and some dictionary diverged. */
+ * all of that is written and some dictionary that the command names diverged. */
 sae_status sweep_report(const sweep *s, sae_error *err);
 
 #endif

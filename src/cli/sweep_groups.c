@@ -21,10 +21,9 @@ char *sweep_group_folder(const sweep *s, int group, sae_error *err)
 
 /* ---- What is there already --------------------------------------------------------------------------------------------- */
 
-/* OUT/NAME/result.json, of a dictionary that may not be of this grid; *finished: it is there, and so is the dictionary, or it diverged.
- * Somebody may have taken the dictionary away: it is trained again. */
-static sae_status read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
-                              char **path, sae_error *err)
+/* Somebody may have taken the dictionary away: it is trained again. */
+sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
+                             char **path, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *folder = path_join(s->folder, name, err), *cfg = folder ? path_join(folder, "sae/cfg.json", err) : NULL;
@@ -51,7 +50,7 @@ static sae_status find_finished(sweep *s, sae_error *err)
     json_t *result = NULL;
 
     for (int i = 0; i < s->dicts.n; i++) {
-        SAE_TRY(read_result(s, s->dicts.names[i], &s->finished[i], &s->diverged[i], &result, &path, err));
+        SAE_TRY(sweep_read_result(s, s->dicts.names[i], &s->finished[i], &s->diverged[i], &result, &path, err));
         if (result)
             SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
                                     path, err));
@@ -78,7 +77,7 @@ static sae_status is_finished(const sweep *s, const char *name, bool *finished, 
     bool diverged;
     json_t *result = NULL;
     char *path = NULL;
-    sae_status status = read_result(s, name, finished, &diverged, &result, &path, err);
+    sae_status status = sweep_read_result(s, name, finished, &diverged, &result, &path, err);
 
     json_decref(result);
     mem_free(path);

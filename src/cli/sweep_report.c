@@ -9,7 +9,7 @@
 
 /* ---- The results ----------------------------------------------------------------------------------------------------------- */
 
-/* The result.json of every dictionary of the grid, in its order. Caller json_decref's. */
+/* The result.json of every dictionary, in the order of the grid and then of the folder. Caller json_decref's. */
 static sae_status gather(const sweep *s, json_t **out, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -290,14 +290,14 @@ static sae_status tell_diverged(const sweep *s, sae_error *err)
     const char *first = NULL;
     int n = 0;
 
-    for (int i = 0; i < s->dicts.n; i++) {
+    for (int i = 0; i < s->n_asked; i++) {
         if (s->diverged[i] && !first) first = s->dicts.names[i];
         n += s->diverged[i];
     }
     if (n == 0) return SAE_OK;
     return SAE_FAIL(err, SAE_NUMERIC,
                     "%d of %d dictionaries diverged (%s%s): why stands in NAME/result.json; the others are finished", n,
-                    s->dicts.n, first, n > 1 ? ", ..." : "");
+                    s->n_asked, first, n > 1 ? ", ..." : "");
 }
 
 sae_status sweep_report(const sweep *s, sae_error *err)

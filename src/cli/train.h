@@ -101,6 +101,8 @@ const char *train_arch_name(sae_arch arch);
 /* The fewest digits that are this number and no other. */
 void shortest_number(char *out, size_t size, double x);
 json_t *train_dict_json(const sae_dict_config *c, const char *name);
+/* The same back, from the file `path`; FORMAT where something is missing or none. */
+sae_status train_dict_read(sae_dict_config *out, const json_t *dict, const char *path, sae_error *err);
 
 /* ---- The recipe (train_recipe.c) ------------------------------------------------------------------------------------------ */
 

@@ -354,3 +354,72 @@ json_t *train_dict_json(const sae_dict_config *c, const char *name)
     }
     return json;
 }
+
+/* The place of a name in a list; FORMAT when it is not there. */
+static sae_status read_choice(const json_t *dict, const char *key, const char *const *list, const char *otherwise,
+                              int *out, const char *path, sae_error *err)
+{
+    const char *name = NULL;
+    sae_status status = json_get_string(dict, key, otherwise, &name, path, err);
+
+    if (status != SAE_OK) return status;
+    for (*out = 0; list[*out]; ++*out)
+        if (strcmp(list[*out], name) == 0) return SAE_OK;
+    return SAE_FAIL(err, SAE_FORMAT, "%s: \"%s\" is \"%s\", which is none", path, key, name);
+}
+
+static sae_status read_scaffold(sae_dict_config *c, const json_t *dict, const char *path, sae_error *err)
+{
+    const char *const starts[] = {"random", scaffold_start_names[1], scaffold_start_names[2], NULL}; /* as written */
+    sae_status status = SAE_OK;
+    int choice = 0;
+
+    SAE_TRY(read_choice(dict, "scaffold_start", starts, "random", &choice, path, err));
+    c->scaffold_start = (sae_scaffold_start)choice;
+    SAE_TRY(read_choice(dict, "scaffold_centre", scaffold_centre_names, "b_dec", &choice, path, err));
+    c->scaffold_centre = (sae_scaffold_centre)choice;
+    SAE_TRY(read_choice(dict, "scaffold_tie", scaffold_tie_names, "none", &choice, path, err));
+    c->scaffold_tie = (sae_scaffold_tie)choice;
+    SAE_TRY(json_get_double(dict, "scaffold_lr", 1, &c->scaffold_lr, path, err));
+    SAE_TRY(json_get_int(dict, "scaffold_steps", 0, &c->scaffold_steps, path, err));
+    SAE_TRY(json_get_bool(dict, "scaffold_frozen", false, &c->scaffold_frozen, path, err));
+    SAE_TRY(json_get_bool(dict, "scaffold_last", false, &c->scaffold_last, path, err));
+done:
+    return status;
+}
+
+sae_status train_dict_read(sae_dict_config *c, const json_t *dict, const char *path, sae_error *err)
+{
+    const json_t *prefixes = json_object_get(dict, "groups");
+    sae_status status = SAE_OK;
+    const char *site = NULL, *target = NULL;
+    int arch = 0, variant = 0;
+    int64_t seed = 0;
+
+    *c = (sae_dict_config){0};
+    SAE_TRY(read_choice(dict, "arch", arch_names, "", &arch, path, err));
+    SAE_TRY(read_choice(dict, "variant", variant_names, "", &variant, path, err));
+    c->arch = archs[arch];
+    c->variant = (sae_variant)variant;
+    SAE_TRY(json_get_int(dict, "d_in", 0, &c->d_in, path, err));
+    SAE_TRY(json_get_int(dict, "d_sae", 0, &c->d_sae, path, err));
+    SAE_TRY(json_get_int(dict, "d_out", 0, &c->d_out, path, err));
+    SAE_TRY(json_get_int(dict, "k", 0, &c->k, path, err));
+    SAE_TRY(json_get_double(dict, "l1_coefficient", 0, &c->l1_coefficient, path, err));
+    SAE_TRY(json_get_int(dict, "rank", 0, &c->rank, path, err));
+    SAE_TRY(json_get_int(dict, "seed", 0, &seed, path, err));
+    SAE_TRY(json_get_bool(dict, "skip", false, &c->skip, path, err));
+    SAE_TRY(json_get_string(dict, "site", "", &site, path, err));
+    SAE_TRY(json_get_string(dict, "target_site", "", &target, path, err));
+    if (c->d_in < 1 || c->d_sae < 1 || c->rank < 0 || json_array_size(prefixes) > SAE_MAX_GROUPS)
+        SAE_RAISE(err, SAE_FORMAT, "%s: \"d_in\", \"d_sae\", \"rank\" or \"groups\" are none", path);
+    c->seed = (uint64_t)seed;
+    c->apply_b_dec_to_input = c->d_out == 0;
+    snprintf(c->site, sizeof c->site, "%s", site);
+    snprintf(c->target_site, sizeof c->target_site, "%s", target);
+    c->n_groups = (int)json_array_size(prefixes);
+    for (int g = 0; g < c->n_groups; g++) c->groups[g] = json_integer_value(json_array_get(prefixes, (size_t)g));
+    if (c->rank > 0) SAE_TRY(read_scaffold(c, dict, path, err));
+done:
+    return status;
+}

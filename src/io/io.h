@@ -38,7 +38,7 @@ sae_status folder_sync(const char *path, sae_error *err); /* fsync of a folder: 
 /* Of the folder that `path` lies in; the text is changed meanwhile, and put back. */
 sae_status folder_sync_parent(char *path, sae_error *err);
 /* Removes what writers of `path` that were killed left beside it: PATH.tmp.PID of a process that is no more. What cannot be
- * listed or removed stays, and does no harm: only NOMEM is a failure. */
+ * listed or removed stays, and does no harm; PATH.tmp.PID.old is put back where PATH is absent, and IO says that it cannot be. */
 sae_status leftovers_remove(const char *path, sae_error *err);
 /* Is the name that of something half written, BASE.tmp.PID (base NULL: whatever base)? */
 bool is_leftover(const char *name, const char *base);

@@ -49,16 +49,25 @@ static bool is_gone(int64_t process)
     return process == (int64_t)getpid() || (kill((pid_t)process, 0) != 0 && errno == ESRCH);
 }
 
-/* What was put aside goes back to its place when nothing came there. */
+/* What was put aside goes back to its place when nothing came there. Where it cannot, it is all that is left of the old data: it
+ * stays, and so does the place, since what is written there would have it removed by the next one. */
 static sae_status remove_one(const char *folder, const char *name, bool old, const char *path, sae_error *err)
 {
+    sae_status status = SAE_OK;
     sae_error ignored = {0};
     char *leftover = path_join(folder, name, err);
 
     if (!leftover) return SAE_NOMEM;
-    if (!old || file_exists(path) || sys_rename(leftover, path) != 0) folder_remove(leftover, &ignored);
+    if (!old || file_exists(path))
+        folder_remove(leftover, &ignored);
+    else if (sys_rename(leftover, path) != 0 && errno != ENOENT) /* ENOENT: another process was here */
+        status =
+            SAE_FAIL(err, SAE_IO,
+                     "%s: a process that was killed put what stood there aside, and it cannot be put back: %s; mend "
+                     "that, or rename %s yourself",
+                     path, strerror(errno), leftover);
     mem_free(leftover);
-    return SAE_OK;
+    return status;
 }
 
 sae_status leftovers_remove(const char *path, sae_error *err)

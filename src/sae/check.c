@@ -141,10 +141,11 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     if (o->k_anneal_steps < 0 || o->k_anneal_start < 0 || (o->k_anneal_steps > 0 && o->k_anneal_steps >= o->steps))
         return SAE_FAIL(err, SAE_RANGE, "k anneals over %lld steps: expected fewer than the run's %lld",
                         (long long)o->k_anneal_steps, (long long)o->steps);
-    bool has_norm = o->encoder_norm == SAE_ENCODER_REBUILDS || (o->encoder_norm >= 0.0 && isfinite(o->encoder_norm));
+    bool has_norm = o->encoder_norm == SAE_ENCODER_REBUILDS || o->encoder_norm == SAE_ENCODER_UNIFORM ||
+                    (o->encoder_norm >= 0.0 && isfinite(o->encoder_norm));
     if (o->resample_every < 0 || !has_norm)
         return SAE_FAIL(err, SAE_RANGE,
-                        "resampling and the encoder's norm at the start must not be negative (but for -1)");
+                        "resampling and the encoder's norm at the start must not be negative (but for -1 and -2)");
     if (o->optimiser_rule == SAE_OPTIMISER_SIGNUM && (o->resample_every > 0 || !(o->adam_beta1 > 0.0)))
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "sign-SGD needs a momentum (adam beta 1) above 0 and knows no resampling");

@@ -85,8 +85,11 @@ const effect effects[] = {
     {"select-by", selects, KEEPS_K},
     {"k-anneal-start", anneals,
      "no k is annealed: give --k-anneal-steps, a start above --k, and an --arch that keeps k latents"},
+    {"k-anneal-rule", anneals,
+     "no k is annealed: give --k-anneal-steps, a start above --k, and an --arch that keeps k latents"},
     {"k-anneal-steps", may_anneal,
-     "only batchtopk, matryoshka and topk keep k latents, and k falls from d_in (or --k-anneal-start, and at most the "
+     "only batchtopk, matryoshka and topk keep k latents, and k falls from d_in (10 d_in by --k-anneal-rule now, or "
+     "--k-anneal-start, and at most the "
      "width): give such an --arch, and a smaller --k"},
     {"threshold-beta", selects, KEEPS_K},
     {"threshold-from", selects, KEEPS_K},

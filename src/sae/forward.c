@@ -123,8 +123,7 @@ void begin_errors(sae_trainer *t, const learner *l, bool late)
         matmul_nn(B, d, r, s->h, r, l->p[P_W_UP].w, d, 1.0f, s->grad, d);
 }
 
-/* What the mean over rows of |e|^2 is multiplied by. */
-static double loss_scale(sae_trainer *t, learner *l, double variance)
+static double scale_by_rule(const sae_trainer *t, learner *l, double variance)
 {
     double V = variance / (double)t->options.batch;
 
@@ -134,6 +133,12 @@ static double loss_scale(sae_trainer *t, learner *l, double variance)
     return V > 0.0 ? 1.0 / V : 1.0;
 }
 
+double loss_scale(sae_trainer *t, learner *l, step_sums *sums)
+{
+    sums->variance = target_variance(t, l);
+    return t->s.loss_scale = scale_by_rule(t, l, sums->variance);
+}
+
 void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
@@ -141,8 +146,7 @@ void finish_errors(sae_trainer *t, learner *l, step_sums *sums)
     int G = l->n_groups;
     double weight = t->options.level_rule == SAE_LEVELS_SUM ? 1.0 : 1.0 / ((double)G * G);
 
-    sums->variance = target_variance(t, l);
-    weight *= loss_scale(t, l, sums->variance);
+    weight *= loss_scale(t, l, sums);
     s->grad_per_error = 2.0 * weight / (double)B;
 #pragma omp parallel for schedule(dynamic, 32)
     for (int64_t b = 0; b < B; b++) forward_row(t, l, b);

@@ -121,7 +121,6 @@ static sae_train_options openai(sae_arch arch, int64_t batch, int64_t steps)
     return o;
 }
 
-/* W_enc is torch's Linear: uniform in +-1/sqrt(d), rows of norm 1/sqrt(3). */
 static sae_train_options sparsify(int64_t batch, int64_t steps, int64_t d_sae)
 {
     sae_train_options o = sae_recipe_dictionary_learning(batch, steps, d_sae);
@@ -134,7 +133,8 @@ static sae_train_options sparsify(int64_t batch, int64_t steps, int64_t d_sae)
     o.auxk_alpha = 0.0;
     o.auxk_rule = SAE_AUXK_VARIANCE;
     o.b_dec_start = SAE_B_DEC_MEAN;
-    o.encoder_norm = 1.0 / sqrt(3.0);
+    o.encoder_norm = SAE_ENCODER_UNIFORM; /* torch's Linear */
+    o.k_anneal_rule = SAE_K_ANNEAL_NOW;
     o.loss_rule = SAE_LOSS_FVU;
     o.grad_clip = 0.0;
     return o;
@@ -255,19 +255,22 @@ double learning_rate(const sae_train_options *o, int64_t step)
 
 int64_t largest_k(const sae_train_options *o, const sae_dict_config *c)
 {
-    int64_t second = annealed_k(o, c, 1);
+    int64_t first = annealed_k(o, c, 0), second = annealed_k(o, c, 1);
 
-    return second > c->k ? second : c->k;
+    return first > second ? first : second;
 }
 
-/* dictionary_learning's rule sets the k of the next step, from that of step 0 on: step 0 has the final k, step 1 the largest. */
+/* dictionary_learning's rule sets the k of the next step, from that of step 0 on: step 0 has the final k, step 1 the largest. sparsify's
+ * sets its own, with a tie between two whole numbers to the even one. */
 int64_t annealed_k(const sae_train_options *o, const sae_dict_config *c, int64_t step)
 {
-    int64_t S = o->k_anneal_steps, from = smaller(o->k_anneal_start > 0 ? o->k_anneal_start : c->d_in, c->d_sae);
+    bool now = o->k_anneal_rule == SAE_K_ANNEAL_NOW;
+    int64_t S = o->k_anneal_steps, start = o->k_anneal_start > 0 ? o->k_anneal_start : c->d_in * (now ? 10 : 1);
+    int64_t from = smaller(start, c->d_sae), done = now ? step : step - 1;
 
-    if (S == 0 || step == 0 || step > S || from <= c->k || !keeps_k(c->arch)) return c->k;
-    double ratio = (double)(step - 1) / (double)S;
-    return (int64_t)((double)from * (1 - ratio) + (double)c->k * ratio);
+    if (S == 0 || done < 0 || done >= S || from <= c->k || !keeps_k(c->arch)) return c->k;
+    double ratio = (double)done / (double)S, k = (double)from * (1 - ratio) + (double)c->k * ratio;
+    return now ? (int64_t)rint(k) : (int64_t)k;
 }
 
 double sparsity_factor(const sae_train_options *o, int64_t step)

@@ -20,7 +20,8 @@
     X(decay_start, COUNT, "decay-start", "N", "step from which the learning rate falls linearly to 0")                                         \
     X(selection_rule, CHOICE, "select-by", "activation|norm", "what is kept: the largest activations, or those times the norm of W_dec's row") \
     X(k_anneal_steps, COUNT, "k-anneal-steps", "N", "steps over which k falls to --k; 0: none")                                                \
-    X(k_anneal_start, COUNT, "k-anneal-start", "N", "k from which it falls; 0: d_in")                                                          \
+    X(k_anneal_start, COUNT, "k-anneal-start", "N", "k from which it falls; 0: d_in, or 10 d_in")                                                          \
+    X(k_anneal_rule, CHOICE, "k-anneal-rule", "next|now", "a step sets the next one's k, rounded down, from d_in; or its own, rounded, from 10 d_in") \
     X(threshold_beta, REAL, "threshold-beta", "X", "decay of the average that becomes the threshold")                                          \
     X(threshold_start_step, COUNT, "threshold-start-step", "N", "the threshold is averaged in steps after this one")                           \
     X(threshold_rule, CHOICE, "threshold-from", "first|zero", "the average starts with its first value, or from 0 in step 0")                  \
@@ -29,9 +30,9 @@
     X(auxk_alpha, REAL, "auxk-alpha", "X", "weight of AuxK; 0 switches it off")                                                                \
     X(auxk_k, COUNT, "auxk-k", "N", "dead latents that AuxK uses per row; 0: d_in / 2")                                                        \
     X(auxk_rule, CHOICE, "auxk-rule", "residual|plain|variance|bias", "AuxK over the variance of the residual, plain, over that of the rows; or the first, for b_dec too") \
-    X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch")                                              \
+    X(b_dec_start, CHOICE, "b-dec", "median|mean|zero", "b_dec at the start, of the first batch (openai's own is of 32,768 rows: give such a --batch)")                                              \
     X(decoder_norm, REAL, "decoder-norm", "X", "norm of the initial rows of W_dec and W_enc")                                                  \
-    X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's; -1: what rebuilds random directions at their length") \
+    X(encoder_norm, REAL, "encoder-norm", "X", "norm of the initial rows of W_enc; 0: as W_dec's; -1: what rebuilds random directions at their length; -2: uniform entries in +-1/sqrt(d_in), W_dec along them or, of a transcoder, 0") \
     X(decoder_rule, CHOICE, "decoder-rows", "unit|constrained|free|before", "rows of W_dec held at norm 1 (with or without an eps), free, or at 1 before each update") \
     X(level_rule, CHOICE, "levels", "mean|sum", "Matryoshka: the loss is the mean of the levels (over their number again), or their sum")      \
     X(l1_rule, CHOICE, "l1", "codes|norms", "standard, gated: the penalty sums codes, or codes times the norms of their rows of W_dec")        \
@@ -40,7 +41,7 @@
     X(bandwidth, REAL, "bandwidth", "X", "jumprelu: width of the straight-through estimator's window")                                         \
     X(first_threshold, REAL, "first-threshold", "X", "jumprelu: thresholds at the start; 0: where the first batch's L0 is k")                  \
     X(gate_rule, CHOICE, "gate-trains", "gate|decoder", "gated: what the gate's own reconstruction trains")                                    \
-    X(loss_rule, CHOICE, "loss", "sum|fvu|first", "mean over rows of |e|^2; over their variance; over that of the first batch")                \
+    X(loss_rule, CHOICE, "loss", "sum|fvu|first", "mean over rows of |e|^2; over their variance; over that of the first batch (as --b-dec)")                \
     X(resample_every, COUNT, "resample-every", "N", "steps after which dead latents begin anew at badly reconstructed rows; 0: never")         \
     X(optimiser_rule, CHOICE, "optimiser", "adam|signum", "Adam, or schedule-free sign-SGD with --adam-beta1 as its momentum")                 \
     X(adam_beta1, REAL, "adam-beta1", "X", "decay of Adam's first moment")                                                                     \

@@ -29,14 +29,14 @@ bool scaffold_moves(const sae_trainer *t, const learner *l)
     return l->config.rank > 0 && (!l->config.scaffold_frozen || t->step < l->config.scaffold_steps);
 }
 
-/* P3's scaffold has a loss of its own, mean |s - c|^2: -2 (c - s) / B, into aux_grad. What the encoder sees is c - s, or x - s where it
- * does not subtract b_dec. */
+/* P3's scaffold has a loss of its own, mean |s - c|^2 in the units of the dictionary's: -2 (c - s) / B times loss_scale, into aux_grad.
+ * What the encoder sees is c - s, or x - s where it does not subtract b_dec. */
 static const float *gradient_of_own_loss(sae_trainer *t, const learner *l)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->config.d_in;
     const float *b_dec = l->config.apply_b_dec_to_input ? NULL : l->p[P_B_DEC].w;
-    float factor = (float)(-2.0 / (double)B);
+    float factor = (float)(-2.0 * s->loss_scale / (double)B);
 
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < B; b++)
@@ -131,7 +131,8 @@ double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
 {
     scratch *s = &t->s;
     int64_t B = t->options.batch, d = l->d_out;
-    float factor = (float)(2.0 / (double)B);
+    double scale = loss_scale(t, l, sums);
+    float factor = (float)(2.0 * scale / (double)B);
 
     centre_rows(t, l);
     begin_errors(t, l, false);
@@ -142,8 +143,7 @@ double scaffold_step(sae_trainer *t, learner *l, step_sums *sums)
         for (int64_t i = 0; i < d; i++) e[i] *= factor;
     }
     for (int64_t b = 0; b < B; b++) sums->residual += s->row_loss[b];
-    sums->l2_loss = sums->residual / (double)B;
-    sums->variance = target_variance(t, l);
+    sums->l2_loss = sums->residual * scale / (double)B;
     gradients(t, l, s->grad);
     return s->scaffold_norm;
 }

@@ -24,7 +24,7 @@
 
 /* Raised whenever the same settings and rows give other weights than before, in any bit: a dictionary that is kept in a run's folder, or a
  * survey's count of one, is taken for the present program's only while its record has this number (one without it is older). */
-enum { TRAINING_REVISION = 2 };
+enum { TRAINING_REVISION = 3 };
 
 /* A parameter with its gradient and Adam moments: [rows, columns]. */
 typedef struct param {
@@ -188,6 +188,7 @@ typedef struct scratch {
     double *column;        /* [d] */
     double *row_loss;      /* [B, G] squared error of each prefix */
     double scaffold_norm;  /* of the gradients of the scaffold; P3 clips them by it */
+    double loss_scale;     /* of this step's rows (loss_scale) */
     double grad_per_error; /* the last group's gradient row over its error x^ - x */
     /* Penalised families only (penalised.h): */
     float *limit;           /* [F] */
@@ -333,6 +334,9 @@ const float *targets_of(const sae_trainer *t, const learner *l); /* [B, d_out] w
 void forward_rows(sae_trainer *t, learner *l, step_sums *sums);
 /* Its second part, after begin_errors and whatever else belongs to the reconstruction: adds what the lists hold; grad becomes dL/dx^. */
 void finish_errors(sae_trainer *t, learner *l, step_sums *sums);
+/* What the mean over rows of |e|^2 is multiplied by, by the rule of the loss: 1, or over a variance. Measures sums->variance; the first
+ * batch's is kept, whether or not the dictionary learns yet. */
+double loss_scale(sae_trainer *t, learner *l, step_sums *sums);
 /* out [d] = scale x the sums of the columns of rows [n, d]; partial [N_BLOCKS, d]. */
 void column_sums(const float *rows, int64_t n, int64_t d, double scale, double *partial, double *out);
 

@@ -82,7 +82,7 @@ static void scale_encoder(sae_trainer *t, learner *l)
 {
     double norm = t->options.encoder_norm, factor = norm / t->options.decoder_norm;
 
-    if (norm == 0.0) return;
+    if (norm == 0.0 || norm == SAE_ENCODER_UNIFORM) return;
     if (norm == SAE_ENCODER_REBUILDS) {
         double length = rebuilt_length(t, l);
         factor = length > 0.0 ? 1.0 / length : 1.0;
@@ -90,22 +90,45 @@ static void scale_encoder(sae_trainer *t, learner *l)
     for (int64_t i = 0; i < l->config.d_sae * l->config.d_in; i++) l->p[P_W_ENC].w[i] *= (float)factor;
 }
 
-/* W_dec rows are random directions, W_enc their copy (tied at the start), W_down ~ N(0, 1/d), W_up = W_skip = 0: at step 0 a
- * scaffold adds nothing. One that begins at random has W_up ~ N(0, 1/d_out). Rows have random streams of their own kind, so the
- * rank does not change the dictionary. A transcoder reads and writes different spaces: its W_enc has directions of its own. (sparsify
- * starts a transcoder's W_dec at 0, which rows of unit norm cannot be.) */
-static void initial_weights(sae_trainer *t, learner *l)
+/* torch's Linear as sparsify begins: W_enc uniform, W_dec its directions; a transcoder's is 0, so that it begins as b_dec. */
+static void uniform_weights(sae_trainer *t, learner *l, rng *r)
 {
-    int64_t d = l->config.d_in, F = l->config.d_sae;
-    rng dictionary = rng_seed(l->config.seed, 1), down = rng_seed(l->config.seed, 2);
-    rng encoder_rows = rng_seed(l->config.seed, 3), up = rng_seed(l->config.seed, 4);
-    const param *W_up = &l->p[P_W_UP];
+    const param *enc = &l->p[P_W_ENC], *dec = &l->p[P_W_DEC];
+    int64_t d = l->config.d_in, n = l->config.d_sae * d;
+    double bound = 1.0 / sqrt((double)d);
 
-    random_directions(t->ops, &l->p[P_W_DEC], t->options.decoder_norm, &dictionary);
+    for (int64_t i = 0; i < n; i++) enc->w[i] = (float)(bound * (2.0 * rng_uniform(r) - 1.0));
+    if (l->config.d_out > 0) return;
+    memcpy(dec->w, enc->w, (size_t)n * sizeof(float));
+    for (int64_t j = 0; j < dec->rows; j++) unit_rows(t->ops, dec->w, j, d, FLT_EPSILON);
+    for (int64_t i = 0; i < n; i++) dec->w[i] *= (float)t->options.decoder_norm;
+}
+
+/* W_dec rows are random directions, W_enc their copy (tied at the start). A transcoder reads and writes different spaces: its W_enc has
+ * directions of its own. */
+static void tied_weights(sae_trainer *t, learner *l, rng *dictionary)
+{
+    rng encoder_rows = rng_seed(l->config.seed, 3);
+
+    random_directions(t->ops, &l->p[P_W_DEC], t->options.decoder_norm, dictionary);
     if (l->config.d_out > 0)
         random_directions(t->ops, &l->p[P_W_ENC], t->options.decoder_norm, &encoder_rows);
     else
-        memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(F * d) * sizeof(float));
+        memcpy(l->p[P_W_ENC].w, l->p[P_W_DEC].w, (size_t)(l->config.d_sae * l->config.d_in) * sizeof(float));
+}
+
+/* W_down ~ N(0, 1/d), W_up = W_skip = 0: at step 0 a scaffold adds nothing. One that begins at random has W_up ~ N(0, 1/d_out). Rows have
+ * random streams of their own kind, so the rank does not change the dictionary. */
+static void initial_weights(sae_trainer *t, learner *l)
+{
+    int64_t d = l->config.d_in, F = l->config.d_sae;
+    rng dictionary = rng_seed(l->config.seed, 1), down = rng_seed(l->config.seed, 2), up = rng_seed(l->config.seed, 4);
+    const param *W_up = &l->p[P_W_UP];
+
+    if (t->options.encoder_norm == SAE_ENCODER_UNIFORM)
+        uniform_weights(t, l, &dictionary);
+    else
+        tied_weights(t, l, &dictionary);
     for (int64_t j = 0; j < l->p[P_THRESHOLD].rows * F; j++) l->p[P_THRESHOLD].w[j] = (float)t->options.first_threshold;
     scale_encoder(t, l);
     for (int64_t i = 0; i < l->config.rank * d; i++) l->p[P_W_DOWN].w[i] = (float)(rng_normal(&down) / sqrt((double)d));
