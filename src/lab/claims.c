@@ -120,7 +120,7 @@ static void tell_other_rules(const experiment *e, int arch, const char *key, int
 }
 
 /* By how much fewer dense latents there are at a rule than the first seed's `base` in the baseline, and which part of it the lower k is:
- * " (-61 %, of which -41 is the lower k; -34 % of the baseline's 30.6 at that L0)". */
+ * " (-61 %, of which -41 is the lower k; -34 % against the baseline's 30.6 at that L0)". */
 static void tell_lower_k(const experiment *e, int arch, int rule, double base, double change, char *here, size_t room)
 {
     interval same;
@@ -137,8 +137,8 @@ static void tell_lower_k(const experiment *e, int arch, int rule, double base, d
         snprintf(here + used, room - used, " (%+.0f %%)", less);
     else
         snprintf(here + used, room - used,
-                 " (%+.0f %%, of which %+.0f is the lower k; %+.0f %% of the baseline's %.3g at that L0)", less, by_k,
-                 round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
+                 " (%+.0f %%, of which %+.0f is the lower k; %+.0f %% against the baseline's %.3g at that L0)", less,
+                 by_k, round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
 }
 
 /* At which thresholds a difference over the seeds is told; of one seed none is. */
