@@ -442,6 +442,14 @@ else
     says "it says that there is no checkpoint" 'no checkpoint'
 fi
 
+# Before anything was trained no rate is to blame, whatever the warm-up.
+for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --warmup-steps 0"; do
+    # shellcheck disable=SC2086
+    train "train, $start" 1 'nothing was trained yet' --out "begun_badly$start" $start
+    says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help'
+    if grep -q 'lower --lr' err; then not_ok "it advises another rate" "$(cat err)"; fi
+done
+
 # Signals: stopped by one, continued, the same bytes as a run left alone.
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
 # shellcheck disable=SC2086
