@@ -506,6 +506,19 @@ for signal in INT TERM; do
     same "SIG$signal: continued to the same weights" "stopped_$signal/sae/sae_weights.safetensors" whole/sae/sae_weights.safetensors
     same "SIG$signal: and the same log" "stopped_$signal/log.jsonl" whole/log.jsonl
 done
+# A log that somebody removed, or cut at its beginning, lacks what was before, and that is told; a whole one is not spoken of.
+# shellcheck disable=SC2086
+{
+    run train $long_run --out stopped_INT --resume
+    if [ $code -eq 0 ] && ! grep -q 'log.jsonl' err; then ok "a finished run again"; else not_ok "a finished run again" "$(cat err)"; fi
+    cp -r stopped_INT lacks
+    sed -i 1d lacks/log.jsonl
+    expect "a run whose log is cut" 0 'lacks/log.jsonl' train $long_run --out lacks --resume
+    says "is told what it lacks" 'lacks/log.jsonl does not begin with step 0: .* lack steps before 3000'
+    rm lacks/log.jsonl
+    expect "a run whose log is gone" 0 'lacks/log.jsonl' train $long_run --out lacks --resume
+    says "is told, too" 'lacks/log.jsonl does not begin with step 0: .* lack steps before 3000'
+}
 # What was ignored when the program was begun (nohup, trap '' INT, the background of a script) stays so.
 # shellcheck disable=SC2086
 env --ignore-signal=INT,TERM "$sae" train $long_run --out ignores >out 2>err </dev/null &

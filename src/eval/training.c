@@ -361,6 +361,18 @@ done:
     return status;
 }
 
+static void tell_of_log(const loop *l, int64_t step)
+{
+    char text[500];
+
+    if (!l->options->notice || !training_log_lacks_the_start(l->log)) return;
+    snprintf(text, sizeof text,
+             "%.300s/log.jsonl does not begin with step 0: somebody removed or cut it. What was learned is whole, but "
+             "the log, and plots of it, lack steps before %lld",
+             l->options->folder, (long long)step);
+    l->options->notice(l->options->user, text);
+}
+
 sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
                         const training_options *options, const sae_progress *progress, sae_error *err)
 {
@@ -380,6 +392,7 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
     SAE_TRY(start(&l, progress, err));
     step = sae_trainer_steps_done(t);
     SAE_TRY(training_log_open(&l.log, options->folder, options->resume, step, err));
+    tell_of_log(&l, step);
     for (; step < recipe->steps; step++) {
         SAE_TRY(one_step(&l, step, err));
         if (progress && progress->report(progress->user, "rows trained", (double)((step + 1) * recipe->batch),
