@@ -442,6 +442,15 @@ else
     says "it says that there is no checkpoint" 'no checkpoint'
 fi
 
+# An L0 over the columns of a row is what only jumprelu can be told to aim at; it is warned.
+aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "jumprelu, a k over d_in" 0 'aims at an L0 of 65, and a row has 64 columns' train $aims --arch jumprelu --k 65 --out aims
+    expect "a sweep to it" 0 'jumprelu-w256-k65-r0-s0 aims at an L0 of 65' sweep $aims --arch jumprelu --k 64,65 --out aims_sweep
+    run train $aims --arch jumprelu --k 64 --out aims_d_in
+    if grep -q 'aims at' err; then not_ok "a k of d_in is not warned of" "$(cat err)"; else ok "a k of d_in is not warned of"; fi
+}
 # Before anything was trained no rate is to blame, whatever the warm-up.
 for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --warmup-steps 0"; do
     # shellcheck disable=SC2086
