@@ -442,6 +442,23 @@ else
     says "it says that there is no checkpoint" 'no checkpoint'
 fi
 
+# An L0 over the columns of a row is what only jumprelu can be told to aim at; it is warned.
+aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
+# shellcheck disable=SC2086
+{
+    expect "jumprelu, a k over d_in" 0 'aims at an L0 of 65, and a row has 64 columns' train $aims --arch jumprelu --k 65 --out aims
+    expect "a sweep to it" 0 'jumprelu-w256-k65-r0-s0 aims at an L0 of 65' sweep $aims --arch jumprelu --k 64,65 --out aims_sweep
+    run train $aims --arch jumprelu --k 64 --out aims_d_in
+    if grep -q 'aims at' err; then not_ok "a k of d_in is not warned of" "$(cat err)"; else ok "a k of d_in is not warned of"; fi
+}
+# Before anything was trained no rate is to blame, whatever the warm-up.
+for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --warmup-steps 0"; do
+    # shellcheck disable=SC2086
+    train "train, $start" 1 'nothing was trained yet' --out "begun_badly$start" $start
+    says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help'
+    if grep -q 'lower --lr' err; then not_ok "it advises another rate" "$(cat err)"; fi
+done
+
 # Signals: stopped by one, continued, the same bytes as a run left alone.
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
 # shellcheck disable=SC2086
@@ -498,6 +515,19 @@ for signal in INT TERM; do
     same "SIG$signal: continued to the same weights" "stopped_$signal/sae/sae_weights.safetensors" whole/sae/sae_weights.safetensors
     same "SIG$signal: and the same log" "stopped_$signal/log.jsonl" whole/log.jsonl
 done
+# A log that somebody removed, or cut at its beginning, lacks what was before, and that is told; a whole one is not spoken of.
+# shellcheck disable=SC2086
+{
+    run train $long_run --out stopped_INT --resume
+    if [ $code -eq 0 ] && ! grep -q 'log.jsonl' err; then ok "a finished run again"; else not_ok "a finished run again" "$(cat err)"; fi
+    cp -r stopped_INT lacks
+    sed -i 1d lacks/log.jsonl
+    expect "a run whose log is cut" 0 'lacks/log.jsonl' train $long_run --out lacks --resume
+    says "is told what it lacks" 'lacks/log.jsonl does not begin with step 0: .* lack steps before 3000'
+    rm lacks/log.jsonl
+    expect "a run whose log is gone" 0 'lacks/log.jsonl' train $long_run --out lacks --resume
+    says "is told, too" 'lacks/log.jsonl does not begin with step 0: .* lack steps before 3000'
+}
 # What was ignored when the program was begun (nohup, trap '' INT, the background of a script) stays so.
 # shellcheck disable=SC2086
 env --ignore-signal=INT,TERM "$sae" train $long_run --out ignores >out 2>err </dev/null &

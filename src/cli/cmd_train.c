@@ -176,6 +176,7 @@ static sae_status run_train(args *a, sae_error *err)
     SAE_TRY(args_checked(a, trainer_check(t.dicts.configs, t.dicts.n, &t.recipe, err)));
     SAE_TRY(train_recipe_warn_family(a, &t.dicts, err));
     train_recipe_warn(a, &t.recipe);
+    train_recipe_warn_target(&t.dicts, &t.recipe, NULL);
     if (args_flag(a, "plan")) {
         SAE_TRY(tell_whole_plan(&t, folder, err));
         goto done;

@@ -66,6 +66,7 @@ sae_status sweep_make_recipes(sweep *s, sae_error *err)
     SAE_TRY(check(s, err));
     SAE_TRY(train_recipe_warn_family(s->a, &s->dicts, err));
     for (int k = 0; k < s->n_recipes; k++) train_recipe_warn(s->a, &s->recipes[k]);
+    train_recipe_warn_target(&s->dicts, s->recipes, s->recipe_of);
 done:
     for (int k = 0; texts && k < s->n_recipes; k++) mem_free(texts[k]);
     mem_free(texts);

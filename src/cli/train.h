@@ -142,6 +142,8 @@ sae_status train_recipe_make(sae_train_options *out, args *a, const train_input 
 
 /* Warnings of what a run is too short for: a named recipe's constants are of long ones. */
 void train_recipe_warn(args *a, const sae_train_options *r);
+/* ... one of a jumprelu that aims at more active latents than a row has columns (recipe_of: as in sweep; NULL: one recipe for all) ... */
+void train_recipe_warn_target(const train_dicts *dicts, const sae_train_options *recipes, const int *recipe_of);
 /* ... and one of dictionaries that whose recipe it is does not train. */
 sae_status train_recipe_warn_family(args *a, const train_dicts *dicts, sae_error *err);
 

@@ -180,6 +180,20 @@ void train_recipe_warn(args *a, const sae_train_options *r)
              (long long)r->steps, (long long)r->batch);
 }
 
+void train_recipe_warn_target(const train_dicts *dicts, const sae_train_options *recipes, const int *recipe_of)
+{
+    for (int i = 0; i < dicts->n; i++) {
+        const sae_dict_config *c = &dicts->configs[i];
+        bool aims = c->arch == SAE_JUMPRELU && recipes[recipe_of ? recipe_of[i] : 0].l0_rule != SAE_L0_LINEAR;
+        if (!aims || c->k <= c->d_in) continue;
+        warn("%s aims at an L0 of %lld, and a row has %lld columns: so many latents may never be active together, and "
+             "it "
+             "would be no sparse code; give a --k below %lld",
+             dicts->names[i], (long long)c->k, (long long)c->d_in, (long long)c->d_in);
+        break;
+    }
+}
+
 sae_status train_recipe_warn_family(args *a, const train_dicts *dicts, sae_error *err)
 {
     sae_recipe_name which;

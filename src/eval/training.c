@@ -99,21 +99,41 @@ static void blame(const loop *l, int dict)
     if (l->options->diverged) *l->options->diverged = dict;
 }
 
+/* What may help when numbers are not finite after so many updates. The first may have had a learning rate of 0, by the warm-up: then no
+ * rate is to blame, but what the run begins with. */
+enum { ADVICE_ROOM = 360 };
+static const char *advice(const loop *l, int dict, int64_t updates, double largest, char out[ADVICE_ROOM])
+{
+    const sae_train_options *r = l->recipe;
+    const bool trained = updates > 1 || (updates == 1 && learning_rate(r, 0) > 0);
+    char rows[64] = "";
+
+    if (largest > 0) snprintf(rows, sizeof rows, "rows reach %.3g and ", largest);
+    if (trained)
+        snprintf(out, ADVICE_ROOM, "it is the training that diverged: a lower --lr (now %g) may help", r->lr);
+    else
+        snprintf(out, ADVICE_ROOM,
+                 "nothing was trained yet, so it is no learning rate: float32 cannot hold what the run begins "
+                 "with: %sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
+                 "--decoder-norm, --encoder-norm or --l1-coefficient may help",
+                 *rows ? rows : "rows ", l->t->learners[dict].input_scale, r->decoder_norm);
+    return out;
+}
+
 static sae_status save(loop *l, sae_error *err)
 {
     int64_t step = sae_trainer_steps_done(l->t);
     sae_status status = SAE_OK;
     const char *what = NULL;
-    char last[400];
+    char last[400], why[ADVICE_ROOM];
     int i = 0;
 
     if (l->saved != step) {
         if (!trainer_is_finite(l->t, &i, &what)) {
             blame(l, i);
-            SAE_RAISE(err, SAE_NUMERIC,
-                      "step %lld: %s%s%s became infinite or undefined: training diverged; a lower --lr may help; %s",
-                      (long long)step - 1, what, l->options->names ? " of " : "",
-                      l->options->names ? l->options->names[i] : "", last_checkpoint(l, last, sizeof last));
+            SAE_RAISE(err, SAE_NUMERIC, "step %lld: %s%s%s became infinite or undefined: %s; %s", (long long)step - 1,
+                      what, l->options->names ? " of " : "", l->options->names ? l->options->names[i] : "",
+                      advice(l, i, step, 0, why), last_checkpoint(l, last, sizeof last));
         }
         SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
         SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
@@ -254,9 +274,8 @@ static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause
                  (long long)bad, largest, usual);
     else {
         blame(l, dict);
-        snprintf(why, sizeof why,
-                 "All of these rows are finite, so it is the training that diverged: a lower --lr (now %g) may help",
-                 l->recipe->lr);
+        char what[ADVICE_ROOM];
+        snprintf(why, sizeof why, "All of these rows are finite: %s", advice(l, dict, step, largest, what));
     }
     return SAE_FAIL(err, SAE_NUMERIC, "step %lld, rows %lld to %lld of the stream: %.300s. %s; %s", (long long)step,
                     (long long)(step * batch), (long long)((step + 1) * batch - 1), cause, why,
@@ -381,6 +400,18 @@ done:
     return status;
 }
 
+static void tell_of_log(const loop *l, int64_t step)
+{
+    char text[500];
+
+    if (!l->options->notice || !training_log_lacks_the_start(l->log)) return;
+    snprintf(text, sizeof text,
+             "%.300s/log.jsonl does not begin with step 0: somebody removed or cut it. What was learned is whole, but "
+             "the log, and plots of it, lack steps before %lld",
+             l->options->folder, (long long)step);
+    l->options->notice(l->options->user, text);
+}
+
 sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t d_in, sae_acts *acts,
                         const training_options *options, const sae_progress *progress, sae_error *err)
 {
@@ -400,6 +431,7 @@ sae_status training_run(sae_trainer *t, const sae_train_options *recipe, int64_t
     SAE_TRY(start(&l, progress, err));
     step = sae_trainer_steps_done(t);
     SAE_TRY(training_log_open(&l.log, options->folder, options->resume, step, err));
+    tell_of_log(&l, step);
     for (; step < recipe->steps; step++) {
         SAE_TRY(one_step(&l, step, err));
         if (progress && progress->report(progress->user, "rows trained", (double)((step + 1) * recipe->batch),

@@ -12,11 +12,13 @@ struct training_log {
     double before;         /* seconds of earlier sessions */
     double opened, newest; /* clock: of this session's start and its newest line */
     int64_t newest_rows;   /* that had been trained on by then; -1: not known */
+    bool lacks_the_start;
 };
 
 /* What is known of the lines that stand. */
 typedef struct standing {
-    int64_t step; /* of the checkpoint: lines of this step and later ones are cut off */
+    int64_t step;  /* of the checkpoint: lines of this step and later ones are cut off */
+    int64_t first; /* of the first line; -1: none stands */
     double seconds;
 } standing;
 
@@ -43,6 +45,7 @@ static bool line_stands(void *user, const char *line, size_t bytes)
         step >= (double)s->step)
         return false;
     number_behind(line, bytes, "\"seconds\":", &s->seconds);
+    if (s->first < 0) s->first = (int64_t)step;
     return true;
 }
 
@@ -59,11 +62,12 @@ static sae_status open_one(line_log **out, const char *folder, const char *name,
 sae_status training_log_open(training_log **out, const char *folder, bool resume, int64_t step, sae_error *err)
 {
     sae_status status = SAE_OK;
-    standing s = {.step = step};
+    standing s = {.step = step, .first = -1};
     training_log *log = mem_alloc(sizeof *log, "the log of a run", err);
 
     if (!log) return SAE_NOMEM;
     SAE_TRY(open_one(&log->steps, folder, "log.jsonl", resume, &s, err));
+    log->lacks_the_start = step > 0 && s.first != 0;
     s.seconds = 0;
     SAE_TRY(open_one(&log->times, folder, "time.jsonl", resume, &s, err));
     log->before = s.seconds;
@@ -75,6 +79,8 @@ done:
     training_log_close(log);
     return status;
 }
+
+bool training_log_lacks_the_start(const training_log *log) { return log->lacks_the_start; }
 
 sae_status training_log_sync(training_log *log, sae_error *err)
 {
