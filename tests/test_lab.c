@@ -531,8 +531,10 @@ static bool file_says(const char *out, const char *name, const char *what)
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    static const char *const masked[2] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2"};
-    int told = 0, told_masked[2] = {0};
+    enum { MASKED = 4 };
+    static const char *const masked[MASKED] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2",
+                                               "scaffold_over_random_position_0.R3", "scaffold_over_random_every.R3"};
+    int told = 0, told_masked[MASKED] = {0};
 
     write_model();
     scaffold_options o = small_run("run");
@@ -551,16 +553,16 @@ START_TEST(test_random_scaffold_is_random)
         ck_assert(is_told !=
                   file_says(o.out, "results/summary/summary.json", "cannot be told from random directions ("));
         told += is_told;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < MASKED; i++) {
             ck_assert(sae_result_get_interval(removal, masked[i], over) && over[1] < over[2]);
             told_masked[i] += over[1] > 1 || over[2] < 1;
         }
         sae_result_free(removal);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
-    if (getenv("SAE_OBSERVED")) printf("# with masked rows %d and %d\n", told_masked[0], told_masked[1]);
+    for (int i = 0; i < MASKED && getenv("SAE_OBSERVED"); i++) printf("# %s told %d\n", masked[i], told_masked[i]);
     ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
-    for (int i = 0; i < 2; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1 and 1 */
+    for (int i = 0; i < MASKED; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1, 1, 0, 0 */
     scratch_remove();
 }
 END_TEST
@@ -697,22 +699,32 @@ static void masked_rows_by_part(const char *out)
         snprintf(key, sizeof key, "position_0_over_other.R%d", op);
         ck_assert_double_eq_tol(number_in(out, comparison, key), fabs(part[0]) - fabs(part[1]), 1e-9);
     }
-    for (int i = 1; i <= 3; i++) { /* quick's */
+    static const char *const ways[] = {"_position_0.R2", "_position_0.R3", "_every.R2", "_every.R3"};
+    for (int w = 0; w < 4; w++) {
         char key[64];
-        snprintf(key, sizeof key, "random%d_position_0.R2", i);
-        ck_assert(has_number(out, removal, key) && !has_number(out, other, key));
-        snprintf(key, sizeof key, "random%d_every.R2", i);
-        ck_assert(has_number(out, removal, key) && has_number(out, other, key) == (i == 1));
-        snprintf(key, sizeof key, "random%d_every.R3", i);
-        ck_assert(has_number(out, removal, key) == (i == 1) && !has_number(out, other, key));
+        for (int i = 1; i <= 3; i++) { /* quick's */
+            snprintf(key, sizeof key, "random%d%s", i, ways[w]);
+            ck_assert(has_number(out, removal, key) && has_number(out, other, key));
+        }
+        snprintf(key, sizeof key, "scaffold_over_random%s", ways[w]);
+        sae_result *r = NULL;
+        double over[3];
+        char path[200];
+        snprintf(path, sizeof path, "%s/%s", out, removal);
+        OK(sae_result_read(&r, path, &err));
+        ck_assert(sae_result_get_interval(r, key, over) && over[1] < over[2]);
+        sae_result_free(r);
+        snprintf(key, sizeof key, "scaffold_over_pca%s", ways[w]);
+        ck_assert(has_number(out, removal, key) && has_number(out, other, key));
     }
-    ck_assert(has_number(out, removal, "scaffold_over_random_every.R2"));
-    ck_assert(has_number(out, removal, "scaffold_over_random_position_0.R2"));
-    ck_assert(!has_number(out, other, "scaffold_over_random_every.R2"));
-    ck_assert(has_number(out, other, "scaffold_over_pca_every.R2"));
-    ck_assert(!has_number(out, other, "scaffold_over_pca_position_0.R2"));
     ck_assert(file_says(out, comparison, "Which masked rows (R2 uncentred): position 0 moves the difference"));
-    ck_assert(file_says(out, removal, "R3, position 0 too"));
+    ck_assert(file_says(out, removal, "R3, position 0 too") && file_says(out, removal, "R3, masked rows too"));
+    ck_assert(file_says(out, comparison, "where R3 changes them too"));
+    /* Masked rows are those of the sequences that were scored, as many as the losses' and no more. */
+    char counted[64];
+    snprintf(counted, sizeof counted, "of %d in the sequences that", 32 * (int)number_in(out, removal, "ce_sequences"));
+    ck_assert(file_says(out, comparison, counted));
+    ck_assert_double_lt(number_in(out, removal, "ce_sequences"), 1024 / 31);
     ck_assert(file_says(out, figures, "uncentred (R2), position 0 too"));
 }
 

@@ -17,8 +17,6 @@ enum { CHOICES = sizeof choices / sizeof *choices };
 /* Or has no ends: of one sequence nothing is told. */
 static bool holds_zero(const interval *v) { return !(v->low > 0) && !(v->high < 0); }
 
-static int64_t masked_count(const experiment *e) { return e->held_out.n_masked + e->held_out.n_over_norm; }
-
 static sae_status put(sae_result *r, const char *of, const char *what, const interval *v, sae_error *err)
 {
     char key[64];
@@ -31,12 +29,12 @@ static sae_status put(sae_result *r, const char *of, const char *what, const int
 
 enum { ADDED_SCAFFOLD, ADDED_PCA, ADDED_RANDOM }; /* edits of the table of additions; behind them further draws */
 
-/* How much larger each sum is where R2 changes the rows of `way` as well. Caller frees with loss_table_free. */
-static sae_status added_losses(loss_table *out, const experiment *e, int way, sae_error *err)
+/* How much larger each sum is where R2 or R3 changes the rows of `way` as well. Caller frees with loss_table_free. */
+static sae_status added_losses(loss_table *out, const experiment *e, int way, int op, sae_error *err)
 {
     const loss_table *t = &e->losses;
     const size_t row = (size_t)t->n_seq * sizeof(double);
-    loss_table added = {ADDED_RANDOM + losses_of_random(e, way + OP_R2).n, t->n_seq, t->n_scored, NULL, NULL};
+    loss_table added = {ADDED_RANDOM + losses_of_random(e, way + op).n, t->n_seq, t->n_scored, NULL, NULL};
 
     added.nll = mem_alloc_array((size_t)added.n_edits, row, "additions to losses", err);
     added.count = mem_alloc(row, "scored positions", err);
@@ -46,9 +44,9 @@ static sae_status added_losses(loss_table *out, const experiment *e, int way, sa
     }
     memcpy(added.count, t->count, row);
     for (int k = 0; k < added.n_edits; k++) {
-        const int plain = k == ADDED_SCAFFOLD ? LOSS_R2
-                          : k == ADDED_PCA    ? LOSS_PCA
-                                              : LOSS_RANDOM + REMOVAL_WAYS * (k - ADDED_RANDOM);
+        const int plain = op + (k == ADDED_SCAFFOLD ? LOSS_R2
+                                : k == ADDED_PCA    ? LOSS_PCA
+                                                    : LOSS_RANDOM + REMOVAL_WAYS * (k - ADDED_RANDOM));
         for (int64_t i = 0; i < t->n_seq; i++)
             added.nll[k * t->n_seq + i] = t->nll[(plain + way) * t->n_seq + i] - t->nll[plain * t->n_seq + i];
     }
@@ -91,8 +89,9 @@ done:
     return status;
 }
 
-/* "the scaffold's removal costs 1.2 nats more than above, PCA's 0.9, ..", for R2. */
-static sae_status costs(const experiment *e, sae_result *r, const char *key, const char *lead, int way, sae_error *err)
+/* "where R2 changes them too, the scaffold's removal costs 1.2 nats more than above, PCA's 0.9, .." */
+static sae_status costs(const experiment *e, sae_result *r, const char *key, const char *lead, int way, int op,
+                        sae_error *err)
 {
     sae_status status = SAE_OK;
     loss_table added = {0};
@@ -100,7 +99,7 @@ static sae_status costs(const experiment *e, sae_result *r, const char *key, con
     char text[900], random[400], numbers[3][INTERVAL_TEXT];
     interval v[3];
 
-    SAE_TRY(added_losses(&added, e, way, err));
+    SAE_TRY(added_losses(&added, e, way, op, err));
     for (int i = ADDED_SCAFFOLD; i <= ADDED_PCA; i++)
         SAE_TRY(loss_weighted(&v[i], &added, &i, (const double[1]){1}, 1, seed, err));
     SAE_TRY(loss_difference(&v[2], &added, ADDED_SCAFFOLD, ADDED_PCA, seed, err));
@@ -111,9 +110,10 @@ static sae_status costs(const experiment *e, sae_result *r, const char *key, con
     }
     SAE_TRY(beside_random(r, key, &added, seed, random, sizeof random, err));
     snprintf(text, sizeof text,
-             "%s the scaffold's removal costs %s nats more than above, PCA's %s%s. The difference between scaffold and "
-             "PCA moves by %s nats%s.",
-             lead, numbers[0], numbers[1], random, numbers[2], holds_zero(&v[2]) ? ", not told from none" : "");
+             "%swhere %s changes them too, the scaffold's removal costs %s nats more than above, PCA's %s%s. The "
+             "difference between scaffold and PCA moves by %s nats%s.",
+             lead, op == OP_R2 ? "R2" : "R3", numbers[0], numbers[1], random, numbers[2],
+             holds_zero(&v[2]) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, text, err));
 done:
     loss_table_free(&added);
@@ -213,20 +213,22 @@ done:
 sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const sample *s = &e->held_out;
+    const int64_t n_seq = e->losses.n_seq, masked = loss_masked_rows(e);
     char lead[300];
 
     if (!loss_measured(e, LOSS_R2 + EVERY_ROW)) return SAE_OK;
     snprintf(lead, sizeof lead,
-             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld): where R2 changes them "
-             "too,",
-             (long long)masked_count(e), (long long)(s->n_seq * s->ctx));
-    SAE_TRY(costs(e, r, "masked_rows", lead, EVERY_ROW, err));
+             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld in the sequences that "
+             "losses are of): ",
+             (long long)masked, (long long)(n_seq * e->held_out.ctx));
+    SAE_TRY(costs(e, r, "masked_rows", lead, EVERY_ROW, OP_R2, err));
+    SAE_TRY(costs(e, r, "masked_rows_centred", "The masked rows: ", EVERY_ROW, OP_R3, err));
     if (!loss_measured(e, LOSS_R2 + WITH_POSITION_0)) goto done;
-    snprintf(lead, sizeof lead, "Of these position 0 alone (%lld rows): where R2 changes it too,", (long long)s->n_seq);
-    SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, err));
+    snprintf(lead, sizeof lead, "Of these position 0's alone (%lld rows): ", (long long)n_seq);
+    SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, OP_R2, err));
+    SAE_TRY(costs(e, r, "position_0_centred", "Position 0's rows alone: ", WITH_POSITION_0, OP_R3, err));
     SAE_TRY(table(e, r, err));
-    if (masked_count(e) == s->n_seq) {
+    if (masked == n_seq) {
         SAE_TRY(sae_result_note(r, "No row but position 0's is masked: there are no others.", err));
         goto done;
     }
@@ -238,8 +240,7 @@ done:
 
 /* ---- As a picture ---------------------------------------------------------------------------------------------------------- */
 
-/* The scaffold, PCA and random subspaces, removed from the counted rows, and from masked ones too. R3 where a random subspace was removed so
- * as well. */
+/* The scaffold, PCA and random subspaces, removed from the counted rows, and from masked ones too, by R2 and R3. */
 sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
 {
     enum { SHOWN = 3 };
@@ -255,7 +256,7 @@ sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
                             "CE after / CE clean", SAE_PLOT_BAR, 0, err));
     for (int s = 0; s < 2 * CHOICES; s++) {
         const int op = s < CHOICES ? OP_R2 : OP_R3, way = choices[s % CHOICES].way + op;
-        if (!loss_measured(e, LOSS_RANDOM + way) || !loss_measured(e, LOSS_RANDOM + EVERY_ROW + op)) continue;
+        if (!loss_measured(e, LOSS_R2 + way)) continue;
         for (int i = 0; i < SHOWN; i++) {
             interval ratio;
             SAE_TRY(removal_ratio(e, spaces[i], way, &ratio, err));

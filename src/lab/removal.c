@@ -75,15 +75,15 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
     static const struct {
         int way;
         const char *name;
-        bool pca, random;
-    } all[] = {{OP_R2, ".R2", true, true},
-               {OP_R3, ".R3", true, true},
-               {OP_R5, ".R5", false, true},
-               {OP_R6, ".R6", true, true},
-               {WITH_POSITION_0 + OP_R2, "_position_0.R2", true, true},
-               {WITH_POSITION_0 + OP_R3, "_position_0.R3", true, false}, /* of one draw */
-               {EVERY_ROW + OP_R2, "_every.R2", true, true},
-               {EVERY_ROW + OP_R3, "_every.R3", true, false}};
+        bool pca;
+    } all[] = {{OP_R2, ".R2", true},
+               {OP_R3, ".R3", true},
+               {OP_R5, ".R5", false},
+               {OP_R6, ".R6", true},
+               {WITH_POSITION_0 + OP_R2, "_position_0.R2", true},
+               {WITH_POSITION_0 + OP_R3, "_position_0.R3", true},
+               {EVERY_ROW + OP_R2, "_every.R2", true},
+               {EVERY_ROW + OP_R3, "_every.R3", true}};
     sae_status status = SAE_OK;
     interval ratio;
     char key[64];
@@ -97,7 +97,6 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
             SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_PCA + all[i].way, e->options.seed, err));
             SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
         }
-        if (!all[i].random || (all[i].way >= OPERATORS && random.n < 2)) continue;
         snprintf(key, sizeof key, "scaffold_over_random%s", all[i].name);
         SAE_TRY(loss_ratio_beside(&ratio, &e->losses, scaffold, random, e->options.seed, err));
         SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));

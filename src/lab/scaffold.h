@@ -406,9 +406,11 @@ typedef struct loss_name {
 } loss_name;
 loss_name loss_name_of(int which);
 int loss_count(const experiment *e); /* rows of the loss table */
+/* Rows of the sequences that losses are of which do not count: position 0, special tokens, norms over the limit. */
+int64_t loss_masked_rows(const experiment *e);
 /* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. Masked
- * rows are changed only where there are some: by every pair all of them, with scaffold and PCA (R2, R3) and the first random subspace (R2);
- * by the first pair that of position 0 alone as well, with R2 of every random subspace and R3 of the first. */
+ * rows are changed only where there are some, by R2 and R3 of the scaffold, PCA and every random subspace: by every pair all of them, by
+ * the first seed's that of position 0 alone as well. */
 bool loss_measured(const experiment *e, int which);
 /* The random subspaces by a way of removing; 0 where none were removed so. */
 loss_draws losses_of_random(const experiment *e, int way);
