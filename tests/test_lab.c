@@ -728,6 +728,38 @@ static void masked_rows_by_part(const char *out)
     ck_assert(file_says(out, figures, "uncentred (R2), position 0 too"));
 }
 
+/* N4 and N5 are told of the other variant too, with each choice of rows that are changed, and stand in the table of variants. */
+static void removal_of_variants(const char *out)
+{
+    static const char removal[] = "results/batchtopk-p2-s0/removal.json";
+    static const char *const rows[] = {"", "_position_0", "_every"}, *const names[] = {"scored rows", "position 0 too",
+                                                                                       "all masked rows too"};
+    json_t *summary = read_json(out, "results/summary/summary.json");
+    const json_t *tables = json_object_get(summary, "tables");
+    char *text = json_dumps(tables, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+
+    ck_assert(text && strstr(text, "CE after removal, uncentred (R2), batchtopk, P2") &&
+              strstr(text, "CE after removal, centred (R3), batchtopk, P2"));
+    ck_assert(!strstr(text, "CE after removal, uncentred (R2), batchtopk, P1"));
+    for (int op = 2; op <= 3; op++)
+        for (int i = 0; i < 3; i++) {
+            char key[3][64], wanted[200];
+            static const char *const what[] = {"scaffold", "pca", "scaffold_over_pca"};
+            double v[3];
+            for (int k = 0; k < 3; k++) {
+                snprintf(key[k], sizeof key[k], "%s%s.R%d", what[k], rows[i], op);
+                v[k] = number_in(out, removal, key[k]);
+            }
+            snprintf(wanted, sizeof wanted, "%s: %.3f x for the scaffold, %.3f x for PCA (of one another %.3f x)",
+                     names[i], v[0], v[1], v[2]);
+            ck_assert_msg(strstr(text, wanted) != NULL, "%s", wanted);
+            snprintf(wanted, sizeof wanted, "%.3f x, PCA %.3f x: ", v[0], v[1]);
+            ck_assert_msg(strstr(text, wanted) != NULL, "%s", wanted);
+        }
+    free(text);
+    json_decref(summary);
+}
+
 /* With --with-bos every row of every sequence is trained on, counted, and, but the last, scored. */
 START_TEST(test_with_bos)
 {
@@ -767,6 +799,7 @@ START_TEST(test_with_bos)
     }
     ck_assert_double_eq_tol(number_in(o.out, comparison, "masked_rows.difference"), added[0] - added[1], 1e-9);
     masked_rows_by_part(o.out);
+    removal_of_variants(o.out);
     ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
     ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
     json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");

@@ -264,6 +264,7 @@ sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_e
     SAE_TRY(removal_claim(e, arch, "R3", "_position_0", "centred (R3), position 0 too", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "_every", "uncentred (R2), position 0 and other masked rows too", r, err));
     SAE_TRY(removal_claim(e, arch, "R3", "_every", "centred (R3), position 0 and other masked rows too", r, err));
+    SAE_TRY(claims_of_variants(e, arch, r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));
     snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
     set = scaffold_topics_set(e, part);
