@@ -728,6 +728,43 @@ static void masked_rows_by_part(const char *out)
     ck_assert(file_says(out, figures, "uncentred (R2), position 0 too"));
 }
 
+/* PCA of all rows is removed for the first pair, and what it holds of position 0's row stands beside what the others do. */
+static void beside_all_rows(const char *out)
+{
+    static const char removal[] = "results/batchtopk-p1-s0/removal.json",
+                      other[] = "results/batchtopk-p2-s0/removal.json",
+                      comparison[] = "results/batchtopk-p1-s0/comparison.json";
+    static const char *const ways[] = {".R2", ".R3", "_position_0.R2", "_position_0.R3", "_every.R2", "_every.R3"};
+    static const char *const spaces[] = {"scaffold", "pca", "pca_all", "random"};
+    char key[64];
+
+    for (int i = 0; i < 6; i++) {
+        double v[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(key, sizeof key, "%s%s", k ? "pca_all" : "scaffold", ways[i]);
+            v[k] = number_in(out, removal, key);
+        }
+        ck_assert(!has_number(out, other, key));
+        snprintf(key, sizeof key, "scaffold_over_pca_all%s", ways[i]);
+        ck_assert_double_eq_tol(number_in(out, removal, key), v[0] / v[1], 1e-12);
+        snprintf(key, sizeof key, "pca%s", ways[i]);
+        ck_assert_double_ne(number_in(out, removal, key), v[1]);
+    }
+    const double whole =
+        number_in(out, comparison, "first_position_left.pca") /
+        sqrt(1 - number_in(out, comparison, "first_position.pca")); /* the row's norm over the median */
+    for (int i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "first_position.%s", spaces[i]);
+        const double share = number_in(out, comparison, key);
+        snprintf(key, sizeof key, "first_position_left.%s", spaces[i]);
+        ck_assert(share >= 0 && share <= 1);
+        ck_assert_double_eq_tol(number_in(out, comparison, key), whole * sqrt(1 - share), i < 3 ? 1e-9 : 0.01);
+    }
+    ck_assert(file_says(out, comparison, "PCA of all rows: the first 2 principal components"));
+    ck_assert(file_says(out, "results/summary/summary.json", "of position 0's row it holds"));
+    ck_assert(file_says(out, removal, "PCA of all rows, masked rows too"));
+}
+
 /* N4 and N5 are told of the other variant too, with each choice of rows that are changed, and stand in the table of variants. */
 static void removal_of_variants(const char *out)
 {
@@ -800,6 +837,8 @@ START_TEST(test_with_bos)
     ck_assert_double_eq_tol(number_in(o.out, comparison, "masked_rows.difference"), added[0] - added[1], 1e-9);
     masked_rows_by_part(o.out);
     removal_of_variants(o.out);
+    beside_all_rows(o.out);
+    ck_assert(!file_says(with.out, removal, "pca_all"));
     ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
     ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
     json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");

@@ -34,6 +34,27 @@ static interval over_seeds(const experiment *e, int arch, const char *key)
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
+/* What a subspace that has to hold position 0's row costs, and what that says of the row. */
+static void beside_all_rows(const experiment *e, const char *pair, const char *operator, const char * rows, claim *c)
+{
+    interval all, over, share[2];
+    char key[64], ends[48];
+
+    snprintf(key, sizeof key, "pca_all%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key, &all)) return;
+    snprintf(key, sizeof key, "scaffold_over_pca_all%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key, &over) ||
+        !experiment_found(e, pair, "comparison", "first_position.scaffold", &share[0]) ||
+        !experiment_found(e, pair, "comparison", "first_position.pca_all", &share[1]))
+        return;
+    snprintf(c->here + strlen(c->here), sizeof c->here - strlen(c->here),
+             "; PCA of all rows %.3f x (of it the scaffold %.3f x %s; of position 0's row it holds %.3f, the scaffold "
+             "%.3f)",
+             all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value);
+    snprintf(c->says + strlen(c->says), sizeof c->says - strlen(c->says), "%s",
+             verdict_sink(&over, share[0].value, share[1].value));
+}
+
 /* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
 static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * rows,
                                 const char *label, sae_result *r, sae_error *err)
@@ -70,6 +91,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
                           "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
              isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    if (rows[0]) beside_all_rows(e, pair, operator, rows, &c);
     return claim_row(r, &c, err);
 }
 

@@ -3,6 +3,7 @@
  * attention sinks are, and of the others (special tokens, norms over the limit). What is scored is the same (docs/method.md 7).
  */
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -149,6 +150,51 @@ done:
     return status;
 }
 
+/* PCA of counted rows holds position 0's row by accident alone; that of all rows has to hold it. */
+static sae_status beside_all_rows(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"rows that are changed", "removed by", "scaffold: CE / clean",
+                                          "PCA of all rows: CE / clean", "scaffold over it [95 %]"};
+    sae_status status = SAE_OK;
+    const double clean = loss_mean(&e->losses, LOSS_CLEAN);
+    interval over;
+    char text[INTERVAL_TEXT], note[700];
+    double share[2], left[2];
+    static const char *const of[2] = {"scaffold", "pca_all"};
+
+    SAE_TRY(sae_result_table(r, "all_rows", "Scaffold against the principal components of all rows, masked ones too",
+                             columns, 5, err));
+    for (int i = 0; i < 2 * CHOICES; i++) {
+        const int way = choices[i % CHOICES].way + (i < CHOICES ? OP_R2 : OP_R3), scaffold = LOSS_R2 + way,
+                  all = LOSS_ALL + way;
+        SAE_TRY(loss_ratio(&over, &e->losses, scaffold, all, e->options.seed, err));
+        interval_text(text, &over);
+        const sae_cell cells[] = {{choices[i % CHOICES].what, NAN},
+                                  {i < CHOICES ? "R2 uncentred" : "R3 centred", NAN},
+                                  {NULL, loss_mean(&e->losses, scaffold) / clean},
+                                  {NULL, loss_mean(&e->losses, all) / clean},
+                                  {text, over.value}};
+        SAE_TRY(sae_result_row(r, "all_rows", cells, 5, err));
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "first_position.%s", of[i]);
+        share[i] = sae_result_get(r, text, NAN);
+        snprintf(text, sizeof text, "first_position_left.%s", of[i]);
+        left[i] = sae_result_get(r, text, NAN);
+    }
+    SAE_TRY(loss_ratio(&over, &e->losses, LOSS_R2 + WITH_POSITION_0, LOSS_ALL + WITH_POSITION_0, e->options.seed, err));
+    interval_text(text, &over);
+    snprintf(note, sizeof note,
+             "PCA of all rows: the first %lld principal components, about the mean, of all %lld held-out rows, masked "
+             "ones too. Of position 0's row it holds %.4f of the square, the scaffold %.4f; what remains is %.3g and "
+             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s of its%s.",
+             (long long)e->all.rank, (long long)(e->held_out.n_seq * e->held_out.ctx), share[1], share[0], left[1],
+             left[0], text, verdict_sink(&over, share[0], share[1]));
+    SAE_TRY(sae_result_note(r, note, err));
+done:
+    return status;
+}
+
 /* Whether the sign of the difference turns on the way from counted rows over position 0 to all. */
 static const char *order_text(const interval gap[CHOICES])
 {
@@ -228,6 +274,7 @@ sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err
     SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, OP_R2, err));
     SAE_TRY(costs(e, r, "position_0_centred", "Position 0's rows alone: ", WITH_POSITION_0, OP_R3, err));
     SAE_TRY(table(e, r, err));
+    if (e->all.rank > 0) SAE_TRY(beside_all_rows(e, r, err));
     if (masked == n_seq) {
         SAE_TRY(sae_result_note(r, "No row but position 0's is masked: there are no others.", err));
         goto done;
@@ -240,14 +287,18 @@ done:
 
 /* ---- As a picture ---------------------------------------------------------------------------------------------------------- */
 
-/* The scaffold, PCA and random subspaces, removed from the counted rows, and from masked ones too, by R2 and R3. */
+/* The scaffold, PCA (and that of all rows) and random subspaces, removed from the counted rows, and from masked ones too, by R2 and R3. */
 sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
 {
-    enum { SHOWN = 3 };
-    static const char *const labels[SHOWN] = {"scaffold", "PCA", "random"};
-    static const int spaces[SHOWN] = {LOSS_R2, LOSS_PCA, LOSS_RANDOM};
+    enum { SHOWN = 4 };
+    static const struct {
+        const char *label;
+        int space;
+    } spaces[SHOWN] = {
+        {"scaffold", LOSS_R2}, {"PCA", LOSS_PCA}, {"PCA of all rows", LOSS_ALL}, {"random", LOSS_RANDOM}};
     static const char *const rows[CHOICES] = {"counted rows", "position 0 too", "masked rows too"};
     sae_status status = SAE_OK;
+    const char *labels[SHOWN];
     double y[SHOWN], low[SHOWN], high[SHOWN];
     char label[48];
 
@@ -257,13 +308,16 @@ sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
     for (int s = 0; s < 2 * CHOICES; s++) {
         const int op = s < CHOICES ? OP_R2 : OP_R3, way = choices[s % CHOICES].way + op;
         if (!loss_measured(e, LOSS_R2 + way)) continue;
+        int n = 0;
         for (int i = 0; i < SHOWN; i++) {
             interval ratio;
-            SAE_TRY(removal_ratio(e, spaces[i], way, &ratio, err));
-            y[i] = ratio.value, low[i] = ratio.low, high[i] = ratio.high;
+            if (!loss_measured(e, spaces[i].space + way)) continue;
+            SAE_TRY(removal_ratio(e, spaces[i].space, way, &ratio, err));
+            labels[n] = spaces[i].label;
+            y[n] = ratio.value, low[n] = ratio.low, high[n++] = ratio.high;
         }
         snprintf(label, sizeof label, "%s, %s", op == OP_R2 ? "R2" : "R3", rows[s % CHOICES]);
-        SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, SHOWN, err));
+        SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, n, err));
     }
     SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
 done:

@@ -92,6 +92,11 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
         const int scaffold = LOSS_R2 + all[i].way;
         const loss_draws random = losses_of_random(e, all[i].way);
         if (!loss_measured(e, scaffold)) continue;
+        if (loss_measured(e, LOSS_ALL + all[i].way)) {
+            snprintf(key, sizeof key, "scaffold_over_pca_all%s", all[i].name);
+            SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_ALL + all[i].way, e->options.seed, err));
+            SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+        }
         if (all[i].pca) {
             snprintf(key, sizeof key, "scaffold_over_pca%s", all[i].name);
             SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_PCA + all[i].way, e->options.seed, err));
@@ -196,7 +201,8 @@ sae_status removal_report(experiment *e, sae_error *err)
         "R1 x - s, what the scaffold writes; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
         "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
-        "as many principal components, as many after those, random directions, and, for the first seed, the decoder "
+        "as many principal components, as many after those, random directions, and, for the first seed, as many "
+        "principal components of all held-out rows, masked ones too (about the mean of them all), the decoder "
         "rows of as many densest latents of the baseline and what the scaffold of another seed writes. The last column "
         "divides by the CE with the scaffold arm's dictionary in place instead. Every row of "
         "the table sees the same tokens; "

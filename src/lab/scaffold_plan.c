@@ -87,7 +87,9 @@ done:
  * densest latents, and position 0 by each variant; and those that know no dictionary. */
 static double edits(const plan *p)
 {
-    const double of_masked = 4.0 * (1 + p->o->draws); /* R2 and R3 of PCA and the draws in both choices of rows */
+    const double of_masked =
+        4.0 * (1 + p->o->draws) +
+        6; /* R2 and R3 of PCA and the draws in both choices of rows, of PCA of all rows in three */
 
     return 9.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) +
            (OPERATORS + 2.0 * p->o->n_variants) * p->o->n_archs + 3 + (double)OPERATORS * (2 + p->o->draws) + of_masked;

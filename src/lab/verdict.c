@@ -91,6 +91,19 @@ const char *verdict_aimed(const interval *base, const interval *with)
     return "; neither with the scaffold nor without told from latents of equal density";
 }
 
+const char *verdict_sink(const interval *over, double scaffold, double all)
+{
+    if (!(all >= scaffold))
+        return "; PCA of all rows holds less of position 0's row and tells nothing of the attention sink";
+    if (over->low > 1)
+        return "; more than PCA of all rows, which holds more of position 0's row: that the attention sink is what is "
+               "lost is not supported";
+    if (over->high < 1)
+        return "; less than PCA of all rows, which holds more of position 0's row, as if the attention sink were what "
+               "is lost";
+    return "; not told from PCA of all rows, which holds more of position 0's row";
+}
+
 const char *verdict_overlap(const interval *overlap, double rank)
 {
     const double low = isfinite(overlap->low) ? overlap->low : overlap->value;
