@@ -384,17 +384,18 @@ START_TEST(test_sink)
         interval over;
         double scaffold, all;
         const char *says;
-    } of[] = {{{1.9, 1.8, 2},
-               0.71,
-               1,
-               "; more than PCA of all rows, which holds more of position 0's row: that the attention "
-               "sink is what is lost is not supported"},
-              {{0.8, 0.7, 0.9}, 0.71, 1, "; less than PCA of all rows, which holds more"},
-              {{1.1, 0.9, 1.3}, 0.71, 1, "; not told from PCA of all rows"},
-              {{1.9, NAN, NAN}, 0.71, 1, "; not told from PCA of all rows"},
-              {{1.9, 1.8, 2}, 0.71, 0.5, "; PCA of all rows holds less of position 0's row and tells nothing"},
-              {{0.8, 0.7, 0.9}, 0.71, 0.5, "; PCA of all rows holds less"},
-              {{1.9, 1.8, 2}, 0.71, NAN, "; PCA of all rows holds less"}};
+    } of[] = {
+        {{1.9, 1.8, 2},
+         0.71,
+         1,
+         "; in the first seed more than PCA of all rows, which holds more of position 0's row: that the attention "
+         "sink is what is lost is not supported"},
+        {{0.8, 0.7, 0.9}, 0.71, 1, "; in the first seed less than PCA of all rows, which holds more"},
+        {{1.1, 0.9, 1.3}, 0.71, 1, "; in the first seed not told from PCA of all rows"},
+        {{1.9, NAN, NAN}, 0.71, 1, "; in the first seed not told from PCA of all rows"},
+        {{1.9, 1.8, 2}, 0.71, 0.5, "; PCA of all rows holds less of position 0's row and tells nothing"},
+        {{0.8, 0.7, 0.9}, 0.71, 0.5, "; PCA of all rows holds less"},
+        {{1.9, 1.8, 2}, 0.71, NAN, "; PCA of all rows holds less"}};
 
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         const char *text = verdict_sink(&of[i].over, of[i].scaffold, of[i].all);

@@ -187,7 +187,7 @@ static sae_status beside_all_rows(const experiment *e, sae_result *r, sae_error 
     snprintf(note, sizeof note,
              "PCA of all rows: the first %lld principal components, about the mean, of all %lld held-out rows, masked "
              "ones too. Of position 0's row it holds %.4f of the square, the scaffold %.4f; what remains is %.3g and "
-             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s of its%s.",
+             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s times its%s.",
              (long long)e->all.rank, (long long)(e->held_out.n_seq * e->held_out.ctx), share[1], share[0], left[1],
              left[0], text, verdict_sink(&over, share[0], share[1]));
     SAE_TRY(sae_result_note(r, note, err));

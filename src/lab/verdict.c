@@ -96,12 +96,12 @@ const char *verdict_sink(const interval *over, double scaffold, double all)
     if (!(all >= scaffold))
         return "; PCA of all rows holds less of position 0's row and tells nothing of the attention sink";
     if (over->low > 1)
-        return "; more than PCA of all rows, which holds more of position 0's row: that the attention sink is what is "
-               "lost is not supported";
+        return "; in the first seed more than PCA of all rows, which holds more of position 0's row: that the "
+               "attention sink is what is lost is not supported";
     if (over->high < 1)
-        return "; less than PCA of all rows, which holds more of position 0's row, as if the attention sink were what "
-               "is lost";
-    return "; not told from PCA of all rows, which holds more of position 0's row";
+        return "; in the first seed less than PCA of all rows, which holds more of position 0's row, as if the "
+               "attention sink were what is lost";
+    return "; in the first seed not told from PCA of all rows, which holds more of position 0's row";
 }
 
 const char *verdict_overlap(const interval *overlap, double rank)
