@@ -534,8 +534,10 @@ static bool file_says(const char *out, const char *name, const char *what)
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    static const char *const masked[2] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2"};
-    int told = 0, told_masked[2] = {0};
+    enum { MASKED = 4 };
+    static const char *const masked[MASKED] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2",
+                                               "scaffold_over_random_position_0.R3", "scaffold_over_random_every.R3"};
+    int told = 0, told_masked[MASKED] = {0};
 
     write_model();
     scaffold_options o = small_run("run");
@@ -550,20 +552,28 @@ START_TEST(test_random_scaffold_is_random)
         snprintf(name, sizeof name, "run/results/batchtopk-p1-s%d/removal.json", (int)o.seed);
         OK(sae_result_read(&removal, scratch_path(name), &err));
         ck_assert(sae_result_get_interval(removal, "scaffold_over_random.R3", over) && over[1] < over[2]);
-        const bool is_told = over[1] > 1 || over[2] < 1;
-        ck_assert(is_told !=
-                  file_says(o.out, "results/summary/summary.json", "cannot be told from random directions ("));
-        told += is_told;
-        for (int i = 0; i < 2; i++) {
+        told += over[1] > 1 || over[2] < 1;
+        for (int i = 0; i < 4; i++) { /* each verdict of ii is told by its own operator and rows */
+            static const char *const keys[] = {"scaffold_over_random.R2", "scaffold_over_random.R3",
+                                               "scaffold_over_random_every.R2", "scaffold_over_random_every.R3"};
+            static const char *const names[] = {"uncentred (R2), scored rows", "centred (R3), scored rows",
+                                                "uncentred (R2), all masked rows too",
+                                                "centred (R3), all masked rows too"};
+            char says[120];
+            snprintf(says, sizeof says, "\"%s: cannot be told from random directions (", names[i]);
+            ck_assert(sae_result_get_interval(removal, keys[i], over) && over[1] < over[2]);
+            ck_assert((over[1] > 1 || over[2] < 1) != file_says(o.out, "results/summary/summary.json", says));
+        }
+        for (int i = 0; i < MASKED; i++) {
             ck_assert(sae_result_get_interval(removal, masked[i], over) && over[1] < over[2]);
             told_masked[i] += over[1] > 1 || over[2] < 1;
         }
         sae_result_free(removal);
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of %d random scaffolds told\n", told, RUNS);
-    if (getenv("SAE_OBSERVED")) printf("# with masked rows %d and %d\n", told_masked[0], told_masked[1]);
+    for (int i = 0; i < MASKED && getenv("SAE_OBSERVED"); i++) printf("# %s told %d\n", masked[i], told_masked[i]);
     ck_assert_int_le(told, 2); /* binomial(8, 0.05): more with probability 0.006; observed 0 */
-    for (int i = 0; i < 2; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1 and 1 */
+    for (int i = 0; i < MASKED; i++) ck_assert_int_le(told_masked[i], 2); /* observed 1, 1, 0, 0 */
     scratch_remove();
 }
 END_TEST
@@ -771,23 +781,102 @@ static void masked_rows_by_part(const char *out)
         snprintf(key, sizeof key, "position_0_over_other.R%d", op);
         ck_assert_double_eq_tol(number_in(out, comparison, key), fabs(part[0]) - fabs(part[1]), 1e-9);
     }
-    for (int i = 1; i <= 3; i++) { /* quick's */
+    static const char *const ways[] = {"_position_0.R2", "_position_0.R3", "_every.R2", "_every.R3"};
+    for (int w = 0; w < 4; w++) {
         char key[64];
-        snprintf(key, sizeof key, "random%d_position_0.R2", i);
-        ck_assert(has_number(out, removal, key) && !has_number(out, other, key));
-        snprintf(key, sizeof key, "random%d_every.R2", i);
-        ck_assert(has_number(out, removal, key) && has_number(out, other, key) == (i == 1));
-        snprintf(key, sizeof key, "random%d_every.R3", i);
-        ck_assert(has_number(out, removal, key) == (i == 1) && !has_number(out, other, key));
+        for (int i = 1; i <= 3; i++) { /* quick's */
+            snprintf(key, sizeof key, "random%d%s", i, ways[w]);
+            ck_assert(has_number(out, removal, key) && has_number(out, other, key));
+        }
+        snprintf(key, sizeof key, "scaffold_over_random%s", ways[w]);
+        sae_result *r = NULL;
+        double over[3];
+        char path[200];
+        snprintf(path, sizeof path, "%s/%s", out, removal);
+        OK(sae_result_read(&r, path, &err));
+        ck_assert(sae_result_get_interval(r, key, over) && over[1] < over[2]);
+        sae_result_free(r);
+        snprintf(key, sizeof key, "scaffold_over_pca%s", ways[w]);
+        ck_assert(has_number(out, removal, key) && has_number(out, other, key));
     }
-    ck_assert(has_number(out, removal, "scaffold_over_random_every.R2"));
-    ck_assert(has_number(out, removal, "scaffold_over_random_position_0.R2"));
-    ck_assert(!has_number(out, other, "scaffold_over_random_every.R2"));
-    ck_assert(has_number(out, other, "scaffold_over_pca_every.R2"));
-    ck_assert(!has_number(out, other, "scaffold_over_pca_position_0.R2"));
     ck_assert(file_says(out, comparison, "Which masked rows (R2 uncentred): position 0 moves the difference"));
-    ck_assert(file_says(out, removal, "R3, position 0 too"));
+    ck_assert(file_says(out, removal, "R3, position 0 too") && file_says(out, removal, "R3, masked rows too"));
+    ck_assert(file_says(out, comparison, "where R3 changes them too"));
+    /* Masked rows are those of the sequences that were scored, as many as the losses' and no more. */
+    char counted[64];
+    snprintf(counted, sizeof counted, "of %d in the sequences that", 32 * (int)number_in(out, removal, "ce_sequences"));
+    ck_assert(file_says(out, comparison, counted));
+    ck_assert_double_lt(number_in(out, removal, "ce_sequences"), 1024 / 31);
     ck_assert(file_says(out, figures, "uncentred (R2), position 0 too"));
+}
+
+/* PCA of all rows is removed for the first pair, and what it holds of position 0's row stands beside what the others do. */
+static void beside_all_rows(const char *out)
+{
+    static const char removal[] = "results/batchtopk-p1-s0/removal.json",
+                      other[] = "results/batchtopk-p2-s0/removal.json",
+                      comparison[] = "results/batchtopk-p1-s0/comparison.json";
+    static const char *const ways[] = {".R2", ".R3", "_position_0.R2", "_position_0.R3", "_every.R2", "_every.R3"};
+    static const char *const spaces[] = {"scaffold", "pca", "pca_all", "random"};
+    char key[64];
+
+    for (int i = 0; i < 6; i++) {
+        double v[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(key, sizeof key, "%s%s", k ? "pca_all" : "scaffold", ways[i]);
+            v[k] = number_in(out, removal, key);
+        }
+        ck_assert(!has_number(out, other, key));
+        snprintf(key, sizeof key, "scaffold_over_pca_all%s", ways[i]);
+        ck_assert_double_eq_tol(number_in(out, removal, key), v[0] / v[1], 1e-12);
+        snprintf(key, sizeof key, "pca%s", ways[i]);
+        ck_assert_double_ne(number_in(out, removal, key), v[1]);
+    }
+    const double whole =
+        number_in(out, comparison, "first_position_left.pca") /
+        sqrt(1 - number_in(out, comparison, "first_position.pca")); /* the row's norm over the median */
+    for (int i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "first_position.%s", spaces[i]);
+        const double share = number_in(out, comparison, key);
+        snprintf(key, sizeof key, "first_position_left.%s", spaces[i]);
+        ck_assert(share >= 0 && share <= 1);
+        ck_assert_double_eq_tol(number_in(out, comparison, key), whole * sqrt(1 - share), i < 3 ? 1e-9 : 0.01);
+    }
+    ck_assert(file_says(out, comparison, "PCA of all rows: the first 2 principal components"));
+    ck_assert(file_says(out, "results/summary/summary.json", "of position 0's row it holds"));
+    ck_assert(file_says(out, removal, "PCA of all rows, masked rows too"));
+}
+
+/* N4 and N5 are told of the other variant too, with each choice of rows that are changed, and stand in the table of variants. */
+static void removal_of_variants(const char *out)
+{
+    static const char removal[] = "results/batchtopk-p2-s0/removal.json";
+    static const char *const rows[] = {"", "_position_0", "_every"}, *const names[] = {"scored rows", "position 0 too",
+                                                                                       "all masked rows too"};
+    json_t *summary = read_json(out, "results/summary/summary.json");
+    const json_t *tables = json_object_get(summary, "tables");
+    char *text = json_dumps(tables, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+
+    ck_assert(text && strstr(text, "CE after removal, uncentred (R2), batchtopk, P2") &&
+              strstr(text, "CE after removal, centred (R3), batchtopk, P2"));
+    ck_assert(!strstr(text, "CE after removal, uncentred (R2), batchtopk, P1"));
+    for (int op = 2; op <= 3; op++)
+        for (int i = 0; i < 3; i++) {
+            char key[3][64], wanted[200];
+            static const char *const what[] = {"scaffold", "pca", "scaffold_over_pca"};
+            double v[3];
+            for (int k = 0; k < 3; k++) {
+                snprintf(key[k], sizeof key[k], "%s%s.R%d", what[k], rows[i], op);
+                v[k] = number_in(out, removal, key[k]);
+            }
+            snprintf(wanted, sizeof wanted, "%s: %.3f x for the scaffold, %.3f x for PCA (of one another %.3f x)",
+                     names[i], v[0], v[1], v[2]);
+            ck_assert_msg(strstr(text, wanted) != NULL, "%s", wanted);
+            snprintf(wanted, sizeof wanted, "%.3f x, PCA %.3f x: ", v[0], v[1]);
+            ck_assert_msg(strstr(text, wanted) != NULL, "%s", wanted);
+        }
+    free(text);
+    json_decref(summary);
 }
 
 /* With --with-bos every row of every sequence is trained on, counted, and, but the last, scored. */
@@ -829,6 +918,9 @@ START_TEST(test_with_bos)
     }
     ck_assert_double_eq_tol(number_in(o.out, comparison, "masked_rows.difference"), added[0] - added[1], 1e-9);
     masked_rows_by_part(o.out);
+    removal_of_variants(o.out);
+    beside_all_rows(o.out);
+    ck_assert(!file_says(with.out, removal, "pca_all"));
     ck_assert(file_says(with.out, "results/summary/summary.json", "position 0 and special tokens among all"));
     ck_assert(file_says(o.out, "results/summary/summary.json", "(--with-bos)"));
     json_t *run = read_json(with.out, "run.json"), *options = json_object_get(run, "options");

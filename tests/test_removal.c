@@ -6,6 +6,7 @@
 #include "io_check.h"
 #include "expect.h"
 #include "lab/basis.h"
+#include "lab/row_moments.h"
 #include "lab/subspace_removal.h"
 
 #include <check.h>
@@ -453,6 +454,42 @@ START_TEST(test_statistics)
 }
 END_TEST
 
+/* PCA of all rows has to hold position 0's row once that is long, which PCA of the counted ones does not see; where no row is masked the
+ * two are the same. */
+START_TEST(test_components_of_every_row)
+{
+    enum { RANK = 3 };
+    bed b;
+    row_moments counted;
+    subspace every, counted_pca;
+    double row[D];
+    sample all;
+    sample_options how = {.max_norm = -1, .batch_seqs = 5, .with_bos = true};
+
+    bed_open(&b, 10);
+    for (int i = 0; i < SEQS; i++)
+        for (int j = 0; j < D; j++) b.sample.cache[i * CTX * D + j] *= 100.0F;
+    for (int j = 0; j < D; j++) row[j] = (double)b.sample.cache[j];
+    ck_assert_int_eq(row_moments_of_sample(&counted, &b.sample, NULL), SAE_OK);
+    ck_assert_int_eq(components_of_every_row(&every, &b.sample, RANK, NULL), SAE_OK);
+    ck_assert_int_eq(every.rank, RANK);
+    counted_pca = row_components(&counted, RANK);
+    ck_assert_double_gt(subspace_share(&every, row), 0.9999);
+    ck_assert_double_lt(subspace_share(&counted_pca, row), 0.9);
+    subspace_free(&every);
+    row_moments_free(&counted);
+    ck_assert_int_eq(sample_of_ids(&all, b.model, b.sample.ids, b.sample.mask, SEQS, CTX, site, &how, NULL), SAE_OK);
+    ck_assert_int_eq(row_moments_of_sample(&counted, &all, NULL), SAE_OK);
+    ck_assert_int_eq(components_of_every_row(&every, &all, RANK, NULL), SAE_OK);
+    counted_pca = row_components(&counted, RANK);
+    ck_assert_double_eq_tol(subspace_overlap(&every, &counted_pca), 1, 1e-9);
+    subspace_free(&every);
+    row_moments_free(&counted);
+    sample_free(&all);
+    bed_close(&b);
+}
+END_TEST
+
 /* ---- Bases from files --------------------------------------------------------------------------------------------------------------- */
 
 static const char *write_basis(const char *name, const tensor *t)
@@ -588,6 +625,7 @@ int main(void)
     tcase_add_test(laws, test_norm_kept);
     tcase_add_test(laws, test_resampled);
     tcase_add_test(laws, test_statistics);
+    tcase_add_test(laws, test_components_of_every_row);
     tcase_add_test(laws, test_allocation_failures);
     suite_add_tcase(suite, laws);
     tcase_add_checked_fixture(files, setup, teardown);

@@ -22,6 +22,8 @@ void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what);
 
 /* claims_removal.c: N4 to N8, and ii. */
 sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_error *err);
+/* variants.c: N4 and N5 of the variants that are not the first of the list, of the first seed. */
+sae_status claims_of_variants(const experiment *e, int arch, sae_result *r, sae_error *err);
 sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_error *err);
 
 #endif

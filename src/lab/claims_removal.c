@@ -34,6 +34,27 @@ static interval over_seeds(const experiment *e, int arch, const char *key)
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
+/* What a subspace that has to hold position 0's row costs, and what that says of the row. */
+static void beside_all_rows(const experiment *e, const char *pair, const char *operator, const char * rows, claim *c)
+{
+    interval all, over, share[2];
+    char key[64], ends[48];
+
+    snprintf(key, sizeof key, "pca_all%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key, &all)) return;
+    snprintf(key, sizeof key, "scaffold_over_pca_all%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key, &over) ||
+        !experiment_found(e, pair, "comparison", "first_position.scaffold", &share[0]) ||
+        !experiment_found(e, pair, "comparison", "first_position.pca_all", &share[1]))
+        return;
+    snprintf(c->here + strlen(c->here), sizeof c->here - strlen(c->here),
+             "; PCA of all rows %.3f x (of it the scaffold %.3f x %s; of position 0's row it holds %.3f, the scaffold "
+             "%.3f)",
+             all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value);
+    snprintf(c->says + strlen(c->says), sizeof c->says - strlen(c->says), "%s",
+             verdict_sink(&over, share[0].value, share[1].value));
+}
+
 /* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
 static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * rows,
                                 const char *label, sae_result *r, sae_error *err)
@@ -70,6 +91,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
                           "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
              isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    if (rows[0]) beside_all_rows(e, pair, operator, rows, &c);
     return claim_row(r, &c, err);
 }
 
@@ -264,6 +286,7 @@ sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_e
     SAE_TRY(removal_claim(e, arch, "R3", "_position_0", "centred (R3), position 0 too", r, err));
     SAE_TRY(removal_claim(e, arch, "R2", "_every", "uncentred (R2), position 0 and other masked rows too", r, err));
     SAE_TRY(removal_claim(e, arch, "R3", "_every", "centred (R3), position 0 and other masked rows too", r, err));
+    SAE_TRY(claims_of_variants(e, arch, r, err));
     SAE_TRY(redundancy_claim(e, arch, r, err));
     snprintf(part, sizeof part, "%s-topics", arch_name(e->options.archs[arch]));
     set = scaffold_topics_set(e, part);
@@ -277,31 +300,45 @@ done:
 
 /* ---- ii: against random directions ---------------------------------------------------------------------------------------- */
 
-sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_error *err)
+/* How much harm it is depends on the operator and on the rows that are changed, so each of these has a row and its words name them. */
+static sae_status necessity_row(const experiment *e, int arch, const char *operator, const char * rows,
+                                const char *label, sae_result *r, sae_error *err)
 {
-    static const char key[] = "scaffold_over_random.R3";
     claim c = {.number = "ii", .paper = "stated, from N4"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
-    char name[96];
+    char name[128], key[2][64], ends[2][48];
     interval ratio[2], over_random[2]; /* of the first seed; over seeds */
-    char ends[2][48];
 
-    if (!experiment_found(e, pair, "removal", "scaffold.R3", &ratio[0]) ||
-        !experiment_found(e, pair, "removal", key, &over_random[0]))
+    snprintf(key[0], sizeof key[0], "scaffold%s.%s", rows, operator);
+    snprintf(key[1], sizeof key[1], "scaffold_over_random%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key[0], &ratio[0]) ||
+        !experiment_found(e, pair, "removal", key[1], &over_random[0]))
         return SAE_OK;
-    ratio[1] = over_seeds(e, arch, "scaffold.R3");
-    over_random[1] = over_seeds(e, arch, key);
-    snprintf(name, sizeof name, "the scaffold is causally necessary, %s", arch_name(e->options.archs[arch]));
+    ratio[1] = over_seeds(e, arch, key[0]);
+    over_random[1] = over_seeds(e, arch, key[1]);
+    snprintf(name, sizeof name, "the scaffold is causally necessary, %s: %s", arch_name(e->options.archs[arch]), label);
     c.name = name;
-    snprintf(c.here, sizeof c.here, "centred: %.3f x of clean, %.3f x of the mean of %d random subspaces",
-             ratio[0].value, over_random[0].value, e->options.draws);
+    snprintf(c.here, sizeof c.here, "%.3f x of clean, %.3f x of the mean of %d random subspaces", ratio[0].value,
+             over_random[0].value, e->options.draws);
     snprintf(c.range, sizeof c.range, "%s; over random %s", ends_text(ends[0], &ratio[0], 3),
              ends_text(ends[1], &over_random[0], 4));
     if (isfinite(over_random[1].low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range),
                  "; over seeds [%.3f, %.3f], over random [%.3f, %.3f]", ratio[1].low, ratio[1].high, over_random[1].low,
                  over_random[1].high);
-    snprintf(c.says, sizeof c.says, "%s%s", verdict_necessity(ratio, over_random),
+    snprintf(c.says, sizeof c.says, "%s: %s%s", label, verdict_necessity(ratio, over_random),
              isfinite(over_random[1].low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);
+}
+
+sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    SAE_TRY(necessity_row(e, arch, "R2", "", "uncentred (R2), scored rows", r, err));
+    SAE_TRY(necessity_row(e, arch, "R3", "", "centred (R3), scored rows", r, err));
+    SAE_TRY(necessity_row(e, arch, "R2", "_every", "uncentred (R2), all masked rows too", r, err));
+    SAE_TRY(necessity_row(e, arch, "R3", "_every", "centred (R3), all masked rows too", r, err));
+done:
+    return status;
 }

@@ -3,6 +3,7 @@
  * attention sinks are, and of the others (special tokens, norms over the limit). What is scored is the same (docs/method.md 7).
  */
 #include "lab/scaffold.h"
+#include "lab/verdict.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,8 +18,6 @@ enum { CHOICES = sizeof choices / sizeof *choices };
 /* Or has no ends: of one sequence nothing is told. */
 static bool holds_zero(const interval *v) { return !(v->low > 0) && !(v->high < 0); }
 
-static int64_t masked_count(const experiment *e) { return e->held_out.n_masked + e->held_out.n_over_norm; }
-
 static sae_status put(sae_result *r, const char *of, const char *what, const interval *v, sae_error *err)
 {
     char key[64];
@@ -31,12 +30,12 @@ static sae_status put(sae_result *r, const char *of, const char *what, const int
 
 enum { ADDED_SCAFFOLD, ADDED_PCA, ADDED_RANDOM }; /* edits of the table of additions; behind them further draws */
 
-/* How much larger each sum is where R2 changes the rows of `way` as well. Caller frees with loss_table_free. */
-static sae_status added_losses(loss_table *out, const experiment *e, int way, sae_error *err)
+/* How much larger each sum is where R2 or R3 changes the rows of `way` as well. Caller frees with loss_table_free. */
+static sae_status added_losses(loss_table *out, const experiment *e, int way, int op, sae_error *err)
 {
     const loss_table *t = &e->losses;
     const size_t row = (size_t)t->n_seq * sizeof(double);
-    loss_table added = {ADDED_RANDOM + losses_of_random(e, way + OP_R2).n, t->n_seq, t->n_scored, NULL, NULL};
+    loss_table added = {ADDED_RANDOM + losses_of_random(e, way + op).n, t->n_seq, t->n_scored, NULL, NULL};
 
     added.nll = mem_alloc_array((size_t)added.n_edits, row, "additions to losses", err);
     added.count = mem_alloc(row, "scored positions", err);
@@ -46,9 +45,9 @@ static sae_status added_losses(loss_table *out, const experiment *e, int way, sa
     }
     memcpy(added.count, t->count, row);
     for (int k = 0; k < added.n_edits; k++) {
-        const int plain = k == ADDED_SCAFFOLD ? LOSS_R2
-                          : k == ADDED_PCA    ? LOSS_PCA
-                                              : LOSS_RANDOM + REMOVAL_WAYS * (k - ADDED_RANDOM);
+        const int plain = op + (k == ADDED_SCAFFOLD ? LOSS_R2
+                                : k == ADDED_PCA    ? LOSS_PCA
+                                                    : LOSS_RANDOM + REMOVAL_WAYS * (k - ADDED_RANDOM));
         for (int64_t i = 0; i < t->n_seq; i++)
             added.nll[k * t->n_seq + i] = t->nll[(plain + way) * t->n_seq + i] - t->nll[plain * t->n_seq + i];
     }
@@ -91,8 +90,9 @@ done:
     return status;
 }
 
-/* "the scaffold's removal costs 1.2 nats more than above, PCA's 0.9, ..", for R2. */
-static sae_status costs(const experiment *e, sae_result *r, const char *key, const char *lead, int way, sae_error *err)
+/* "where R2 changes them too, the scaffold's removal costs 1.2 nats more than above, PCA's 0.9, .." */
+static sae_status costs(const experiment *e, sae_result *r, const char *key, const char *lead, int way, int op,
+                        sae_error *err)
 {
     sae_status status = SAE_OK;
     loss_table added = {0};
@@ -100,7 +100,7 @@ static sae_status costs(const experiment *e, sae_result *r, const char *key, con
     char text[900], random[400], numbers[3][INTERVAL_TEXT];
     interval v[3];
 
-    SAE_TRY(added_losses(&added, e, way, err));
+    SAE_TRY(added_losses(&added, e, way, op, err));
     for (int i = ADDED_SCAFFOLD; i <= ADDED_PCA; i++)
         SAE_TRY(loss_weighted(&v[i], &added, &i, (const double[1]){1}, 1, seed, err));
     SAE_TRY(loss_difference(&v[2], &added, ADDED_SCAFFOLD, ADDED_PCA, seed, err));
@@ -111,9 +111,10 @@ static sae_status costs(const experiment *e, sae_result *r, const char *key, con
     }
     SAE_TRY(beside_random(r, key, &added, seed, random, sizeof random, err));
     snprintf(text, sizeof text,
-             "%s the scaffold's removal costs %s nats more than above, PCA's %s%s. The difference between scaffold and "
-             "PCA moves by %s nats%s.",
-             lead, numbers[0], numbers[1], random, numbers[2], holds_zero(&v[2]) ? ", not told from none" : "");
+             "%swhere %s changes them too, the scaffold's removal costs %s nats more than above, PCA's %s%s. The "
+             "difference between scaffold and PCA moves by %s nats%s.",
+             lead, op == OP_R2 ? "R2" : "R3", numbers[0], numbers[1], random, numbers[2],
+             holds_zero(&v[2]) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, text, err));
 done:
     loss_table_free(&added);
@@ -145,6 +146,51 @@ static sae_status table(const experiment *e, sae_result *r, sae_error *err)
                                                                      {text, gap.value}};
         SAE_TRY(sae_result_row(r, "masked_rows", cells, 5, err));
     }
+done:
+    return status;
+}
+
+/* PCA of counted rows holds position 0's row by accident alone; that of all rows has to hold it. */
+static sae_status beside_all_rows(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"rows that are changed", "removed by", "scaffold: CE / clean",
+                                          "PCA of all rows: CE / clean", "scaffold over it [95 %]"};
+    sae_status status = SAE_OK;
+    const double clean = loss_mean(&e->losses, LOSS_CLEAN);
+    interval over;
+    char text[INTERVAL_TEXT], note[700];
+    double share[2], left[2];
+    static const char *const of[2] = {"scaffold", "pca_all"};
+
+    SAE_TRY(sae_result_table(r, "all_rows", "Scaffold against the principal components of all rows, masked ones too",
+                             columns, 5, err));
+    for (int i = 0; i < 2 * CHOICES; i++) {
+        const int way = choices[i % CHOICES].way + (i < CHOICES ? OP_R2 : OP_R3), scaffold = LOSS_R2 + way,
+                  all = LOSS_ALL + way;
+        SAE_TRY(loss_ratio(&over, &e->losses, scaffold, all, e->options.seed, err));
+        interval_text(text, &over);
+        const sae_cell cells[] = {{choices[i % CHOICES].what, NAN},
+                                  {i < CHOICES ? "R2 uncentred" : "R3 centred", NAN},
+                                  {NULL, loss_mean(&e->losses, scaffold) / clean},
+                                  {NULL, loss_mean(&e->losses, all) / clean},
+                                  {text, over.value}};
+        SAE_TRY(sae_result_row(r, "all_rows", cells, 5, err));
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "first_position.%s", of[i]);
+        share[i] = sae_result_get(r, text, NAN);
+        snprintf(text, sizeof text, "first_position_left.%s", of[i]);
+        left[i] = sae_result_get(r, text, NAN);
+    }
+    SAE_TRY(loss_ratio(&over, &e->losses, LOSS_R2 + WITH_POSITION_0, LOSS_ALL + WITH_POSITION_0, e->options.seed, err));
+    interval_text(text, &over);
+    snprintf(note, sizeof note,
+             "PCA of all rows: the first %lld principal components, about the mean, of all %lld held-out rows, masked "
+             "ones too. Of position 0's row it holds %.4f of the square, the scaffold %.4f; what remains is %.3g and "
+             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s times its%s.",
+             (long long)e->all.rank, (long long)(e->held_out.n_seq * e->held_out.ctx), share[1], share[0], left[1],
+             left[0], text, verdict_sink(&over, share[0], share[1]));
+    SAE_TRY(sae_result_note(r, note, err));
 done:
     return status;
 }
@@ -213,20 +259,23 @@ done:
 sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const sample *s = &e->held_out;
+    const int64_t n_seq = e->losses.n_seq, masked = loss_masked_rows(e);
     char lead[300];
 
     if (!loss_measured(e, LOSS_R2 + EVERY_ROW)) return SAE_OK;
     snprintf(lead, sizeof lead,
-             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld): where R2 changes them "
-             "too,",
-             (long long)masked_count(e), (long long)(s->n_seq * s->ctx));
-    SAE_TRY(costs(e, r, "masked_rows", lead, EVERY_ROW, err));
+             "The masked rows (position 0, special tokens, norms over the limit: %lld of %lld in the sequences that "
+             "losses are of): ",
+             (long long)masked, (long long)(n_seq * e->held_out.ctx));
+    SAE_TRY(costs(e, r, "masked_rows", lead, EVERY_ROW, OP_R2, err));
+    SAE_TRY(costs(e, r, "masked_rows_centred", "The masked rows: ", EVERY_ROW, OP_R3, err));
     if (!loss_measured(e, LOSS_R2 + WITH_POSITION_0)) goto done;
-    snprintf(lead, sizeof lead, "Of these position 0 alone (%lld rows): where R2 changes it too,", (long long)s->n_seq);
-    SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, err));
+    snprintf(lead, sizeof lead, "Of these position 0's alone (%lld rows): ", (long long)n_seq);
+    SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, OP_R2, err));
+    SAE_TRY(costs(e, r, "position_0_centred", "Position 0's rows alone: ", WITH_POSITION_0, OP_R3, err));
     SAE_TRY(table(e, r, err));
-    if (masked_count(e) == s->n_seq) {
+    if (e->all.rank > 0) SAE_TRY(beside_all_rows(e, r, err));
+    if (masked == n_seq) {
         SAE_TRY(sae_result_note(r, "No row but position 0's is masked: there are no others.", err));
         goto done;
     }
@@ -238,15 +287,18 @@ done:
 
 /* ---- As a picture ---------------------------------------------------------------------------------------------------------- */
 
-/* The scaffold, PCA and random subspaces, removed from the counted rows, and from masked ones too. R3 where a random subspace was removed so
- * as well. */
+/* The scaffold, PCA (and that of all rows) and random subspaces, removed from the counted rows, and from masked ones too, by R2 and R3. */
 sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
 {
-    enum { SHOWN = 3 };
-    static const char *const labels[SHOWN] = {"scaffold", "PCA", "random"};
-    static const int spaces[SHOWN] = {LOSS_R2, LOSS_PCA, LOSS_RANDOM};
+    enum { SHOWN = 4 };
+    static const struct {
+        const char *label;
+        int space;
+    } spaces[SHOWN] = {
+        {"scaffold", LOSS_R2}, {"PCA", LOSS_PCA}, {"PCA of all rows", LOSS_ALL}, {"random", LOSS_RANDOM}};
     static const char *const rows[CHOICES] = {"counted rows", "position 0 too", "masked rows too"};
     sae_status status = SAE_OK;
+    const char *labels[SHOWN];
     double y[SHOWN], low[SHOWN], high[SHOWN];
     char label[48];
 
@@ -255,14 +307,17 @@ sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
                             "CE after / CE clean", SAE_PLOT_BAR, 0, err));
     for (int s = 0; s < 2 * CHOICES; s++) {
         const int op = s < CHOICES ? OP_R2 : OP_R3, way = choices[s % CHOICES].way + op;
-        if (!loss_measured(e, LOSS_RANDOM + way) || !loss_measured(e, LOSS_RANDOM + EVERY_ROW + op)) continue;
+        if (!loss_measured(e, LOSS_R2 + way)) continue;
+        int n = 0;
         for (int i = 0; i < SHOWN; i++) {
             interval ratio;
-            SAE_TRY(removal_ratio(e, spaces[i], way, &ratio, err));
-            y[i] = ratio.value, low[i] = ratio.low, high[i] = ratio.high;
+            if (!loss_measured(e, spaces[i].space + way)) continue;
+            SAE_TRY(removal_ratio(e, spaces[i].space, way, &ratio, err));
+            labels[n] = spaces[i].label;
+            y[n] = ratio.value, low[n] = ratio.low, high[n++] = ratio.high;
         }
         snprintf(label, sizeof label, "%s, %s", op == OP_R2 ? "R2" : "R3", rows[s % CHOICES]);
-        SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, SHOWN, err));
+        SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, n, err));
     }
     SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
 done:

@@ -37,6 +37,7 @@ static const struct {
     {"scaffold", "scaffold"},
     {"PCA", "pca"},
     {"PCA, the next r", "pca_next"},
+    {"PCA of all rows", "pca_all"},
     {"r densest of the baseline", "dense_latents"},
     {"another seed's scaffold", "other_scaffold"},
 };
@@ -64,19 +65,27 @@ loss_view experiment_losses(const experiment *e)
     return (loss_view){&e->losses, LOSS_CLEAN, LOSS_SCAFFOLD, sae_model_get_info(e->model)->n_vocab, e->options.seed};
 }
 
+int64_t loss_masked_rows(const experiment *e)
+{
+    const sample *s = &e->held_out;
+    const int64_t n_rows = splice_sequences(s, e->options.ce_tokens) * s->ctx;
+    int64_t masked = 0;
+
+    for (int64_t i = 0; i < n_rows; i++) masked += !s->counted[i];
+    return masked;
+}
+
 int loss_count(const experiment *e) { return LOSS_RANDOM + REMOVAL_WAYS * e->options.draws; }
 
-/* Of a way that changes masked rows. All sequences begin alike, so position 0 is masked in all or in none. */
+/* Of a way that changes masked rows. All sequences begin alike, so position 0 is masked in all or in none. What knows no dictionary was
+ * measured for the first pair, and is not measured again (eval/loss_log.h). */
 static bool masked_measured(const experiment *e, int first, int way)
 {
     const bool position_0 = way < EVERY_ROW;
-    const bool centred = way == WITH_POSITION_0 + OP_R3 || way == EVERY_ROW + OP_R3;
 
-    if (position_0 ? e->held_out.counted[0] : e->held_out.n_masked + e->held_out.n_over_norm == 0) return false;
-    if (position_0 && !pair_is_first(e)) return false;
-    if (first < LOSS_RANDOM) return first == LOSS_R2 || first == LOSS_PCA;
-    if (centred) return first == LOSS_RANDOM && pair_is_first(e);
-    return first == LOSS_RANDOM || pair_is_first(e);
+    if (position_0 ? e->held_out.counted[0] : loss_masked_rows(e) == 0) return false;
+    if (position_0 && e->pair[ARM_SCAFFOLD]->config.seed != e->options.seed) return false;
+    return first == LOSS_R2 || first == LOSS_PCA || first >= LOSS_RANDOM || (first == LOSS_ALL && e->all.rank > 0);
 }
 
 bool loss_measured(const experiment *e, int which)
@@ -85,6 +94,7 @@ bool loss_measured(const experiment *e, int which)
     const int way = (which - LOSS_R2) % REMOVAL_WAYS, first = which - way;
 
     if (way >= OPERATORS) return masked_measured(e, first, way);
+    if (first == LOSS_ALL) return e->all.rank > 0 && way <= OP_R3;
     if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
     if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
     return which < LOSS_OTHER || e->other.rank > 0;
@@ -126,15 +136,13 @@ static void fill_removals(operands *o, const experiment *e, int at, const subspa
     }
 }
 
-static sae_status draw_subspaces(operands *o, experiment *e, sae_error *err)
+sae_status random_subspaces(const experiment *e, subspace draws[], sae_error *err)
 {
     sae_status status = SAE_OK;
     rng random = rng_seed(e->options.seed, 77); /* a stream of its own: more draws leave the first ones as they were */
 
-    for (int i = 0; i < e->options.draws; i++) {
-        SAE_TRY(subspace_random(&o->draws[i], e->d, compared_rank(e), &random, err));
-        fill_removals(o, e, SPACES + i, &o->draws[i]);
-    }
+    for (int i = 0; i < e->options.draws; i++)
+        SAE_TRY(subspace_random(&draws[i], e->d, compared_rank(e), &random, err));
 done:
     return status;
 }
@@ -151,7 +159,7 @@ static void fill_edits(operands *o, const experiment *e)
     o->edits[LOSS_SCAFFOLD] = (edit){.fn = edit_reconstruct, .user = &o->scaffold};
     o->edits[LOSS_R4] = (edit){.fn = edit_reconstruct, .user = &o->dropped};
     o->edits[LOSS_R1] = (edit){.fn = edit_map, .user = e->dicts[ARM_SCAFFOLD]};
-    const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->dense, &e->other};
+    const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->all, &e->dense, &e->other};
     for (int i = 0; i < SPACES; i++) fill_removals(o, e, i, all[i]);
 }
 
@@ -189,7 +197,8 @@ static sae_status measure_losses(experiment *e, sae_error *err)
 
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
-    SAE_TRY(draw_subspaces(o, e, err));
+    SAE_TRY(random_subspaces(e, o->draws, err));
+    for (int i = 0; i < e->options.draws; i++) fill_removals(o, e, SPACES + i, &o->draws[i]);
     for (int i = 0; i < loss_count(e); i++)
         if (!loss_measured(e, i)) o->edits[i] = o->edits[LOSS_CLEAN];
     loss_table_free(&e->losses);
@@ -249,6 +258,8 @@ sae_status arms_measure(experiment *e, sae_error *err)
 
     for (int a = 0; a < ARMS; a++) SAE_TRY(core_measure(&e->arms[a], &e->held_out, e->dicts[a], e->progress, err));
     SAE_TRY(densest_span(e, err));
+    if (pair_is_first(e) && loss_masked_rows(e) > 0)
+        SAE_TRY(components_of_every_row(&e->all, &e->held_out, compared_rank(e), err));
     SAE_TRY(measure_losses(e, err));
     SAE_TRY(report_density(e, err));
     for (int a = 0; a < ARMS; a++) SAE_TRY(report_arm(e, a, err));

@@ -26,6 +26,7 @@ void pair_close(experiment *e)
         e->pair[a] = NULL;
     }
     scaffold_map_free(&e->map);
+    subspace_free(&e->all);
     subspace_free(&e->dense);
     subspace_free(&e->other);
     loss_table_free(&e->losses);

@@ -75,15 +75,15 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
     static const struct {
         int way;
         const char *name;
-        bool pca, random;
-    } all[] = {{OP_R2, ".R2", true, true},
-               {OP_R3, ".R3", true, true},
-               {OP_R5, ".R5", false, true},
-               {OP_R6, ".R6", true, true},
-               {WITH_POSITION_0 + OP_R2, "_position_0.R2", true, true},
-               {WITH_POSITION_0 + OP_R3, "_position_0.R3", true, false}, /* of one draw */
-               {EVERY_ROW + OP_R2, "_every.R2", true, true},
-               {EVERY_ROW + OP_R3, "_every.R3", true, false}};
+        bool pca;
+    } all[] = {{OP_R2, ".R2", true},
+               {OP_R3, ".R3", true},
+               {OP_R5, ".R5", false},
+               {OP_R6, ".R6", true},
+               {WITH_POSITION_0 + OP_R2, "_position_0.R2", true},
+               {WITH_POSITION_0 + OP_R3, "_position_0.R3", true},
+               {EVERY_ROW + OP_R2, "_every.R2", true},
+               {EVERY_ROW + OP_R3, "_every.R3", true}};
     sae_status status = SAE_OK;
     interval ratio;
     char key[64];
@@ -92,12 +92,16 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
         const int scaffold = LOSS_R2 + all[i].way;
         const loss_draws random = losses_of_random(e, all[i].way);
         if (!loss_measured(e, scaffold)) continue;
+        if (loss_measured(e, LOSS_ALL + all[i].way)) {
+            snprintf(key, sizeof key, "scaffold_over_pca_all%s", all[i].name);
+            SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_ALL + all[i].way, e->options.seed, err));
+            SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+        }
         if (all[i].pca) {
             snprintf(key, sizeof key, "scaffold_over_pca%s", all[i].name);
             SAE_TRY(loss_ratio(&ratio, &e->losses, scaffold, LOSS_PCA + all[i].way, e->options.seed, err));
             SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
         }
-        if (!all[i].random || (all[i].way >= OPERATORS && random.n < 2)) continue;
         snprintf(key, sizeof key, "scaffold_over_random%s", all[i].name);
         SAE_TRY(loss_ratio_beside(&ratio, &e->losses, scaffold, random, e->options.seed, err));
         SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
@@ -197,7 +201,8 @@ sae_status removal_report(experiment *e, sae_error *err)
         "R1 x - s, what the scaffold writes; R2 x - x P; R3 x - (x - mean) P; R4 the reconstruction "
         "without the scaffold's part; R5 x - x P + x' P with another row x'; R6 as R2, rescaled to "
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
-        "as many principal components, as many after those, random directions, and, for the first seed, the decoder "
+        "as many principal components, as many after those, random directions, and, for the first seed, as many "
+        "principal components of all held-out rows, masked ones too (about the mean of them all), the decoder "
         "rows of as many densest latents of the baseline and what the scaffold of another seed writes. The last column "
         "divides by the CE with the scaffold arm's dictionary in place instead. Every row of "
         "the table sees the same tokens; "

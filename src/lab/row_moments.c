@@ -110,3 +110,26 @@ done:
     mem_free(kept);
     return status;
 }
+
+sae_status components_of_every_row(subspace *out, sample *s, int64_t rank, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const size_t d = (size_t)s->d;
+    moments sums = {0};
+    const float *rows;
+    double *covariance = mem_alloc_array(d, d * sizeof *covariance, "the covariance of all rows", err);
+
+    if (!covariance) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(moments_create(&sums, s->d, err));
+    for (int64_t first = 0, n; first < s->n_seq; first += n) {
+        n = sample_batch(s, first, s->n_seq);
+        SAE_TRY(sample_rows(s, first, n, &rows, err));
+        moments_add(&sums, rows, n * s->ctx);
+    }
+    SAE_TRY(moments_finish(&sums, NULL, covariance, err));
+    SAE_TRY(subspace_pca(out, covariance, s->d, 0, rank, NULL, err));
+done:
+    moments_free(&sums);
+    mem_free(covariance);
+    return status;
+}

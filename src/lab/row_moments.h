@@ -21,6 +21,9 @@ typedef struct row_moments {
 sae_status row_moments_of_acts(row_moments *out, sae_acts *acts, const sae_progress *progress, sae_error *err);
 sae_status row_moments_of_sample(row_moments *out, sample *s, sae_error *err);
 void row_moments_free(row_moments *m);
+/* The first `rank` principal components of every row of a sample, whether it counts or not, about the mean of them all. Caller frees with
+ * subspace_free. */
+sae_status components_of_every_row(subspace *out, sample *s, int64_t rank, sae_error *err);
 /* outliers.c: adds over n rows [n, d], for each dimension [d], |x|; on how many rows |x| >= 6; on how many it is over the mean of the
  * row's |x| by more than 3 of their standard deviations. */
 void outliers_count(const float *rows, int64_t n, int64_t d, double *magnitude, double *large, double *extreme);

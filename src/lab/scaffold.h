@@ -159,8 +159,10 @@ typedef struct experiment {
     sae_dict *dicts[ARMS];
     core_arm arms[ARMS];
     scaffold_map map;
-    subspace pca;   /* as many principal components as the scaffold has directions; borrows from `components` */
-    subspace next;  /* those after them, as many as there are up to `rank`; borrows from `components` */
+    subspace pca;  /* as many principal components as the scaffold has directions; borrows from `components` */
+    subspace next; /* those after them, as many as there are up to `rank`; borrows from `components` */
+    subspace
+        all; /* as many principal components of all held-out rows, masked ones too, as of `pca`; rank 0: not of this pair */
     subspace dense; /* span of the decoder rows of the `rank` densest latents of the baseline */
     subspace other; /* what another seed's scaffold writes; rank 0: there is none */
     loss_table losses;
@@ -284,8 +286,11 @@ sae_status arms_measure(experiment *e, sae_error *err);
 sae_status removal_report(experiment *e, sae_error *err);
 sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *err);
 /* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
- * first position's row; tables "difference" and "first_position" and words, for the comparison. */
+ * first position's row (numbers "first_position.WHAT", a share of its square, and "first_position_left.WHAT", what remains in median
+ * norms); tables "difference" and "first_position" and words, for the comparison. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
+/* measures.c: options.draws random subspaces as they are removed; the caller frees each, also when this fails. */
+sae_status random_subspaces(const experiment *e, subspace draws[], sae_error *err);
 /* masked_rows.c: what it does to that difference to change position 0's row and the other masked ones too; a table "masked_rows" and
  * words, for the comparison; a plot, for the removal. Nothing where no row is masked. */
 sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err);
@@ -402,7 +407,8 @@ enum {
     LOSS_R6,
     LOSS_PCA = LOSS_R2 + REMOVAL_WAYS,       /* the top r principal components */
     LOSS_NEXT = LOSS_PCA + REMOVAL_WAYS,     /* principal components r + 1 to 2r */
-    LOSS_DENSE = LOSS_NEXT + REMOVAL_WAYS,   /* the span of the decoder rows of the r densest latents of the baseline */
+    LOSS_ALL = LOSS_NEXT + REMOVAL_WAYS,     /* the top r principal components of all rows, masked ones too */
+    LOSS_DENSE = LOSS_ALL + REMOVAL_WAYS,    /* the span of the decoder rows of the r densest latents of the baseline */
     LOSS_OTHER = LOSS_DENSE + REMOVAL_WAYS,  /* what another seed's scaffold writes */
     LOSS_RANDOM = LOSS_OTHER + REMOVAL_WAYS, /* random subspace i: + REMOVAL_WAYS x i */
     LOSS_DRAWS_MAX = 16,
@@ -417,9 +423,11 @@ typedef struct loss_name {
 } loss_name;
 loss_name loss_name_of(int which);
 int loss_count(const experiment *e); /* rows of the loss table */
+/* Rows of the sequences that losses are of which do not count: position 0, special tokens, norms over the limit. */
+int64_t loss_masked_rows(const experiment *e);
 /* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. Masked
- * rows are changed only where there are some: by every pair all of them, with scaffold and PCA (R2, R3) and the first random subspace (R2);
- * by the first pair that of position 0 alone as well, with R2 of every random subspace and R3 of the first. */
+ * rows are changed only where there are some, by R2 and R3 of the scaffold, PCA and every random subspace: by every pair all of them, by
+ * the first seed's that of position 0 alone as well. PCA of all rows is removed for the first pair of an architecture, by R2 and R3. */
 bool loss_measured(const experiment *e, int which);
 /* The random subspaces by a way of removing; 0 where none were removed so. */
 loss_draws losses_of_random(const experiment *e, int way);

@@ -1,12 +1,87 @@
 /*
  * variants.c - P1, P2 and P3 side by side: how a scaffold is wired decides what it becomes, so the claims' first page shows all that
- * were trained, of the first seed.
+ * were trained, of the first seed; N4 and N5 of those that are not the first of the list.
  */
-#include "lab/scaffold.h"
+#include "lab/claims.h"
 #include "sae/scaffold_fields.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+
+/* Which rows a removal changes. */
+static const struct {
+    const char *suffix, *name;
+} choices[] = {{"", "scored rows"}, {"_position_0", "position 0 too"}, {"_every", "all masked rows too"}};
+enum { CHOICES = sizeof choices / sizeof *choices };
+static const char *const operators[2] = {"R2", "R3"};
+
+/* A scaffold's CE over the clean one, PCA's, and the one over the other. */
+typedef struct beside_pca {
+    interval scaffold, pca, over;
+} beside_pca;
+
+static bool beside_pca_of(const experiment *e, const char *part, int choice, int op, beside_pca *out)
+{
+    const struct {
+        const char *what;
+        interval *to;
+    } wanted[] = {{"scaffold", &out->scaffold}, {"pca", &out->pca}, {"scaffold_over_pca", &out->over}};
+    char key[64];
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(key, sizeof key, "%s%s.%s", wanted[i].what, choices[choice].suffix, operators[op]);
+        if (!experiment_found(e, part, "removal", key, wanted[i].to)) return false;
+    }
+    return true;
+}
+
+/* ---- N4, N5 of the other variants --------------------------------------------------------------------------------------- */
+
+/* The order of scaffold and PCA may turn with the rows that are changed, so that one row of the table has all choices of them. */
+static sae_status removal_row(const experiment *e, const roster_entry *of, int op, sae_result *r, sae_error *err)
+{
+    claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
+    const interval one_seed = {NAN, NAN, NAN};
+    char name[128];
+    beside_pca v;
+
+    for (int i = 0; i < CHOICES; i++) {
+        if (!beside_pca_of(e, of->name, i, op, &v)) continue;
+        const char *between = *c.here ? "; " : "";
+        const size_t here = strlen(c.here), range = strlen(c.range), says = strlen(c.says);
+        snprintf(c.here + here, sizeof c.here - here,
+                 "%s%s: %.3f x for the scaffold, %.3f x for PCA (of one another %.3f x)", between, choices[i].name,
+                 v.scaffold.value, v.pca.value, v.over.value);
+        if (isfinite(v.over.low))
+            snprintf(c.range + range, sizeof c.range - range, "%s%s [%.3f, %.3f]", *c.range ? "; " : "of PCA's, ",
+                     choices[i].name, v.over.low, v.over.high);
+        snprintf(c.says + says, sizeof c.says - says, "%s%s: %s", between, choices[i].name,
+                 verdict_both(&v.over, &one_seed, 1, "more harm than PCA, as the paper says",
+                              "less harm than PCA: against the paper", "cannot be told from PCA"));
+    }
+    if (!*c.here) return SAE_OK; /* not measured in this run */
+    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), " (one seed's scaffold)");
+    snprintf(name, sizeof name, "CE after removal, %s, %s, %s", op ? "centred (R3)" : "uncentred (R2)",
+             arch_name(of->config.arch), variant_labels[of->config.variant]);
+    c.name = name;
+    return claim_row(r, &c, err);
+}
+
+sae_status claims_of_variants(const experiment *e, int arch, sae_result *r, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    for (int v = 1; v < e->options.n_variants; v++) {
+        const roster_entry *of =
+            roster_find(e, e->options.archs[arch], USE_SCAFFOLD, e->options.variants[v], e->options.seed);
+        for (int op = 0; of && op < 2; op++) SAE_TRY(removal_row(e, of, op, r, err));
+    }
+done:
+    return status;
+}
+
+/* ---- Tables ------------------------------------------------------------------------------------------------------------- */
 
 static double number_of(const experiment *e, const char *part, const char *file, const char *key)
 {
@@ -49,6 +124,46 @@ static sae_status row(const experiment *e, const roster_entry *of, sae_result *r
     return sae_result_row(r, "variants", cells, 9, err);
 }
 
+/* "3.221 x, PCA 2.605 x: 1.236 [1.219, 1.254]" */
+static sae_status removed_row(const experiment *e, const roster_entry *of, int op, sae_result *r, sae_error *err)
+{
+    char name[96], text[CHOICES][160], over[INTERVAL_TEXT];
+    sae_cell cells[2 + CHOICES] = {{name, NAN}, {operators[op], NAN}};
+    beside_pca v;
+
+    snprintf(name, sizeof name, "%s, %s", arch_name(of->config.arch), variant_labels[of->config.variant]);
+    for (int i = 0; i < CHOICES; i++) {
+        cells[2 + i] = (sae_cell){"-", NAN};
+        if (!beside_pca_of(e, of->name, i, op, &v)) continue;
+        interval_text(over, &v.over);
+        snprintf(text[i], sizeof text[i], "%.3f x, PCA %.3f x: %s", v.scaffold.value, v.pca.value, over);
+        cells[2 + i] = (sae_cell){text[i], v.over.value};
+    }
+    return sae_result_row(r, "variants_removed", cells, 2 + CHOICES, err);
+}
+
+/* The first seed's scaffolds, all that were trained. */
+static bool shown(const experiment *e, const roster_entry *of)
+{
+    return of->use == USE_SCAFFOLD && of->config.seed == e->options.seed;
+}
+
+static sae_status removed_table(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const char *const columns[2 + CHOICES] = {"scaffold", "removed by", "scored rows changed", "position 0 too",
+                                                     "all masked rows too"};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_table(r, "variants_removed",
+                             "How the scaffold is wired: CE after removal, PCA's, and the one over the other", columns,
+                             2 + CHOICES, err));
+    for (int op = 0; op < 2; op++)
+        for (int i = 0; i < e->roster.n; i++)
+            if (shown(e, &e->roster.entries[i])) SAE_TRY(removed_row(e, &e->roster.entries[i], op, r, err));
+done:
+    return status;
+}
+
 sae_status variants_report(const experiment *e, sae_result *r, sae_error *err)
 {
     static const char *const columns[] = {"scaffold",   "dense latents",        "FVU, baseline",
@@ -60,8 +175,9 @@ sae_status variants_report(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(sae_result_table(r, "variants", "How the scaffold is wired: the first seed of each", columns, 9, err));
     for (int i = 0; i < e->roster.n; i++) {
         const roster_entry *of = &e->roster.entries[i];
-        if (of->use == USE_SCAFFOLD && of->config.seed == e->options.seed) SAE_TRY(row(e, of, r, err));
+        if (shown(e, of)) SAE_TRY(row(e, of, r, err));
     }
+    SAE_TRY(removed_table(e, r, err));
     SAE_TRY(sae_result_note(
         r,
         "P1: the sparse part sees the row, both learn together. P2: it sees what the scaffold leaves, and the "

@@ -140,6 +140,19 @@ const char *verdict_aimed(const interval *base, const interval *with)
     return "; neither with the scaffold nor without told from latents of equal density";
 }
 
+const char *verdict_sink(const interval *over, double scaffold, double all)
+{
+    if (!(all >= scaffold))
+        return "; PCA of all rows holds less of position 0's row and tells nothing of the attention sink";
+    if (over->low > 1)
+        return "; in the first seed more than PCA of all rows, which holds more of position 0's row: that the "
+               "attention sink is what is lost is not supported";
+    if (over->high < 1)
+        return "; in the first seed less than PCA of all rows, which holds more of position 0's row, as if the "
+               "attention sink were what is lost";
+    return "; in the first seed not told from PCA of all rows, which holds more of position 0's row";
+}
+
 /* What the overlap itself says; alike: whether it may be called near-identical, or not. */
 static const char *overlap_itself(double low, double high, bool alike)
 {

@@ -35,6 +35,10 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 /* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
  * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
 const char *verdict_aimed(const interval *base, const interval *with);
+/* N4 with position 0 changed: behind the words of a comparison with PCA, what PCA of all rows makes of it, `over`: the scaffold's CE over
+ * that one's, and the shares of position 0's row in the two. Where a subspace that holds more of the row costs less, the row is not what
+ * the scaffold's removal loses. */
+const char *verdict_sink(const interval *over, double scaffold, double all);
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned.
  * control: the same of P3, whose scaffold learns PCA by construction, in as many steps: where that is not near-identical, no scaffold's could have been
  * found to be; NaN: the run has none. further: by how much P3's is larger; low NaN: how much seeds move it is not known. */
