@@ -21,6 +21,8 @@ void probing_free(probing *m)
     *m = (probing){0};
 }
 
+enum { PROBING_SCORES = PROBING_MOST_K + 1 };
+
 /* What all arms of a set share. */
 typedef struct bench {
     const pooled *p;
@@ -28,7 +30,7 @@ typedef struct bench {
     const probing_options *options;
     tasks real, null; /* null: labels shuffled */
     float *rotated;
-    score *scores; /* [n_arms, PROBING_MOST_K] */
+    score *scores; /* [n_arms, PROBING_SCORES] of each k, and at n_k of all */
 } bench;
 
 /* Fits on `which` [k] of the columns and adds the right answers. */
@@ -109,6 +111,15 @@ static sae_status probe_all(const bench *b, const columns *c, const task *train,
     return status;
 }
 
+/* Every k is asked as often, so what is summed is the mean over k. */
+static void score_add(score *sum, const score *of)
+{
+    for (int64_t i = 0; i < of->n; i++) {
+        sum->right[i] += of->right[i];
+        sum->asked[i] += of->asked[i];
+    }
+}
+
 static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to, sae_error *err)
 {
     static const columns_kind kinds[] = {
@@ -122,7 +133,7 @@ static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to,
     columns c = {.kind = kinds[arm->what], .p = b->p, .dict = arm->dict, .rotated = b->rotated};
     rng random = rng_seed(b->options->seed, 80 + (uint64_t)(arm->dict + 1));
 
-    for (int i = 0; i < arm->n_k; i++) SAE_TRY(score_create(&to[i], t->n_test, err));
+    for (int i = 0; i <= arm->n_k; i++) SAE_TRY(score_create(&to[i], t->n_test, err));
     for (int i = 0; i < t->n; i++) {
         if (arm->what == PROBING_RANDOM)
             SAE_TRY(probe_random(b, &c, &t->train[i], &t->test[i], &random, to, err));
@@ -131,6 +142,7 @@ static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to,
         else
             SAE_TRY(probe_best(b, &c, &t->train[i], &t->test[i], to, err));
     }
+    for (int i = 0; i < arm->n_k; i++) score_add(&to[arm->n_k], &to[i]);
 done:
     return status;
 }
@@ -170,11 +182,11 @@ static sae_status summarise(const bench *b, probing *m, sae_error *err)
 
     for (int i = 0; i < m->n_arms; i++) {
         probing_arm *arm = &m->arms[i];
-        const score *own = b->scores + (size_t)i * PROBING_MOST_K;
+        const score *own = b->scores + (size_t)i * PROBING_SCORES;
         int other = rival(m, arm);
-        const score *theirs = b->scores + (size_t)(other < 0 ? 0 : other) * PROBING_MOST_K;
+        const score *theirs = b->scores + (size_t)(other < 0 ? 0 : other) * PROBING_SCORES;
         arm->has_gain = other >= 0;
-        for (int k = 0; k < arm->n_k; k++) {
+        for (int k = 0; k <= arm->n_k; k++) {
             SAE_TRY(score_accuracy(&own[k], seed, &arm->accuracy[k], err));
             if (other >= 0) SAE_TRY(score_difference(&own[k], &theirs[k], seed, &arm->gain[k], err));
         }
@@ -189,7 +201,7 @@ static sae_status bench_open(bench *b, probing *m, sae_error *err)
     size_t most = 4 * (size_t)b->p->n_dicts + 3;
 
     m->arms = mem_alloc_array(most, sizeof *m->arms, "arms of probing", err);
-    b->scores = mem_alloc_array(most * PROBING_MOST_K, sizeof *b->scores, "scores", err);
+    b->scores = mem_alloc_array(most * PROBING_SCORES, sizeof *b->scores, "scores", err);
     if (!m->arms || !b->scores) SAE_TRY(SAE_NOMEM);
     SAE_TRY(tasks_create(&b->real, b->s, false, b->options->seed, err));
     SAE_TRY(tasks_create(&b->null, b->s, true, b->options->seed, err));
@@ -201,7 +213,7 @@ done:
 
 static void bench_close(bench *b, int n_arms)
 {
-    for (int i = 0; b->scores && i < n_arms * PROBING_MOST_K; i++) score_free(&b->scores[i]);
+    for (int i = 0; b->scores && i < n_arms * PROBING_SCORES; i++) score_free(&b->scores[i]);
     mem_free(b->scores);
     mem_free(b->rotated);
     tasks_free(&b->real);
@@ -218,7 +230,7 @@ sae_status probing_measure(probing *out, const pooled *p, const split *s, const 
     SAE_TRY(bench_open(&b, &m, err));
     m.n_tasks = b.real.n;
     for (int i = 0; i < m.n_arms; i++) {
-        SAE_TRY(measure_arm(&b, &m.arms[i], b.scores + (size_t)i * PROBING_MOST_K, err));
+        SAE_TRY(measure_arm(&b, &m.arms[i], b.scores + (size_t)i * PROBING_SCORES, err));
         if (progress && progress->report(progress->user, "kinds of probes", i + 1, m.n_arms))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }

@@ -35,9 +35,11 @@ typedef struct probing_arm {
     probing_what what;
     int dict; /* -1: of no dictionary */
     int n_k;  /* 1 for PROBING_RESIDUAL */
-    interval accuracy[PROBING_MOST_K];
-    interval gain
-        [PROBING_MOST_K]; /* over the same arm of the first dictionary, paired; of PROBING_SCAFFOLD over the latents alone */
+    /* At n_k the mean over all k, which chooses none of them afterwards. */
+    interval accuracy[PROBING_MOST_K + 1];
+    interval
+        gain[PROBING_MOST_K +
+             1]; /* over the same arm of the first dictionary, paired; of PROBING_SCAFFOLD over the latents alone */
     bool has_gain;
 } probing_arm;
 
