@@ -11,7 +11,7 @@ enum { CLAIM_RANGE = 240 };
 
 typedef struct claim {
     const char *number, *name, *paper;
-    char here[480], range[CLAIM_RANGE], says[VERDICT_TEXT];
+    char here[720], range[CLAIM_RANGE], says[VERDICT_TEXT];
 } claim;
 
 sae_status claim_row(sae_result *r, const claim *c, sae_error *err);
@@ -20,6 +20,15 @@ const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, i
 /* An interval over seeds and what it is of, or that there is one seed. */
 void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what);
 
+/* What `key` is with the scaffold where the rule makes it equal to the baseline, less what it is without; first seed. `how`: whether that
+ * dictionary was trained, as words behind the rule's name. */
+bool claim_change(const experiment *e, int arch, int rule, const char *key, double *change, char how[40]);
+/* What is told at equal k (side 1: more with the scaffold, -1: less) is not what another rule shows: said behind a verdict. */
+void claim_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room);
+
+/* claims_documents.c: N3, of both measures; and a table of what they gain at each k and n. */
+sae_status claims_of_documents(const experiment *e, int arch, sae_result *r, sae_error *err);
+sae_status gains_report(const experiment *e, sae_result *r, sae_error *err);
 /* claims_removal.c: N4 to N8, and ii. */
 sae_status claims_of_removal(const experiment *e, int arch, sae_result *r, sae_error *err);
 sae_status claim_necessity(const experiment *e, int arch, sae_result *r, sae_error *err);

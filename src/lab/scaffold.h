@@ -323,6 +323,9 @@ sae_status documents_unfit(const experiment *e, sae_result *r,
                            sae_error *err); /* a table of them, when there are any */
 void documents_forget(experiment *e);       /* frees what documents_check left */
 sae_status documents_parts(experiment *e, sae_error *err);
+/* The k of sparse probing, or the n of TPP, that are measured, ascending; returns how many. */
+enum { DOCUMENTS_SIZES = 8 };
+int documents_sizes(bool of_tpp, int64_t sizes[DOCUMENTS_SIZES]);
 /* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
 interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);

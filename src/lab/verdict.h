@@ -7,7 +7,7 @@
 
 #include "eval/bootstrap.h"
 
-enum { VERDICT_TEXT = 320 };
+enum { VERDICT_TEXT = 480 };
 
 /* N1: the knee of the rank sweep, with its interval over sequences. margin: by how much FVU the step into it gains more than its limit;
  * spread: what that may differ by between trainings, NaN: not known. */
@@ -25,6 +25,10 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 /* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
  * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
 const char *verdict_aimed(const interval *base, const interval *with);
+/* N3, of TPP: behind the words of a loss (worse: both intervals of a gain lie below 0), whether the scaffold's codes make it up. with: the gain over the
+ * baseline's latents when the codes stand for choice too, of one seed on documents and over seeds (low NaN: one seed); added: what the codes
+ * add to the scaffold's own latents, likewise. "" where any was not measured. */
+const char *verdict_codes(const interval with[2], const interval added[2]);
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned. */
 const char *verdict_overlap(const interval *overlap, double rank);
 /* Mean P_jj over outlier dimensions by the definitions O1 and O2, of which there are counts: 1 when all of them lie inside, rank / d by
