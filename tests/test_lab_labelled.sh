@@ -66,8 +66,10 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "probing" 0 '' lab probing pair/baseline/sae pair/scaffold/sae $given --data data --k 1,3 --out probing.json
     shows "residual stream"
     shows "labels shuffled"
+    shows "latents and scaffold codes, scaled choice"
     for key in baseline.probing.k1 scaffold.probing.k3 scaffold.probing.scaffold.k1 scaffold.probing.random.k3 baseline.probing.shuffled.k1 \
-        scaffold.probing.gain.k3 scaffold.probing.scaffold.gain.k1 probing.neurons.k1 probing.components.k3 probing.residual \
+        scaffold.probing.gain.k3 scaffold.probing.scaffold.gain.k1 scaffold.probing.scaled.k3 \
+        scaffold.probing.scaffold.scaled.mean scaffold.probing.scaffold.scaled.gain.k1 probing.neurons.k1 probing.components.k3 probing.residual \
         scaffold.probing.mean scaffold.probing.gain.mean scaffold.latents.accuracy.k1 scaffold.latents.gain.k3 "residual stream.accuracy"; do
         holds probing.json "$key"
     done

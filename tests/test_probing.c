@@ -333,6 +333,34 @@ START_TEST(test_probing_scaffold)
 }
 END_TEST
 
+/* A code that is large and tells nothing is chosen by its difference of means, not by that over its deviation; the latent that tells is. What
+ * tells is found by either. */
+START_TEST(test_probing_scaled)
+{
+    planted w;
+    probing m;
+    probing_options o = {.k = {1}, .n_k = 1, .seed = 1};
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    for (int64_t i = 0; i < 2 * w.p.n; i++) w.p.codes[0].scaffold[i] *= 1000;
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    const probing_arm *by_size = arm_of(&m, PROBING_SCAFFOLD), *scaled = arm_of(&m, PROBING_SCAFFOLD_SCALED);
+    ck_assert_double_lt(by_size->accuracy[0].value, 0.7);
+    ck_assert_double_gt(scaled->accuracy[0].value, 0.98);
+    ck_assert(scaled->has_gain && !arm_of(&m, PROBING_LATENTS_SCALED)->has_gain);
+    ck_assert_double_lt(by_size->gain[0].high, 0);
+    ck_assert(scaled->gain[0].value == 0);
+    probing_free(&m);
+    planted_close(&w);
+    planted_open(&w, 600, 2, 0, 3, 9);
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    ck_assert_double_gt(arm_of(&m, PROBING_SCAFFOLD_SCALED)->gain[0].low, 0.3);
+    probing_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
 /* Nothing to tell, and shuffled labels: of 20 worlds the interval leaves 0.5 out in few. Both kinds of null are in each. */
 START_TEST(test_probing_null)
 {
@@ -976,6 +1004,7 @@ int main(void)
     tcase_add_test(measures, test_tpp_planted);
     tcase_add_test(measures, test_tpp_null);
     tcase_add_test(measures, test_tpp_draws);
+    tcase_add_test(measures, test_probing_scaled);
     tcase_add_test(measures, test_tpp_mean);
     tcase_add_test(measures, test_tpp_codes);
     tcase_add_test(measures, test_tpp_codes_null);

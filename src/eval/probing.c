@@ -7,10 +7,15 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [PROBING_LATENTS] = "latents",          [PROBING_SCAFFOLD] = "latents and scaffold codes",
-    [PROBING_RANDOM] = "random latents",    [PROBING_SHUFFLED] = "latents, labels shuffled",
-    [PROBING_NEURONS] = "neurons",          [PROBING_COMPONENTS] = "principal components",
+    [PROBING_LATENTS] = "latents",
+    [PROBING_SCAFFOLD] = "latents and scaffold codes",
+    [PROBING_RANDOM] = "random latents",
+    [PROBING_SHUFFLED] = "latents, labels shuffled",
+    [PROBING_NEURONS] = "neurons",
+    [PROBING_COMPONENTS] = "principal components",
     [PROBING_RESIDUAL] = "residual stream",
+    [PROBING_LATENTS_SCALED] = "latents, scaled choice",
+    [PROBING_SCAFFOLD_SCALED] = "latents and scaffold codes, scaled choice",
 };
 
 const char *probing_name(probing_what what) { return names[what]; }
@@ -123,14 +128,23 @@ static void score_add(score *sum, const score *of)
 static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to, sae_error *err)
 {
     static const columns_kind kinds[] = {
-        [PROBING_LATENTS] = COLUMNS_LATENTS,  [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
-        [PROBING_RANDOM] = COLUMNS_LATENTS,   [PROBING_SHUFFLED] = COLUMNS_LATENTS,
-        [PROBING_NEURONS] = COLUMNS_NEURONS,  [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
+        [PROBING_LATENTS] = COLUMNS_LATENTS,
+        [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
+        [PROBING_RANDOM] = COLUMNS_LATENTS,
+        [PROBING_SHUFFLED] = COLUMNS_LATENTS,
+        [PROBING_NEURONS] = COLUMNS_NEURONS,
+        [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
         [PROBING_RESIDUAL] = COLUMNS_NEURONS,
+        [PROBING_LATENTS_SCALED] = COLUMNS_LATENTS,
+        [PROBING_SCAFFOLD_SCALED] = COLUMNS_WITH_SCAFFOLD,
     };
     sae_status status = SAE_OK;
     const tasks *t = arm->what == PROBING_SHUFFLED ? &b->null : &b->real;
-    columns c = {.kind = kinds[arm->what], .p = b->p, .dict = arm->dict, .rotated = b->rotated};
+    columns c = {.kind = kinds[arm->what],
+                 .p = b->p,
+                 .dict = arm->dict,
+                 .scaled = arm->what >= PROBING_LATENTS_SCALED,
+                 .rotated = b->rotated};
     rng random = rng_seed(b->options->seed, 80 + (uint64_t)(arm->dict + 1));
 
     for (int i = 0; i <= arm->n_k; i++) SAE_TRY(score_create(&to[i], t->n_test, err));
@@ -149,14 +163,19 @@ done:
 
 /* ---- All arms ------------------------------------------------------------------------------------------------------------ */
 
+enum { ARMS_OF_DICT = 6 };
+
+static bool needs_scaffold(probing_what what) { return what == PROBING_SCAFFOLD || what >= PROBING_LATENTS_SCALED; }
+
 static void list_arms(probing *m, const pooled *p, int n_k)
 {
-    static const probing_what of_dict[] = {PROBING_LATENTS, PROBING_SCAFFOLD, PROBING_RANDOM, PROBING_SHUFFLED};
+    static const probing_what of_dict[] = {PROBING_LATENTS,         PROBING_SCAFFOLD, PROBING_LATENTS_SCALED,
+                                           PROBING_SCAFFOLD_SCALED, PROBING_RANDOM,   PROBING_SHUFFLED};
     static const probing_what of_none[] = {PROBING_NEURONS, PROBING_COMPONENTS, PROBING_RESIDUAL};
 
     for (int k = 0; k < p->n_dicts; k++)
-        for (int i = 0; i < 4; i++)
-            if (of_dict[i] != PROBING_SCAFFOLD || p->codes[k].rank > 0)
+        for (int i = 0; i < ARMS_OF_DICT; i++)
+            if (!needs_scaffold(of_dict[i]) || p->codes[k].rank > 0)
                 m->arms[m->n_arms++] = (probing_arm){.what = of_dict[i], .dict = k, .n_k = n_k};
     for (int i = 0; i < 3; i++)
         m->arms[m->n_arms++] =
@@ -168,6 +187,8 @@ static int rival(const probing *m, const probing_arm *arm)
 {
     for (int i = 0; i < m->n_arms; i++) {
         const probing_arm *other = &m->arms[i];
+        if (arm->what == PROBING_SCAFFOLD_SCALED && other->what == PROBING_LATENTS_SCALED && other->dict == arm->dict)
+            return i;
         if (other->what != PROBING_LATENTS) continue;
         if (arm->what == PROBING_LATENTS && arm->dict > 0 && other->dict == 0) return i;
         if (arm->what == PROBING_SCAFFOLD && other->dict == arm->dict) return i;
@@ -198,7 +219,7 @@ done:
 static sae_status bench_open(bench *b, probing *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    size_t most = 4 * (size_t)b->p->n_dicts + 3;
+    size_t most = ARMS_OF_DICT * (size_t)b->p->n_dicts + 3;
 
     m->arms = mem_alloc_array(most, sizeof *m->arms, "arms of probing", err);
     b->scores = mem_alloc_array(most * PROBING_SCORES, sizeof *b->scores, "scores", err);

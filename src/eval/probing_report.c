@@ -28,9 +28,15 @@ static sae_status put_number(sae_result *r, const char *dict, const probing_arm 
                              const interval *v, sae_error *err)
 {
     static const char *const parts[] = {
-        [PROBING_LATENTS] = "",           [PROBING_SCAFFOLD] = ".scaffold", [PROBING_RANDOM] = ".random",
-        [PROBING_SHUFFLED] = ".shuffled", [PROBING_NEURONS] = ".neurons",   [PROBING_COMPONENTS] = ".components",
+        [PROBING_LATENTS] = "",
+        [PROBING_SCAFFOLD] = ".scaffold",
+        [PROBING_RANDOM] = ".random",
+        [PROBING_SHUFFLED] = ".shuffled",
+        [PROBING_NEURONS] = ".neurons",
+        [PROBING_COMPONENTS] = ".components",
         [PROBING_RESIDUAL] = ".residual",
+        [PROBING_LATENTS_SCALED] = ".scaled",
+        [PROBING_SCAFFOLD_SCALED] = ".scaffold.scaled",
     };
     char key[300], of_k[24] = "";
     const char *point = dict ? "." : "";
@@ -41,6 +47,7 @@ static sae_status put_number(sae_result *r, const char *dict, const probing_arm 
     snprintf(key, sizeof key, "%s%sprobing%s%s%s", dict, point, parts[arm->what], gain ? ".gain" : "", of_k);
     SAE_TRY(sae_result_silent(r, key, v->value, v->low, v->high, err));
     if (!gain && arm->what != PROBING_LATENTS && arm->what != PROBING_RESIDUAL) return SAE_OK;
+    if (arm->what >= PROBING_LATENTS_SCALED) return SAE_OK;
     snprintf(key, sizeof key, "%s%s%s.%s%s", dict, point, probing_name(arm->what), gain ? "gain" : "accuracy", of_k);
     SAE_TRY(sae_result_silent(r, key, v->value, v->low, v->high, err));
 done:
@@ -171,7 +178,10 @@ sae_status probing_report(sae_result *result, const probing *sets, const char *c
         "A task is one class against equally many documents of the others. Columns are chosen by the difference of "
         "their means over the training documents, probes are logistic regressions (C = 1) at their optimum, fitted on "
         "the training documents; intervals are 95 % by resampling test documents (they do not tell what other "
-        "training documents would change). Codes are in units of decoder rows of norm 1.",
+        "training documents would change). Codes are in units of decoder rows of norm 1. The difference of means has a "
+        "scale: a scaffold's "
+        "codes are larger than latents and may be chosen before what tells more, so that they can make a probe worse. "
+        "\"Scaled choice\" chooses by the difference over the pooled standard deviation instead.",
         err));
 done:
     mem_free(scratch);

@@ -110,6 +110,7 @@ static sae_status documents_plots(const experiment *e, sae_arch arch, sae_result
 {
     static const document_bar probing[] = {{"latents", "probing.mean"},
                                            {"and scaffold codes", "probing.scaffold.mean"},
+                                           {"these, scaled choice", "probing.scaffold.scaled.mean"},
                                            {"random latents", "probing.random.mean"},
                                            {"labels shuffled", "probing.shuffled.mean"}};
     static const document_bar tpp[] = {{"latents", "tpp.mean"},
@@ -118,7 +119,7 @@ static sae_status documents_plots(const experiment *e, sae_arch arch, sae_result
                                        {"labels shuffled", "tpp.shuffled.mean"}};
     sae_status status = SAE_OK;
 
-    SAE_TRY(document_plot(e, arch, "probing", "Sparse probing, accuracy, mean over k", probing, 4, 0.5, r, err));
+    SAE_TRY(document_plot(e, arch, "probing", "Sparse probing, accuracy, mean over k", probing, 5, 0.5, r, err));
     SAE_TRY(document_plot(e, arch, "tpp", "TPP, mean over n", tpp, 4, 0, r, err));
 done:
     return status;
