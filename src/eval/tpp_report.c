@@ -235,10 +235,12 @@ static sae_status codes_tables(sae_result *r, const tpp *scores, int n_sets, con
     SAE_TRY(sae_result_note(
         r,
         "With the scaffold's codes: a code stands for choice like a latent, by the difference of its mean between the "
-        "class and the others "
-        "times the probe along its row of W_up, and is taken off the row when it is ablated. Where classes are told in "
-        "the scaffold rather than in latents, this does more than the latents alone. All codes together are one set "
-        "for every class: a class's own probe and the others fall alike, so TPP is 0 and the fall itself is told.",
+        "class and the others times the probe along its row of W_up, and is taken off the row when it is ablated. "
+        "Where "
+        "classes are told in the scaffold rather than in latents, this does more than the latents alone; where n has "
+        "room for codes of a small effect most of them go for every class, hurt all probes, and TPP may be lower. All "
+        "codes together are one set for every class: a class's own probe and the others fall alike, so TPP is 0 and "
+        "the fall itself is told.",
         err));
 done:
     return status;
