@@ -66,9 +66,11 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     expect "probing" 0 '' lab probing pair/baseline/sae pair/scaffold/sae $given --data data --k 1,3 --out probing.json
     shows "residual stream"
     shows "labels shuffled"
+    shows "latents and scaffold codes, scaled choice"
     for key in baseline.probing.k1 scaffold.probing.k3 scaffold.probing.scaffold.k1 scaffold.probing.random.k3 baseline.probing.shuffled.k1 \
-        scaffold.probing.gain.k3 scaffold.probing.scaffold.gain.k1 probing.neurons.k1 probing.components.k3 probing.residual \
-        scaffold.latents.accuracy.k1 scaffold.latents.gain.k3 "residual stream.accuracy"; do
+        scaffold.probing.gain.k3 scaffold.probing.scaffold.gain.k1 scaffold.probing.scaled.k3 \
+        scaffold.probing.scaffold.scaled.mean scaffold.probing.scaffold.scaled.gain.k1 probing.neurons.k1 probing.components.k3 probing.residual \
+        scaffold.probing.mean scaffold.probing.gain.mean scaffold.latents.accuracy.k1 scaffold.latents.gain.k3 "residual stream.accuracy"; do
         holds probing.json "$key"
     done
     expect "probing does not overwrite" 1 'probing.json' lab probing pair/baseline/sae $given --data data --out probing.json
@@ -82,9 +84,13 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     shows "unintended"
     shows "gain over the first"
     for key in baseline.tpp.n1 scaffold.tpp.n500 baseline.tpp.random.n4 scaffold.tpp.shuffled.n1 scaffold.tpp.gain.n4 scaffold.tpp.random.gain.n4 \
-        baseline.tpp.over_random.n4 baseline.tpp.random.held.n4; do
+        baseline.tpp.over_random.n4 baseline.tpp.random.held.n4 baseline.tpp.mean scaffold.tpp.gain.mean scaffold.tpp.scaffold.n4 \
+        scaffold.tpp.scaffold.mean scaffold.tpp.scaffold.gain.mean scaffold.tpp.scaffold.over_latents.n4 scaffold.tpp.codes.fall \
+        tpp.shuffled.off; do
         holds tpp.json "$key"
     done
+    shows "50 and 20 of the 3 classes of"
+    shows "of 6 intervals (2 dictionaries at 3 n) leave 0 out; 1 in 20, 0.3, would"
     expect "topics" 0 '' lab topics --dict pair/scaffold/sae --features pair/baseline/sae $given --data data --label-name target
     shows "scaffold removed, R3 centred"
     shows "topic-aligned features ablated"
@@ -160,7 +166,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         --tokens 3000 --rows 4096 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --points 2 --topics mmlu.jsonl --questions 200
         --labelled data/three.csv --quiet"
     expect "scaffold, everything" 0 '' scaffold $everything --out all
-    for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, k 5, matryoshka" "TPP, n 20, batchtopk" \
+    for claim in "rank of the scaffold" "dense latents (over 10 %), matryoshka" "sparse probing, mean over k, matryoshka" "TPP, mean over n, batchtopk" "N3 at each k and n" \
         "matryoshka, density mass of dense ones" "CE after removal, centred (R3), matryoshka" "aligned features ablated, batchtopk" "topics, 8 topic-aligned features ablated" \
         "the scaffold is causally necessary, matryoshka" "matryoshka, P3" "Not tested in this run: other sites"; do
         shows "$claim"
@@ -176,12 +182,13 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         "Dense latents removed, and trained anew" "Every dictionary" "What the scaffold of matryoshka-p1-s0 is" "Taking the scaffold of batchtopk-p1-s0 out of the model" \
         "What the dense latents of matryoshka-baseline-s0 are" "ablated (rule: match)" "Topics of documents, matryoshka-p1-s0" "Sparse probing, matryoshka" \
         "Targeted probe perturbation (TPP), batchtopk" "matryoshka-p3-s0 against matryoshka-baseline-s0" "Densest latents of the baseline" "Sparse probing, k 5" "TPP, n 20" "What a direction takes away" \
-        "Outlier dimensions inside the scaffold, batchtopk" "What it cost"; do
+        "Outlier dimensions inside the scaffold, batchtopk" "What it cost" "N3 at each k and n" "All of the scaffold&#39;s codes ablated together" \
+        "TPP, each set" "TPP, mean over n" "Training and test documents of each class:" "dictionaries at 7 n) leave 0 out; 1 in 20"; do
         if grep -qF "$heading" all/report.html; then ok "the report has: $heading"; else not_ok "the report has: $heading"; fi
     done
     # The full budget trains where L0 is the baseline's: of either architecture a dictionary that is told and probed like the others.
     for arch in batchtopk matryoshka; do
-        for key in k off l0 fvu ce_ratio dense_0.1 probing.k5 tpp.n20; do holds all/results/matching/matching.json "$arch.l0_trained.$key"; done
+        for key in k off l0 fvu ce_ratio dense_0.1 probing.k5 tpp.n20 probing.mean tpp.mean; do holds all/results/matching/matching.json "$arch.l0_trained.$key"; done
         told=$(grep -A 3 "\"$arch.l0_trained.probing.k5\"" all/results/matching/matching.json | sed -n '/"value": [0-9]/p')
         if [ -n "$told" ]; then ok "$arch: what was trained is probed"; else not_ok "$arch: what was trained is probed" "$(ls all/dictionaries)"; fi
     done
@@ -219,7 +226,9 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         fi
     done
     # What N3 says of TPP beside draws of equal density.
-    for name in baseline p1; do holds all/results/documents/batchtopk-tpp.json "batchtopk-$name-s0.tpp.over_random.n20"; done
+    for name in baseline p1; do holds all/results/documents/batchtopk-tpp.json "batchtopk-$name-s0.tpp.over_random.mean"; done
+    # N3 goes by the mean over k and n; what is gained at each stands beside it, over seeds.
+    for key in probing.gain.k1 probing.gain.mean tpp.gain.n2 tpp.gain.n500 tpp.gain.mean; do holds all/results/summary/summary.json "batchtopk.$key"; done
     # Outlier dimensions are told over the seeds.
     if grep -q '"O1 \[[^"]* over seeds, O2 \[[^"]* over seeds"' all/results/summary/summary.json; then ok "outlier dimensions over seeds"; else not_ok "outlier dimensions over seeds" "$(grep -n 'O1' all/results/summary/summary.json)"; fi
     # Where both seeds have as many, no interval of no width is told.
@@ -227,7 +236,7 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     if [ -z "$widthless" ]; then ok "no interval without a width"; else not_ok "no interval without a width" "$widthless"; fi
     # Of sparse probing and TPP the plot compares the first seed's; other seeds, k and ranks are in the table.
     curves=$(tr -d ' \n' <all/results/documents/batchtopk-tpp.json | sed 's/.*"curve"://; s/"cards".*//' | grep -o '"[^"]*":{"x"' | tr -d '":{' | tr '\n' ';')
-    if [ "$curves" = "batchtopk-baseline-s0x;batchtopk-p1-s0x;batchtopk-p2-s0x;batchtopk-p3-s0x;batchtopk-baseline-s0,randomlatents,equaldensityx;batchtopk-baseline-s0,labelsshuffledx;" ]; then
+    if [ "$curves" = "batchtopk-baseline-s0x;batchtopk-p1-s0x;batchtopk-p2-s0x;batchtopk-p3-s0x;batchtopk-p1-s0,andscaffoldcodesx;batchtopk-p2-s0,andscaffoldcodesx;batchtopk-p3-s0,andscaffoldcodesx;batchtopk-baseline-s0,randomlatents,equaldensityx;batchtopk-baseline-s0,labelsshuffledx;" ]; then
         ok "the curves of TPP"
     else
         not_ok "the curves of TPP" "$curves"
@@ -248,11 +257,25 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
     if diff -r all/results all_before; then ok "the results are the same"; else not_ok "the results are the same"; fi
     # A gain of -0.00001 of both seeds is told as +0.0000.
     probing=all/results/documents/batchtopk-probing.json
-    awk '/"batchtopk-(baseline|p1)-s[01].probing.k5": {/ { key = $1; sub(/^"batchtopk-/, "", key); sub(/".*/, "", key) }
+    awk '/"batchtopk-(baseline|p1)-s[01].probing.mean": {/ { key = $1; sub(/^"batchtopk-/, "", key); sub(/".*/, "", key) }
         key && /"value"/ { if (key ~ /^baseline/) { v = $2; sub(/,/, "", v); base[substr(key, 10)] = v }
             else if (NR > FNR) { printf "      \"value\": %.12f,\n", base[substr(key, 4)] - 0.00001; key = ""; next } key = "" }
         NR > FNR { print }' $probing $probing >edited && cp edited $probing
+    # And a loss in TPP that is told in the mean over n and at n 50, of which the scaffold's codes make up some.
+    perturbed=all/results/documents/batchtopk-tpp.json
+    awk 'function set(key, value, low, high) { of[key] = 1; v[key "value"] = value; v[key "low"] = low; v[key "high"] = high }
+        BEGIN { for (s = 0; s < 2; s++) { set("batchtopk-baseline-s" s ".tpp.mean", 0.2, 0.1, 0.3); set("batchtopk-baseline-s" s ".tpp.n50", 0.2, 0.1, 0.3)
+                p1 = "batchtopk-p1-s" s ".tpp."
+                set(p1 "mean", 0.1 + s / 1000, 0, 0.2); set(p1 "n50", 0.1 + s / 1000, 0, 0.2); set(p1 "gain.mean", -0.1, -0.12, -0.08)
+                set(p1 "gain.n50", -0.1, -0.12, -0.08); set(p1 "scaffold.mean", 0.15 + s / 1000, 0, 0.2)
+                set(p1 "scaffold.gain.mean", -0.05, -0.06, -0.04); set(p1 "scaffold.over_latents.mean", 0.05 + s / 1000, 0.04, 0.06) } }
+        /": {$/ { key = $1; gsub(/[":]/, "", key) }
+        key in of && match($0, /"(value|low|high)"/) { sub(/: [^,]*/, ": " v[key substr($0, RSTART + 1, RLENGTH - 2)]) }
+        { print }' $perturbed >edited && cp edited $perturbed
     expect "scaffold, a gain of nothing" 0 '' scaffold $everything --out all
+    shows 'by itself worse at n 50; with the scaffold'"'"'s codes to ablate too -0.0495 at equal k'
+    shows 'not made up by the scaffold'"'"'s codes: with these to ablate too it is less of a loss'
+    cp all_before/documents/batchtopk-tpp.json $perturbed
     shows '+0.0000 at equal k'
     if grep -q -e '-0\.0000 at' out; then not_ok "is not less than nothing" "$(grep -e '-0\.0000' out)"; else ok "is not less than nothing"; fi
     cp all_before/documents/batchtopk-probing.json $probing

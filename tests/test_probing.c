@@ -195,6 +195,51 @@ START_TEST(test_ablation_on_tokens)
 }
 END_TEST
 
+/* Law: without all codes of the scaffold a pooled row is the mean of x less the scaffold's output, token by token. */
+START_TEST(test_codes_on_tokens)
+{
+    tiny t;
+    labelled l;
+    pooled p;
+    slow s;
+    static const int64_t which[] = {48, 49};
+    int64_t docs[12];
+    pooled_options o = {.ctx = 24, .max_norm = -1};
+    static float changed[12 * 64], without[64 * 64], with[64 * 64];
+    double moved = 0;
+
+    tiny_open(&t);
+    tiny_documents(&l, 12);
+    for (int64_t i = 0; i < l.n; i++) docs[i] = i;
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, (const sae_dict *const *)&t.dict, 1, &o, NULL, &err));
+    pooled_rows(&p, docs, l.n, changed);
+    OK(tpp_ablate(&p, 0, t.dict, docs, l.n, which, 2, changed, &err));
+    for (int64_t i = 0; i < l.n; i++) {
+        codes c = {0};
+        slow_rows(&s, &t, &l, i, 24);
+        if (s.n == 0) continue;
+        OK(codes_encode(&c, t.dict, s.rows, s.n, &err));
+        OK(codes_decode(&c, t.dict, true, with, &err));
+        OK(codes_decode(&c, t.dict, false, without, &err));
+        for (int64_t j = 0; j < t.d; j++) {
+            double sum = 0, scaffold = 0;
+            for (int64_t k = 0; k < s.n; k++) {
+                const double out = (double)with[k * t.d + j] - (double)without[k * t.d + j];
+                sum += (double)s.rows[k * t.d + j] - out;
+                scaffold += fabs(out);
+            }
+            moved += scaffold;
+            EXPECT_WITHIN(fabs(sum / (double)s.n - (double)changed[i * t.d + j]), 1e-3, "document %lld", (long long)i);
+        }
+        codes_free(&c);
+    }
+    ck_assert_double_gt(moved, 1);
+    pooled_free(&p);
+    labelled_free(&l);
+    tiny_close(&t);
+}
+END_TEST
+
 /* ---- Tasks ---------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_tasks)
@@ -252,6 +297,12 @@ START_TEST(test_probing_planted)
     ck_assert_double_gt(arm_of(&m, PROBING_RESIDUAL)->accuracy[0].value, 0.95);
     ck_assert_double_lt(arm_of(&m, PROBING_NEURONS)->accuracy[0].value, latents->accuracy[0].low);
     ck_assert(arm_of(&m, PROBING_SCAFFOLD)->has_gain && !latents->has_gain);
+    for (int i = 0; i < m.n_arms; i++) { /* behind each k stands the mean over them */
+        const probing_arm *arm = &m.arms[i];
+        double sum = 0;
+        for (int k = 0; k < arm->n_k; k++) sum += arm->accuracy[k].value / arm->n_k;
+        ck_assert_double_eq_tol(arm->accuracy[arm->n_k].value, sum, 1e-12);
+    }
     for (int i = 0; i < m.n_arms; i++)
         for (int k = 0; k < m.arms[i].n_k; k++)
             ck_assert(m.arms[i].accuracy[k].low <= m.arms[i].accuracy[k].value &&
@@ -276,6 +327,34 @@ START_TEST(test_probing_scaffold)
     ck_assert_double_lt(arm_of(&m, PROBING_LATENTS)->accuracy[0].value, 0.6);
     ck_assert_double_gt(both->accuracy[0].value, 0.98);
     ck_assert_double_gt(both->gain[0].low, 0.3);
+    probing_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* A code that is large and tells nothing is chosen by its difference of means, not by that over its deviation; the latent that tells is. What
+ * tells is found by either. */
+START_TEST(test_probing_scaled)
+{
+    planted w;
+    probing m;
+    probing_options o = {.k = {1}, .n_k = 1, .seed = 1};
+
+    planted_open(&w, 600, 3, 2, 0, 8);
+    for (int64_t i = 0; i < 2 * w.p.n; i++) w.p.codes[0].scaffold[i] *= 1000;
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    const probing_arm *by_size = arm_of(&m, PROBING_SCAFFOLD), *scaled = arm_of(&m, PROBING_SCAFFOLD_SCALED);
+    ck_assert_double_lt(by_size->accuracy[0].value, 0.7);
+    ck_assert_double_gt(scaled->accuracy[0].value, 0.98);
+    ck_assert(scaled->has_gain && !arm_of(&m, PROBING_LATENTS_SCALED)->has_gain);
+    ck_assert_double_lt(by_size->gain[0].high, 0);
+    ck_assert(scaled->gain[0].value == 0);
+    probing_free(&m);
+    planted_close(&w);
+    planted_open(&w, 600, 2, 0, 3, 9);
+    OK(probing_measure(&m, &w.p, &w.s, &o, NULL, &err));
+    ck_assert_double_gt(arm_of(&m, PROBING_SCAFFOLD_SCALED)->gain[0].low, 0.3);
     probing_free(&m);
     planted_close(&w);
     scratch_remove();
@@ -455,6 +534,137 @@ START_TEST(test_tpp_over_drawn)
     }
     if (getenv("SAE_OBSERVED")) printf("# %d of 20 nulls are told\n", missed);
     ck_assert_int_le(missed, 4);
+    scratch_remove();
+}
+END_TEST
+
+/* Behind all n stands their mean, of scores, draws and documents alike; a gain in it is the mean of the gains. */
+START_TEST(test_tpp_mean)
+{
+    planted w;
+    tpp m;
+    tpp_options o = {.n = {1, 3, 20}, .n_n = 3, .seed = 1};
+
+    planted_open(&w, 900, 3, 2, 0, 8);
+    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    for (int a = 0; a < TPP_ARMS; a++) {
+        const tpp_score *at = m.at[a];
+        ck_assert_double_eq_tol(at[3].total.value, (at[0].total.value + at[1].total.value + at[2].total.value) / 3,
+                                1e-12);
+        ck_assert_double_eq_tol(at[3].intended.value - at[3].unintended.value, at[3].total.value, 1e-12);
+        ck_assert_double_eq_tol(at[3].ablated, (at[0].ablated + at[1].ablated + at[2].ablated) / 3, 1e-12);
+        ck_assert(at[3].total.low <= at[3].total.value && at[3].total.value <= at[3].total.high);
+        for (int64_t i = 0; i < m.n_docs; i++) {
+            const double *change = m.change + (int64_t)a * 4 * m.n_docs + i;
+            EXPECT(fabs(change[3 * m.n_docs] - (change[0] + change[m.n_docs] + change[2 * m.n_docs]) / 3) < 1e-12,
+                   "document %lld", (long long)i);
+        }
+    }
+    for (int k = 0; k < TPP_DRAWS; k++)
+        ck_assert_double_eq_tol(m.drawn[3][k], (m.drawn[0][k] + m.drawn[1][k] + m.drawn[2][k]) / 3, 1e-12);
+    ck_assert_double_eq_tol(m.over_drawn[3].value, m.at[TPP_LATENTS][3].total.value - m.at[TPP_RANDOM][3].total.value,
+                            1e-12);
+    tpp_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Lets the scaffold write its code into the rows, along its row of W_up. */
+static void write_codes(planted *w)
+{
+    const sae_weights of = sae_dict_weights(w->dict);
+    pooled_codes *c = &w->p.codes[0];
+    double square = 0;
+
+    for (int64_t j = 0; j < PLANTED_D; j++) square += (double)of.W_up[j] * (double)of.W_up[j];
+    c->norm[PLANTED_SAE] = (float)sqrt(square);
+    for (int64_t i = 0; i < w->p.n; i++)
+        for (int64_t j = 0; j < PLANTED_D; j++)
+            w->p.rows[i * PLANTED_D + j] +=
+                (c->scaffold[2 * i] - c->scaffold[2 * i + 1]) / c->norm[PLANTED_SAE] * of.W_up[j];
+}
+
+/* The latent of class 0 is silent, and its part of the rows gone. */
+static void silence_first(planted *w)
+{
+    const sae_weights of = sae_dict_weights(w->dict);
+    pooled_codes *c = &w->p.codes[0];
+
+    for (int64_t i = 0; i < w->p.n; i++)
+        for (int64_t e = c->row_start[i]; e < c->row_start[i + 1]; e++) {
+            if (c->latent[e] != 0) continue;
+            for (int64_t j = 0; j < PLANTED_D; j++)
+                w->p.rows[i * PLANTED_D + j] -= c->value[e] / c->norm[0] * of.W_dec[j];
+            c->value[e] = 0;
+        }
+}
+
+/* What a class is told by in the scaffold alone no latent's ablation takes away; that of the code does, and of all codes together. */
+START_TEST(test_tpp_codes)
+{
+    planted w;
+    tpp m;
+    interval added;
+    tpp_options o = {.n = {1}, .n_n = 1, .seed = 1};
+
+    planted_open(&w, 900, 3, 2, 1, 8);
+    silence_first(&w);
+    write_codes(&w);
+    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    ck_assert_int_eq(m.rank, 1);
+    for (int i = 0; i <= 1; i++) {
+        OK(tpp_codes_add(&added, &m, i, 1, &err));
+        ck_assert_double_eq_tol(added.value, m.at[TPP_WITH_CODES][i].total.value - m.at[TPP_LATENTS][i].total.value,
+                                1e-12);
+        ck_assert_double_gt(added.low, 0.02);
+        ck_assert_double_gt(m.at[TPP_WITH_CODES][i].codes, 0.3);
+        ck_assert(m.at[TPP_LATENTS][i].codes == 0);
+    }
+    ck_assert_double_gt(m.codes.low, 0.1);
+    if (getenv("SAE_OBSERVED"))
+        printf("# codes add %.3f [%.3f, %.3f], all fall %.3f\n", added.value, added.low, added.high, m.codes.value);
+    tpp_free(&m);
+    w.p.codes[0].rank = 0; /* without one the arm is that of the latents */
+    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    for (int i = 0; i <= 1; i++) {
+        OK(tpp_codes_add(&added, &m, i, 1, &err));
+        ck_assert(added.value == 0 && added.low == 0 && added.high == 0);
+        ck_assert(m.at[TPP_WITH_CODES][i].total.value == m.at[TPP_LATENTS][i].total.value);
+    }
+    tpp_free(&m);
+    planted_close(&w);
+    scratch_remove();
+}
+END_TEST
+
+/* Codes that know no class add nothing: of 20 worlds the interval leaves 0 out in few. */
+START_TEST(test_tpp_codes_null)
+{
+    int missed = 0, chosen = 0;
+    double mean = 0;
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        planted w;
+        tpp m;
+        interval added;
+        tpp_options o = {.n = {4}, .n_n = 1, .seed = seed};
+        planted_open(&w, 300, 3, 2, 0, 170 + seed);
+        for (int64_t i = 0; i < 2 * w.p.n; i++) w.p.codes[0].scaffold[i] *= 20; /* large enough to be chosen */
+        write_codes(&w);
+        OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+        OK(tpp_codes_add(&added, &m, 0, seed, &err));
+        missed += added.low > 0 || added.high < 0;
+        mean += added.value / 20;
+        chosen += m.at[TPP_WITH_CODES][0].codes > 0;
+        tpp_free(&m);
+        planted_close(&w);
+    }
+    if (getenv("SAE_OBSERVED"))
+        printf("# %d of 20 nulls are told, mean %.3f; codes chosen in %d\n", missed, mean, chosen);
+    ck_assert_int_gt(chosen, 5);
+    ck_assert_int_le(missed, 4);
+    ck_assert_double_eq_tol(mean, 0, 0.03);
     scratch_remove();
 }
 END_TEST
@@ -823,6 +1033,7 @@ int main(void)
     tcase_add_loop_test(pooling, test_pooled, 0, 2);
     tcase_add_test(pooling, test_pooled_limits);
     tcase_add_test(pooling, test_ablation_on_tokens);
+    tcase_add_test(pooling, test_codes_on_tokens);
     tcase_add_test(measures, test_tasks);
     tcase_add_test(measures, test_probing_planted);
     tcase_add_test(measures, test_probing_scaffold);
@@ -831,6 +1042,10 @@ int main(void)
     tcase_add_test(measures, test_tpp_whether_decoding_adds_the_scaffold);
     tcase_add_test(measures, test_tpp_null);
     tcase_add_test(measures, test_tpp_draws);
+    tcase_add_test(measures, test_probing_scaled);
+    tcase_add_test(measures, test_tpp_mean);
+    tcase_add_test(measures, test_tpp_codes);
+    tcase_add_test(measures, test_tpp_codes_null);
     tcase_add_test(measures, test_tpp_over_drawn);
     tcase_add_test(measures, test_tpp_gain);
     tcase_add_test(measures, test_tpp_gain_null);

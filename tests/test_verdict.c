@@ -393,6 +393,31 @@ START_TEST(test_aimed)
 }
 END_TEST
 
+/* Whether what a scaffold's codes add makes up for a loss: by documents and by seeds, or by documents alone. */
+START_TEST(test_codes)
+{
+    static const interval up = {.1, .05, .15}, down = {-.1, -.15, -.05}, open = {.01, -.02, .04},
+                          none = {NAN, NAN, NAN}, one = {.1, NAN, NAN};
+    const struct {
+        interval with[2], added[2];
+        const char *says;
+    } of[] = {{{up, up}, {up, up}, "; more than made up"},
+              {{open, up}, {up, up}, "; made up by the scaffold's codes as far as can be told"},
+              {{open, open}, {up, open}, "; with the scaffold's codes to ablate too it cannot be told"},
+              {{down, down}, {up, up}, "; not made up by the scaffold's codes: with these to ablate too it is less"},
+              {{down, down}, {open, open}, "; not made up by the scaffold's codes: with these to ablate too it stays"},
+              {{down, one}, {down, one}, "; not made up by the scaffold's codes: with these to ablate too it stays"},
+              {{up, one}, {up, one}, "; more than made up"},
+              {{none, none}, {up, up}, ""},
+              {{up, up}, {none, none}, ""}};
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        const char *text = verdict_codes(of[i].with, of[i].added);
+        ck_assert_msg(*of[i].says ? strstr(text, of[i].says) == text : !*text, "codes %zu: %s", i, text);
+    }
+}
+END_TEST
+
 START_TEST(test_overlap)
 {
     static const interval unknown = {NAN, NAN, NAN}, more = {.5, .3, .7}, open = {.1, -.1, .3}, less = {-.2, -.3, -.1};
@@ -691,6 +716,7 @@ int main(void)
     tcase_add_test(tcase, test_both);
     tcase_add_test(tcase, test_topics);
     tcase_add_test(tcase, test_aimed);
+    tcase_add_test(tcase, test_codes);
     tcase_add_test(tcase, test_overlap);
     tcase_add_test(tcase, test_sink);
     tcase_add_test(tcase, test_necessity);

@@ -91,9 +91,11 @@ const command command_lab_tpp = {
     .details =
         "For each class of a labelled set (three or more) a fixed probe on the mean rows of documents. The n\n"
         "latents with the largest effect on the class are ablated: TPP is the fall of its own probe's accuracy\n"
-        "less the mean fall of the others'. Beside it, random latents of equal density, and probes and effects of\n"
-        "shuffled labels. Intervals are over test documents. What `sae scaffold` found is found again with its\n"
-        "dictionaries, sets and seed, --five-subjects, --n-train 800 and --n-test 200.",
+        "less the mean fall of the others', at each n and in the mean over all of them. Beside it, random latents\n"
+        "of equal density, probes and effects of shuffled labels, and the scaffold's codes to ablate too, which\n"
+        "tells whether classes are told there. Intervals are over test documents.\n"
+        "What `sae scaffold` found is found again with its dictionaries, sets and seed, --five-subjects,\n"
+        "--n-train 800 and --n-test 200.",
     .examples = "sae lab tpp runs/demo/dictionaries/batchtopk-baseline-s0 runs/demo/dictionaries/batchtopk-p1-s0 "
                 "--model smollm2 --data "
                 "data/labelled/europarl.jsonl.zst\n"

@@ -142,6 +142,43 @@ static int64_t part_by_label(const int64_t *docs, const int32_t *y, int64_t n, i
     return ones;
 }
 
+/* Means over n documents of each column's square: square [width]. */
+static void mean_squares(const columns *c, const int64_t *docs, int64_t n, double *square)
+{
+    const int64_t first = is_dense(c) ? 0 : c->p->codes[c->dict].d_sae, all = columns_width(c);
+    int64_t width = 0;
+
+    for (int64_t j = 0; j < all; j++) square[j] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t row = pooled_find(c->p, docs[i]);
+        const pooled_codes *of = first > 0 ? &c->p->codes[c->dict] : NULL;
+        for (int64_t e = of ? of->row_start[row] : 0; of && e < of->row_start[row + 1]; e++)
+            square[of->latent[e]] += (double)of->value[e] * (double)of->value[e] / (double)n;
+        const float *dense = all > first ? dense_row(c, row, &width) : NULL;
+        for (int64_t j = 0; dense && j < width; j++)
+            square[first + j] += (double)dense[j] * (double)dense[j] / (double)n;
+    }
+}
+
+/* Differences of means over the root of the mean of the two parts' variances; 0 where there is no difference. */
+static sae_status scale_differences(const columns *c, const int64_t *parted, int64_t ones, int64_t n,
+                                    const double *means, candidate *all, sae_error *err)
+{
+    const size_t width = (size_t)columns_width(c);
+    double *squares = mem_alloc_array(2 * width, sizeof *squares, "squares of columns", err);
+
+    if (!squares) return SAE_NOMEM;
+    mean_squares(c, parted, ones, squares);
+    mean_squares(c, parted + ones, n - ones, squares + width);
+    for (size_t j = 0; j < width; j++) {
+        const double own = squares[j] - means[j] * means[j];
+        const double others = squares[width + j] - means[width + j] * means[width + j];
+        if (all[j].difference > 0) all[j].difference /= sqrt(fmax((own + others) / 2, 1e-30));
+    }
+    mem_free(squares);
+    return SAE_OK;
+}
+
 sae_status columns_best(const columns *c, const int64_t *docs, const int32_t *y, int64_t n, int64_t k, int64_t *which,
                         sae_error *err)
 {
@@ -160,6 +197,7 @@ sae_status columns_best(const columns *c, const int64_t *docs, const int32_t *y,
     columns_means(c, parted, ones, means, active);
     columns_means(c, parted + ones, n - ones, means + width, active);
     for (size_t j = 0; j < width; j++) all[j] = (candidate){fabs(means[j] - means[width + j]), (int64_t)j};
+    if (c->scaled) SAE_TRY(scale_differences(c, parted, ones, n, means, all, err));
     qsort(all, width, sizeof *all, compare_candidates);
     for (int64_t j = 0; j < k; j++) which[j] = all[j].column;
     qsort(which, (size_t)k, sizeof *which, compare_columns);

@@ -7,10 +7,15 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [PROBING_LATENTS] = "latents",          [PROBING_SCAFFOLD] = "latents and scaffold codes",
-    [PROBING_RANDOM] = "random latents",    [PROBING_SHUFFLED] = "latents, labels shuffled",
-    [PROBING_NEURONS] = "neurons",          [PROBING_COMPONENTS] = "principal components",
+    [PROBING_LATENTS] = "latents",
+    [PROBING_SCAFFOLD] = "latents and scaffold codes",
+    [PROBING_RANDOM] = "random latents",
+    [PROBING_SHUFFLED] = "latents, labels shuffled",
+    [PROBING_NEURONS] = "neurons",
+    [PROBING_COMPONENTS] = "principal components",
     [PROBING_RESIDUAL] = "residual stream",
+    [PROBING_LATENTS_SCALED] = "latents, scaled choice",
+    [PROBING_SCAFFOLD_SCALED] = "latents and scaffold codes, scaled choice",
 };
 
 const char *probing_name(probing_what what) { return names[what]; }
@@ -21,6 +26,8 @@ void probing_free(probing *m)
     *m = (probing){0};
 }
 
+enum { PROBING_SCORES = PROBING_MOST_K + 1 };
+
 /* What all arms of a set share. */
 typedef struct bench {
     const pooled *p;
@@ -28,7 +35,7 @@ typedef struct bench {
     const probing_options *options;
     tasks real, null; /* null: labels shuffled */
     float *rotated;
-    score *scores; /* [n_arms, PROBING_MOST_K] */
+    score *scores; /* [n_arms, PROBING_SCORES] of each k, and at n_k of all */
 } bench;
 
 /* Fits on `which` [k] of the columns and adds the right answers. */
@@ -109,20 +116,38 @@ static sae_status probe_all(const bench *b, const columns *c, const task *train,
     return status;
 }
 
+/* Every k is asked as often, so what is summed is the mean over k. */
+static void score_add(score *sum, const score *of)
+{
+    for (int64_t i = 0; i < of->n; i++) {
+        sum->right[i] += of->right[i];
+        sum->asked[i] += of->asked[i];
+    }
+}
+
 static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to, sae_error *err)
 {
     static const columns_kind kinds[] = {
-        [PROBING_LATENTS] = COLUMNS_LATENTS,  [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
-        [PROBING_RANDOM] = COLUMNS_LATENTS,   [PROBING_SHUFFLED] = COLUMNS_LATENTS,
-        [PROBING_NEURONS] = COLUMNS_NEURONS,  [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
+        [PROBING_LATENTS] = COLUMNS_LATENTS,
+        [PROBING_SCAFFOLD] = COLUMNS_WITH_SCAFFOLD,
+        [PROBING_RANDOM] = COLUMNS_LATENTS,
+        [PROBING_SHUFFLED] = COLUMNS_LATENTS,
+        [PROBING_NEURONS] = COLUMNS_NEURONS,
+        [PROBING_COMPONENTS] = COLUMNS_COMPONENTS,
         [PROBING_RESIDUAL] = COLUMNS_NEURONS,
+        [PROBING_LATENTS_SCALED] = COLUMNS_LATENTS,
+        [PROBING_SCAFFOLD_SCALED] = COLUMNS_WITH_SCAFFOLD,
     };
     sae_status status = SAE_OK;
     const tasks *t = arm->what == PROBING_SHUFFLED ? &b->null : &b->real;
-    columns c = {.kind = kinds[arm->what], .p = b->p, .dict = arm->dict, .rotated = b->rotated};
+    columns c = {.kind = kinds[arm->what],
+                 .p = b->p,
+                 .dict = arm->dict,
+                 .scaled = arm->what >= PROBING_LATENTS_SCALED,
+                 .rotated = b->rotated};
     rng random = rng_seed(b->options->seed, 80 + (uint64_t)(arm->dict + 1));
 
-    for (int i = 0; i < arm->n_k; i++) SAE_TRY(score_create(&to[i], t->n_test, err));
+    for (int i = 0; i <= arm->n_k; i++) SAE_TRY(score_create(&to[i], t->n_test, err));
     for (int i = 0; i < t->n; i++) {
         if (arm->what == PROBING_RANDOM)
             SAE_TRY(probe_random(b, &c, &t->train[i], &t->test[i], &random, to, err));
@@ -131,20 +156,26 @@ static sae_status measure_arm(const bench *b, const probing_arm *arm, score *to,
         else
             SAE_TRY(probe_best(b, &c, &t->train[i], &t->test[i], to, err));
     }
+    for (int i = 0; i < arm->n_k; i++) score_add(&to[arm->n_k], &to[i]);
 done:
     return status;
 }
 
 /* ---- All arms ------------------------------------------------------------------------------------------------------------ */
 
+enum { ARMS_OF_DICT = 6 };
+
+static bool needs_scaffold(probing_what what) { return what == PROBING_SCAFFOLD || what >= PROBING_LATENTS_SCALED; }
+
 static void list_arms(probing *m, const pooled *p, int n_k)
 {
-    static const probing_what of_dict[] = {PROBING_LATENTS, PROBING_SCAFFOLD, PROBING_RANDOM, PROBING_SHUFFLED};
+    static const probing_what of_dict[] = {PROBING_LATENTS,         PROBING_SCAFFOLD, PROBING_LATENTS_SCALED,
+                                           PROBING_SCAFFOLD_SCALED, PROBING_RANDOM,   PROBING_SHUFFLED};
     static const probing_what of_none[] = {PROBING_NEURONS, PROBING_COMPONENTS, PROBING_RESIDUAL};
 
     for (int k = 0; k < p->n_dicts; k++)
-        for (int i = 0; i < 4; i++)
-            if (of_dict[i] != PROBING_SCAFFOLD || p->codes[k].rank > 0)
+        for (int i = 0; i < ARMS_OF_DICT; i++)
+            if (!needs_scaffold(of_dict[i]) || p->codes[k].rank > 0)
                 m->arms[m->n_arms++] = (probing_arm){.what = of_dict[i], .dict = k, .n_k = n_k};
     for (int i = 0; i < 3; i++)
         m->arms[m->n_arms++] =
@@ -156,6 +187,8 @@ static int rival(const probing *m, const probing_arm *arm)
 {
     for (int i = 0; i < m->n_arms; i++) {
         const probing_arm *other = &m->arms[i];
+        if (arm->what == PROBING_SCAFFOLD_SCALED && other->what == PROBING_LATENTS_SCALED && other->dict == arm->dict)
+            return i;
         if (other->what != PROBING_LATENTS) continue;
         if (arm->what == PROBING_LATENTS && arm->dict > 0 && other->dict == 0) return i;
         if (arm->what == PROBING_SCAFFOLD && other->dict == arm->dict) return i;
@@ -170,11 +203,11 @@ static sae_status summarise(const bench *b, probing *m, sae_error *err)
 
     for (int i = 0; i < m->n_arms; i++) {
         probing_arm *arm = &m->arms[i];
-        const score *own = b->scores + (size_t)i * PROBING_MOST_K;
+        const score *own = b->scores + (size_t)i * PROBING_SCORES;
         int other = rival(m, arm);
-        const score *theirs = b->scores + (size_t)(other < 0 ? 0 : other) * PROBING_MOST_K;
+        const score *theirs = b->scores + (size_t)(other < 0 ? 0 : other) * PROBING_SCORES;
         arm->has_gain = other >= 0;
-        for (int k = 0; k < arm->n_k; k++) {
+        for (int k = 0; k <= arm->n_k; k++) {
             SAE_TRY(score_accuracy(&own[k], seed, &arm->accuracy[k], err));
             if (other >= 0) SAE_TRY(score_difference(&own[k], &theirs[k], seed, &arm->gain[k], err));
         }
@@ -186,10 +219,10 @@ done:
 static sae_status bench_open(bench *b, probing *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    size_t most = 4 * (size_t)b->p->n_dicts + 3;
+    size_t most = ARMS_OF_DICT * (size_t)b->p->n_dicts + 3;
 
     m->arms = mem_alloc_array(most, sizeof *m->arms, "arms of probing", err);
-    b->scores = mem_alloc_array(most * PROBING_MOST_K, sizeof *b->scores, "scores", err);
+    b->scores = mem_alloc_array(most * PROBING_SCORES, sizeof *b->scores, "scores", err);
     if (!m->arms || !b->scores) SAE_TRY(SAE_NOMEM);
     SAE_TRY(tasks_create(&b->real, b->s, false, b->options->seed, err));
     SAE_TRY(tasks_create(&b->null, b->s, true, b->options->seed, err));
@@ -201,7 +234,7 @@ done:
 
 static void bench_close(bench *b, int n_arms)
 {
-    for (int i = 0; b->scores && i < n_arms * PROBING_MOST_K; i++) score_free(&b->scores[i]);
+    for (int i = 0; b->scores && i < n_arms * PROBING_SCORES; i++) score_free(&b->scores[i]);
     mem_free(b->scores);
     mem_free(b->rotated);
     tasks_free(&b->real);
@@ -218,7 +251,7 @@ sae_status probing_measure(probing *out, const pooled *p, const split *s, const 
     SAE_TRY(bench_open(&b, &m, err));
     m.n_tasks = b.real.n;
     for (int i = 0; i < m.n_arms; i++) {
-        SAE_TRY(measure_arm(&b, &m.arms[i], b.scores + (size_t)i * PROBING_MOST_K, err));
+        SAE_TRY(measure_arm(&b, &m.arms[i], b.scores + (size_t)i * PROBING_SCORES, err));
         if (progress && progress->report(progress->user, "kinds of probes", i + 1, m.n_arms))
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
     }

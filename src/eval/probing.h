@@ -2,7 +2,7 @@
  * probing.h - sparse probing: how well k latents of a dictionary tell classes of documents apart (docs/method.md, E2).
  *
  * After SAEBench, cleanly: columns are chosen and probes are fitted on the training part alone, by |difference of
- * means| and by logistic regression (C = 1) to its optimum; nothing is chosen on the test part. Beside the latents stand what
+ * means| (with a scaffold's codes also by that over the standard deviation) and by logistic regression (C = 1) to its optimum; nothing is chosen on the test part. Beside the latents stand what
  * tells the dictionary's merit from the model's: the best k neurons and principal components, random latents, all of the residual
  * stream, and shuffled labels, which must give chance.
  */
@@ -29,15 +29,21 @@ typedef enum probing_what {
     PROBING_NEURONS,
     PROBING_COMPONENTS,
     PROBING_RESIDUAL, /* all coordinates of the site: one accuracy, whatever k */
+    /* The first two with columns chosen by the difference over the standard deviation, which the size of a scaffold's codes does not win;
+     * only where there is one. */
+    PROBING_LATENTS_SCALED,
+    PROBING_SCAFFOLD_SCALED,
 } probing_what;
 
 typedef struct probing_arm {
     probing_what what;
     int dict; /* -1: of no dictionary */
     int n_k;  /* 1 for PROBING_RESIDUAL */
-    interval accuracy[PROBING_MOST_K];
+    /* At n_k the mean over all k, which chooses none of them afterwards. */
+    interval accuracy[PROBING_MOST_K + 1];
     interval gain
-        [PROBING_MOST_K]; /* over the same arm of the first dictionary, paired; of PROBING_SCAFFOLD over the latents alone */
+        [PROBING_MOST_K +
+         1]; /* over the same arm of the first dictionary, paired; of arms with scaffold codes over the latents alone, chosen alike */
     bool has_gain;
 } probing_arm;
 

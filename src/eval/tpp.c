@@ -1,5 +1,5 @@
 /*
- * tpp.c - probes, effects, ablation and scores of targeted probe perturbation.
+ * tpp.c - probes and scores of targeted probe perturbation (tpp_effects.c: what latents do to a probe).
  */
 #include "eval/tpp.h"
 #include "eval/controls.h"
@@ -8,62 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* W_dec's row over its norm: pooled codes are in those units. */
-static const float *decoder_row(const sae_dict *dict, int64_t latent, int64_t d)
-{
-    const sae_weights w = sae_dict_weights((sae_dict *)(uintptr_t)dict); /* nothing is written through it */
-
-    return w.W_dec + latent * d;
-}
-
-sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const task *train, const double *w,
-                       double *effect, int64_t *density, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const pooled_codes *c = &p->codes[dict];
-    int64_t half = train->n / 2; /* positives come first, as tasks are made */
-    double *others = mem_alloc_array((size_t)c->d_sae, sizeof *others, "means of latents", err);
-    int64_t *active = mem_alloc_array(2 * (size_t)c->d_sae, sizeof *active, "active latents", err);
-
-    if (!others || !active) SAE_TRY(SAE_NOMEM);
-    pooled_means(p, dict, train->doc, half, effect, active);
-    pooled_means(p, dict, train->doc + half, train->n - half, others, active + c->d_sae);
-    for (int64_t i = 0; i < c->d_sae; i++) {
-        const float *row = decoder_row(weights, i, p->d);
-        double product = 0, difference = effect[i] - others[i];
-        for (int64_t j = 0; difference > 0 && j < p->d; j++) product += w[j] * (double)row[j];
-        effect[i] = difference > 0 && c->norm[i] > 0 ? difference * product / (double)c->norm[i] : 0;
-        if (density) density[i] = active[i] + active[c->d_sae + i];
-    }
-done:
-    mem_free(others);
-    mem_free(active);
-    return status;
-}
-
-sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
-                      const int64_t *which, int64_t k, float *rows, sae_error *err)
-{
-    const pooled_codes *c = &p->codes[dict];
-    uint8_t *gone = mem_alloc_array((size_t)c->d_sae, 1, "ablated latents", err);
-
-    if (!gone) return SAE_NOMEM;
-    for (int64_t i = 0; i < k; i++) gone[which[i]] = 1;
-#pragma omp parallel for
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = pooled_find(p, docs[i]);
-        for (int64_t e = c->row_start[at]; e < c->row_start[at + 1]; e++) {
-            int64_t latent = c->latent[e];
-            if (!gone[latent] || c->norm[latent] == 0) continue;
-            const float *row = decoder_row(weights, latent, p->d);
-            float code = c->value[e] / c->norm[latent];
-            for (int64_t j = 0; j < p->d; j++) rows[i * p->d + j] -= code * row[j];
-        }
-    }
-    mem_free(gone);
-    return SAE_OK;
-}
 
 /* ---- Choosing latents -------------------------------------------------------------------------------------------------- */
 
@@ -80,12 +24,12 @@ static int compare_ranked(const void *a, const void *b)
     return (x->latent > y->latent) - (x->latent < y->latent);
 }
 
-/* The latents with positive effects, largest first; returns how many, at most `most`. */
-static int64_t best_latents(const double *effect, int64_t d_sae, int64_t most, ranked *scratch, int64_t *which)
+/* Of n_candidates those with positive effects, largest first; returns how many, at most `most`. */
+static int64_t best_latents(const double *effect, int64_t n_candidates, int64_t most, ranked *scratch, int64_t *which)
 {
     int64_t n = 0;
 
-    for (int64_t i = 0; i < d_sae; i++)
+    for (int64_t i = 0; i < n_candidates; i++)
         if (effect[i] > 0) scratch[n++] = (ranked){effect[i], i};
     qsort(scratch, (size_t)n, sizeof *scratch, compare_ranked);
     if (n > most) n = most;
@@ -115,6 +59,12 @@ done:
 
 /* ---- Measuring ------------------------------------------------------------------------------------------------------------ */
 
+/* By document, of an arm at number i of n, or at n_n of their mean. */
+static double *tpp_change(const tpp *m, tpp_what arm, int i)
+{
+    return m->change + (arm * (m->n_n + 1) + i) * m->n_docs;
+}
+
 void tpp_free(tpp *m)
 {
     mem_free(m->change);
@@ -133,10 +83,11 @@ typedef struct bench {
     float *rows;      /* [test documents, d] */
     float *changed;
     double *clean;    /* [classes, test documents] margins */
-    double *effect;   /* [classes, d_sae] */
+    int64_t width;    /* d_sae and the scaffold's rank */
+    double *effect;   /* [classes, width] */
     int64_t *density; /* [classes, d_sae] */
-    int64_t *which;   /* [2, largest n] those that are aimed at; a draw like them */
-    ranked *scratch;  /* [d_sae] */
+    int64_t *which;   /* [2, width] those that are aimed at; a draw like them */
+    ranked *scratch;  /* [width] */
     uint8_t *taken;   /* [2, d_sae] both as sets */
 } bench;
 
@@ -168,8 +119,8 @@ static sae_status fit_class(bench *b, int c, sae_error *err)
     pooled_rows(b->p, train->doc, train->n, x);
     SAE_TRY(logistic_fit(&b->probes[c], x, train->y, train->n, b->p->d, 2, &how, err));
     logistic_margins(&b->probes[c], b->rows, b->t.n_test, b->clean + c * b->t.n_test);
-    SAE_TRY(tpp_effects(b->p, b->dict, b->weights, train, b->probes[c].W, b->effect + c * d_sae, b->density + c * d_sae,
-                        err));
+    SAE_TRY(tpp_effects(b->p, b->dict, b->weights, train, b->probes[c].W, b->effect + c * b->width,
+                        b->density + c * d_sae, err));
 done:
     mem_free(x);
     return status;
@@ -179,18 +130,19 @@ static sae_status bench_open(bench *b, bool shuffled, sae_error *err)
 {
     sae_status status = SAE_OK;
     size_t d_sae = (size_t)b->p->codes[b->dict].d_sae, d = (size_t)b->p->d, test = (size_t)b->s->test.n;
-    size_t most = (size_t)b->options->n[b->options->n_n - 1], classes;
+    size_t width = d_sae + (size_t)b->p->codes[b->dict].rank, classes;
 
+    b->width = (int64_t)width;
     SAE_TRY(tasks_create(&b->t, b->s, shuffled, b->options->seed, err));
     classes = (size_t)b->t.n;
     b->probes = mem_alloc_array(classes, sizeof *b->probes, "probes", err);
     b->rows = mem_alloc_array(test, d * sizeof *b->rows, "test rows", err);
     b->changed = mem_alloc_array(test, d * sizeof *b->changed, "ablated rows", err);
     b->clean = mem_alloc_array(classes, test * sizeof *b->clean, "margins", err);
-    b->effect = mem_alloc_array(classes, d_sae * sizeof *b->effect, "effects", err);
+    b->effect = mem_alloc_array(classes, width * sizeof *b->effect, "effects", err);
     b->density = mem_alloc_array(classes, d_sae * sizeof *b->density, "densities", err);
-    b->which = mem_alloc_array(2 * (most < d_sae ? most : d_sae), sizeof *b->which, "latents to ablate", err);
-    b->scratch = mem_alloc_array(d_sae, sizeof *b->scratch, "latents in order", err);
+    b->which = mem_alloc_array(2 * width, sizeof *b->which, "latents to ablate", err);
+    b->scratch = mem_alloc_array(width, sizeof *b->scratch, "latents in order", err);
     b->taken = mem_alloc_array(2 * d_sae, 1, "latents taken", err);
     if (!b->probes || !b->rows || !b->changed || !b->clean || !b->effect || !b->density || !b->which || !b->scratch ||
         !b->taken)
@@ -253,36 +205,89 @@ done:
     return status;
 }
 
-/* The latents that are aimed at, at number i of n, into m. */
-static sae_status measure_at(bench *b, tpp_what arm, int i, tpp *m, sae_error *err)
+/* falls [n_n + 1, size]: the last is the mean of the others. */
+static void mean_over_n(double *falls, int n_n, int64_t size)
+{
+    for (int64_t at = 0; at < size; at++) {
+        double sum = 0;
+        for (int i = 0; i < n_n; i++) sum += falls[i * size + at];
+        falls[n_n * size + at] = sum / n_n;
+    }
+}
+
+/* What is aimed at, at every n and in the mean over them, into m. */
+static sae_status measure_aimed(bench *b, tpp_what arm, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test, n = b->options->n[i];
-    double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
-    tpp_score *out = &m->at[arm][i];
+    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+    const int64_t candidates = arm == TPP_WITH_CODES ? b->width : d_sae;
+    const int n_n = m->n_n;
+    double *falls = mem_alloc_array((size_t)(n_n + 1), 2 * (size_t)test * sizeof *falls, "falls in accuracy", err);
+    tpp_score *out = m->at[arm];
 
     if (!falls) return SAE_NOMEM;
-    for (int c = 0; c < b->t.n; c++) {
-        int64_t k = best_latents(b->effect + c * d_sae, d_sae, n, b->scratch, b->which);
-        out->ablated += (double)k / b->t.n;
-        SAE_TRY(ablate_for(b, c, b->which, k, falls, err));
+    for (int i = 0; i < n_n; i++) {
+        for (int c = 0; c < b->t.n; c++) {
+            int64_t k = best_latents(b->effect + c * b->width, candidates, b->options->n[i], b->scratch, b->which);
+            out[i].ablated += (double)k / b->t.n;
+            for (int64_t j = 0; j < k; j++) out[i].codes += (double)(b->which[j] >= d_sae) / b->t.n;
+            SAE_TRY(ablate_for(b, c, b->which, k, falls + 2 * test * i, err));
+        }
+        out[n_n].ablated += out[i].ablated / n_n;
+        out[n_n].codes += out[i].codes / n_n;
     }
-    SAE_TRY(finish_score(m->asked + (arm == TPP_SHUFFLED ? test : 0), test, falls, b->options->seed,
-                         m->change + (arm * m->n_n + i) * test, out, err));
+    mean_over_n(falls, n_n, 2 * test);
+    for (int i = 0; i <= n_n; i++)
+        SAE_TRY(finish_score(m->asked + (arm == TPP_SHUFFLED ? test : 0), test, falls + 2 * test * i, b->options->seed,
+                             tpp_change(m, arm, i), &out[i], err));
 done:
     mem_free(falls);
     return status;
 }
 
-/* One draw for every class; adds its falls by document to the means of all draws. */
-static sae_status add_draw(bench *b, int i, rng *random, double *own, double *falls, tpp *m, sae_error *err)
+/* What all of the scaffold's codes together carry. They are one set for every class, so that a class's own probe falls by what the others do and
+ * there is no TPP: the fall itself is told. */
+static sae_status measure_codes(bench *b, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+    const int64_t rank = b->p->codes[b->dict].rank, test = b->t.n_test;
+    double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
 
-    memset(own, 0, 2 * (size_t)test * sizeof *own);
+    if (!falls) return SAE_NOMEM;
+    for (int64_t k = 0; k < rank; k++) b->which[k] = b->width - rank + k;
+    for (int c = 0; c < b->t.n; c++) SAE_TRY(ablate_for(b, c, b->which, rank, falls, err));
+    SAE_TRY(bootstrap_ratio(&m->codes, falls, m->asked, test, b->options->seed, err));
+done:
+    mem_free(falls);
+    return status;
+}
+
+/* With the scaffold's codes to choose too. Without a scaffold there are none: it is what the latents are. */
+static sae_status measure_with_codes(bench *b, tpp *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    m->rank = b->p->codes[b->dict].rank;
+    if (m->rank > 0) {
+        SAE_TRY(measure_aimed(b, TPP_WITH_CODES, m, err));
+        SAE_TRY(measure_codes(b, m, err));
+    } else {
+        memcpy(m->at[TPP_WITH_CODES], m->at[TPP_LATENTS], sizeof m->at[TPP_LATENTS]);
+        memcpy(tpp_change(m, TPP_WITH_CODES, 0), tpp_change(m, TPP_LATENTS, 0),
+               (size_t)(m->n_n + 1) * (size_t)m->n_docs * sizeof *m->change);
+    }
+done:
+    return status;
+}
+
+/* One draw for every class at number i of n; adds to its falls by document, own [2, test]. */
+static sae_status add_draw(bench *b, int i, rng *random, double *own, tpp *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t d_sae = b->p->codes[b->dict].d_sae;
+
     for (int c = 0; c < b->t.n; c++) {
-        int64_t k = best_latents(b->effect + c * d_sae, d_sae, b->options->n[i], b->scratch, b->which);
+        int64_t k = best_latents(b->effect + c * b->width, d_sae, b->options->n[i], b->scratch, b->which);
         int64_t *drawn = b->which + k;
         double held;
         SAE_TRY(equals_in_density(b->density + c * d_sae, d_sae, b->which, k, random, b->taken, b->taken + d_sae, drawn,
@@ -291,7 +296,6 @@ static sae_status add_draw(bench *b, int i, rng *random, double *own, double *fa
         m->at[TPP_RANDOM][i].ablated += (double)k / b->t.n / TPP_DRAWS;
         SAE_TRY(ablate_for(b, c, drawn, k, own, err));
     }
-    for (int64_t at = 0; at < 2 * test; at++) falls[at] += own[at] / TPP_DRAWS;
 done:
     return status;
 }
@@ -318,34 +322,55 @@ static interval with_spread(interval sampled, const double *draws)
                       sampled.value + hypot(sampled.high - sampled.value, half)};
 }
 
-/* Draws of equal density at number i of n: their mean, and what the latents do beyond it. Needs the latents' own measure. */
-static sae_status measure_draws(bench *b, int i, tpp *m, sae_error *err)
+/* own [TPP_DRAWS, n_n + 1, 2, test]: the mean of the draws at number i, and what the latents do beyond it; falls [2, test] is room for it. */
+static sae_status finish_draws(const bench *b, int i, const double *own, double *falls, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t test = b->t.n_test;
-    double *falls = mem_alloc_array(4 * (size_t)test, sizeof *falls, "falls in accuracy", err), *own = falls + 2 * test;
+    const int64_t test = b->t.n_test, size = 2 * test;
     double intended[TPP_DRAWS], unintended[TPP_DRAWS];
-    rng random = rng_seed(b->options->seed, 90);
     tpp_score *out = &m->at[TPP_RANDOM][i];
 
-    if (!falls) return SAE_NOMEM;
+    memset(falls, 0, (size_t)size * sizeof *falls);
     for (int k = 0; k < TPP_DRAWS; k++) {
-        SAE_TRY(add_draw(b, i, &random, own, falls, m, err));
-        intended[k] = mean_fall(own, m->asked, test);
-        unintended[k] = mean_fall(own + test, m->asked, test);
+        const double *draw = own + (k * (m->n_n + 1) + i) * size;
+        for (int64_t at = 0; at < size; at++) falls[at] += draw[at] / TPP_DRAWS;
+        intended[k] = mean_fall(draw, m->asked, test);
+        unintended[k] = mean_fall(draw + test, m->asked, test);
         m->drawn[i][k] = intended[k] - unintended[k];
     }
-    SAE_TRY(
-        finish_score(m->asked, test, falls, b->options->seed, m->change + (TPP_RANDOM * m->n_n + i) * test, out, err));
+    SAE_TRY(finish_score(m->asked, test, falls, b->options->seed, tpp_change(m, TPP_RANDOM, i), out, err));
     out->total = with_spread(out->total, m->drawn[i]);
     out->intended = with_spread(out->intended, intended);
     out->unintended = with_spread(out->unintended, unintended);
-    const score aimed = {test, m->change + (TPP_LATENTS * m->n_n + i) * test, m->asked},
-                chance = {test, m->change + (TPP_RANDOM * m->n_n + i) * test, m->asked};
+    const score aimed = {test, tpp_change(m, TPP_LATENTS, i), m->asked},
+                chance = {test, tpp_change(m, TPP_RANDOM, i), m->asked};
     SAE_TRY(score_difference(&aimed, &chance, b->options->seed, &m->over_drawn[i], err));
     m->over_drawn[i] = interval_beside_draws(m->over_drawn[i], m->drawn[i], TPP_DRAWS);
     if (m->held[i] > CONTROL_MOST_SHARED) m->over_drawn[i].low = m->over_drawn[i].high = NAN;
 done:
+    return status;
+}
+
+/* Draws of equal density, at every n and in the mean over them. Needs the latents' own measure. */
+static sae_status measure_draws(bench *b, tpp *m, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const int64_t size = 2 * b->t.n_test;
+    const int n_n = m->n_n;
+    double *own = mem_alloc_array((size_t)(TPP_DRAWS * (n_n + 1)), (size_t)size * sizeof *own, "falls of draws", err);
+    double *falls = mem_alloc_array((size_t)size, sizeof *falls, "falls in accuracy", err);
+
+    if (!own || !falls) SAE_TRY(SAE_NOMEM);
+    for (int i = 0; i < n_n; i++) {
+        rng random = rng_seed(b->options->seed, 90);
+        for (int k = 0; k < TPP_DRAWS; k++) SAE_TRY(add_draw(b, i, &random, own + (k * (n_n + 1) + i) * size, m, err));
+        m->held[n_n] += m->held[i] / n_n;
+        m->at[TPP_RANDOM][n_n].ablated += m->at[TPP_RANDOM][i].ablated / n_n;
+    }
+    for (int k = 0; k < TPP_DRAWS; k++) mean_over_n(own + k * (n_n + 1) * size, n_n, size);
+    for (int i = 0; i <= n_n; i++) SAE_TRY(finish_draws(b, i, own, falls, m, err));
+done:
+    mem_free(own);
     mem_free(falls);
     return status;
 }
@@ -374,7 +399,7 @@ done:
 /* Room for what is kept by document. */
 static sae_status room_for_documents(tpp *m, sae_error *err)
 {
-    m->change = mem_alloc_array((size_t)TPP_ARMS * (size_t)m->n_n, (size_t)m->n_docs * sizeof *m->change,
+    m->change = mem_alloc_array((size_t)TPP_ARMS * (size_t)(m->n_n + 1), (size_t)m->n_docs * sizeof *m->change,
                                 "falls by document", err);
     m->asked = mem_alloc_array(2 * (size_t)m->n_docs, sizeof *m->asked, "questions", err);
     return m->change && m->asked ? SAE_OK : SAE_NOMEM;
@@ -398,9 +423,10 @@ sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weig
         b = (bench){.p = p, .dict = dict, .weights = weights, .options = options, .s = s};
         SAE_TRY(bench_open(&b, shuffled, err));
         SAE_TRY(clean_accuracy(&b, shuffled, &m, err));
-        for (int i = 0; i < options->n_n; i++) {
-            SAE_TRY(measure_at(&b, shuffled ? TPP_SHUFFLED : TPP_LATENTS, i, &m, err));
-            if (!shuffled) SAE_TRY(measure_draws(&b, i, &m, err));
+        SAE_TRY(measure_aimed(&b, shuffled ? TPP_SHUFFLED : TPP_LATENTS, &m, err));
+        if (!shuffled) {
+            SAE_TRY(measure_with_codes(&b, &m, err));
+            SAE_TRY(measure_draws(&b, &m, err));
         }
         bench_close(&b);
         b = (bench){0};
@@ -413,21 +439,33 @@ done:
     return status;
 }
 
+/* Of changes by document that were asked alike. */
+static sae_status difference(interval *out, const tpp *m, double *own, double *theirs, bool shuffled, uint64_t seed,
+                             sae_error *err)
+{
+    double *asked = m->asked + (shuffled ? m->n_docs : 0);
+    const score a = {m->n_docs, own, asked}, b = {m->n_docs, theirs, asked};
+
+    return score_difference(&a, &b, seed, out, err);
+}
+
 sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err)
 {
-    size_t n = (size_t)m->n_docs, shuffled = arm == TPP_SHUFFLED ? n : 0;
+    size_t n = (size_t)m->n_docs;
     sae_status status;
     double drawn[TPP_DRAWS];
-    score own, theirs;
 
-    if (m->n_docs != over->n_docs || i >= m->n_n || i >= over->n_n ||
+    if (m->n_docs != over->n_docs || m->n_n != over->n_n || i > m->n_n ||
         memcmp(m->asked, over->asked, 2 * n * sizeof *m->asked) != 0)
         return SAE_FAIL(err, SAE_RANGE,
                         "a gain in TPP needs both dictionaries on the same documents with the same seed");
-    own = (score){m->n_docs, m->change + (size_t)(arm * m->n_n + i) * n, m->asked + shuffled};
-    theirs = (score){m->n_docs, over->change + (size_t)(arm * over->n_n + i) * n, over->asked + shuffled};
-    status = score_difference(&own, &theirs, seed, out, err);
+    status = difference(out, m, tpp_change(m, arm, i), tpp_change(over, arm, i), arm == TPP_SHUFFLED, seed, err);
     for (int k = 0; k < TPP_DRAWS; k++) drawn[k] = m->drawn[i][k] - over->drawn[i][k];
     if (status == SAE_OK && arm == TPP_RANDOM) *out = with_spread(*out, drawn);
     return status;
+}
+
+sae_status tpp_codes_add(interval *out, const tpp *m, int i, uint64_t seed, sae_error *err)
+{
+    return difference(out, m, tpp_change(m, TPP_WITH_CODES, i), tpp_change(m, TPP_LATENTS, i), false, seed, err);
 }

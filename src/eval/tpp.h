@@ -6,7 +6,9 @@
  * ablated: every counted token's row loses f_i d_i, which takes (pooled f_i) d_i off the pooled row, exactly. With acc_c the
  * accuracy of probe c on its test task,
  *   TPP(n) = mean over c of [ (acc_c - acc_c after ablating c's latents) - mean over j != c of (acc_j - acc_j after them) ].
- * All accuracies are of the same documents (paired). A scaffold's part stays in the row; whether decoding adds it changes nothing.
+ * All accuracies are of the same documents (paired). A scaffold's part stays in the row; whether decoding adds it changes nothing. In one arm
+ * its codes stand for choice beside the latents: code k with direction u_k has the effect (mean h_k of the class - mean h_k of the others) <w_c, u_k>,
+ * of either sign of the difference, as codes have signs; ablated it takes h_k u_k off the row.
  */
 #ifndef SAE_EVAL_TPP_H
 #define SAE_EVAL_TPP_H
@@ -25,8 +27,9 @@ typedef struct tpp_options {
 
 typedef enum tpp_what {
     TPP_LATENTS,
-    TPP_RANDOM,   /* as many active in about as many documents, drawn from all (controls.h): mean of TPP_DRAWS */
-    TPP_SHUFFLED, /* probes and effects of shuffled labels */
+    TPP_RANDOM,     /* as many active in about as many documents, drawn from all (controls.h): mean of TPP_DRAWS */
+    TPP_SHUFFLED,   /* probes and effects of shuffled labels */
+    TPP_WITH_CODES, /* the scaffold's codes may be chosen too; without a scaffold the same as TPP_LATENTS */
     TPP_ARMS
 } tpp_what;
 
@@ -34,21 +37,25 @@ typedef struct tpp_score {
     interval total, intended,
         unintended; /* 95 %, test documents resampled; of TPP_RANDOM with the spread of the draws */
     double ablated; /* latents, mean over classes: fewer than n have a positive effect at times */
+    double codes;   /* how many of them are the scaffold's codes */
 } tpp_score;
 
-/* Of one dictionary on one set. */
+/* Of one dictionary on one set. Behind what is found at each of the n_n numbers stands, at n_n, the mean over all of them: one number that chooses
+ * none of them afterwards. */
 typedef struct tpp {
     int n_classes;
     int64_t train, test; /* documents of a class */
+    int64_t rank;        /* of the scaffold */
     interval clean[2];   /* mean accuracy of the probes; of those of shuffled labels */
-    tpp_score at[TPP_ARMS][TPP_MOST_N];
-    double drawn[TPP_MOST_N][TPP_DRAWS]; /* TPP of each draw of TPP_RANDOM */
+    tpp_score at[TPP_ARMS][TPP_MOST_N + 1];
+    interval codes; /* fall in the mean accuracy of the probes without all codes of the scaffold */
+    double drawn[TPP_MOST_N + 1][TPP_DRAWS]; /* TPP of each draw of TPP_RANDOM */
     /* TPP of the latents less that of the draws, paired, with room for another draw; no interval where these are mostly the same. */
-    interval over_drawn[TPP_MOST_N];
-    double held[TPP_MOST_N]; /* of the latents, the share that a draw holds, mean over classes and draws */
-    int n_n;                 /* of the options */
-    int64_t n_docs;          /* test documents, of all classes */
-    double *change; /* [TPP_ARMS, n_n, n_docs] by document: intended less unintended falls, summed over its tasks */
+    interval over_drawn[TPP_MOST_N + 1];
+    double held[TPP_MOST_N + 1]; /* of the latents, the share that a draw holds, mean over classes and draws */
+    int n_n;                     /* of the options */
+    int64_t n_docs;              /* test documents, of all classes */
+    double *change; /* [TPP_ARMS, n_n + 1, n_docs] by document: intended less unintended falls, summed over its tasks */
     double *asked;  /* [2, n_docs] tasks that a document stands in; those of shuffled labels */
 } tpp;
 
@@ -56,17 +63,19 @@ typedef struct tpp {
 sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
                        const tpp_options *options, sae_error *err);
 void tpp_free(tpp *m);
-/* TPP of m less that of `over` at number i of n, with its 95 % interval: the same test documents are drawn for both (paired); of TPP_RANDOM it
+/* TPP of m less that of `over` at number i of n (n_n: of their mean), with its 95 % interval: the same test documents are drawn for both (paired); of TPP_RANDOM it
  * counts the spread of the draws too. RANGE: the two were not measured on one set with one seed. */
 sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, int i, uint64_t seed, sae_error *err);
+/* TPP with the scaffold's codes to choose too less that of the latents alone, paired like a gain. */
+sae_status tpp_codes_add(interval *out, const tpp *m, int i, uint64_t seed, sae_error *err);
 
-/* ---- Parts, for tests ------------------------------------------------------------------------------------------------------ */
+/* ---- Parts (tpp_effects.c) --------------------------------------------------------------------------------------------------- */
 
-/* The effect of every latent on the class of a task with probe w [d]: effect [d_sae]; density (may be NULL) [d_sae] takes the number of
+/* The effect of every latent, and behind them of every code of the scaffold, on the class of a task with probe w [d]: effect [d_sae + rank]; density (may be NULL) [d_sae] takes the number of
  * training documents that each is active in. */
 sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const task *train, const double *w,
                        double *effect, int64_t *density, sae_error *err);
-/* The pooled rows of n documents without latents `which` [k]: rows [n, d] are changed. */
+/* The pooled rows of n documents without latents `which` [k], of which d_sae + i is code i of the scaffold: rows [n, d] are changed. */
 sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
                       const int64_t *which, int64_t k, float *rows, sae_error *err);
 

@@ -70,9 +70,7 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
 
 /* ---- N2: dense latents -------------------------------------------------------------------------------------------------- */
 
-/* What `key` is with the scaffold where the rule makes it equal to the baseline, less what it is without; first seed. `how`: whether that
- * dictionary was trained, as words behind the rule's name. */
-static bool change_at(const experiment *e, int arch, int rule, const char *key, double *change, char how[40])
+bool claim_change(const experiment *e, int arch, int rule, const char *key, double *change, char how[40])
 {
     const sae_arch family = e->options.archs[arch];
     char name[96];
@@ -88,8 +86,7 @@ static bool change_at(const experiment *e, int arch, int rule, const char *key, 
     return true;
 }
 
-/* The same less what the baseline of that L0 has: without what the lower k of the rule does by itself. */
-static bool change_at_l0(const experiment *e, int arch, int rule, const char *key, double *change)
+bool claim_change_at_l0(const experiment *e, int arch, int rule, const char *key, double *change)
 {
     interval at, same;
     double off;
@@ -100,20 +97,18 @@ static bool change_at_l0(const experiment *e, int arch, int rule, const char *ke
     return true;
 }
 
-/* What is told at equal k (side 1: more with the scaffold, -1: less) is not what another rule shows, beside the baseline at k or the one of
- * its L0: said behind a verdict. */
-static void tell_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
+void claim_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
 {
     double change, at_l0;
     char how[40];
 
     for (int i = 0; i < MATCHING_RULES; i++) {
-        if (!change_at(e, arch, i, key, &change, how)) continue;
+        if (!claim_change(e, arch, i, key, &change, how)) continue;
         const char *trained = *how ? " (trained)" : "";
         if (change * side < 0)
             snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s", matching_rules[i].name, trained,
                      change > 0 ? "more" : "less");
-        else if (change_at_l0(e, arch, i, key, &at_l0) && at_l0 * side < 0)
+        else if (claim_change_at_l0(e, arch, i, key, &at_l0) && at_l0 * side < 0)
             snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s than the baseline of that L0",
                      matching_rules[i].name, trained, at_l0 > 0 ? "more" : "less");
     }
@@ -180,9 +175,6 @@ static void tell_pairs(const experiment *e, int arch, char *says, size_t room)
     snprintf(says + strlen(says), room - strlen(says), "%s", text);
 }
 
-/* To four decimals, without a "-0.0000". */
-static double four_decimals(double v) { return round(v * 1e4) / 1e4 + 0.0; }
-
 /* The first variant of every seed; the others are trained of the first. */
 static sae_status dense_claim(const experiment *e, int arch, sae_variant variant, sae_result *r, sae_error *err)
 {
@@ -222,7 +214,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     if (isfinite(part.low))
         snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
     for (int i = 0; main && i < MATCHING_RULES; i++) {
-        if (!change_at(e, arch, i, e->dense_key, &change, how)) continue;
+        if (!claim_change(e, arch, i, e->dense_key, &change, how)) continue;
         snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s%s %.3g",
                  strstr(c.here, "; first seed at") ? "," : "; first seed at", matching_rules[i].name, how,
                  base[0] + change);
@@ -230,85 +222,9 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     }
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
-        tell_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
+        claim_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
     if (main) tell_thresholds(e, arch, c.says, sizeof c.says);
     if (main) tell_pairs(e, arch, c.says, sizeof c.says);
-    return claim_row(r, &c, err);
-}
-
-/* ---- N3: probing and TPP at matched sparsity ---------------------------------------------------------------------------- */
-
-/* What the first seed's latents do more than ones of equal density, without the scaffold and with it; "": probing has no such number. */
-static const char *aimed(const experiment *e, int arch, const char *part, const char *file, const char *at_size)
-{
-    static const roster_use uses[2] = {USE_BASELINE, USE_SCAFFOLD};
-    interval over[2] = {{NAN, NAN, NAN}, {NAN, NAN, NAN}};
-    char key[160];
-
-    for (int i = 0; i < 2; i++) {
-        snprintf(key, sizeof key, "%s.%s.over_random.%s", claim_entry(e, arch, uses[i], 0)->name, file, at_size);
-        experiment_found(e, "documents", part, key, &over[i]);
-    }
-    return verdict_aimed(&over[0], &over[1]);
-}
-
-/* What is gained at the rules over the baseline of the same L0, where that is another than the one at k. */
-static void tell_gain_at_l0(const experiment *e, int arch, const char *key, char *here, size_t room)
-{
-    double change, at_l0;
-    char how[40];
-    bool any = false;
-
-    for (int i = 0; i < MATCHING_RULES; i++) {
-        if (!change_at(e, arch, i, key, &change, how) || !change_at_l0(e, arch, i, key, &at_l0)) continue;
-        if (!isfinite(at_l0) || four_decimals(at_l0 - change) == 0) continue;
-        snprintf(here + strlen(here), room - strlen(here), "%s %+.4f at equal %s",
-                 any ? "," : "; over the baseline of that L0", four_decimals(at_l0), matching_rules[i].name);
-        any = true;
-    }
-}
-
-/* What is gained at equal k over the seeds, and at the other rules by what was trained for them or else by interpolation. */
-static sae_status documents_claim(const experiment *e, int arch, const char *file, const char *at_size,
-                                  const char *label, sae_result *r, sae_error *err)
-{
-    const char *family = arch_name(e->options.archs[arch]);
-    static const char better[] = "better, as the paper says", worse[] = "worse: against the paper";
-    claim c = {.number = "N3", .paper = "better at matched sparsity"};
-    char name[128], part[96], key[32], how[40];
-    double gain[SEEDS_MAX], change;
-    interval paired; /* of the first seed, over documents */
-
-    snprintf(key, sizeof key, "%s.%s", file, at_size);
-    for (int64_t s = 0; s < e->options.seeds; s++)
-        gain[s] = experiment_number(e, claim_entry(e, arch, USE_SCAFFOLD, s), key) -
-                  experiment_number(e, claim_entry(e, arch, USE_BASELINE, s), key);
-    const interval g = interval_of_mean(gain, e->options.seeds);
-    if (!isfinite(g.value)) return SAE_OK; /* not measured in this run */
-    snprintf(part, sizeof part, "%s-%s", family, file);
-    snprintf(name, sizeof name, "%s.%s.gain.%s", claim_entry(e, arch, USE_SCAFFOLD, 0)->name, file, at_size);
-    if (!experiment_found(e, "documents", part, name, &paired)) return SAE_OK;
-    snprintf(name, sizeof name, "%s, %s", label, family);
-    c.name = name;
-    if (e->options.seeds > 1)
-        snprintf(c.here, sizeof c.here, "%+.4f at equal k, mean of %lld seeds; the first: ", four_decimals(g.value),
-                 (long long)e->options.seeds);
-    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%+.4f at equal k", four_decimals(gain[0]));
-    for (int i = 0; i < MATCHING_RULES; i++)
-        if (change_at(e, arch, i, key, &change, how))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s%s",
-                     four_decimals(change), matching_rules[i].name, how);
-    tell_gain_at_l0(e, arch, key, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", paired.low, paired.high);
-    if (isfinite(g.low))
-        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.low, g.high);
-    snprintf(c.says, sizeof c.says, "%s%s", verdict_both(&paired, &g, 0, better, worse, "cannot be told from no gain"),
-             isfinite(g.low) ? "" : " (one seed: how two trainings differ is not in it)");
-    for (int side = 1; side >= -1; side -= 2) {
-        const char *told = side > 0 ? better : worse;
-        if (strncmp(c.says, told, strlen(told)) == 0) tell_other_rules(e, arch, key, side, c.says, sizeof c.says);
-    }
-    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), "%s", aimed(e, arch, part, file, at_size));
     return claim_row(r, &c, err);
 }
 
@@ -475,8 +391,7 @@ static sae_status per_arch(const experiment *e, int arch, sae_result *r, sae_err
     sae_status status = SAE_OK;
 
     for (int v = 0; v < e->options.n_variants; v++) SAE_TRY(dense_claim(e, arch, e->options.variants[v], r, err));
-    SAE_TRY(documents_claim(e, arch, "probing", "k5", "sparse probing, k 5", r, err));
-    SAE_TRY(documents_claim(e, arch, "tpp", "n20", "TPP, n 20", r, err));
+    SAE_TRY(claims_of_documents(e, arch, r, err));
     SAE_TRY(claims_of_removal(e, arch, r, err));
     SAE_TRY(structure_claim(e, arch, r, err));
     SAE_TRY(outliers_claim(e, arch, r, err));
@@ -534,6 +449,7 @@ sae_status summary_report(experiment *e, sae_error *err)
     SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
     SAE_TRY(rank_claim(e, r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(per_arch(e, a, r, err));
+    SAE_TRY(gains_report(e, r, err));
     SAE_TRY(reduction_report(e, r, err));
     SAE_TRY(variants_report(e, r, err));
     SAE_TRY(not_tested(e, r, err));

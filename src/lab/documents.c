@@ -3,7 +3,7 @@
  * labelled set, the codes of all dictionaries from the same rows.
  *
  * The first baseline of an architecture comes first, so gains of the others over it are paired by documents. Numbers are means over the
- * sets, named NAME.probing.k5, NAME.tpp.n20.
+ * sets, named NAME.probing.k5, NAME.tpp.n20, and NAME.probing.mean, NAME.tpp.mean over all k and n.
  */
 #include "eval/probing.h"
 #include "eval/tpp.h"
@@ -33,6 +33,14 @@ typedef struct documents {
 
 static const probing_options probing_how = {.k = {1, 2, 5}, .n_k = 3};
 static const tpp_options tpp_how = {.n = {2, 5, 10, 20, 50, 100, 500}, .n_n = 7};
+
+int documents_sizes(bool of_tpp, int64_t sizes[DOCUMENTS_SIZES])
+{
+    const int n = of_tpp ? tpp_how.n_n : probing_how.n_k;
+
+    for (int i = 0; i < n; i++) sizes[i] = of_tpp ? tpp_how.n[i] : probing_how.k[i];
+    return n;
+}
 
 static void documents_free(documents *w)
 {

@@ -73,7 +73,7 @@ done:
 /* ---- Documents ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct document_bar {
-    const char *name, *key; /* of the baseline and of the scaffold: "probing.k5" */
+    const char *name, *key; /* of the baseline and of the scaffold: "probing.mean" */
 } document_bar;
 
 /* The first seed's baseline and scaffold, each with its controls. */
@@ -108,16 +108,19 @@ done:
 
 static sae_status documents_plots(const experiment *e, sae_arch arch, sae_result *r, sae_error *err)
 {
-    static const document_bar probing[] = {{"latents", "probing.k5"},
-                                           {"and scaffold codes", "probing.scaffold.k5"},
-                                           {"random latents", "probing.random.k5"},
-                                           {"labels shuffled", "probing.shuffled.k5"}};
-    static const document_bar tpp[] = {
-        {"latents", "tpp.n20"}, {"random latents", "tpp.random.n20"}, {"labels shuffled", "tpp.shuffled.n20"}};
+    static const document_bar probing[] = {{"latents", "probing.mean"},
+                                           {"and scaffold codes", "probing.scaffold.mean"},
+                                           {"these, scaled choice", "probing.scaffold.scaled.mean"},
+                                           {"random latents", "probing.random.mean"},
+                                           {"labels shuffled", "probing.shuffled.mean"}};
+    static const document_bar tpp[] = {{"latents", "tpp.mean"},
+                                       {"and scaffold codes", "tpp.scaffold.mean"},
+                                       {"random latents", "tpp.random.mean"},
+                                       {"labels shuffled", "tpp.shuffled.mean"}};
     sae_status status = SAE_OK;
 
-    SAE_TRY(document_plot(e, arch, "probing", "Sparse probing, accuracy at k 5", probing, 4, 0.5, r, err));
-    SAE_TRY(document_plot(e, arch, "tpp", "TPP at n 20", tpp, 3, 0, r, err));
+    SAE_TRY(document_plot(e, arch, "probing", "Sparse probing, accuracy, mean over k", probing, 5, 0.5, r, err));
+    SAE_TRY(document_plot(e, arch, "tpp", "TPP, mean over n", tpp, 4, 0, r, err));
 done:
     return status;
 }
@@ -204,9 +207,9 @@ static const matched_plot matched_plots[] = {
      "latents of a probe",
      "accuracy",
      0.5,
-     {"probing.k1", "probing.k5", NULL},
-     {"k 1", "k 5", NULL}},
-    {"tpp", "TPP", "latents ablated", "TPP", 0, {"tpp.n20", NULL, NULL}, {"n 20", NULL, NULL}}};
+     {"probing.k1", "probing.k5", "probing.mean"},
+     {"k 1", "k 5", "mean over k"}},
+    {"tpp", "TPP", "latents ablated", "TPP", 0, {"tpp.n20", "tpp.mean", NULL}, {"n 20", "mean over n", NULL}}};
 enum {
     PLAIN_BARS = 2,
     MATCHED_BARS = PLAIN_BARS + 2 * MATCHING_RULES

@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const matching_keys[MATCHING_MEASURES] = {"l0",         "fvu",       "ce_ratio",   "dense_0.05",
-                                                      "dense_0.1",  "dense_0.2", "dense_mass", "probing.k1",
-                                                      "probing.k5", "tpp.n20"};
-static const char *const columns[MATCHING_MEASURES + 2] = {"dictionary", "k",           "L0",          "FVU",
-                                                           "CE / clean", "dense 5 %",   "10 %",        "20 %",
-                                                           "mass",       "probing k 1", "probing k 5", "TPP n 20"};
+const char *const matching_keys[MATCHING_MEASURES] = {"l0",         "fvu",       "ce_ratio",     "dense_0.05",
+                                                      "dense_0.1",  "dense_0.2", "dense_mass",   "probing.k1",
+                                                      "probing.k5", "tpp.n20",   "probing.mean", "tpp.mean"};
+static const char *const columns[MATCHING_MEASURES + 2] = {
+    "dictionary", "k",           "L0",          "FVU",      "CE / clean",           "dense 5 %",       "10 %", "20 %",
+    "mass",       "probing k 1", "probing k 5", "TPP n 20", "probing, mean over k", "TPP, mean over n"};
 enum { L0, FVU };
 const matching_rule matching_rules[MATCHING_RULES] = {{"l0", "L0", L0}, {"l0r", "L0 + r", L0}, {"fvu", "FVU", FVU}};
 

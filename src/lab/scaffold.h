@@ -206,7 +206,7 @@ void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
  * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
  * (sae/train.h) says so. */
-enum { PARTS_REVISION = 11, LOSSES_REVISION = 6 };
+enum { PARTS_REVISION = 12, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
@@ -336,6 +336,9 @@ sae_status documents_unfit(const experiment *e, sae_result *r,
                            sae_error *err); /* a table of them, when there are any */
 void documents_forget(experiment *e);       /* frees what documents_check left */
 sae_status documents_parts(experiment *e, sae_error *err);
+/* The k of sparse probing, or the n of TPP, that are measured, ascending; returns how many. */
+enum { DOCUMENTS_SIZES = 8 };
+int documents_sizes(bool of_tpp, int64_t sizes[DOCUMENTS_SIZES]);
 /* matching.c: a number of the census or the documents, with its interval where it has one; NaN: not measured. */
 interval experiment_interval(const experiment *e, const roster_entry *r, const char *key);
 double experiment_number(const experiment *e, const roster_entry *r, const char *key);

@@ -140,6 +140,21 @@ const char *verdict_aimed(const interval *base, const interval *with)
     return "; neither with the scaffold nor without told from latents of equal density";
 }
 
+const char *verdict_codes(const interval with[2], const interval added[2])
+{
+    const char *more =
+        "; not made up by the scaffold's codes: with these to ablate too it is less of a loss, and still one";
+
+    if (!isfinite(with[0].value) || !isfinite(added[0].value)) return "";
+    const bool add = strcmp(verdict_both(&added[0], &added[1], 0, "more", "", ""), "more") == 0;
+    return verdict_both(
+        &with[0], &with[1], 0, "; more than made up by the scaffold's codes: with these to ablate too it is a gain",
+        add ? more : "; not made up by the scaffold's codes: with these to ablate too it stays a loss",
+        add ? "; made up by the scaffold's codes as far as can be told: with these to ablate too no loss is left that "
+              "is told"
+            : "; with the scaffold's codes to ablate too it cannot be told from no loss, nor that they add anything");
+}
+
 const char *verdict_sink(const interval *over, double scaffold, double all)
 {
     if (!(all >= scaffold))

@@ -7,7 +7,7 @@
 
 #include "eval/bootstrap.h"
 
-enum { VERDICT_TEXT = 320 };
+enum { VERDICT_TEXT = 480 };
 
 /* N1: the knee of the rank sweep, with its interval over sequences. margin: by how much FVU the step into it gains more than its limit;
  * spread: what that may differ by between trainings, NaN: not known. */
@@ -35,6 +35,10 @@ const char *verdict_both(const interval *text, const interval *seeds, double non
 /* N3, of TPP: behind the words of a gain, whether what is aimed at does more than latents of equal density at all, without the scaffold and with it
  * (tpp.h: over_drawn); a gain of what is not told from draws says little. "" where it does in both, or was not measured. */
 const char *verdict_aimed(const interval *base, const interval *with);
+/* N3, of TPP: behind the words of a loss (worse: both intervals of a gain lie below 0), whether the scaffold's codes make it up. with: the gain over the
+ * baseline's latents when the codes stand for choice too, of one seed on documents and over seeds (low NaN: one seed); added: what the codes
+ * add to the scaffold's own latents, likewise. "" where any was not measured. */
+const char *verdict_codes(const interval with[2], const interval added[2]);
 /* N4 with position 0 changed: behind the words of a comparison with PCA, what PCA of all rows makes of it, `over`: the scaffold's CE over
  * that one's, and the shares of position 0's row in the two. Where a subspace that holds more of the row costs less, the row is not what
  * the scaffold's removal loses. */
