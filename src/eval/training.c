@@ -81,6 +81,7 @@ typedef struct loop {
     float *rows;
     float *targets; /* [batch, d_target]; NULL without. Then rows has been packed to [batch, d - d_target] */
     sae_step_stats *stats;
+    bool unnamed; /* nothing is to be said of a place in the rows but its number */
 } loop;
 
 /* "a checkpoint of step 1000 is in runs/a/checkpoints", for messages. */
@@ -175,11 +176,12 @@ static sae_status ordered_rows(loop *l, int64_t step, sae_error *err)
 /* The trainer gets the place in the rows behind a whole step, if there is more to say of it than their number: of what text they are. */
 static sae_status note_place(loop *l, sae_error *err)
 {
-    json_t *place = l->acts ? acts_mark(l->acts) : NULL;
-
-    if (l->acts && !place) return SAE_FAIL(err, SAE_NOMEM, "no memory for the place in the rows");
+    if (!l->acts || l->unnamed) return SAE_OK;
+    json_t *place = acts_mark(l->acts);
+    if (!place) return SAE_FAIL(err, SAE_NOMEM, "no memory for the place in the rows");
+    l->unnamed = json_object_size(place) == 1;
     json_decref(l->t->place);
-    l->t->place = json_object_size(place) > 1 ? json_incref(place) : NULL;
+    l->t->place = l->unnamed ? NULL : json_incref(place);
     json_decref(place);
     return SAE_OK;
 }
