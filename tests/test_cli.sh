@@ -770,6 +770,19 @@ piped="train --model tiny --text - --site resid_post.0 --rows 4096 --buffer 256 
         not_ok "resumed from a pipe with another text" "exit code $code" "$(cat err)"
     "$sae" $piped --out piped --resume <letters.jsonl >out 2>err || not_ok "resumed with the same text" "$(cat err)"
     same "and ends as if it had not been stopped" piped/sae/sae_weights.safetensors undisturbed/sae/sae_weights.safetensors
+    # A sweep that was stopped while it measured reads on behind its last step.
+    swept="sweep --model tiny --text - --site resid_post.0 --rows 512 --buffer 256 $small --checkpoint-every 8"
+    n=80
+    while [ ! -e swept/groups/001/checkpoints/000000000008 ] && [ $n -lt 160 ]; do
+        rm -rf swept && n=$((n + 3))
+        SAE_FAIL_IO=$n:KILL "$sae" $swept --out swept <letters.jsonl >out 2>err
+    done
+    [ -e swept/groups/001/checkpoints/000000000008 ] && [ ! -e swept/results.json ] || not_ok "a sweep was killed while it measured" "$(find swept)"
+    "$sae" $swept --out swept <other_letters.jsonl >out 2>err
+    code=$?
+    [ $code -eq 1 ] && grep -q 'not the one that was read before.* give another --out' err && ok "a sweep of another text is not measured" ||
+        not_ok "a sweep of another text is not measured" "exit code $code" "$(cat err)"
+    "$sae" $swept --out swept <letters.jsonl >out 2>err || not_ok "and with the same text it is" "$(cat err)"
 }
 # With another tokenizer the rows are others.
 cp tiny/tokenizer.json tokenizer.json && sed 's/"c": 3,/"c": 4,/; s/"d": 4,/"d": 3,/' tokenizer.json >tiny/tokenizer.json

@@ -189,6 +189,30 @@ START_TEST(test_recipes_come_back)
 }
 END_TEST
 
+/* A record that is older than a constant was trained by what there was until then: it comes back so, and only another rule differs. */
+START_TEST(test_older_recipes_come_back)
+{
+    sae_train_options o = sae_recipe(recipes[0], SAE_BATCHTOPK, B, STEPS, F), back;
+    sae_error err = {0};
+    json_t *record = recipe_json(&o);
+
+    json_object_del(record, "k_anneal_rule");
+    ck_assert_msg(recipe_read(&back, record, D, "a record", &err) == SAE_OK, "%s", err.message);
+    json_t *ours = recipe_json(&back), *now = json_object();
+    ck_assert_ptr_null(recipe_difference(ours, record));
+    json_object_update(now, ours);
+    json_object_set_new(now, "k_anneal_rule", json_string("now"));
+    ck_assert_str_eq(recipe_difference(now, record), "k_anneal_rule");
+    json_object_del(record, "auxk_rule");
+    ck_assert_str_eq(recipe_difference(ours, record), "auxk_rule");
+    json_object_set_new(record, "of_tomorrow", json_true());
+    ck_assert_str_eq(recipe_difference(ours, record), "of_tomorrow");
+    json_decref(record);
+    json_decref(ours);
+    json_decref(now);
+}
+END_TEST
+
 /* ---- sparsify ---------------------------------------------------------------------------------------------------------- */
 
 /* torch's Linear: W_enc uniform in +-1/sqrt(d), W_dec its directions. */
@@ -295,6 +319,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, test_short_runs_leave_a_dictionary, 0, 2 * N_RECIPES * N_ARCHS);
     tcase_add_test(c, test_rows_all_alike_leave_a_dictionary);
     tcase_add_test(c, test_recipes_come_back);
+    tcase_add_test(c, test_older_recipes_come_back);
     tcase_add_test(c, test_sparsify_begins_uniform);
     tcase_add_test(c, test_sparsify_transcoder_begins_at_the_mean);
     tcase_add_test(c, test_sparsify_anneals_k);

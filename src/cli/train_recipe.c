@@ -131,7 +131,7 @@ sae_status train_recipe_differs(const sae_train_options *ours, const json_t *the
     json_t *json = recipe_json(ours);
 
     if (!json) return SAE_FAIL(err, SAE_NOMEM, "no memory to compare recipes");
-    const char *key = json_any_difference(json, theirs);
+    const char *key = recipe_difference(json, theirs);
     snprintf(name, RECIPE_KEY_ROOM, "%s", key ? key : "");
     json_decref(json);
     return SAE_OK;

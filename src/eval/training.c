@@ -395,9 +395,10 @@ static sae_status start(loop *l, const sae_progress *progress, sae_error *err)
     SAE_TRY(trainer_resume(l->t, l->options->folder, l->options->fewer, &rows_given, err));
     l->saved = sae_trainer_steps_done(l->t);
     if (l->options->notice && *sae_trainer_notice(l->t)) l->options->notice(l->options->user, sae_trainer_notice(l->t));
-    if (l->acts && (l->saved < l->recipe->steps || l->options->rows_follow))
+    if (l->acts && (l->saved < l->recipe->steps || l->options->rows_follow)) {
         SAE_TRY(pass_over(l, rows_given, progress, err));
-    if (l->acts && l->saved < l->recipe->steps && rows_given > 0) SAE_TRY(check_place(l, rows_given, err));
+        if (rows_given > 0) SAE_TRY(check_place(l, rows_given, err));
+    }
 done:
     return status;
 }

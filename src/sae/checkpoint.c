@@ -387,7 +387,7 @@ static sae_status load_state(sae_trainer *t, const char *folder, const json_t *s
     json_t *ours = describe_options(&t->options);
 
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the options");
-    const char *difference = json_any_difference(ours, json_object_get(state, "options"));
+    const char *difference = recipe_difference(ours, json_object_get(state, "options"));
     if (difference)
         SAE_RAISE(
             err, SAE_STATE,

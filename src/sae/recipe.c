@@ -194,6 +194,32 @@ static json_t *choice_json(const char *names, int value)
     return json_stringn(names, (size_t)(strchrnul(names, '|') - names));
 }
 
+/* Constants that came after the first records were written, with what trained until then. */
+static const struct {
+    const char *key, *until_then;
+} came_later[] = {{"k_anneal_rule", "next"}};
+
+static const char *until_then(const char *key)
+{
+    for (size_t i = 0; i < sizeof came_later / sizeof *came_later; i++)
+        if (strcmp(key, came_later[i].key) == 0) return came_later[i].until_then;
+    return NULL;
+}
+
+const char *recipe_difference(const json_t *ours, const json_t *theirs)
+{
+    const char *key = json_first_difference(theirs, ours), *name;
+    json_t *value;
+
+    if (key) return key;
+    json_object_foreach((json_t *)(uintptr_t)ours, name, value)
+    {
+        const char *before = until_then(name), *now = json_string_value(value);
+        if (!json_object_get(theirs, name) && !(before && now && strcmp(before, now) == 0)) return name;
+    }
+    return NULL;
+}
+
 const char *recipe_difference_hint(const char *key)
 {
     return strcmp(key, "exact_codes") == 0 ? " (--no-screen without --exact-codes, or not)" : "";
@@ -211,8 +237,8 @@ void recipe_fields_put(json_t **object, const sae_train_options *o)
 static sae_status choice_from(const json_t *object, const char *key, const char *names, int *value, const char *file,
                               sae_error *err)
 {
-    const char *name = NULL;
-    sae_status status = json_get_string(object, key, "", &name, file, err);
+    const char *name = NULL, *before = until_then(key);
+    sae_status status = json_get_string(object, key, before ? before : "", &name, file, err);
 
     if (status != SAE_OK) return status;
     *value = recipe_choice_find(names, name);
@@ -232,7 +258,7 @@ sae_status recipe_fields_take(sae_train_options *o, const json_t *object, const 
     SAE_TRY(choice_from(object, #field, names, &choice, file, err));                                                   \
     o->field = choice;
 #define TAKE(field, type, option, argument, help)                                                                      \
-    if (!json_object_get(object, #field))                                                                              \
+    if (!json_object_get(object, #field) && !until_then(#field))                                                       \
         SAE_RAISE(err, SAE_FORMAT, "%s: the recipe lacks \"%s\": another version of this program wrote it", file,      \
                   #field);                                                                                             \
     FROM_##type(field, argument)

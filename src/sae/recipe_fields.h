@@ -58,6 +58,9 @@ bool recipe_knows_family(sae_recipe_name name, sae_arch arch);
 int64_t recipe_batch(sae_recipe_name name);
 /* The value of a CHOICE by its name: its place in "first|second"; -1: there is none such. */
 int recipe_choice_find(const char *names, const char *name);
+/* The first constant in which the record of a recipe differs from ours, or that one of the two lacks; NULL: none. A record that is older than
+ * a constant lacks it and was trained by what there was until then (recipe.c), which is no difference. */
+const char *recipe_difference(const json_t *ours, const json_t *theirs);
 /* For a message that names what two recipes differ in: the options behind a key that none is called like; else "". */
 const char *recipe_difference_hint(const char *key);
 /* Puts every field into an object: numbers, and choices by name (recipe.c). */
