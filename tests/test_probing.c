@@ -429,7 +429,7 @@ START_TEST(test_tpp_planted)
 END_TEST
 
 /* T8: of two dictionaries that differ in nothing but whether decoding adds the scaffold's part every score is the same, bit for bit: the
- * encoder (P1) does not see it, and what is ablated does not have it. */
+ * encoder (P1) does not see it, and what is ablated does not have it (but in the arm whose candidates are its codes). */
 START_TEST(test_tpp_whether_decoding_adds_the_scaffold)
 {
     enum { DOCS = 90 };
@@ -454,7 +454,9 @@ START_TEST(test_tpp_whether_decoding_adds_the_scaffold)
     for (int i = 0; i < 2; i++) OK(tpp_measure(&m[i], &p, i, dicts[i], &s, &o, &err));
     ck_assert_double_gt(m[0].at[TPP_LATENTS][1].ablated, 0);
     ck_assert_double_ne(m[0].at[TPP_LATENTS][1].total.value, 0);
-    ck_assert_mem_eq(m[0].at, m[1].at, sizeof m[0].at);
+    for (int a = 0; a < TPP_ARMS; a++)
+        if (a != TPP_WITH_CODES)
+            ck_assert_mem_eq(m[0].at[a], m[1].at[a], sizeof m[0].at[a]); /* whose codes write nothing in one */
     ck_assert_mem_eq(m[0].drawn, m[1].drawn, sizeof m[0].drawn);
     for (int i = 0; i < 2; i++) tpp_free(&m[i]);
     pooled_free(&p);
