@@ -209,6 +209,43 @@ refused() { # NAME TEXT ARGUMENTS
     stands "by force, is alone" 1
 }
 
+# What no name tells is the same in all of a table: the scaffold's start and rates, its form of export, a skip path, prefixes.
+# shellcheck disable=SC2086
+{
+    plain="$rows --k 3 --steps 6"
+    mixes() { # NAME FOLDER KEY WAS IS ARGUMENTS
+        name=$1 folder=$2 text="trained with \"$3\" $4, where this command has $5[ ;]"
+        shift 5
+        cp $folder/sweep.json before.json
+        run 1 "$name" sweep $plain "$@" --out $folder
+        grep -q "$text" err && cmp -s $folder/sweep.json before.json && [ "$(find $folder -name result.json | wc -l)" -eq "$(grep -c '"measured"' $folder/results.json)" ]
+        check "is refused, with both values" $? "$(cat err)"
+    }
+    kind="--width 32 --scaffold-start random-both"
+    run 0 "scaffolds of one kind" sweep $plain $kind --rank 0,2 --out kinds
+    mixes "one of another start" kinds scaffold_start '"random-both"' '"pca"' --width 32 --rank 4 --scaffold-start pca
+    mixes "one of another rate" kinds scaffold_lr 1.0 30.0 $kind --rank 0,4 --scaffold-lr 30
+    mixes "one that is trained in stages" kinds scaffold_steps 0 3 $kind --rank 4 --scaffold-steps 3
+    mixes "one that is held still" kinds scaffold_frozen false true $kind --rank 4 --scaffold-freeze
+    mixes "one of another centre" kinds scaffold_centre '"b_dec"' '"own"' $kind --rank 4 --scaffold-centre own
+    mixes "one that is tied" kinds scaffold_tie '"none"' '"transpose"' $kind --rank 4 --scaffold-tie transpose
+    mixes "one that is dropped" kinds export '"native"' '"drop"' $kind --rank 4 --scaffold drop
+    run 0 "one more of its kind" sweep $plain $kind --rank 4 --out kinds
+    run 0 "one without a scaffold" sweep $plain --width 32 --rank 0 --seed 1 --out kinds
+    [ "$(wc -l <out)" -eq 5 ]
+    check "are in its table" $? "$(cat out)"
+    run 0 "transcoders without a skip path" sweep $plain --width 32 --target-array y.npy --out paths
+    mixes "one with it" paths skip false true --width 32 --target-array y.npy --seed 1 --skip
+    run 0 "two prefixes" sweep $plain --width 32 --arch matryoshka --groups 0.3,0.7 --rank 2 --out nested
+    mixes "others of that width" nested groups '\[9,23\]' '\[10,22\]' --width 32 --arch matryoshka --groups 10,32 --rank 2 --seed 1
+    mixes "more of another width" nested groups '\[9,23\]' '\[12,12,24\]' --width 48,64 --arch matryoshka --groups 0.25,0.25,0.5 --rank 2
+    mixes "a scaffold of the last" nested scaffold_last false true --width 32 --arch matryoshka --groups 0.3,0.7 --rank 4 --scaffold-last
+    run 0 "the same shares of other widths" sweep $plain --width 47,64 --arch matryoshka --groups 0.3,0.7 --rank 2 --out nested
+    run 0 "beside one without prefixes" sweep $plain --width 32 --rank 2 --out nested
+    [ "$(wc -l <out)" -eq 5 ]
+    check "are in one table" $? "$(cat out)"
+}
+
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
 # shellcheck disable=SC2086
 {
