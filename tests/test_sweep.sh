@@ -183,6 +183,8 @@ refused() { # NAME TEXT ARGUMENTS
         run 1 "$name" sweep "$@" --out grown
         grep -q "\"$key\" .* or another --out" err && cmp -s grown/sweep.json before.json && cmp -s grown/results.json results.json
         check "is refused, and nothing is changed" $? "$(cat err)"
+        ! grep -q -e --force err
+        check "with no advice that would remove what stands there" $? "$(cat err)"
     }
     run 0 "a sweep to add to" sweep $added --seed 1,2 --rank 0,2 --scaffold-start pca --scaffold-lr 0.5 --out grown
     refuses "one more at another rate" lr $added --lr 0.01 --seed 4
@@ -205,8 +207,16 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "beside a result of somebody's own" sweep $added --seed 2 --out grown
     [ "$(wc -l <out)" -eq 7 ] && [ "$(cat grown/own/result.json)" = mine ]
     check "has what it had" $? "$(cat out)"
+    run 0 "the plan of --force" sweep $added --lr 0.01 --seed 4 --out grown --force --plan
+    ! grep -q 'removes' err
+    check "removes nothing and says nothing" $? "$(cat err)"
     run 0 "all anew at another rate" sweep $added --lr 0.01 --seed 4 --out grown --force
+    grep -q 'warning: --force removes 5 finished dictionaries of grown that this command does not name' err
+    check "says what that removes" $? "$(cat err)"
     stands "by force, is alone" 1
+    run 0 "the same by force" sweep $added --lr 0.01 --seed 4 --out grown --force
+    ! grep -q warning err
+    check "removes nothing else" $? "$(cat err)"
 }
 
 # What no name tells is the same in all of a table: the scaffold's start and rates, its form of export, a skip path, prefixes.

@@ -74,8 +74,10 @@ sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, b
 
 /* sweep_standing.c */
 /* Of what lies in the folder, names [n], takes the finished dictionaries that this command does not name behind those that it does; STATE
- * when they were trained by other constants, or for other steps, than this command's. */
+ * when they were trained by other constants, for other steps or with other choices than this command's. */
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err);
+/* How many those are, whatever they were trained by. */
+int sweep_count_standing(const sweep *s, char **names, int n);
 
 /* sweep_measure.c */
 enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };

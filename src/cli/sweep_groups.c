@@ -108,7 +108,7 @@ static sae_status look_at_members(const sweep *s, begun_group *g, sae_error *err
             return SAE_FAIL(
                 err, SAE_STATE,
                 "%s: does not say all of its dictionaries: an older version of this program wrote it; go on "
-                "with that version, or use another --out or --force",
+                "with that version, or use another --out",
                 g->path);
         sae_status status = is_finished(s, name, &finished, err);
         if (status != SAE_OK) return status;

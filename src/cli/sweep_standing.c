@@ -46,7 +46,7 @@ static sae_status refuse(const char *path, const char *name, const char *key, co
             SAE_FAIL(err, SAE_STATE,
                      "%s: %s stands in this sweep and was trained with \"%s\" %s, where this command has %s%s; one "
                      "table has dictionaries of one recipe and length, made alike: give the options that the sweep "
-                     "was begun with (sweep.json has them), or another --out; --force makes all anew",
+                     "was begun with (sweep.json has them), or another --out",
                      path, name, key, was, is, recipe_difference_hint(key));
     mem_free(was);
     mem_free(is);
@@ -240,14 +240,37 @@ done:
     return status;
 }
 
+static bool is_asked(const sweep *s, const char *name)
+{
+    for (int k = 0; k < s->n_asked; k++)
+        if (strcmp(name, s->dicts.names[k]) == 0) return true;
+    return false;
+}
+
+int sweep_count_standing(const sweep *s, char **names, int n)
+{
+    int count = 0;
+
+    for (int i = 0; i < n; i++) {
+        bool finished = false, diverged = false;
+        json_t *result = NULL;
+        char *path = NULL;
+        if (is_asked(s, names[i])) continue;
+        if (sweep_read_result(s, names[i], &finished, &diverged, &result, &path, NULL) == SAE_OK && finished) {
+            const char *own = json_string_value(json_object_get(result, "name"));
+            count += own && strcmp(own, names[i]) == 0;
+        }
+        json_decref(result);
+        mem_free(path);
+    }
+    return count;
+}
+
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err)
 {
     sae_status status = make_room(s, n, err);
 
-    for (int i = 0; i < n && status == SAE_OK; i++) {
-        bool asked = false;
-        for (int k = 0; k < s->n_asked && !asked; k++) asked = strcmp(names[i], s->dicts.names[k]) == 0;
-        if (!asked) status = take_one(s, names[i], err);
-    }
+    for (int i = 0; i < n && status == SAE_OK; i++)
+        if (!is_asked(s, names[i])) status = take_one(s, names[i], err);
     return status;
 }
