@@ -467,6 +467,44 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     check "it has a part for each" $?
 }
 
+# ---- A text from a pipe ------------------------------------------------------------------------------------------------------
+# Nobody knows it before, and it can be read once: what was read is compared with what the finished dictionaries were trained on.
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+sed 's/a/b/' letters.jsonl >other_letters.jsonl
+piped="sweep --model tiny --text - --site resid_post.0 --steps 12 --buffer 256 --width 64 --k 4 --batch 64 --ctx 32 --checkpoint-every 4 --quiet"
+from() { # FILE CODE NAME ARGUMENTS of sae
+    text=$1 wanted=$2 name=$3
+    shift 3
+    "$sae" "$@" <"$text" >out 2>err
+    code=$?
+    check "$name" $((code != wanted)) "exit code $code"
+}
+# shellcheck disable=SC2086
+{
+    from letters.jsonl 0 "a sweep of a text from a pipe" $piped --seed 0,1 --out piped
+    from other_letters.jsonl 1 "one more, of another text" $piped --seed 2 --out piped
+    grep -q 'piped/groups/002: the finished dictionaries of this sweep were trained on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    check "is refused" $?
+    from letters.jsonl 1 "gone on with, of the first text" $piped --seed 2 --out piped
+    grep -q 'not the one that these dictionaries were trained on' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    check "is not measured on what it was not trained on" $?
+    rm -r piped/groups/002
+    from letters.jsonl 0 "begun anew of the first text" $piped --seed 2 --out piped
+    [ "$(wc -l <out)" -eq 4 ]
+    check "is in the table" $? "$(cat out)"
+    from letters.jsonl 0 "all three at once" $piped --seed 0,1,2 --out piped_whole
+    cmp -s piped/w64-k4-r0-s2/result.json piped_whole/w64-k4-r0-s2/result.json
+    check "measure the same" $?
+}
+
 # ---- Curves ------------------------------------------------------------------------------------------------------------------
 # A dictionary that began anew in a later group has one curve, that of the later group.
 mkdir -p twice/run/groups/001 twice/run/groups/002 once/run/groups/002

@@ -234,6 +234,7 @@ static sae_status take_one(sweep *s, const char *name, sae_error *err)
     SAE_TRY(same_rules(s, &c, &r, recipe, path, name, err));
     SAE_TRY(same_choices(s, &c, &r, dict, path, err));
     SAE_TRY(append(s, &c, &r, recipe, name, diverged, err));
+    sweep_note_text(s, result);
 done:
     json_decref(result);
     mem_free(path);
