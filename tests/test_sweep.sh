@@ -183,6 +183,8 @@ refused() { # NAME TEXT ARGUMENTS
         run 1 "$name" sweep "$@" --out grown
         grep -q "\"$key\" .* or another --out" err && cmp -s grown/sweep.json before.json && cmp -s grown/results.json results.json
         check "is refused, and nothing is changed" $? "$(cat err)"
+        ! grep -q -e --force err
+        check "with no advice that would remove what stands there" $? "$(cat err)"
     }
     run 0 "a sweep to add to" sweep $added --seed 1,2 --rank 0,2 --scaffold-start pca --scaffold-lr 0.5 --out grown
     refuses "one more at another rate" lr $added --lr 0.01 --seed 4
@@ -205,8 +207,53 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "beside a result of somebody's own" sweep $added --seed 2 --out grown
     [ "$(wc -l <out)" -eq 7 ] && [ "$(cat grown/own/result.json)" = mine ]
     check "has what it had" $? "$(cat out)"
+    run 0 "the plan of --force" sweep $added --lr 0.01 --seed 4 --out grown --force --plan
+    ! grep -q 'removes' err
+    check "removes nothing and says nothing" $? "$(cat err)"
     run 0 "all anew at another rate" sweep $added --lr 0.01 --seed 4 --out grown --force
+    grep -q 'warning: --force removes 5 finished dictionaries of grown that this command does not name' err
+    check "says what that removes" $? "$(cat err)"
     stands "by force, is alone" 1
+    run 0 "the same by force" sweep $added --lr 0.01 --seed 4 --out grown --force
+    ! grep -q warning err
+    check "removes nothing else" $? "$(cat err)"
+}
+
+# What no name tells is the same in all of a table: the scaffold's start and rates, its form of export, a skip path, prefixes.
+# shellcheck disable=SC2086
+{
+    plain="$rows --k 3 --steps 6"
+    mixes() { # NAME FOLDER KEY WAS IS ARGUMENTS
+        name=$1 folder=$2 text="trained with \"$3\" $4, where this command has $5[ ;]"
+        shift 5
+        cp $folder/sweep.json before.json
+        run 1 "$name" sweep $plain "$@" --out $folder
+        grep -q "$text" err && cmp -s $folder/sweep.json before.json && [ "$(find $folder -name result.json | wc -l)" -eq "$(grep -c '"measured"' $folder/results.json)" ]
+        check "is refused, with both values" $? "$(cat err)"
+    }
+    kind="--width 32 --scaffold-start random-both"
+    run 0 "scaffolds of one kind" sweep $plain $kind --rank 0,2 --out kinds
+    mixes "one of another start" kinds scaffold_start '"random-both"' '"pca"' --width 32 --rank 4 --scaffold-start pca
+    mixes "one of another rate" kinds scaffold_lr 1.0 30.0 $kind --rank 0,4 --scaffold-lr 30
+    mixes "one that is trained in stages" kinds scaffold_steps 0 3 $kind --rank 4 --scaffold-steps 3
+    mixes "one that is held still" kinds scaffold_frozen false true $kind --rank 4 --scaffold-freeze
+    mixes "one of another centre" kinds scaffold_centre '"b_dec"' '"own"' $kind --rank 4 --scaffold-centre own
+    mixes "one that is tied" kinds scaffold_tie '"none"' '"transpose"' $kind --rank 4 --scaffold-tie transpose
+    mixes "one that is dropped" kinds export '"native"' '"drop"' $kind --rank 4 --scaffold drop
+    run 0 "one more of its kind" sweep $plain $kind --rank 4 --out kinds
+    run 0 "one without a scaffold" sweep $plain --width 32 --rank 0 --seed 1 --out kinds
+    [ "$(wc -l <out)" -eq 5 ]
+    check "are in its table" $? "$(cat out)"
+    run 0 "transcoders without a skip path" sweep $plain --width 32 --target-array y.npy --out paths
+    mixes "one with it" paths skip false true --width 32 --target-array y.npy --seed 1 --skip
+    run 0 "two prefixes" sweep $plain --width 32 --arch matryoshka --groups 0.3,0.7 --rank 2 --out nested
+    mixes "others of that width" nested groups '\[9,23\]' '\[10,22\]' --width 32 --arch matryoshka --groups 10,32 --rank 2 --seed 1
+    mixes "more of another width" nested groups '\[9,23\]' '\[12,12,24\]' --width 48,64 --arch matryoshka --groups 0.25,0.25,0.5 --rank 2
+    mixes "a scaffold of the last" nested scaffold_last false true --width 32 --arch matryoshka --groups 0.3,0.7 --rank 4 --scaffold-last
+    run 0 "the same shares of other widths" sweep $plain --width 47,64 --arch matryoshka --groups 0.3,0.7 --rank 2 --out nested
+    run 0 "beside one without prefixes" sweep $plain --width 32 --rank 2 --out nested
+    [ "$(wc -l <out)" -eq 5 ]
+    check "are in one table" $? "$(cat out)"
 }
 
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
@@ -418,6 +465,44 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     run 0 "the plan of several recipes" sweep $rows $sizes --arch topk,gated --plan --json --out planned
     [ "$(grep -c '"encoder_per_step"' out)" -eq 3 ] && [ ! -e planned ]
     check "it has a part for each" $?
+}
+
+# ---- A text from a pipe ------------------------------------------------------------------------------------------------------
+# Nobody knows it before, and it can be read once: what was read is compared with what the finished dictionaries were trained on.
+cp -r "$root/data/golden/models/llama_gqa_tied" tiny
+cat >tiny/tokenizer.json <<'END'
+{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
+ "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
+ "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
+END
+awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
+    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+sed 's/a/b/' letters.jsonl >other_letters.jsonl
+piped="sweep --model tiny --text - --site resid_post.0 --steps 12 --buffer 256 --width 64 --k 4 --batch 64 --ctx 32 --checkpoint-every 4 --quiet"
+from() { # FILE CODE NAME ARGUMENTS of sae
+    text=$1 wanted=$2 name=$3
+    shift 3
+    "$sae" "$@" <"$text" >out 2>err
+    code=$?
+    check "$name" $((code != wanted)) "exit code $code"
+}
+# shellcheck disable=SC2086
+{
+    from letters.jsonl 0 "a sweep of a text from a pipe" $piped --seed 0,1 --out piped
+    from other_letters.jsonl 1 "one more, of another text" $piped --seed 2 --out piped
+    grep -q 'piped/groups/002: the finished dictionaries of this sweep were trained on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    check "is refused" $?
+    from letters.jsonl 1 "gone on with, of the first text" $piped --seed 2 --out piped
+    grep -q 'not the one that these dictionaries were trained on' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    check "is not measured on what it was not trained on" $?
+    rm -r piped/groups/002
+    from letters.jsonl 0 "begun anew of the first text" $piped --seed 2 --out piped
+    [ "$(wc -l <out)" -eq 4 ]
+    check "is in the table" $? "$(cat out)"
+    from letters.jsonl 0 "all three at once" $piped --seed 0,1,2 --out piped_whole
+    cmp -s piped/w64-k4-r0-s2/result.json piped_whole/w64-k4-r0-s2/result.json
+    check "measure the same" $?
 }
 
 # ---- Curves ------------------------------------------------------------------------------------------------------------------

@@ -123,7 +123,12 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
         SAE_TRY(make_groups_anew(s, err)); /* what cannot be trained clears nothing */
-        if (!plan) SAE_TRY(clear_folder(s, record, names, n, err));
+        if (plan) goto done;
+        const int standing = sweep_count_standing(s, names, n);
+        if (standing > 0)
+            warn("--force removes %d finished dictionar%s of %s that this command does not name", standing,
+                 standing == 1 ? "y" : "ies", s->folder);
+        SAE_TRY(clear_folder(s, record, names, n, err));
         goto done;
     }
     SAE_TRY(ours ? train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err) : check_free(s, names, n, err));

@@ -5,7 +5,7 @@
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
  *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
- *                          diverged "diverged", a message, in place of measurements and of NAME/sae
+ *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave
  *   results.json, report.html   all of them
  */
 #ifndef SAE_CLI_SWEEP_H
@@ -29,6 +29,7 @@ typedef struct sweep {
     bool *diverged; /* [dicts.n] its numbers became infinite or undefined: it was set aside */
     int *group;     /* [dicts.n] number of its group, from 1; 0: none, it was finished before */
     int n_groups;   /* the highest number */
+    char text[24];  /* of a text from a pipe, the checksum that the finished ones have of what was read; "": none has */
 } sweep;
 
 /* Dictionaries of one group or one recipe: configs and names are borrowed from the sweep's, the two lists are owned. */
@@ -72,10 +73,15 @@ size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err);
 
+/* Notes the checksum of a result. */
+void sweep_note_text(sweep *s, const json_t *result);
+
 /* sweep_standing.c */
 /* Of what lies in the folder, names [n], takes the finished dictionaries that this command does not name behind those that it does; STATE
- * when they were trained by other constants, or for other steps, than this command's. */
+ * when they were trained by other constants, for other steps or with other choices than this command's. */
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err);
+/* How many those are, whatever they were trained by. */
+int sweep_count_standing(const sweep *s, char **names, int n);
 
 /* sweep_measure.c */
 enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };

@@ -43,6 +43,13 @@ done:
     return status;
 }
 
+void sweep_note_text(sweep *s, const json_t *result)
+{
+    const char *text = json_string_value(json_object_get(result, "text_xxh3"));
+
+    if (text) snprintf(s->text, sizeof s->text, "%s", text);
+}
+
 static sae_status find_finished(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -54,6 +61,7 @@ static sae_status find_finished(sweep *s, sae_error *err)
         if (result)
             SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
                                     path, err));
+        if (s->finished[i]) sweep_note_text(s, result);
         json_decref(result);
         result = NULL;
         mem_free(path);
@@ -108,7 +116,7 @@ static sae_status look_at_members(const sweep *s, begun_group *g, sae_error *err
             return SAE_FAIL(
                 err, SAE_STATE,
                 "%s: does not say all of its dictionaries: an older version of this program wrote it; go on "
-                "with that version, or use another --out or --force",
+                "with that version, or use another --out",
                 g->path);
         sae_status status = is_finished(s, name, &finished, err);
         if (status != SAE_OK) return status;

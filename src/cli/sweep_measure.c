@@ -4,6 +4,7 @@
  * groups are measured on the same rows.
  */
 #include "cli/sweep.h"
+#include "acts/acts.h"
 #include "eval/codes.h"
 #include "eval/density.h"
 #include "eval/fit.h"
@@ -67,6 +68,37 @@ static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *e
     if (status == SAE_OK && got < n)
         return SAE_FAIL(err, SAE_STATE, "the rows ended: %lld of %lld to measure on were left", (long long)got,
                         (long long)n);
+    return status;
+}
+
+/* Of a text from a pipe the checksum of what was read to train the group, "" of any other (sweep.json has that of the whole file). STATE
+ * when the rows that follow are of another text, or when the finished dictionaries were trained on another. */
+static sae_status check_text(const sweep *s, const sae_trainer *t, const char *folder, const char **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    json_t *place = NULL;
+
+    *out = "";
+    if (!train_text_is_piped(s->a)) goto done;
+    place = acts_mark(s->in.acts);
+    if (!place) SAE_RAISE(err, SAE_NOMEM, "no memory for the place in the rows");
+    const char *trained = json_string_value(json_object_get(t->place, "text_xxh3")),
+               *now = json_string_value(json_object_get(place, "text_xxh3"));
+    if (!trained) goto done; /* an older version wrote its checkpoint */
+    if (now && strcmp(now, trained) != 0)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: the text that comes through the pipe is not the one that these dictionaries were trained on "
+                  "(checksum %s, then %s), and they are measured on its rows: give that one, from its beginning",
+                  folder, now, trained);
+    if (*s->text && strcmp(s->text, trained) != 0)
+        SAE_RAISE(err, SAE_STATE,
+                  "%s: the finished dictionaries of this sweep were trained on another text (checksum %s) than came "
+                  "through the pipe (%s): one table has dictionaries of the same rows. Remove that folder and give the "
+                  "text that the sweep was begun with, or give another --out",
+                  folder, s->text, trained);
+    *out = trained;
+done:
+    json_decref(place);
     return status;
 }
 
@@ -178,8 +210,8 @@ done:
     return status;
 }
 
-/* last: the line of the log that speaks of it; NULL: there is none. */
-static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p, int i, json_t *last,
+/* last: the line of the log that speaks of it; NULL: there is none. text: of check_text. */
+static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p, int i, json_t *last, const char *text,
                              const float *rows, int64_t n, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -193,6 +225,7 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "measured", json_incref(numbers));
     json_put(&result, "recipe", recipe_json(p->recipe));
+    if (*text) json_put(&result, "text_xxh3", json_string(text));
     if (last) json_object_del(last, "dict");
     if (last) json_put(&result, "last_step", json_incref(last));
     if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
@@ -215,8 +248,10 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
     char *folder = sweep_group_folder(s, group, err),
          *checkpoints = folder ? path_join(folder, "checkpoints", err) : NULL;
     json_t *lines = NULL;
+    const char *text = "";
 
     if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(check_text(s, t, folder, &text, err));
     SAE_TRY(read_rows(s, n, rows, err));
     SAE_TRY(last_of_log(folder, p, &lines, err));
     for (int i = 0; i < p->dicts.n; i++) {
@@ -224,7 +259,7 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
         if (interrupted())
             SAE_RAISE(err, SAE_CANCELLED, "stopped on request before %s was measured; %s holds all that was learned",
                       p->dicts.names[i], checkpoints);
-        SAE_TRY(finish_one(s, t, p, i, json_object_get(lines, p->dicts.names[i]), rows, n, err));
+        SAE_TRY(finish_one(s, t, p, i, json_object_get(lines, p->dicts.names[i]), text, rows, n, err));
     }
     SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
 done:

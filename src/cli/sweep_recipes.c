@@ -114,7 +114,7 @@ sae_status sweep_same_dict(const sweep *s, int i, const json_t *dict, const json
     if (!json_is_object(dict))
         SAE_RAISE(err, SAE_STATE,
                   "%s: does not say all of %s: an older version of this program wrote it; go on with that version, or "
-                  "use another --out or --force",
+                  "use another --out",
                   path, s->dicts.names[i]);
     const char *other = json_any_difference(ours, dict);
     if (other)

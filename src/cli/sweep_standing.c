@@ -3,13 +3,15 @@
  * table as much as its own.
  *
  * Invariant: all dictionaries of one table were trained by the same rules for the same number of steps, and so measured on the same
- * rows. A command that would add others is refused.
+ * rows, and what is not in their names is the same in all on which it acts. A command that would add others is refused.
  */
 #include "cli/sweep.h"
 #include "io/io.h"
 #include "sae/effects.h"
 #include "sae/recipe_fields.h"
+#include "sae/scaffold_fields.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +33,26 @@ static bool constant_is_shared(const sweep *s, const char *key, const sae_dict_c
     return false;
 }
 
+/* One table has dictionaries of one way: `theirs` is what this one has of it, `ours` what this command's have; NULL is null. */
+static sae_status refuse(const char *path, const char *name, const char *key, const json_t *theirs, const json_t *ours,
+                         sae_error *err)
+{
+    char *was = json_to_text(theirs ? theirs : json_null(), JSON_ENCODE_ANY | JSON_COMPACT, err);
+    char *is = was ? json_to_text(ours ? ours : json_null(), JSON_ENCODE_ANY | JSON_COMPACT, err) : NULL;
+    sae_status status = SAE_NOMEM;
+
+    if (is)
+        status =
+            SAE_FAIL(err, SAE_STATE,
+                     "%s: %s stands in this sweep and was trained with \"%s\" %s, where this command has %s%s; one "
+                     "table has dictionaries of one recipe and length, made alike: give the options that the sweep "
+                     "was begun with (sweep.json has them), or another --out",
+                     path, name, key, was, is, recipe_difference_hint(key));
+    mem_free(was);
+    mem_free(is);
+    return status;
+}
+
 /* STATE when this command would train the dictionary, as `name` stands there, by other constants. */
 static sae_status same_rules(const sweep *s, const sae_dict_config *c, const sae_train_options *then,
                              const json_t *recipe, const char *path, const char *name, sae_error *err)
@@ -38,7 +60,6 @@ static sae_status same_rules(const sweep *s, const sae_dict_config *c, const sae
     sae_status status = SAE_OK;
     sae_train_options now;
     json_t *ours = NULL, *value;
-    char *was = NULL, *is = NULL;
     const char *key;
 
     SAE_TRY(train_recipe_of(&now, s->a, &s->in, c, err));
@@ -51,21 +72,90 @@ static sae_status same_rules(const sweep *s, const sae_dict_config *c, const sae
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to compare recipes");
     key = json_any_difference(ours, recipe);
     if (!key) goto done;
-    const json_t *theirs = json_object_get(recipe, key), *mine = json_object_get(ours, key);
-    was = json_to_text(theirs ? theirs : json_null(), JSON_ENCODE_ANY, err);
-    is = json_to_text(mine ? mine : json_null(), JSON_ENCODE_ANY, err);
-    if (!was || !is) SAE_TRY(SAE_NOMEM);
-    SAE_RAISE(err, SAE_STATE,
-              "%s: %s stands in this sweep and was trained with \"%s\" %s, where this command has %s%s; one table has "
-              "dictionaries of one recipe and length: give the options that the sweep was begun with (sweep.json has "
-              "them), or another --out; --force makes all anew",
-              path, name, key, was, is, recipe_difference_hint(key));
+    status = refuse(path, name, key, json_object_get(recipe, key), json_object_get(ours, key), err);
 done:
-    mem_free(was);
-    mem_free(is);
     json_decref(ours);
     return status;
 }
+
+/* ---- What is chosen for all at once ------------------------------------------------------------------------------------------ */
+
+/* All that train_dict_json leaves away of a scaffold where it is the usual too, and the form of export: NULL: as this command has it. */
+static json_t *choices_json(const sweep *s, const sae_dict_config *c, const json_t *export)
+{
+    json_t *json = train_dict_json(c, c->name);
+
+    if (!json || c->rank == 0) return json;
+    json_put(&json, "scaffold_centre", json_string(scaffold_centre_names[c->scaffold_centre]));
+    json_put(&json, "scaffold_tie", json_string(scaffold_tie_names[c->scaffold_tie]));
+    json_put(&json, "scaffold_lr", json_real(c->scaffold_lr));
+    json_put(&json, "export", export ? json_deep_copy(export) : json_string(train_export_name(s->how)));
+    return json;
+}
+
+/* Whether both have prefixes of the same shares, up to rounding where one is wider, or that end at the same latents but for the last. */
+static bool same_groups(const sae_dict_config *a, const sae_dict_config *b)
+{
+    const double finest = 1.0 / (double)(a->d_sae < b->d_sae ? a->d_sae : b->d_sae);
+    bool ends = true, shares = a->d_sae != b->d_sae;
+
+    if (a->n_groups != b->n_groups) return false;
+    for (int g = 0; g < a->n_groups - 1; g++) {
+        double x = (double)a->groups[g] / (double)a->d_sae, y = (double)b->groups[g] / (double)b->d_sae;
+        ends = ends && a->groups[g] == b->groups[g];
+        shares = shares && fabs(x - y) < finest;
+    }
+    return ends || shares;
+}
+
+/* The first that this command names and on which the option acts; NULL: there is none. */
+static const sae_dict_config *first_with(const sweep *s, const char *option)
+{
+    for (int i = 0; i < s->n_asked; i++)
+        if (option_acts(option, &s->dicts.configs[i], &s->recipes[s->recipe_of[i]])) return &s->dicts.configs[i];
+    return NULL;
+}
+
+/* STATE when an option that is no axis of the grid, and so in no name, made the dictionary other than those that this command names.
+ * They have one value of it, but for the prefixes, which go with the width. */
+static sae_status same_choices(const sweep *s, const sae_dict_config *c, const sae_train_options *then,
+                               const json_t *dict, const char *path, sae_error *err)
+{
+    static const struct choice {
+        const char *key, *option;
+    } choices[] = {{"scaffold_start", "scaffold-start"},
+                   {"scaffold_steps", "scaffold-steps"},
+                   {"scaffold_frozen", "scaffold-freeze"},
+                   {"scaffold_last", "scaffold-last"},
+                   {"scaffold_centre", "scaffold-centre"},
+                   {"scaffold_tie", "scaffold-tie"},
+                   {"scaffold_lr", "scaffold-lr"},
+                   {"export", "scaffold"},
+                   {"skip", "skip"},
+                   {"groups", "groups"}};
+    sae_status status = SAE_OK;
+    json_t *theirs = choices_json(s, c, json_object_get(dict, "export")), *ours = NULL;
+
+    for (size_t k = 0; k < sizeof choices / sizeof *choices; k++) {
+        const char *key = choices[k].key;
+        const sae_dict_config *now = first_with(s, choices[k].option);
+        bool groups = strcmp(key, "groups") == 0;
+        if (!now || !option_acts(choices[k].option, c, then)) continue;
+        for (int i = 0; groups && i < s->n_asked && same_groups(c, now); i++)
+            if (s->dicts.configs[i].n_groups > 0) now = &s->dicts.configs[i];
+        json_decref(ours);
+        ours = choices_json(s, now, NULL);
+        if (!theirs || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory to compare dictionaries");
+        const json_t *was = json_object_get(theirs, key), *is = json_object_get(ours, key);
+        if (groups ? !same_groups(c, now) : !json_equal(was, is)) SAE_TRY(refuse(path, c->name, key, was, is, err));
+    }
+done:
+    json_decref(theirs);
+    json_decref(ours);
+    return status;
+}
+
+/* ---- Taking them ------------------------------------------------------------------------------------------------------------- */
 
 /* Room for so many more dictionaries, each with a recipe of its own. */
 static sae_status make_room(sweep *s, int more, sae_error *err)
@@ -106,7 +196,6 @@ static sae_status append(sweep *s, const sae_dict_config *c, const sae_train_opt
     if (k == s->n_recipes) s->recipes[s->n_recipes++] = *r;
     s->dicts.configs[n] = *c;
     snprintf(s->dicts.name_space[n], sizeof *s->dicts.name_space, "%s", name);
-    snprintf(s->dicts.configs[n].name, sizeof s->dicts.configs[n].name, "%s", name);
     s->dicts.names[n] = s->dicts.name_space[n];
     s->recipe_of[n] = k;
     s->finished[n] = true;
@@ -141,22 +230,48 @@ static sae_status take_one(sweep *s, const char *name, sae_error *err)
     }
     SAE_TRY(train_dict_read(&c, dict, path, err));
     SAE_TRY(recipe_read(&r, recipe, c.d_in, path, err));
+    snprintf(c.name, sizeof c.name, "%s", name);
     SAE_TRY(same_rules(s, &c, &r, recipe, path, name, err));
+    SAE_TRY(same_choices(s, &c, &r, dict, path, err));
     SAE_TRY(append(s, &c, &r, recipe, name, diverged, err));
+    sweep_note_text(s, result);
 done:
     json_decref(result);
     mem_free(path);
     return status;
 }
 
+static bool is_asked(const sweep *s, const char *name)
+{
+    for (int k = 0; k < s->n_asked; k++)
+        if (strcmp(name, s->dicts.names[k]) == 0) return true;
+    return false;
+}
+
+int sweep_count_standing(const sweep *s, char **names, int n)
+{
+    int count = 0;
+
+    for (int i = 0; i < n; i++) {
+        bool finished = false, diverged = false;
+        json_t *result = NULL;
+        char *path = NULL;
+        if (is_asked(s, names[i])) continue;
+        if (sweep_read_result(s, names[i], &finished, &diverged, &result, &path, NULL) == SAE_OK && finished) {
+            const char *own = json_string_value(json_object_get(result, "name"));
+            count += own && strcmp(own, names[i]) == 0;
+        }
+        json_decref(result);
+        mem_free(path);
+    }
+    return count;
+}
+
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err)
 {
     sae_status status = make_room(s, n, err);
 
-    for (int i = 0; i < n && status == SAE_OK; i++) {
-        bool asked = false;
-        for (int k = 0; k < s->n_asked && !asked; k++) asked = strcmp(names[i], s->dicts.names[k]) == 0;
-        if (!asked) status = take_one(s, names[i], err);
-    }
+    for (int i = 0; i < n && status == SAE_OK; i++)
+        if (!is_asked(s, names[i])) status = take_one(s, names[i], err);
     return status;
 }

@@ -52,6 +52,8 @@ typedef struct train_input {
  * too. */
 sae_status train_input_open(train_input *out, args *a, uint64_t seed, sae_error *err);
 void train_input_close(train_input *in);
+/* Whether some of its text comes through standard input: it can be read once, and nobody knows it before. */
+bool train_text_is_piped(args *a);
 /* Hashes and settings of all that the rows are computed from; a run is continued only with the same. Caller json_decref's. */
 sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err);
 

@@ -115,6 +115,16 @@ done:
     return status;
 }
 
+bool train_text_is_piped(args *a)
+{
+    const char *const *texts = NULL;
+    int n = args_list(a, "text", &texts);
+
+    for (int i = 0; i < n; i++)
+        if (strcmp(texts[i], "-") == 0) return true;
+    return false;
+}
+
 void train_input_close(train_input *in)
 {
     row_order_close(&in->order);
