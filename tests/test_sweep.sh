@@ -494,7 +494,7 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     grep -q 'piped/groups/002: the finished dictionaries of this sweep were trained on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
     check "is refused" $?
     from letters.jsonl 1 "gone on with, of the first text" $piped --seed 2 --out piped
-    grep -q 'not the one that these dictionaries were trained on' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    grep -q 'not the one that was read before' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
     check "is not measured on what it was not trained on" $?
     rm -r piped/groups/002
     from letters.jsonl 0 "begun anew of the first text" $piped --seed 2 --out piped

@@ -4,7 +4,6 @@
  * groups are measured on the same rows.
  */
 #include "cli/sweep.h"
-#include "acts/acts.h"
 #include "eval/codes.h"
 #include "eval/density.h"
 #include "eval/fit.h"
@@ -72,24 +71,15 @@ static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *e
 }
 
 /* Of a text from a pipe the checksum of what was read to train the group, "" of any other (sweep.json has that of the whole file). STATE
- * when the rows that follow are of another text, or when the finished dictionaries were trained on another. */
+ * when the finished dictionaries were trained on another text. */
 static sae_status check_text(const sweep *s, const sae_trainer *t, const char *folder, const char **out, sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *place = NULL;
 
     *out = "";
     if (!train_text_is_piped(s->a)) goto done;
-    place = acts_mark(s->in.acts);
-    if (!place) SAE_RAISE(err, SAE_NOMEM, "no memory for the place in the rows");
-    const char *trained = json_string_value(json_object_get(t->place, "text_xxh3")),
-               *now = json_string_value(json_object_get(place, "text_xxh3"));
+    const char *trained = json_string_value(json_object_get(t->place, "text_xxh3"));
     if (!trained) goto done; /* an older version wrote its checkpoint */
-    if (now && strcmp(now, trained) != 0)
-        SAE_RAISE(err, SAE_STATE,
-                  "%s: the text that comes through the pipe is not the one that these dictionaries were trained on "
-                  "(checksum %s, then %s), and they are measured on its rows: give that one, from its beginning",
-                  folder, now, trained);
     if (*s->text && strcmp(s->text, trained) != 0)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the finished dictionaries of this sweep were trained on another text (checksum %s) than came "
@@ -98,7 +88,6 @@ static sae_status check_text(const sweep *s, const sae_trainer *t, const char *f
                   folder, s->text, trained);
     *out = trained;
 done:
-    json_decref(place);
     return status;
 }
 

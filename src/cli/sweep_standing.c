@@ -70,7 +70,7 @@ static sae_status same_rules(const sweep *s, const sae_dict_config *c, const sae
         if (!constant_is_shared(s, key, c, then)) json_put(&ours, key, json_incref(value));
     }
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to compare recipes");
-    key = json_any_difference(ours, recipe);
+    key = recipe_difference(ours, recipe);
     if (!key) goto done;
     status = refuse(path, name, key, json_object_get(recipe, key), json_object_get(ours, key), err);
 done:
