@@ -503,6 +503,19 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     from letters.jsonl 0 "all three at once" $piped --seed 0,1,2 --out piped_whole
     cmp -s piped/w64-k4-r0-s2/result.json piped_whole/w64-k4-r0-s2/result.json
     check "measure the same" $?
+    # More than one pass would find the pipe empty.
+    for force in "" --force; do
+        from letters.jsonl 1 "two recipes from a pipe, $force" $piped --recipe dictionary_learning --arch topk,gated --out piped $force
+        grep -q '2 groups, .* only once: .* a .txt or .jsonl file .* one recipe at a time' err && [ ! -e piped/groups/003 ] && [ -s piped/w64-k4-r0-s2/result.json ]
+        check "is refused before anything is trained or cleared" $? "$(find piped)"
+    done
+    from letters.jsonl 1 "its plan" $piped --recipe dictionary_learning --arch topk,gated --out piped --plan
+    from letters.jsonl 1 "more than fits at once" $piped --width 4096 --seed 0,1,2,3 --memory 24M --out piped
+    grep -q ' groups, .* only once: .* a .txt or .jsonl file .* more --memory (now 22 MiB)' err && [ ! -e piped/groups/003 ]
+    check "is refused too" $?
+    from letters.jsonl 0 "what was finished and one group" $piped --seed 0,1,2,3 --out piped
+    "$sae" ${piped%%--text*} --text letters.jsonl ${piped#*--text -} --recipe dictionary_learning --arch topk,gated --out from_file >out 2>err </dev/null
+    check "two recipes from a file" $?
 }
 
 # ---- Curves ------------------------------------------------------------------------------------------------------------------

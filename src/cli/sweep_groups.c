@@ -368,6 +368,28 @@ static sae_status fill_group(sweep *s, int group, const waiting *list, int n, in
     return SAE_OK;
 }
 
+/* A pipe gives its text once, so it can feed one group: STATE before anything is trained, or cleared, in vain. */
+static sae_status check_passes(const sweep *s, sae_error *err)
+{
+    int open = 0, recipes = 0;
+    char memory[96];
+
+    for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
+    if (open < 2 || !train_text_is_piped(s->a)) return SAE_OK;
+    for (int k = 0; k < s->n_recipes; k++) {
+        bool used = false;
+        for (int i = 0; i < s->dicts.n; i++) used = used || (!s->finished[i] && s->recipe_of[i] == k);
+        recipes += used;
+    }
+    snprintf(memory, sizeof memory, "name fewer dictionaries at a time, or give more --memory (now %zu MiB)",
+             s->budget >> 20);
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "these dictionaries are %d groups, each one pass over the text, and standard input can be read only once: save "
+        "the text to a .txt or .jsonl file and give that, or %s",
+        open, recipes == open ? "name the dictionaries of one recipe at a time (of one --arch and --width)" : memory);
+}
+
 sae_status sweep_make_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -385,6 +407,7 @@ sae_status sweep_make_groups(sweep *s, sae_error *err)
         if (s->group[list[k].index] != 0) continue;
         SAE_TRY(fill_group(s, ++s->n_groups, list + k, n - k, s->recipe_of[list[k].index], err));
     }
+    SAE_TRY(check_passes(s, err));
 done:
     mem_free(list);
     return status;
