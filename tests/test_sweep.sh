@@ -256,6 +256,25 @@ refused() { # NAME TEXT ARGUMENTS
     check "are in one table" $? "$(cat out)"
 }
 
+# A damaged result stops no command: its dictionary counts as not finished.
+# shellcheck disable=SC2086
+{
+    harmed="$rows --width 32 --k 3 --steps 6"
+    run 0 "a sweep to be damaged" sweep $harmed --seed 0,1 --out harmed
+    cp out harmed.table
+    cp harmed/w32-k3-r0-s1/result.json result.json
+    head -c 100 result.json >harmed/w32-k3-r0-s1/result.json
+    run 0 "a command that does not name the damaged one" sweep $harmed --seed 2 --out harmed
+    grep -q 'warning: harmed/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again' err && [ "$(wc -l <out)" -eq 3 ]
+    check "leaves it out and says so" $? "$(cat out)"
+    run 0 "one that names it" sweep $harmed --seed 0,1 --out harmed
+    [ "$(grep -c 'warning: harmed/w32-k3-r0-s1/result.json.* is trained again' err)" -eq 1 ] && cmp -s harmed/w32-k3-r0-s1/result.json result.json && [ "$(head -n 3 out)" = "$(cat harmed.table)" ]
+    check "trains it again, to the same" $? "$(cat out)"
+    run 0 "and once more" sweep $harmed --seed 0,1 --out harmed
+    ! grep -q warning err && [ "$(wc -l <out)" -eq 4 ]
+    check "has nothing to say" $? "$(cat out)"
+}
+
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
 # shellcheck disable=SC2086
 {
@@ -503,6 +522,19 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     from letters.jsonl 0 "all three at once" $piped --seed 0,1,2 --out piped_whole
     cmp -s piped/w64-k4-r0-s2/result.json piped_whole/w64-k4-r0-s2/result.json
     check "measure the same" $?
+    # More than one pass would find the pipe empty.
+    for force in "" --force; do
+        from letters.jsonl 1 "two recipes from a pipe, $force" $piped --recipe dictionary_learning --arch topk,gated --out piped $force
+        grep -q '2 groups, .* only once: .* a .txt or .jsonl file .* one recipe at a time' err && [ ! -e piped/groups/003 ] && [ -s piped/w64-k4-r0-s2/result.json ]
+        check "is refused before anything is trained or cleared" $? "$(find piped)"
+    done
+    from letters.jsonl 1 "its plan" $piped --recipe dictionary_learning --arch topk,gated --out piped --plan
+    from letters.jsonl 1 "more than fits at once" $piped --width 4096 --seed 0,1,2,3 --memory 24M --out piped
+    grep -q ' groups, .* only once: .* a .txt or .jsonl file .* more --memory (now 22 MiB)' err && [ ! -e piped/groups/003 ]
+    check "is refused too" $?
+    from letters.jsonl 0 "what was finished and one group" $piped --seed 0,1,2,3 --out piped
+    "$sae" ${piped%%--text*} --text letters.jsonl ${piped#*--text -} --recipe dictionary_learning --arch topk,gated --out from_file >out 2>err </dev/null
+    check "two recipes from a file" $?
 }
 
 # ---- Curves ------------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,20 @@ done:
     return status;
 }
 
+/* The same of a dictionary that a sweep made, whose damaged result is none: as of one that was never finished. */
+static sae_status read_or_pass_over(const sweep *s, const char *name, const char *then, bool *finished, bool *diverged,
+                                    json_t **result, char **path, sae_error *err)
+{
+    sae_error unread = {0};
+    sae_status status = sweep_read_result(s, name, finished, diverged, result, path, &unread);
+
+    if (status == SAE_FORMAT) {
+        warn("%s: the file is damaged, and %s %s", unread.message, name, then);
+        return SAE_OK;
+    }
+    return status == SAE_OK ? SAE_OK : SAE_FAIL(err, status, "%s", unread.message);
+}
+
 void sweep_note_text(sweep *s, const json_t *result)
 {
     const char *text = json_string_value(json_object_get(result, "text_xxh3"));
@@ -57,7 +71,8 @@ static sae_status find_finished(sweep *s, sae_error *err)
     json_t *result = NULL;
 
     for (int i = 0; i < s->dicts.n; i++) {
-        SAE_TRY(sweep_read_result(s, s->dicts.names[i], &s->finished[i], &s->diverged[i], &result, &path, err));
+        SAE_TRY(read_or_pass_over(s, s->dicts.names[i], "is trained again", &s->finished[i], &s->diverged[i], &result,
+                                  &path, err));
         if (result)
             SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
                                     path, err));
@@ -85,8 +100,14 @@ static sae_status is_finished(const sweep *s, const char *name, bool *finished, 
     bool diverged;
     json_t *result = NULL;
     char *path = NULL;
-    sae_status status = sweep_read_result(s, name, finished, &diverged, &result, &path, err);
+    int at = index_of(s, name);
 
+    if (at >= 0) { /* find_finished has read it */
+        *finished = s->finished[at];
+        return SAE_OK;
+    }
+    sae_status status = read_or_pass_over(s, name, "is left out: a command that names it trains it again", finished,
+                                          &diverged, &result, &path, err);
     json_decref(result);
     mem_free(path);
     return status;
@@ -368,6 +389,28 @@ static sae_status fill_group(sweep *s, int group, const waiting *list, int n, in
     return SAE_OK;
 }
 
+/* A pipe gives its text once, so it can feed one group: STATE before anything is trained, or cleared, in vain. */
+static sae_status check_passes(const sweep *s, sae_error *err)
+{
+    int open = 0, recipes = 0;
+    char memory[96];
+
+    for (int g = 1; g <= s->n_groups; g++) open += sweep_group_is_open(s, g);
+    if (open < 2 || !train_text_is_piped(s->a)) return SAE_OK;
+    for (int k = 0; k < s->n_recipes; k++) {
+        bool used = false;
+        for (int i = 0; i < s->dicts.n; i++) used = used || (!s->finished[i] && s->recipe_of[i] == k);
+        recipes += used;
+    }
+    snprintf(memory, sizeof memory, "name fewer dictionaries at a time, or give more --memory (now %zu MiB)",
+             s->budget >> 20);
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "these dictionaries are %d groups, each one pass over the text, and standard input can be read only once: save "
+        "the text to a .txt or .jsonl file and give that, or %s",
+        open, recipes == open ? "name the dictionaries of one recipe at a time (of one --arch and --width)" : memory);
+}
+
 sae_status sweep_make_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -385,6 +428,7 @@ sae_status sweep_make_groups(sweep *s, sae_error *err)
         if (s->group[list[k].index] != 0) continue;
         SAE_TRY(fill_group(s, ++s->n_groups, list + k, n - k, s->recipe_of[list[k].index], err));
     }
+    SAE_TRY(check_passes(s, err));
 done:
     mem_free(list);
     return status;

@@ -80,7 +80,7 @@ done:
 
 /* ---- What is chosen for all at once ------------------------------------------------------------------------------------------ */
 
-/* All that train_dict_json leaves away of a scaffold where it is the usual too, and the form of export: NULL: as this command has it. */
+/* What train_dict_json says of it, of a scaffold also what is as usual, and the form of export (NULL: this command's). NULL: no memory. */
 static json_t *choices_json(const sweep *s, const sae_dict_config *c, const json_t *export)
 {
     json_t *json = train_dict_json(c, c->name);
