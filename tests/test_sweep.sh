@@ -510,11 +510,16 @@ from() { # FILE CODE NAME ARGUMENTS of sae
 {
     from letters.jsonl 0 "a sweep of a text from a pipe" $piped --seed 0,1 --out piped
     from other_letters.jsonl 1 "one more, of another text" $piped --seed 2 --out piped
-    grep -q 'piped/groups/002: the finished dictionaries of this sweep were trained on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    grep -q 'piped/groups/002: the finished dictionaries of this sweep were trained and measured on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
     check "is refused" $?
     from letters.jsonl 1 "gone on with, of the first text" $piped --seed 2 --out piped
     grep -q 'not the one that was read before' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
     check "is not measured on what it was not trained on" $?
+    rm -r piped/groups/002
+    sed '90,$s/a/b/' letters.jsonl >later_letters.jsonl # behind the rows of training
+    from later_letters.jsonl 1 "one more, of a text that is another where it measures" $piped --seed 2 --out piped
+    grep -q 'trained and measured on another text' err && [ ! -e piped/w64-k4-r0-s2/result.json ]
+    check "is refused" $?
     rm -r piped/groups/002
     from letters.jsonl 0 "begun anew of the first text" $piped --seed 2 --out piped
     [ "$(wc -l <out)" -eq 4 ]

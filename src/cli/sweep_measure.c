@@ -3,6 +3,7 @@
  * leaves the scaffold away, latents makes latents of it), on rows that follow the trained ones in the stream. All dictionaries of all
  * groups are measured on the same rows.
  */
+#include "acts/acts.h"
 #include "cli/sweep.h"
 #include "eval/codes.h"
 #include "eval/density.h"
@@ -70,24 +71,27 @@ static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *e
     return status;
 }
 
-/* Of a text from a pipe the checksum of what was read to train the group, "" of any other (sweep.json has that of the whole file). STATE
- * when the finished dictionaries were trained on another text. */
-static sae_status check_text(const sweep *s, const sae_trainer *t, const char *folder, const char **out, sae_error *err)
+/* Of a text from a pipe the checksum of all that was read to train and measure the group, "" of any other (sweep.json has that of the whole
+ * file). STATE when the finished dictionaries are of another text. */
+static sae_status check_text(const sweep *s, const char *folder, char out[32], sae_error *err)
 {
     sae_status status = SAE_OK;
+    json_t *place = NULL;
 
-    *out = "";
+    *out = '\0';
     if (!train_text_is_piped(s->a)) goto done;
-    const char *trained = json_string_value(json_object_get(t->place, "text_xxh3"));
-    if (!trained) goto done; /* an older version wrote its checkpoint */
-    if (*s->text && strcmp(s->text, trained) != 0)
+    place = acts_mark(s->in.acts);
+    const char *text = json_string_value(json_object_get(place, "text_xxh3"));
+    if (!text) SAE_RAISE(err, SAE_NOMEM, "no memory for the place in the rows");
+    snprintf(out, 32, "%s", text);
+    if (*s->text && strcmp(s->text, out) != 0)
         SAE_RAISE(err, SAE_STATE,
-                  "%s: the finished dictionaries of this sweep were trained on another text (checksum %s) than came "
-                  "through the pipe (%s): one table has dictionaries of the same rows. Remove that folder and give the "
-                  "text that the sweep was begun with, or give another --out",
-                  folder, s->text, trained);
-    *out = trained;
+                  "%s: the finished dictionaries of this sweep were trained and measured on another text (checksum %s) "
+                  "than came through the pipe (%s): one table has dictionaries of the same rows. Remove that folder "
+                  "and give the text that the sweep was begun with, or give another --out",
+                  folder, s->text, out);
 done:
+    json_decref(place);
     return status;
 }
 
@@ -237,11 +241,11 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
     char *folder = sweep_group_folder(s, group, err),
          *checkpoints = folder ? path_join(folder, "checkpoints", err) : NULL;
     json_t *lines = NULL;
-    const char *text = "";
+    char text[32];
 
     if (!rows || !checkpoints) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(check_text(s, t, folder, &text, err));
     SAE_TRY(read_rows(s, n, rows, err));
+    SAE_TRY(check_text(s, folder, text, err));
     SAE_TRY(last_of_log(folder, p, &lines, err));
     for (int i = 0; i < p->dicts.n; i++) {
         if (s->finished[p->index[i]]) continue;
