@@ -540,6 +540,15 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     from letters.jsonl 0 "what was finished and one group" $piped --seed 0,1,2,3 --out piped
     "$sae" ${piped%%--text*} --text letters.jsonl ${piped#*--text -} --recipe dictionary_learning --arch topk,gated --out from_file >out 2>err </dev/null
     check "two recipes from a file" $?
+    # Those that do not diverge need the text from its beginning, too.
+    uneven="${piped%% --width*} --arch standard --width 64 ${piped#* --k 4 } --l1-coefficient 0.1,1e38 --out piped_uneven"
+    from letters.jsonl 1 "one of two diverges, from a pipe" $uneven
+    grep -q 'standard-w64-l1e+38-r0-s0 diverged, and the others .* only once' err && grep -q '^With the same text through the pipe again' err &&
+        grep -q '^  sae sweep .* --out piped_uneven$' err && [ ! -e piped_uneven/results.json ]
+    check "is told how the other one goes on" $?
+    from letters.jsonl 1 "and the same again" $uneven
+    grep -q '1 of 2 dictionaries diverged' err && grep -q '^standard-w64-l0.1-r0-s0  *[0-9]' out
+    check "finishes it" $? "$(cat out)"
 }
 
 # ---- Curves ------------------------------------------------------------------------------------------------------------------

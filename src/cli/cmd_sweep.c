@@ -142,6 +142,22 @@ done:
 
 /* ---- A group ------------------------------------------------------------------------------------------------------------- */
 
+/* Member i diverged, as *err says, which is cleared. The others need the text from its beginning: a pipe has given it already. */
+static sae_status set_aside(sweep *s, const sweep_part *p, int i, int group, sae_error *err)
+{
+    const sae_error why = *err;
+
+    *err = (sae_error){0};
+    sae_status status = sweep_set_aside(s, p, i, why.message, err);
+    if (status != SAE_OK || !train_text_is_piped(s->a) || !sweep_group_is_open(s, group)) return status;
+    args_advise_again(s->a,
+                      "With the same text through the pipe again, the same command goes on with the others:", NULL);
+    return SAE_FAIL(err, SAE_STATE,
+                    "%s diverged, and the others of its group go on with the text from its beginning, which standard "
+                    "input gives only once",
+                    p->dicts.names[i]);
+}
+
 /* To its end, or until one of its dictionaries diverges: that one is set aside, and the group is to be run again, from its last
  * checkpoint. */
 static sae_status run_group(sweep *s, int group, int place, int of, sae_error *err)
@@ -181,9 +197,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     status = training_run(t, p.recipe, s->in.d_in, s->in.acts, &o, &s->in.progress, err);
     progress_end(&watch.line);
     if (status == SAE_NUMERIC && diverged >= 0) {
-        const sae_error why = *err;
-        *err = (sae_error){0};
-        status = sweep_set_aside(s, &p, diverged, why.message, err);
+        status = set_aside(s, &p, diverged, group, err);
         goto done;
     }
     if (status == SAE_OK) status = sweep_finish_group(s, &p, group, t, err);
