@@ -273,6 +273,23 @@ refused() { # NAME TEXT ARGUMENTS
     run 0 "and once more" sweep $harmed --seed 0,1 --out harmed
     ! grep -q warning err && [ "$(wc -l <out)" -eq 4 ]
     check "has nothing to say" $? "$(cat out)"
+    cp -r harmed ungrouped && rm -r ungrouped/groups
+    for folder in harmed ungrouped; do
+        head -c 100 result.json >$folder/w32-k3-r0-s1/result.json
+        cp -r $folder forced
+        run 0 "another one, in $folder" sweep $harmed --seed 3 --out $folder
+        [ "$(grep -c "warning: $folder/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again" err)" -eq 1 ] && [ "$(wc -l <out)" -eq 4 ]
+        check "tells the damaged one once" $? "$(cat out)"
+        run 0 "all of it anew by force" sweep $harmed --seed 0 --out forced --force
+        grep -q 'warning: --force removes 1 finished dictionary of forced that this command does not name$' err &&
+            grep -q 'warning: --force removes 1 dictionary of forced that this command does not name and .* result.json is damaged: w32-k3-r0-s1$' err
+        check "tells the damaged one, too" $? "$(ls forced)"
+        rm -r forced
+    done
+    sed 's/"measured"/"unmeasured"/' result.json >harmed/w32-k3-r0-s1/result.json
+    run 0 "a result without what was measured" sweep $harmed --seed 0,1 --out harmed
+    grep -Eq '^w32-k3-r0-s1( +-){5} +[0-9]+ +[0-9]+$' out && ! grep -q undefined out harmed/report.html
+    check "has dashes" $? "$(cat out)"
 }
 
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
@@ -340,6 +357,11 @@ done
     run 0 "what has nothing to do with it" sweep $rows --width 32 --k 5 --steps 6 --out turned
     [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
     check "leaves its checkpoints" $?
+    cp -r turned turned_anew
+    run 0 "all anew by force" sweep $rows --width 32 --k 3 --steps 6 --out turned_anew --force
+    grep -q 'warning: --force removes 1 dictionary of turned_anew .* is not finished .*: w32-k4-r0-s0$' err &&
+        grep -q 'warning: --force removes 1 finished dictionary of turned_anew' err
+    check "tells what was begun" $?
     echo '{}' >turned/groups/001/group.json
     run 0 "and a group whose members are not known" sweep $rows --width 32 --k 6 --steps 6 --out turned
     [ -n "$(find turned/groups/001 -name '*.safetensors')" ]

@@ -44,9 +44,8 @@ static bool is_a_dictionary(const sweep *s, const json_t *record, const char *fo
 {
     char *path = path_join(folder, "result.json", NULL);
     json_t *result = NULL;
-    bool is = train_record_lists(record, name);
+    bool is = train_record_lists(record, name) || sweep_asks_for(s, name);
 
-    for (int k = 0; k < s->dicts.n; k++) is = is || strcmp(name, s->dicts.names[k]) == 0;
     if (!is && path && file_exists(path) && json_read_file(&result, path, NULL) == SAE_OK) {
         const char *own = json_string_value(json_object_get(result, "name"));
         is = own && strcmp(own, name) == 0;
@@ -54,6 +53,88 @@ static bool is_a_dictionary(const sweep *s, const json_t *record, const char *fo
     json_decref(result);
     mem_free(path);
     return is;
+}
+
+/* Those of a group that has a checkpoint, which goes with it, into the set *lost. */
+static sae_status note_members(const sweep *s, const char *groups, const char *number, json_t **lost, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *folder = path_join(groups, number, err), *path = folder ? path_join(folder, "group.json", err) : NULL;
+    json_t *group = NULL, *dict;
+    bool begun = false;
+    size_t i;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
+    if (begun) json_read_file(&group, path, NULL); /* a damaged one names none */
+    json_array_foreach(json_object_get(group, "dictionaries"), i, dict)
+    {
+        const char *name = json_string_value(json_object_get(dict, "name"));
+        if (name && !sweep_asks_for(s, name)) json_put(lost, name, json_true());
+    }
+done:
+    json_decref(group);
+    mem_free(path);
+    mem_free(folder);
+    return status;
+}
+
+/* The dictionaries that --force removes and this command does not name: keys of *lost, which the caller json_decref's. */
+static sae_status list_lost(const sweep *s, const json_t *record, char **names, int n, json_t **lost, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **numbers = NULL, *path = NULL, *groups = path_join(s->folder, "groups", err);
+    int n_groups = 0;
+
+    *lost = json_object();
+    if (!groups || !*lost) SAE_RAISE(err, SAE_NOMEM, "no memory for what is removed");
+    for (int i = 0; i < n; i++) {
+        mem_free(path);
+        path = path_join(s->folder, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (!sweep_asks_for(s, names[i]) && is_a_dictionary(s, record, path, names[i]))
+            json_put(lost, names[i], json_true());
+    }
+    if (file_is_folder(groups)) SAE_TRY(folder_list(groups, &numbers, &n_groups, err));
+    for (int i = 0; i < n_groups; i++) SAE_TRY(note_members(s, groups, numbers[i], lost, err));
+    if (!*lost) SAE_RAISE(err, SAE_NOMEM, "no memory for what is removed");
+done:
+    folder_list_free(numbers, n_groups);
+    mem_free(path);
+    mem_free(groups);
+    return status;
+}
+
+/* What a user may not have thought of when they gave --force. */
+static sae_status warn_of_lost(const sweep *s, const json_t *record, char **names, int n, sae_error *err)
+{
+    json_t *lost = NULL, *value;
+    const char *name, *first = NULL;
+    int finished = 0, others = 0;
+    sae_status status = list_lost(s, record, names, n, &lost, err);
+
+    json_object_foreach(lost, name, value)
+    {
+        bool is = false, diverged = false;
+        json_t *result = NULL;
+        char *path = NULL;
+        sweep_read_result(s, name, &is, &diverged, &result, &path, NULL); /* a damaged one is not finished */
+        finished += is;
+        others += !is;
+        if (!is && !first) first = name;
+        json_decref(result);
+        mem_free(path);
+    }
+    if (status == SAE_OK && finished > 0)
+        warn("--force removes %d finished dictionar%s of %s that this command does not name", finished,
+             finished == 1 ? "y" : "ies", s->folder);
+    if (status == SAE_OK && others > 0)
+        warn("--force removes %d dictionar%s of %s that this command does not name and that %s not finished or whose "
+             "result.json is damaged: %s%s",
+             others, others == 1 ? "y" : "ies", s->folder, others == 1 ? "is" : "are", first,
+             others > 1 ? ", ..." : "");
+    json_decref(lost);
+    return status;
 }
 
 /* --force: what an earlier sweep left, and nothing else. */
@@ -64,6 +145,7 @@ static sae_status clear_folder(const sweep *s, const char *record_path, char **n
     json_t *record = NULL;
 
     json_read_file(&record, record_path, NULL); /* a damaged one names none */
+    SAE_TRY(warn_of_lost(s, record, names, n, err));
     for (int i = 0; i < n; i++) {
         mem_free(path);
         path = path_join(s->folder, names[i], err);
@@ -98,8 +180,7 @@ static sae_status check_free(const sweep *s, char **names, int n, sae_error *err
 {
     for (int i = 0; i < n; i++) {
         bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
-        for (int k = 0; k < s->dicts.n; k++) taken = taken || strcmp(names[i], s->dicts.names[k]) == 0;
-        if (taken)
+        if (taken || sweep_asks_for(s, names[i]))
             return SAE_FAIL(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
                             s->folder, names[i]);
     }
@@ -124,10 +205,6 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     if (ours && args_flag(s->a, "force")) {
         SAE_TRY(make_groups_anew(s, err)); /* what cannot be trained clears nothing */
         if (plan) goto done;
-        const int standing = sweep_count_standing(s, names, n);
-        if (standing > 0)
-            warn("--force removes %d finished dictionar%s of %s that this command does not name", standing,
-                 standing == 1 ? "y" : "ies", s->folder);
         SAE_TRY(clear_folder(s, record, names, n, err));
         goto done;
     }

@@ -80,8 +80,7 @@ void sweep_note_text(sweep *s, const json_t *result);
 /* Of what lies in the folder, names [n], takes the finished dictionaries that this command does not name behind those that it does; STATE
  * when they were trained by other constants, for other steps or with other choices than this command's. */
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err);
-/* How many those are, whatever they were trained by. */
-int sweep_count_standing(const sweep *s, char **names, int n);
+bool sweep_asks_for(const sweep *s, const char *name); /* this command names it */
 
 /* sweep_measure.c */
 enum { SWEEP_MEASURE_ROWS = 16384, SWEEP_MEASURE_CHUNK = 2048 };

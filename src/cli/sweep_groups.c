@@ -43,15 +43,16 @@ done:
     return status;
 }
 
-/* The same of a dictionary that a sweep made, whose damaged result is none: as of one that was never finished. */
-static sae_status read_or_pass_over(const sweep *s, const char *name, const char *then, bool *finished, bool *diverged,
+/* The same of a dictionary that a sweep made, whose damaged result is none: as of one that was never finished. Of one that this command
+ * does not name sweep_take_standing tells it. */
+static sae_status read_or_pass_over(const sweep *s, const char *name, bool tell, bool *finished, bool *diverged,
                                     json_t **result, char **path, sae_error *err)
 {
     sae_error unread = {0};
     sae_status status = sweep_read_result(s, name, finished, diverged, result, path, &unread);
 
     if (status == SAE_FORMAT) {
-        warn("%s: the file is damaged, and %s %s", unread.message, name, then);
+        if (tell) warn("%s: the file is damaged, and %s is trained again", unread.message, name);
         return SAE_OK;
     }
     return status == SAE_OK ? SAE_OK : SAE_FAIL(err, status, "%s", unread.message);
@@ -71,8 +72,7 @@ static sae_status find_finished(sweep *s, sae_error *err)
     json_t *result = NULL;
 
     for (int i = 0; i < s->dicts.n; i++) {
-        SAE_TRY(read_or_pass_over(s, s->dicts.names[i], "is trained again", &s->finished[i], &s->diverged[i], &result,
-                                  &path, err));
+        SAE_TRY(read_or_pass_over(s, s->dicts.names[i], true, &s->finished[i], &s->diverged[i], &result, &path, err));
         if (result)
             SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
                                     path, err));
@@ -106,8 +106,7 @@ static sae_status is_finished(const sweep *s, const char *name, bool *finished, 
         *finished = s->finished[at];
         return SAE_OK;
     }
-    sae_status status = read_or_pass_over(s, name, "is left out: a command that names it trains it again", finished,
-                                          &diverged, &result, &path, err);
+    sae_status status = read_or_pass_over(s, name, false, finished, &diverged, &result, &path, err);
     json_decref(result);
     mem_free(path);
     return status;

@@ -41,10 +41,16 @@ static const json_t *result_at(const json_t *results, int i)
     return json_array_get(json_object_get(results, "dictionaries"), (size_t)i);
 }
 
-/* Of the part "measured" or "last_step" of a result; NaN when it is not there. */
+/* Of the part "measured" or "last_step" of a result; NULL when it is not there. */
+static const json_t *value_at(const json_t *results, int i, const char *part, const char *key)
+{
+    return json_object_get(json_object_get(result_at(results, i), part), key);
+}
+
+/* NaN when it is not there or undefined. */
 static double number(const json_t *results, int i, const char *part, const char *key)
 {
-    const json_t *value = json_object_get(json_object_get(result_at(results, i), part), key);
+    const json_t *value = value_at(results, i, part, key);
 
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
@@ -81,8 +87,11 @@ static void print_table(const sweep *s, const json_t *results)
         }
         for (int c = 0; c < N_COLUMNS; c++) {
             char text[32];
-            double value = number(results, i, columns[c].part, columns[c].key);
-            snprintf(text, sizeof text, isnan(value) ? "undefined" : columns[c].format, value);
+            const json_t *value = value_at(results, i, columns[c].part, columns[c].key);
+            if (json_is_number(value))
+                snprintf(text, sizeof text, columns[c].format, json_number_value(value));
+            else
+                snprintf(text, sizeof text, "%s", value ? "undefined" : "-");
             printf("  %9s", text);
         }
         printf("\n");

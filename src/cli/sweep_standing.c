@@ -206,6 +206,14 @@ done:
     return status;
 }
 
+/* As dictionaries are called (train_dicts.c): NAME-s1. */
+static bool is_called_like_ours(const char *name)
+{
+    const char *seed = strrchr(name, '-');
+
+    return seed && seed[1] == 's' && seed[2] && seed[2 + strspn(seed + 2, "0123456789")] == '\0';
+}
+
 /* OUT/NAME, where it is a finished dictionary of a sweep on rows of this width. */
 static sae_status take_one(sweep *s, const char *name, sae_error *err)
 {
@@ -218,7 +226,12 @@ static sae_status take_one(sweep *s, const char *name, sae_error *err)
     sae_train_options r;
 
     status = sweep_read_result(s, name, &finished, &diverged, &result, &path, &unread);
-    if (status == SAE_FORMAT) status = SAE_OK; /* somebody's own */
+    if (status == SAE_FORMAT) { /* of another name it is somebody's own */
+        status = SAE_OK;
+        if (is_called_like_ours(name))
+            warn("%s: the file is damaged, and %s is left out: a command that names it trains it again", unread.message,
+                 name);
+    }
     if (status != SAE_OK) SAE_RAISE(err, status, "%s", unread.message);
     const char *own = json_string_value(json_object_get(result, "name"));
     const json_t *dict = json_object_get(result, "dictionary"), *recipe = json_object_get(result, "recipe");
@@ -241,30 +254,11 @@ done:
     return status;
 }
 
-static bool is_asked(const sweep *s, const char *name)
+bool sweep_asks_for(const sweep *s, const char *name)
 {
     for (int k = 0; k < s->n_asked; k++)
         if (strcmp(name, s->dicts.names[k]) == 0) return true;
     return false;
-}
-
-int sweep_count_standing(const sweep *s, char **names, int n)
-{
-    int count = 0;
-
-    for (int i = 0; i < n; i++) {
-        bool finished = false, diverged = false;
-        json_t *result = NULL;
-        char *path = NULL;
-        if (is_asked(s, names[i])) continue;
-        if (sweep_read_result(s, names[i], &finished, &diverged, &result, &path, NULL) == SAE_OK && finished) {
-            const char *own = json_string_value(json_object_get(result, "name"));
-            count += own && strcmp(own, names[i]) == 0;
-        }
-        json_decref(result);
-        mem_free(path);
-    }
-    return count;
 }
 
 sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err)
@@ -272,6 +266,6 @@ sae_status sweep_take_standing(sweep *s, char **names, int n, sae_error *err)
     sae_status status = make_room(s, n, err);
 
     for (int i = 0; i < n && status == SAE_OK; i++)
-        if (!is_asked(s, names[i])) status = take_one(s, names[i], err);
+        if (!sweep_asks_for(s, names[i])) status = take_one(s, names[i], err);
     return status;
 }
