@@ -458,6 +458,15 @@ for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --
     says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help'
     if grep -q 'lower --lr' err; then not_ok "it advises another rate" "$(cat err)"; fi
 done
+# Nor when its scaffold alone was trained; where that diverges, it is the training.
+staged="--rank 2 --scaffold-start random-both --scaffold-steps 3"
+# shellcheck disable=SC2086
+{
+    train "train, a dictionary that begins badly behind its scaffold" 1 'nothing was trained yet but its scaffold' --out begun_late $staged --decoder-norm 1e30
+    says "it says what fits" '^sae train: step 3, .* what the dictionary begins with: .*--decoder-norm, .* may help'
+    train "train, a scaffold that diverges" 1 'it is the training that diverged' --out scaffold_diverged $staged --scaffold-lr 1e30
+    says "it says when" '^sae train: step [12], '
+}
 
 # Signals: stopped by one, continued, the same bytes as a run left alone.
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"

@@ -100,13 +100,16 @@ static void blame(const loop *l, int dict)
     if (l->options->diverged) *l->options->diverged = dict;
 }
 
-/* What may help when numbers are not finite after so many updates. The first may have had a learning rate of 0, by the warm-up: then no
- * rate is to blame, but what the run begins with. */
-enum { ADVICE_ROOM = 360 };
-static const char *advice(const loop *l, int dict, int64_t updates, double largest, char out[ADVICE_ROOM])
+/* What may help when numbers are not finite in this step, after so many updates. The first may have had a learning rate of 0, by the
+ * warm-up: then no rate is to blame, but what the run begins with. Of a dictionary that waits for its scaffold those of the scaffold do
+ * not count from its own first step on. */
+enum { ADVICE_ROOM = 400 };
+static const char *advice(const loop *l, int dict, int64_t step, int64_t updates, double largest, char out[ADVICE_ROOM])
 {
     const sae_train_options *r = l->recipe;
-    const bool trained = updates > 1 || (updates == 1 && learning_rate(r, 0) > 0);
+    const sae_dict_config *c = &l->t->learners[dict].config;
+    const int64_t alone = c->rank > 0 && step >= c->scaffold_steps ? c->scaffold_steps : 0, own = updates - alone;
+    const bool trained = own > 1 || (own == 1 && learning_rate(r, 0) > 0);
     char rows[64] = "";
 
     if (largest > 0) snprintf(rows, sizeof rows, "rows reach %.3g and ", largest);
@@ -114,10 +117,11 @@ static const char *advice(const loop *l, int dict, int64_t updates, double large
         snprintf(out, ADVICE_ROOM, "it is the training that diverged: a lower --lr (now %g) may help", r->lr);
     else
         snprintf(out, ADVICE_ROOM,
-                 "nothing was trained yet, so it is no learning rate: float32 cannot hold what the run begins "
-                 "with: %sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
+                 "nothing was trained yet%s, so it is no learning rate: float32 cannot hold what %s begins with: "
+                 "%sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
                  "--decoder-norm, --encoder-norm or --l1-coefficient may help",
-                 *rows ? rows : "rows ", l->t->learners[dict].input_scale, r->decoder_norm);
+                 alone > 0 ? " but its scaffold" : "", alone > 0 ? "the dictionary" : "the run", *rows ? rows : "rows ",
+                 l->t->learners[dict].input_scale, r->decoder_norm);
     return out;
 }
 
@@ -134,7 +138,7 @@ static sae_status save(loop *l, sae_error *err)
             blame(l, i);
             SAE_RAISE(err, SAE_NUMERIC, "step %lld: %s%s%s became infinite or undefined: %s; %s", (long long)step - 1,
                       what, l->options->names ? " of " : "", l->options->names ? l->options->names[i] : "",
-                      advice(l, i, step, 0, why), last_checkpoint(l, last, sizeof last));
+                      advice(l, i, step - 1, step, 0, why), last_checkpoint(l, last, sizeof last));
         }
         SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
         SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
@@ -265,7 +269,7 @@ static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause
 {
     int64_t batch = l->recipe->batch;
     double largest, usual;
-    char last[400], why[400];
+    char last[400], why[ADVICE_ROOM + 40];
     int64_t bad = absurd_row(l->rows, batch, l->d - l->options->d_target, &largest, &usual);
 
     if (bad < 0 && l->targets) bad = absurd_row(l->targets, batch, l->options->d_target, &largest, &usual);
@@ -277,7 +281,7 @@ static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause
     else {
         blame(l, dict);
         char what[ADVICE_ROOM];
-        snprintf(why, sizeof why, "All of these rows are finite: %s", advice(l, dict, step, largest, what));
+        snprintf(why, sizeof why, "All of these rows are finite: %s", advice(l, dict, step, step, largest, what));
     }
     return SAE_FAIL(err, SAE_NUMERIC, "step %lld, rows %lld to %lld of the stream: %.300s. %s; %s", (long long)step,
                     (long long)(step * batch), (long long)((step + 1) * batch - 1), cause, why,
