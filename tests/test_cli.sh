@@ -536,6 +536,10 @@ done
     rm lacks/log.jsonl
     expect "a run whose log is gone" 0 'lacks/log.jsonl' train $long_run --out lacks --resume
     says "is told, too" 'lacks/log.jsonl does not begin with step 0: .* lack steps before 3000'
+    cp -r stopped_INT spoilt
+    sed -i '5s/.*/spoilt/' spoilt/log.jsonl
+    expect "a run whose log is damaged" 0 'spoilt/log.jsonl: line 5 is damaged, and the log was cut there' train $long_run --out spoilt --resume
+    [ "$(wc -l <spoilt/log.jsonl)" -eq 4 ] || not_ok "and it was" "$(head -n 6 spoilt/log.jsonl)"
 }
 # What was ignored when the program was begun (nohup, trap '' INT, the background of a script) stays so.
 # shellcheck disable=SC2086

@@ -410,12 +410,21 @@ done:
 static void tell_of_log(const loop *l, int64_t step)
 {
     char text[500];
+    const int64_t cut_at = training_log_cut_at(l->log);
 
-    if (!l->options->notice || !training_log_lacks_the_start(l->log)) return;
-    snprintf(text, sizeof text,
-             "%.300s/log.jsonl does not begin with step 0: somebody removed or cut it. What was learned is whole, but "
-             "the log, and plots of it, lack steps before %lld",
-             l->options->folder, (long long)step);
+    if (!l->options->notice || (cut_at == 0 && !training_log_lacks_the_start(l->log))) return;
+    if (cut_at > 0)
+        snprintf(
+            text, sizeof text,
+            "%.300s/log.jsonl: line %lld is damaged, and the log was cut there. What was learned is whole, but the "
+            "log, and plots of it, may lack steps from there to %lld",
+            l->options->folder, (long long)cut_at, (long long)step);
+    else
+        snprintf(
+            text, sizeof text,
+            "%.300s/log.jsonl does not begin with step 0: somebody removed or cut it. What was learned is whole, but "
+            "the log, and plots of it, lack steps before %lld",
+            l->options->folder, (long long)step);
     l->options->notice(l->options->user, text);
 }
 

@@ -13,12 +13,15 @@ struct training_log {
     double opened, newest; /* clock: of this session's start and its newest line */
     int64_t newest_rows;   /* that had been trained on by then; -1: not known */
     bool lacks_the_start;
+    int64_t cut_at;
 };
 
 /* What is known of the lines that stand. */
 typedef struct standing {
     int64_t step;  /* of the checkpoint: lines of this step and later ones are cut off */
     int64_t first; /* of the first line; -1: none stands */
+    int64_t lines;
+    bool damaged; /* the next line is none of a log */
     double seconds;
 } standing;
 
@@ -41,9 +44,10 @@ static bool line_stands(void *user, const char *line, size_t bytes)
     standing *s = user;
     double step;
 
-    if (bytes < 2 || line[0] != '{' || line[bytes - 1] != '}' || !number_behind(line, bytes, "\"step\":", &step) ||
-        step >= (double)s->step)
-        return false;
+    s->damaged =
+        bytes < 2 || line[0] != '{' || line[bytes - 1] != '}' || !number_behind(line, bytes, "\"step\":", &step);
+    if (s->damaged || step >= (double)s->step) return false;
+    s->lines++;
     number_behind(line, bytes, "\"seconds\":", &s->seconds);
     if (s->first < 0) s->first = (int64_t)step;
     return true;
@@ -68,6 +72,7 @@ sae_status training_log_open(training_log **out, const char *folder, bool resume
     if (!log) return SAE_NOMEM;
     SAE_TRY(open_one(&log->steps, folder, "log.jsonl", resume, &s, err));
     log->lacks_the_start = step > 0 && s.first != 0;
+    log->cut_at = step > 0 && s.damaged ? s.lines + 1 : 0;
     s.seconds = 0;
     SAE_TRY(open_one(&log->times, folder, "time.jsonl", resume, &s, err));
     log->before = s.seconds;
@@ -81,6 +86,8 @@ done:
 }
 
 bool training_log_lacks_the_start(const training_log *log) { return log->lacks_the_start; }
+
+int64_t training_log_cut_at(const training_log *log) { return log->cut_at; }
 
 sae_status training_log_sync(training_log *log, sae_error *err)
 {

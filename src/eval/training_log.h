@@ -16,6 +16,8 @@ typedef struct training_log training_log;
 sae_status training_log_open(training_log **out, const char *folder, bool resume, int64_t step, sae_error *err);
 /* A run that goes on from a later step has no line of step 0: somebody removed log.jsonl, or its beginning. */
 bool training_log_lacks_the_start(const training_log *log);
+/* The number, from 1, of a line before `step` that was none, by which log.jsonl was cut, with what followed; 0: there was none. */
+int64_t training_log_cut_at(const training_log *log);
 /* stats [n] of one step, after which `rows` rows were trained on; names [n] of the dictionaries, or NULL for one without. */
 sae_status training_log_put(training_log *log, int64_t rows, const sae_step_stats *stats, int n,
                             const char *const *names, sae_error *err);
