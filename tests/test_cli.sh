@@ -627,6 +627,13 @@ groups="--array fine.npy --arch matryoshka --width 64 --k 4 --batch 64 --steps 3
     expect "resumed before a checkpoint with another lr" 1 'begun with other "lr"' train $small --lr 0.5 --out unborn --resume
     expect "resumed before a checkpoint" 0 'holds no checkpoint' train $small --out unborn --resume
     same "and is the same run" unborn/sae/sae_weights.safetensors complete/sae/sae_weights.safetensors
+    # What an older version's recipe had is no option of its command.
+    expect "begun by another constant" 0 '' train $small --arch topk --recipe sparsify --encoder-norm 0 --out constant
+    expect "resumed by the recipe's" 1 'another "encoder_norm" (--encoder-norm; if the options are those of then, a version of this program' \
+        train $small --arch topk --recipe sparsify --out constant --resume
+    rm -r constant/checkpoints
+    expect "and without a checkpoint" 1 'other "encoder_norm" (--encoder-norm; if' train $small --arch topk --recipe sparsify --out constant --resume
+    expect "resumed by its own" 0 'holds no checkpoint' train $small --arch topk --recipe sparsify --encoder-norm 0 --out constant --resume
     expect "weights in other units" 2 'init takes weights for rows as they are' train $small --init complete/sae/sae_weights.safetensors: --out inited
     expect "groups by shares" 0 '' train $groups --groups 0.25,0.75 --out shares
     expect "groups by their ends" 0 '' train $groups --groups 16,64 --out ends

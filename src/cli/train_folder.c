@@ -255,10 +255,11 @@ sae_status train_folder_same_run(args *a, const char *folder, const train_dicts 
     else
         SAE_TRY(train_recipe_differs(recipe, json_object_get(run, "recipe"), key, err));
     if (*key)
-        SAE_RAISE(err, SAE_STATE,
-                  "%s: the run was begun with other \"%s\": resume with the options it was begun with, or use another "
-                  "--out",
-                  path, key);
+        SAE_RAISE(
+            err, SAE_STATE,
+            "%s: the run was begun with other \"%s\"%s: resume with the options it was begun with, or use another "
+            "--out",
+            path, key, recipe_difference_hint(key));
 done:
     json_decref(run);
     json_decref(dicts);

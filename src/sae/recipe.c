@@ -222,6 +222,11 @@ const char *recipe_difference(const json_t *ours, const json_t *theirs)
 
 const char *recipe_difference_hint(const char *key)
 {
+#define HINT(field, type, option, argument, help)                                                                      \
+    if (strcmp(key, #field) == 0)                                                                                      \
+        return " (--" option "; if the options are those of then, a version of this program whose recipe had another " \
+               "one began it: give that one)";
+    RECIPE_FIELDS(HINT)
     return strcmp(key, "exact_codes") == 0 ? " (--no-screen without --exact-codes, or not)" : "";
 }
 
