@@ -1,6 +1,7 @@
 /* test_eval.c - the laws of subspaces, moments, densities, fits and intervals, on data whose answer is known. */
 #include "eval/bootstrap.h"
 #include "eval/density.h"
+#include "eval/each.h"
 #include "eval/fit.h"
 #include "eval/splice.h"
 #include "eval/subspace.h"
@@ -477,6 +478,49 @@ START_TEST(test_bootstrap_covers)
 }
 END_TEST
 
+/* ---- Items ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct items {
+    int seen[200], fails_at, stops_after, reports;
+} items;
+
+static sae_status see(void *user, int i, sae_error *e)
+{
+    items *w = user;
+
+    w->seen[i]++;
+    return i == w->fails_at ? SAE_FAIL(e, SAE_NUMERIC, "item %d", i) : SAE_OK;
+}
+
+static int report_items(void *user, const char *what, double done, double total)
+{
+    items *w = user;
+
+    ck_assert_str_eq(what, "items");
+    ck_assert(done == ++w->reports && total == 200);
+    return w->reports == w->stops_after;
+}
+
+/* Each once; a failure and a stop end it and are told. */
+START_TEST(test_each_item)
+{
+    items all = {.fails_at = -1}, failing = {.fails_at = 0}, stopped = {.fails_at = -1, .stops_after = 3};
+    sae_progress progress = {report_items, &all};
+    sae_error e = {0};
+
+    ck_assert_int_eq(each_item(200, see, &all, &progress, "items", &e), SAE_OK);
+    for (int i = 0; i < 200; i++) ck_assert_int_eq(all.seen[i], 1);
+    ck_assert_int_eq(all.reports, 200);
+    ck_assert_int_eq(each_item(0, see, &all, NULL, NULL, &e), SAE_OK);
+    ck_assert_int_eq(each_item(200, see, &failing, NULL, NULL, &e), SAE_NUMERIC);
+    ck_assert_str_eq(e.message, "item 0");
+    progress.user = &stopped;
+    ck_assert_int_eq(each_item(200, see, &stopped, &progress, "items", &e), SAE_CANCELLED);
+    ck_assert_int_eq(stopped.reports, 3);
+    ck_assert_int_eq(stopped.seen[199], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("eval");
@@ -486,6 +530,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_moments);
+    tcase_add_test(tcase, test_each_item);
     tcase_add_test(tcase, test_pca);
     tcase_add_test(tcase, test_overlap_with_itself);
     tcase_add_test(tcase, test_overlap_by_chance);

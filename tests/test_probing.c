@@ -195,6 +195,48 @@ START_TEST(test_ablation_on_tokens)
 }
 END_TEST
 
+/* What an ablation takes off a probe's margins is what the probe sees of the rows without it, latents and codes. */
+START_TEST(test_ablation_seen_by_probes)
+{
+    enum { DOCS = 30, PROBES = 2 };
+    tiny t;
+    labelled l;
+    pooled p;
+    static const int64_t which[] = {3, 7, 8, 20, 41, 49};
+    int64_t docs[DOCS];
+    pooled_options o = {.ctx = 24, .max_norm = -1};
+    static float rows[DOCS * 64], changed[DOCS * 64];
+    double w[PROBES][64], along[PROBES * 50], off[PROBES * DOCS], moved = 0;
+    rng random = rng_seed(3, 0);
+
+    tiny_open(&t);
+    tiny_documents(&l, DOCS);
+    for (int64_t i = 0; i < l.n; i++) docs[i] = i;
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, (const sae_dict *const *)&t.dict, 1, &o, NULL, &err));
+    ck_assert_int_eq(p.codes[0].d_sae + p.codes[0].rank, 50);
+    for (int k = 0; k < PROBES; k++) {
+        for (int64_t j = 0; j < t.d; j++) w[k][j] = rng_normal(&random);
+        tpp_along(&p, 0, t.dict, w[k], along + k * 50);
+    }
+    pooled_rows(&p, docs, l.n, rows);
+    pooled_rows(&p, docs, l.n, changed);
+    OK(tpp_ablate(&p, 0, t.dict, docs, l.n, which, 6, changed, &err));
+    OK(tpp_margins_off(&p, 0, along, PROBES, docs, l.n, which, 6, off, &err));
+    for (int k = 0; k < PROBES; k++)
+        for (int64_t i = 0; i < l.n; i++) {
+            double seen = 0;
+            for (int64_t j = 0; j < t.d; j++)
+                seen += w[k][j] * ((double)rows[i * t.d + j] - (double)changed[i * t.d + j]);
+            EXPECT_WITHIN(fabs(off[k * l.n + i] - seen), 1e-4, "document %lld", (long long)i); /* observed 1.6e-5 */
+            moved += fabs(seen);
+        }
+    ck_assert_double_gt(moved, 1);
+    pooled_free(&p);
+    labelled_free(&l);
+    tiny_close(&t);
+}
+END_TEST
+
 /* Law: without all codes of the scaffold a pooled row is the mean of x less the scaffold's output, token by token. */
 START_TEST(test_codes_on_tokens)
 {
@@ -701,7 +743,7 @@ static pooled_codes *second_dictionary(planted *w, float share)
 START_TEST(test_tpp_gain)
 {
     planted w;
-    tpp all, part;
+    tpp all, part, together[3] = {0};
     interval gain, back, none;
     tpp_options o = {.n = {1, 3}, .n_n = 2, .seed = 1};
 
@@ -709,6 +751,12 @@ START_TEST(test_tpp_gain)
     second_dictionary(&w, 0.3F);
     OK(tpp_measure(&all, &w.p, 0, w.dict, &w.s, &o, &err));
     OK(tpp_measure(&part, &w.p, 1, w.dict, &w.s, &o, &err));
+    OK(tpp_measure_all(together, 2, &w.p, (sae_dict *const[]){w.dict, w.dict}, &w.s, &o, NULL, &err));
+    for (int d = 0; d < 2; d++) { /* out[stride] apart */
+        const tpp *alone = d ? &part : &all;
+        ck_assert(memcmp(together[2 * d].at, alone->at, sizeof alone->at) == 0);
+        tpp_free(&together[2 * d]);
+    }
     for (int arm = 0; arm < TPP_ARMS; arm++)
         for (int i = 0; i < 2; i++) {
             const interval *a = &all.at[arm][i].total, *b = &part.at[arm][i].total;
@@ -1035,6 +1083,7 @@ int main(void)
     tcase_add_loop_test(pooling, test_pooled, 0, 2);
     tcase_add_test(pooling, test_pooled_limits);
     tcase_add_test(pooling, test_ablation_on_tokens);
+    tcase_add_test(pooling, test_ablation_seen_by_probes);
     tcase_add_test(pooling, test_codes_on_tokens);
     tcase_add_test(measures, test_tasks);
     tcase_add_test(measures, test_probing_planted);

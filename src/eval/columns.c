@@ -200,7 +200,6 @@ sae_status columns_best(const columns *c, const int64_t *docs, const int32_t *y,
     if (c->scaled) SAE_TRY(scale_differences(c, parted, ones, n, means, all, err));
     qsort(all, width, sizeof *all, compare_candidates);
     for (int64_t j = 0; j < k; j++) which[j] = all[j].column;
-    qsort(which, (size_t)k, sizeof *which, compare_columns);
 done:
     mem_free(means);
     mem_free(active);

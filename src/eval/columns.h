@@ -33,7 +33,7 @@ void columns_take(const columns *c, const int64_t *docs, int64_t n, const int64_
 sae_status columns_rotate(const pooled *p, const int64_t *docs, int64_t n, float **out, sae_error *err);
 
 /* The k columns that differ most between the rows with y = 1 and those with 0, by |difference of means|, of `scaled` columns over the root of
- * the mean of their two variances; ties: the smaller number. In ascending order. RANGE: there are fewer than k. */
+ * the mean of their two variances; ties: the smaller number. The one that differs most first. RANGE: there are fewer than k. */
 sae_status columns_best(const columns *c, const int64_t *docs, const int32_t *y, int64_t n, int64_t k, int64_t *which,
                         sae_error *err);
 /* k columns at random among those that are not 0 in all of the documents, in ascending order; all of them when there are fewer:

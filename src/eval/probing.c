@@ -2,6 +2,7 @@
  * probing.c - fits and scores the probes of one labelled set.
  */
 #include "eval/probing.h"
+#include "eval/each.h"
 #include "eval/logistic.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ done:
     return status;
 }
 
-/* One task at every k, the columns chosen by their difference of means. */
+/* One task at every k, the columns chosen by their difference of means: those of a smaller k are the first of a larger one's. */
 static sae_status probe_best(const bench *b, const columns *c, const task *train, const task *test, score *to,
                              sae_error *err)
 {
@@ -74,10 +75,8 @@ static sae_status probe_best(const bench *b, const columns *c, const task *train
     int64_t *which = mem_alloc_array((size_t)o->k[o->n_k - 1], sizeof *which, "columns of a probe", err);
 
     if (!which) return SAE_NOMEM;
-    for (int i = 0; i < o->n_k; i++) {
-        SAE_TRY(columns_best(c, train->doc, train->y, train->n, o->k[i], which, err));
-        SAE_TRY(probe(c, train, test, which, o->k[i], o->C, &to[i], err));
-    }
+    SAE_TRY(columns_best(c, train->doc, train->y, train->n, o->k[o->n_k - 1], which, err));
+    for (int i = 0; i < o->n_k; i++) SAE_TRY(probe(c, train, test, which, o->k[i], o->C, &to[i], err));
 done:
     mem_free(which);
     return status;
@@ -196,21 +195,33 @@ static int rival(const probing *m, const probing_arm *arm)
     return -1;
 }
 
-static sae_status summarise(const bench *b, probing *m, sae_error *err)
+/* What is measured, arm by arm. */
+typedef struct measuring {
+    bench b;
+    probing m;
+} measuring;
+
+static sae_status measure_one(void *user, int i, sae_error *err)
+{
+    measuring *w = user;
+
+    return measure_arm(&w->b, &w->m.arms[i], w->b.scores + (size_t)i * PROBING_SCORES, err);
+}
+
+static sae_status summarise(void *user, int i, sae_error *err)
 {
     sae_status status = SAE_OK;
-    uint64_t seed = b->options->seed;
+    measuring *w = user;
+    const uint64_t seed = w->b.options->seed;
+    probing_arm *arm = &w->m.arms[i];
+    const int other = rival(&w->m, arm);
+    const score *own = w->b.scores + (size_t)i * PROBING_SCORES,
+                *theirs = w->b.scores + (size_t)(other < 0 ? 0 : other) * PROBING_SCORES;
 
-    for (int i = 0; i < m->n_arms; i++) {
-        probing_arm *arm = &m->arms[i];
-        const score *own = b->scores + (size_t)i * PROBING_SCORES;
-        int other = rival(m, arm);
-        const score *theirs = b->scores + (size_t)(other < 0 ? 0 : other) * PROBING_SCORES;
-        arm->has_gain = other >= 0;
-        for (int k = 0; k <= arm->n_k; k++) {
-            SAE_TRY(score_accuracy(&own[k], seed, &arm->accuracy[k], err));
-            if (other >= 0) SAE_TRY(score_difference(&own[k], &theirs[k], seed, &arm->gain[k], err));
-        }
+    arm->has_gain = other >= 0;
+    for (int k = 0; k <= arm->n_k; k++) {
+        SAE_TRY(score_accuracy(&own[k], seed, &arm->accuracy[k], err));
+        if (other >= 0) SAE_TRY(score_difference(&own[k], &theirs[k], seed, &arm->gain[k], err));
     }
 done:
     return status;
@@ -245,22 +256,18 @@ sae_status probing_measure(probing *out, const pooled *p, const split *s, const 
                            const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
-    bench b = {.p = p, .s = s, .options = options};
-    probing m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class};
+    measuring w = {.b = {.p = p, .s = s, .options = options},
+                   .m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class}};
 
-    SAE_TRY(bench_open(&b, &m, err));
-    m.n_tasks = b.real.n;
-    for (int i = 0; i < m.n_arms; i++) {
-        SAE_TRY(measure_arm(&b, &m.arms[i], b.scores + (size_t)i * PROBING_SCORES, err));
-        if (progress && progress->report(progress->user, "kinds of probes", i + 1, m.n_arms))
-            SAE_RAISE(err, SAE_CANCELLED, "stopped on request");
-    }
-    SAE_TRY(summarise(&b, &m, err));
-    bench_close(&b, m.n_arms);
-    *out = m;
+    SAE_TRY(bench_open(&w.b, &w.m, err));
+    w.m.n_tasks = w.b.real.n;
+    SAE_TRY(each_item(w.m.n_arms, measure_one, &w, progress, "kinds of probes", err));
+    SAE_TRY(each_item(w.m.n_arms, summarise, &w, NULL, NULL, err));
+    bench_close(&w.b, w.m.n_arms);
+    *out = w.m;
     return SAE_OK;
 done:
-    bench_close(&b, m.n_arms);
-    probing_free(&m);
+    bench_close(&w.b, w.m.n_arms);
+    probing_free(&w.m);
     return status;
 }

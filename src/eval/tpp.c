@@ -1,9 +1,9 @@
 /*
- * tpp.c - probes and scores of targeted probe perturbation (tpp_effects.c: what latents do to a probe).
+ * tpp.c - scores of targeted probe perturbation (tpp_probes.c: the probes; tpp_effects.c: what latents do to one).
  */
 #include "eval/tpp.h"
 #include "eval/controls.h"
-#include "eval/logistic.h"
+#include "eval/each.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -78,12 +78,12 @@ typedef struct bench {
     const sae_dict *weights;
     const tpp_options *options;
     const split *s;
-    tasks t;
-    logistic *probes; /* [classes] */
-    float *rows;      /* [test documents, d] */
-    float *changed;
-    double *clean;    /* [classes, test documents] margins */
+    const tpp_probes *probes;
+    int n_classes;
+    int64_t n_test;
     int64_t width;    /* d_sae and the scaffold's rank */
+    double *along;    /* [classes, width] of each class's probe */
+    double *off;      /* [classes, test documents] what an ablation takes off the margins */
     double *effect;   /* [classes, width] */
     int64_t *density; /* [classes, d_sae] */
     int64_t *which;   /* [2, width] those that are aimed at; a draw like them */
@@ -93,87 +93,65 @@ typedef struct bench {
 
 static void bench_close(bench *b)
 {
-    for (int c = 0; b->probes && c < b->t.n; c++) logistic_free(&b->probes[c]);
-    mem_free(b->probes);
-    mem_free(b->rows);
-    mem_free(b->changed);
-    mem_free(b->clean);
+    mem_free(b->along);
+    mem_free(b->off);
     mem_free(b->effect);
     mem_free(b->density);
     mem_free(b->which);
     mem_free(b->scratch);
     mem_free(b->taken);
-    tasks_free(&b->t);
 }
 
-/* The probe of class c, its margins on all test documents, the effects of all latents on it. */
-static sae_status fit_class(bench *b, int c, sae_error *err)
+static sae_status bench_open(bench *b, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const task *train = &b->t.train[c];
-    int64_t d_sae = b->p->codes[b->dict].d_sae;
-    logistic_options how = {.C = b->options->C};
-    float *x = mem_alloc_array((size_t)train->n, (size_t)b->p->d * sizeof *x, "rows of a probe", err);
+    const size_t d_sae = (size_t)b->p->codes[b->dict].d_sae, test = (size_t)b->s->test.n;
+    const size_t width = d_sae + (size_t)b->p->codes[b->dict].rank, classes = (size_t)b->probes->t.n;
 
-    if (!x) return SAE_NOMEM;
-    pooled_rows(b->p, train->doc, train->n, x);
-    SAE_TRY(logistic_fit(&b->probes[c], x, train->y, train->n, b->p->d, 2, &how, err));
-    logistic_margins(&b->probes[c], b->rows, b->t.n_test, b->clean + c * b->t.n_test);
-    SAE_TRY(tpp_effects(b->p, b->dict, b->weights, train, b->probes[c].W, b->effect + c * b->width,
-                        b->density + c * d_sae, err));
-done:
-    mem_free(x);
-    return status;
-}
-
-static sae_status bench_open(bench *b, bool shuffled, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    size_t d_sae = (size_t)b->p->codes[b->dict].d_sae, d = (size_t)b->p->d, test = (size_t)b->s->test.n;
-    size_t width = d_sae + (size_t)b->p->codes[b->dict].rank, classes;
-
+    b->n_classes = (int)classes;
+    b->n_test = (int64_t)test;
     b->width = (int64_t)width;
-    SAE_TRY(tasks_create(&b->t, b->s, shuffled, b->options->seed, err));
-    classes = (size_t)b->t.n;
-    b->probes = mem_alloc_array(classes, sizeof *b->probes, "probes", err);
-    b->rows = mem_alloc_array(test, d * sizeof *b->rows, "test rows", err);
-    b->changed = mem_alloc_array(test, d * sizeof *b->changed, "ablated rows", err);
-    b->clean = mem_alloc_array(classes, test * sizeof *b->clean, "margins", err);
+    b->along = mem_alloc_array(classes, width * sizeof *b->along, "latents along probes", err);
+    b->off = mem_alloc_array(classes, test * sizeof *b->off, "falls in margins", err);
     b->effect = mem_alloc_array(classes, width * sizeof *b->effect, "effects", err);
     b->density = mem_alloc_array(classes, d_sae * sizeof *b->density, "densities", err);
     b->which = mem_alloc_array(2 * width, sizeof *b->which, "latents to ablate", err);
     b->scratch = mem_alloc_array(width, sizeof *b->scratch, "latents in order", err);
     b->taken = mem_alloc_array(2 * d_sae, 1, "latents taken", err);
-    if (!b->probes || !b->rows || !b->changed || !b->clean || !b->effect || !b->density || !b->which || !b->scratch ||
-        !b->taken)
-        SAE_TRY(SAE_NOMEM);
-    pooled_rows(b->p, b->s->test.doc, b->s->test.n, b->rows);
-    for (int c = 0; c < b->t.n; c++) SAE_TRY(fit_class(b, c, err));
+    if (!b->along || !b->off || !b->effect || !b->density || !b->which || !b->scratch || !b->taken) SAE_TRY(SAE_NOMEM);
+    for (int c = 0; c < b->n_classes; c++) {
+        double *along = b->along + c * b->width;
+        tpp_along(b->p, b->dict, b->weights, b->probes->probe[c].W, along);
+        SAE_TRY(tpp_effects(b->p, b->dict, &b->probes->t.train[c], along, b->effect + c * b->width,
+                            b->density + c * (int64_t)d_sae, err));
+    }
 done:
     return status;
 }
 
-/* What ablating class c's latents changes: for each task's rows the fall in right answers, into the sums by document. */
-static sae_status add_changes(bench *b, int c, double *intended, double *unintended, sae_error *err)
+/* The falls in right answers of each task's rows when the k latents of `which` are ablated for class c, into the sums by document: falls
+ * [2, test], intended ones and others. */
+static sae_status ablate_for(bench *b, int c, const int64_t *which, int64_t k, double *falls, sae_error *err)
 {
-    int64_t test = b->t.n_test;
-    double *margin = mem_alloc_array((size_t)test, sizeof *margin, "margins", err);
+    sae_status status = SAE_OK;
+    const int64_t test = b->n_test;
+    double *intended = falls, *unintended = falls + test;
 
-    if (!margin) return SAE_NOMEM;
-    for (int j = 0; j < b->t.n; j++) {
-        const task *t = &b->t.test[j];
-        logistic_margins(&b->probes[j], b->changed, test, margin);
+    SAE_TRY(tpp_margins_off(b->p, b->dict, b->along, b->n_classes, b->s->test.doc, test, which, k, b->off, err));
+    for (int j = 0; j < b->n_classes; j++) {
+        const task *t = &b->probes->t.test[j];
         for (int64_t i = 0; i < t->n; i++) {
-            int64_t at = t->place[i];
-            int before = (b->clean[j * test + at] > 0) == t->y[i], after = (margin[at] > 0) == t->y[i];
+            const int64_t at = t->place[i];
+            const double margin = b->probes->clean[j * test + at];
+            const int before = (margin > 0) == t->y[i], after = (margin - b->off[j * test + at] > 0) == t->y[i];
             if (j == c)
                 intended[at] += before - after;
             else
-                unintended[at] += (double)(before - after) / (b->t.n - 1);
+                unintended[at] += (double)(before - after) / (b->n_classes - 1);
         }
     }
-    mem_free(margin);
-    return SAE_OK;
+done:
+    return status;
 }
 
 /* Sums by document over the number of tasks' rows: falls are means over classes and over rows of a task. Leaves intended less unintended
@@ -192,19 +170,6 @@ done:
     return status;
 }
 
-/* The falls when the k latents of `which` are ablated for class c, into the sums by document. */
-static sae_status ablate_for(bench *b, int c, const int64_t *which, int64_t k, double *falls, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    const int64_t test = b->t.n_test;
-
-    memcpy(b->changed, b->rows, (size_t)(test * b->p->d) * sizeof *b->rows);
-    SAE_TRY(tpp_ablate(b->p, b->dict, b->weights, b->s->test.doc, test, which, k, b->changed, err));
-    SAE_TRY(add_changes(b, c, falls, falls + test, err));
-done:
-    return status;
-}
-
 /* falls [n_n + 1, size]: the last is the mean of the others. */
 static void mean_over_n(double *falls, int n_n, int64_t size)
 {
@@ -219,7 +184,7 @@ static void mean_over_n(double *falls, int n_n, int64_t size)
 static sae_status measure_aimed(bench *b, tpp_what arm, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->t.n_test;
+    const int64_t d_sae = b->p->codes[b->dict].d_sae, test = b->n_test;
     const int64_t candidates = arm == TPP_WITH_CODES ? b->width : d_sae;
     const int n_n = m->n_n;
     double *falls = mem_alloc_array((size_t)(n_n + 1), 2 * (size_t)test * sizeof *falls, "falls in accuracy", err);
@@ -227,10 +192,10 @@ static sae_status measure_aimed(bench *b, tpp_what arm, tpp *m, sae_error *err)
 
     if (!falls) return SAE_NOMEM;
     for (int i = 0; i < n_n; i++) {
-        for (int c = 0; c < b->t.n; c++) {
+        for (int c = 0; c < b->n_classes; c++) {
             int64_t k = best_latents(b->effect + c * b->width, candidates, b->options->n[i], b->scratch, b->which);
-            out[i].ablated += (double)k / b->t.n;
-            for (int64_t j = 0; j < k; j++) out[i].codes += (double)(b->which[j] >= d_sae) / b->t.n;
+            out[i].ablated += (double)k / b->n_classes;
+            for (int64_t j = 0; j < k; j++) out[i].codes += (double)(b->which[j] >= d_sae) / b->n_classes;
             SAE_TRY(ablate_for(b, c, b->which, k, falls + 2 * test * i, err));
         }
         out[n_n].ablated += out[i].ablated / n_n;
@@ -250,12 +215,12 @@ done:
 static sae_status measure_codes(bench *b, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t rank = b->p->codes[b->dict].rank, test = b->t.n_test;
+    const int64_t rank = b->p->codes[b->dict].rank, test = b->n_test;
     double *falls = mem_alloc_array(2 * (size_t)test, sizeof *falls, "falls in accuracy", err);
 
     if (!falls) return SAE_NOMEM;
     for (int64_t k = 0; k < rank; k++) b->which[k] = b->width - rank + k;
-    for (int c = 0; c < b->t.n; c++) SAE_TRY(ablate_for(b, c, b->which, rank, falls, err));
+    for (int c = 0; c < b->n_classes; c++) SAE_TRY(ablate_for(b, c, b->which, rank, falls, err));
     SAE_TRY(bootstrap_ratio(&m->codes, falls, m->asked, test, b->options->seed, err));
 done:
     mem_free(falls);
@@ -286,14 +251,14 @@ static sae_status add_draw(bench *b, int i, rng *random, double *own, tpp *m, sa
     sae_status status = SAE_OK;
     const int64_t d_sae = b->p->codes[b->dict].d_sae;
 
-    for (int c = 0; c < b->t.n; c++) {
+    for (int c = 0; c < b->n_classes; c++) {
         int64_t k = best_latents(b->effect + c * b->width, d_sae, b->options->n[i], b->scratch, b->which);
         int64_t *drawn = b->which + k;
         double held;
         SAE_TRY(equals_in_density(b->density + c * d_sae, d_sae, b->which, k, random, b->taken, b->taken + d_sae, drawn,
                                   &held, err));
-        m->held[i] += held / b->t.n / TPP_DRAWS;
-        m->at[TPP_RANDOM][i].ablated += (double)k / b->t.n / TPP_DRAWS;
+        m->held[i] += held / b->n_classes / TPP_DRAWS;
+        m->at[TPP_RANDOM][i].ablated += (double)k / b->n_classes / TPP_DRAWS;
         SAE_TRY(ablate_for(b, c, drawn, k, own, err));
     }
 done:
@@ -326,7 +291,7 @@ static interval with_spread(interval sampled, const double *draws)
 static sae_status finish_draws(const bench *b, int i, const double *own, double *falls, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t test = b->t.n_test, size = 2 * test;
+    const int64_t test = b->n_test, size = 2 * test;
     double intended[TPP_DRAWS], unintended[TPP_DRAWS];
     tpp_score *out = &m->at[TPP_RANDOM][i];
 
@@ -355,7 +320,7 @@ done:
 static sae_status measure_draws(bench *b, tpp *m, sae_error *err)
 {
     sae_status status = SAE_OK;
-    const int64_t size = 2 * b->t.n_test;
+    const int64_t size = 2 * b->n_test;
     const int n_n = m->n_n;
     double *own = mem_alloc_array((size_t)(TPP_DRAWS * (n_n + 1)), (size_t)size * sizeof *own, "falls of draws", err);
     double *falls = mem_alloc_array((size_t)size, sizeof *falls, "falls in accuracy", err);
@@ -381,11 +346,11 @@ static sae_status clean_accuracy(const bench *b, int shuffled, tpp *m, sae_error
     sae_status status = SAE_OK;
     score s = {0};
 
-    SAE_TRY(score_create(&s, b->t.n_test, err));
-    for (int j = 0; j < b->t.n; j++) {
-        const task *t = &b->t.test[j];
+    SAE_TRY(score_create(&s, b->n_test, err));
+    for (int j = 0; j < b->n_classes; j++) {
+        const task *t = &b->probes->t.test[j];
         for (int64_t i = 0; i < t->n; i++) {
-            s.right[t->place[i]] += (b->clean[j * b->t.n_test + t->place[i]] > 0) == t->y[i];
+            s.right[t->place[i]] += (b->probes->clean[j * b->n_test + t->place[i]] > 0) == t->y[i];
             s.asked[t->place[i]] += 1;
         }
     }
@@ -405,23 +370,22 @@ static sae_status room_for_documents(tpp *m, sae_error *err)
     return m->change && m->asked ? SAE_OK : SAE_NOMEM;
 }
 
-sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
-                       const tpp_options *options, sae_error *err)
+/* By probes of the labels, and by those of shuffled ones. */
+static sae_status measure_with(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
+                               const tpp_options *options, const tpp_probes probes[2], sae_error *err)
 {
     sae_status status = SAE_OK;
     bench b = {0};
-    tpp m = {.n_classes = s->n_classes, .train = s->train.per_class, .test = s->test.per_class};
+    tpp m = {.n_classes = s->n_classes,
+             .train = s->train.per_class,
+             .test = s->test.per_class,
+             .n_n = options->n_n,
+             .n_docs = s->test.n};
 
-    m.n_n = options->n_n;
-    m.n_docs = s->test.n;
-    if (s->n_classes < 3)
-        SAE_RAISE(err, SAE_RANGE,
-                  "two classes make one probe and its mirror image: TPP needs three classes or more, to tell what an "
-                  "ablation is meant to hurt from what it is not");
     SAE_TRY(room_for_documents(&m, err));
     for (int shuffled = 0; shuffled < 2; shuffled++) {
-        b = (bench){.p = p, .dict = dict, .weights = weights, .options = options, .s = s};
-        SAE_TRY(bench_open(&b, shuffled, err));
+        b = (bench){.p = p, .dict = dict, .weights = weights, .options = options, .s = s, .probes = &probes[shuffled]};
+        SAE_TRY(bench_open(&b, err));
         SAE_TRY(clean_accuracy(&b, shuffled, &m, err));
         SAE_TRY(measure_aimed(&b, shuffled ? TPP_SHUFFLED : TPP_LATENTS, &m, err));
         if (!shuffled) {
@@ -436,6 +400,65 @@ sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weig
 done:
     bench_close(&b);
     tpp_free(&m);
+    return status;
+}
+
+/* What tpp_measure_all has to do. */
+typedef struct measuring {
+    tpp *out;
+    int64_t stride;
+    const pooled *p;
+    sae_dict *const *weights;
+    const split *s;
+    const tpp_options *options;
+    tpp_probes probes[2];
+} measuring;
+
+static sae_status measure_dict(void *user, int i, sae_error *err)
+{
+    const measuring *m = user;
+
+    return measure_with(&m->out[i * m->stride], m->p, i, m->weights[i], m->s, m->options, m->probes, err);
+}
+
+static sae_status fit_probes(tpp_probes probes[2], const pooled *p, const split *s, const tpp_options *options,
+                             sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (s->n_classes < 3)
+        SAE_RAISE(err, SAE_RANGE,
+                  "two classes make one probe and its mirror image: TPP needs three classes or more, to tell what an "
+                  "ablation is meant to hurt from what it is not");
+    for (int shuffled = 0; shuffled < 2; shuffled++)
+        SAE_TRY(tpp_probes_fit(&probes[shuffled], p, s, shuffled, options, err));
+done:
+    return status;
+}
+
+sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
+                       const tpp_options *options, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    tpp_probes probes[2] = {0};
+
+    SAE_TRY(fit_probes(probes, p, s, options, err));
+    SAE_TRY(measure_with(out, p, dict, weights, s, options, probes, err));
+done:
+    for (int i = 0; i < 2; i++) tpp_probes_free(&probes[i]);
+    return status;
+}
+
+sae_status tpp_measure_all(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
+                           const tpp_options *options, const sae_progress *progress, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    measuring m = {.out = out, .stride = stride, .p = p, .weights = weights, .s = s, .options = options};
+
+    SAE_TRY(fit_probes(m.probes, p, s, options, err));
+    SAE_TRY(each_item(p->n_dicts, measure_dict, &m, progress, "TPP of dictionaries", err));
+done:
+    for (int i = 0; i < 2; i++) tpp_probes_free(&m.probes[i]);
     return status;
 }
 

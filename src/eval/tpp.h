@@ -13,6 +13,7 @@
 #ifndef SAE_EVAL_TPP_H
 #define SAE_EVAL_TPP_H
 
+#include "eval/logistic.h"
 #include "eval/pooled.h"
 #include "eval/tasks.h"
 
@@ -62,6 +63,10 @@ typedef struct tpp {
 /* RANGE: fewer than three classes, of which two tasks would be mirror images. Caller frees with tpp_free. */
 sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
                        const tpp_options *options, sae_error *err);
+/* All dictionaries of p, several at once, whose probes are the same and fitted once: of dictionary i into out[i * stride], all of which are
+ * empty before; those that were measured are the caller's to free also when it fails. */
+sae_status tpp_measure_all(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
+                           const tpp_options *options, const sae_progress *progress, sae_error *err);
 void tpp_free(tpp *m);
 /* TPP of m less that of `over` at number i of n (n_n: of their mean), with its 95 % interval: the same test documents are drawn for both (paired); of TPP_RANDOM it
  * counts the spread of the draws too. RANGE: the two were not measured on one set with one seed. */
@@ -69,12 +74,31 @@ sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, 
 /* TPP with the scaffold's codes to choose too less that of the latents alone, paired like a gain. */
 sae_status tpp_codes_add(interval *out, const tpp *m, int i, uint64_t seed, sae_error *err);
 
-/* ---- Parts (tpp_effects.c) --------------------------------------------------------------------------------------------------- */
+/* ---- Parts (tpp_probes.c, tpp_effects.c) -------------------------------------------------------------------------------------- */
 
-/* The effect of every latent, and behind them of every code of the scaffold, on the class of a task with probe w [d]: effect [d_sae + rank]; density (may be NULL) [d_sae] takes the number of
- * training documents that each is active in. */
-sae_status tpp_effects(const pooled *p, int dict, const sae_dict *weights, const task *train, const double *w,
-                       double *effect, int64_t *density, sae_error *err);
+/* Of every class on pooled rows, the same for all dictionaries. */
+typedef struct tpp_probes {
+    tasks t;
+    logistic *probe; /* [classes] */
+    double *clean;   /* [classes, test documents] margins */
+} tpp_probes;
+
+/* Caller frees with tpp_probes_free, also when it fails. */
+sae_status tpp_probes_fit(tpp_probes *out, const pooled *p, const split *s, bool shuffled, const tpp_options *options,
+                          sae_error *err);
+void tpp_probes_free(tpp_probes *m);
+
+/* <w, d_i> of every latent, and behind them of every code of the scaffold, with d_i its decoder row at length 1, as pooled codes have it: along
+ * [d_sae + rank]; 0 for a row of zeros. */
+void tpp_along(const pooled *p, int dict, const sae_dict *weights, const double *w, double *along);
+/* The effect of every latent and code on the class of a task with a probe w, `along` as tpp_along gives it: effect [d_sae + rank]; density
+ * (may be NULL) [d_sae] takes the number of training documents that each is active in. */
+sae_status tpp_effects(const pooled *p, int dict, const task *train, const double *along, double *effect,
+                       int64_t *density, sae_error *err);
+/* What ablating latents `which` [k], of which d_sae + i is code i of the scaffold, takes off the margins of probes with `along` [n_probes, d_sae + rank]:
+ * off [n_probes, n]. What tpp_ablate does to rows, seen by the probes, in a fraction of the time. */
+sae_status tpp_margins_off(const pooled *p, int dict, const double *along, int n_probes, const int64_t *docs, int64_t n,
+                           const int64_t *which, int64_t k, double *off, sae_error *err);
 /* The pooled rows of n documents without latents `which` [k], of which d_sae + i is code i of the scaffold: rows [n, d] are changed. */
 sae_status tpp_ablate(const pooled *p, int dict, const sae_dict *weights, const int64_t *docs, int64_t n,
                       const int64_t *which, int64_t k, float *rows, sae_error *err);
