@@ -2,27 +2,18 @@
 # test_acts_cli.sh - `sae acts` on a tiny model: a store appears whole, is not overwritten, and mistakes are named.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
 esac
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-cp -r "$root/data/golden/models/llama_gqa_tied" "$scratch/model"
 cd "$scratch" || exit 1
 
 # A byte-level tokenizer of a few letters; id 0 begins sequences.
-cat >model/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "Ġ": 5, "Ċ": 6}, "merges": []}}
-END
-i=0
-while [ $i -lt 40 ]; do
-    echo "{\"text\": \"abcd dcba $(echo $i | tr '0123456789' 'abcdabcdab') abab cdcd bad dab cab\"}"
-    i=$((i + 1))
-done >text.jsonl
+letters_model model
+few_letters >text.jsonl
 
 ok() { echo "ok $1"; }
 not_ok() {

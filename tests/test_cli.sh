@@ -2,6 +2,7 @@
 # test_cli.sh - the program as its users meet it: help, options, exit codes, bad files, nothing overwritten unasked.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -749,15 +750,8 @@ expect "info --json" 0 '' info model --json
 expect "info of nothing" 1 'nowhere' info nowhere
 
 # ---- eval, features, scaffold: on a tiny model that has a tokenizer of a few letters ----
-cp -r "$root/data/golden/models/llama_gqa_tied" tiny
-cat >tiny/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+letters_model tiny
+letters_text 1 >letters.jsonl
 # A buffer of 280 GB can be planned where it cannot be taken.
 huge="--model tiny --text letters.jsonl --site resid_post.0 --rows 4096 --buffer 2000M --width 64 --k 4 --batch 64 --ctx 32"
 # $huge is a list of options

@@ -14,25 +14,18 @@
 set -u
 kills=${KILLS:-6} seconds=${KILL_SECONDS:-1} seed=${KILL_SEED:-1} inputs=${KILL_INPUTS:-array store families penalties many live}
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
 esac
 scratch=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) # in memory: many syncs
 trap 'rm -rf "$scratch"' EXIT
-cp -r "$root/data/golden/models/llama_gqa_tied" "$scratch/model"
 cd "$scratch" || exit 1
 
 # ---- Rows: of a tiny model, live and stored ----
-cat >model/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "Ġ": 5, "Ċ": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(7); for (i = 0; i < 400; i++) { s = ""
-    for (j = 0; j < 60; j++) s = s substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" s "\"}" } }' >text.jsonl
+letters_model model
+letters_text 7 >text.jsonl
 if ! "$sae" acts --quiet model --site resid_post.1 --text text.jsonl --ctx 16 --split all --tokens 12000 --dtype f32 \
     --out store >out 2>err; then
     echo "not ok rows to train on"

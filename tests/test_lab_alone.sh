@@ -3,6 +3,7 @@
 # numbers of the run's own parts, digit for digit; and what they refuse.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -70,15 +71,8 @@ make_npy() { # FILE SHAPE TYPE: data from standard input
 }
 
 # ---- A run ----
-cp -r "$root/data/golden/models/llama_gqa_tied" tiny
-cat >tiny/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+letters_model tiny
+letters_text 1 >letters.jsonl
 # Ten subjects of MMLU's: a run takes the first five
 awk 'BEGIN { for (i = 0; i < 30; i++) print (i ? "abc,x" i % 3 : "text,label") }' >letters.csv
 awk 'BEGIN { srand(4); print "text,label"; n = split("astronomy computer_security elementary_mathematics high_school_chemistry high_school_geography " \

@@ -2,6 +2,7 @@
 # test_lab_labelled.sh - `sae lab probing`, `tpp` and `topics` as their users meet them, on a tiny model with a tokenizer of a few letters.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -42,15 +43,8 @@ holds() { # FILE KEY: the result has a number of this name, with its interval
 }
 
 # ---- A model, two dictionaries, three classes of documents ----
-cp -r "$root/data/golden/models/llama_gqa_tied" tiny
-cat >tiny/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+letters_model tiny
+letters_text 1 >letters.jsonl
 "$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --out pair --rank 2 --width 64 --k 4 --batch 64 --ctx 32 \
     --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 2 --quiet >out 2>err || not_ok "dictionaries to measure"
 mkdir -p short/baseline short/scaffold data

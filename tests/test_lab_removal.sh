@@ -6,6 +6,7 @@
 # of norm 20,000, is changed too.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -195,18 +196,8 @@ expect "special ids alone" 1 'special.npy: every token is masked' $given --ids s
 expect "one row" 1 'one.npy: a covariance takes two rows or more, found 1' $given --ids one.npy --special 2,5
 
 # Text, with a byte-level tokenizer of a few letters; id 0 begins sequences.
-cp -r "$tiny" model
-cat >model/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "Ġ": 5, "Ċ": 6}, "merges": []}}
-END
-i=0
-while [ $i -lt 40 ]; do
-    echo "{\"text\": \"abcd dcba $(echo $i | tr '0123456789' 'abcdabcdab') abab cdcd bad dab cab\"}"
-    i=$((i + 1))
-done >text.jsonl
+letters_model model
+few_letters >text.jsonl
 of_text="lab removal --model model --site resid_post.1 --basis $basis --text text.jsonl --ctx 16"
 expect "text" 0 '"random.R2"' $of_text --split all --tokens 300 --draws 1 --json
 check "as much as was asked" near "$(value out rows_changed)" 300 0.05

@@ -3,6 +3,7 @@
 # to the same file, and one of other settings is left alone.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -33,15 +34,8 @@ run() { # CODE NAME ARGUMENTS of sae
     check "$name" $((code != wanted)) "exit code $code"
 }
 
-cp -r "$root/data/golden/models/llama_gqa_tied" tiny
-cat >tiny/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+letters_model tiny
+letters_text 1 >letters.jsonl
 loud="lab survey --model tiny --text letters.jsonl --tokens 3000 --rows 8000 --batch 64 --ctx 32 --held-out-tokens 400"
 sites="--site resid_post.0,resid_post.1"
 survey="$loud $sites --width 32,64 --k 4,8 --quiet"

@@ -3,6 +3,7 @@
 # alone, to the byte, whatever was killed in between.
 set -u
 root=$PWD
+. ./tests/letters.sh
 case $BUILD in
 /*) sae=$BUILD/sae ;;
 *) sae=$root/$BUILD/sae ;;
@@ -510,15 +511,8 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
 
 # ---- A text from a pipe ------------------------------------------------------------------------------------------------------
 # Nobody knows it before, and it can be read once: what was read is compared with what the finished dictionaries were trained on.
-cp -r "$root/data/golden/models/llama_gqa_tied" tiny
-cat >tiny/tokenizer.json <<'END'
-{"added_tokens": [{"id": 0, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
- "rstrip": false, "normalized": false}], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel",
- "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE", "vocab": {"<|endoftext|>": 0, "a": 1, "b": 2,
- "c": 3, "d": 4, "\u0120": 5, "\u010a": 6}, "merges": []}}
-END
-awk 'BEGIN { srand(1); for (i = 0; i < 400; i++) { line = ""; for (j = 0; j < 60; j++) line = line substr("abcd ", int(rand() * 5) + 1, 1)
-    print "{\"text\": \"" line "\"}" } }' >letters.jsonl
+letters_model tiny
+letters_text 1 >letters.jsonl
 sed 's/a/b/' letters.jsonl >other_letters.jsonl
 piped="sweep --model tiny --text - --site resid_post.0 --steps 12 --buffer 256 --width 64 --k 4 --batch 64 --ctx 32 --checkpoint-every 4 --quiet"
 from() { # FILE CODE NAME ARGUMENTS of sae
