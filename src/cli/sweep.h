@@ -6,7 +6,7 @@
  *   NAME/sae               a finished dictionary, and
  *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
  *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave
- *   results.json, report.html   all of them
+ *   results.json, report.html   all of them, and how many of the rows that they were measured on were trained on (null: not known)
  */
 #ifndef SAE_CLI_SWEEP_H
 #define SAE_CLI_SWEEP_H
