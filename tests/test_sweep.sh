@@ -294,6 +294,76 @@ refused() { # NAME TEXT ARGUMENTS
     check "has dashes" $? "$(cat out)"
 }
 
+# ---- Damage ------------------------------------------------------------------------------------------------------------------
+# So does a damaged export, and a group's damaged file stops none that has nothing to go on with; the others say what helps.
+# shellcheck disable=SC2086
+{
+    spoilt="$rows --width 32 --k 3 --steps 6"
+    run 0 "another sweep to be damaged" sweep $spoilt --seed 0,1 --out spoilt
+    cp out spoilt.table
+    cp -r spoilt whole_one
+    one=w32-k3-r0-s1
+    spoil() { # FILE: of the dictionary
+        case $1 in
+        short) truncate -s 1000 spoilt/$one/sae/sae_weights.safetensors ;;
+        empty) : >spoilt/$one/sae/sae_weights.safetensors ;;
+        other) cp whole_one/w32-k3-r0-s1/sae/cfg.json spoilt/$one/sae/sae_weights.safetensors ;;
+        cfg) echo '{}' >spoilt/$one/sae/cfg.json ;;
+        wider) sed 's/"d_sae": 32/"d_sae": 33/' whole_one/$one/sae/cfg.json >spoilt/$one/sae/cfg.json ;;
+        esac
+    }
+    for how in short empty other cfg wider; do
+        spoil $how
+        run 0 "a damaged export, $how" sweep $spoilt --seed 0,1 --out spoilt
+        [ "$(grep -c "warning: spoilt/$one/sae is no whole dictionary (.*): it is damaged, and $one is trained again" err)" -eq 1 ] && cmp -s out spoilt.table
+        check "is told" $?
+        same_dictionaries "and trained again, to the same" spoilt whole_one 2
+    done
+    spoil short
+    run 0 "a command that does not name it" sweep $spoilt --seed 0 --out spoilt
+    grep -q "warning: spoilt/$one/sae is no whole dictionary .* is left out: a command that names it trains it again" err && [ "$(lines)" -eq 2 ]
+    check "leaves it out" $? "$(cat out)"
+    for text in '[]' '{}' '{"name": 3}'; do
+        echo "$text" >spoilt/$one/result.json
+        run 0 "a result that is $text" sweep $spoilt --seed 0,1 --out spoilt
+        grep -q "warning: spoilt/$one/result.json: names no dictionary: it is damaged, and $one is trained again" err && cmp -s out spoilt.table
+        check "is told, too" $?
+    done
+    head -c 40 whole_one/groups/001/group.json >spoilt/groups/001/group.json
+    run 0 "a damaged group.json of a finished group" sweep $spoilt --seed 0,1,2 --out spoilt
+    [ "$(grep -c 'warning: spoilt/groups/001/group.json: not valid JSON.*: it is damaged and passed over' err)" -eq 1 ] && [ "$(lines)" -eq 4 ] && [ -s spoilt/groups/002/group.json ]
+    check "is passed over, and its number is taken" $? "$(ls spoilt/groups)"
+    mkdir -p spoilt/groups/001/checkpoints/000000000004
+    for text in '{"dictionaries": [' '[]'; do
+        echo "$text" >spoilt/groups/001/group.json
+        run 1 "one beside a checkpoint, $text" sweep $spoilt --seed 3 --out spoilt
+        grep -q 'spoilt/groups/001/group.json: .*: it is damaged, .* remove the folder of that file .* or use another --out' err && [ -d spoilt/groups/001/checkpoints ]
+        check "is told with what helps" $?
+    done
+    rm -r spoilt/groups/001
+    run 0 "without its folder" sweep $spoilt --seed 3 --out spoilt
+    for text in '{' '{}' '[]'; do
+        echo "$text" >spoilt/sweep.json
+        run 1 "a sweep.json that is $text" sweep $spoilt --seed 0,1 --out spoilt
+        grep -q 'spoilt/sweep.json: .*: it is damaged, .* use --force to begin anew .* or another --out' err && [ -s spoilt/$one/result.json ]
+        check "is told with what helps" $?
+    done
+    cp -r spoilt lost && rm lost/sweep.json
+    for force in "" --force; do
+        run 1 "without a sweep.json, $force" sweep $spoilt --seed 0,1 --out lost $force
+        grep -q 'lost holds groups but no sweep.json: .* use another --out, or, .* remove the folder' err && [ -s lost/$one/result.json ]
+        check "is told with what helps" $?
+    done
+    run 0 "all of it by force" sweep $spoilt --seed 0,1 --out spoilt --force
+    run 1 "what does not fit" sweep $spoilt --width 4096 --memory 1M --out em
+    [ ! -e em ] && ! grep -q 'sweep.json' err
+    check "leaves no folder" $?
+    run 1 "nor in a folder" sweep $spoilt --width 4096 --memory 1M --out em/pty
+    [ ! -e em ]
+    check "leaves any" $?
+}
+
+# ---- Forms -------------------------------------------------------------------------------------------------------------------
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
 # shellcheck disable=SC2086
 {
@@ -554,6 +624,9 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     from letters.jsonl 1 "more than fits at once" $piped --width 4096 --seed 0,1,2,3 --memory 24M --out piped
     grep -q ' groups, .* only once: .* a .txt or .jsonl file .* more --memory (now 22 MiB)' err && [ ! -e piped/groups/003 ]
     check "is refused too" $?
+    from letters.jsonl 1 "two recipes into no folder" $piped --recipe dictionary_learning --arch topk,gated --out em
+    [ ! -e em ]
+    check "make none" $?
     from letters.jsonl 0 "what was finished and one group" $piped --seed 0,1,2,3 --out piped
     "$sae" ${piped%%--text*} --text letters.jsonl ${piped#*--text -} --recipe dictionary_learning --arch topk,gated --out from_file >out 2>err </dev/null
     check "two recipes from a file" $?

@@ -6,6 +6,7 @@
  */
 #include "cli/sweep.h"
 #include "io/io.h"
+#include "sae/saelens.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,28 +23,50 @@ char *sweep_group_folder(const sweep *s, int group, sae_error *err)
 /* ---- What is there already --------------------------------------------------------------------------------------------- */
 
 /* Somebody may have taken the dictionary away: it is trained again. */
+static sae_status look_at_export(const char *folder, bool *there, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_error why = {0};
+    char *sae = path_join(folder, "sae", err), *cfg = sae ? path_join(sae, SAELENS_CONFIG_NAME, err) : NULL;
+    char *weights = sae ? path_join(sae, SAELENS_WEIGHTS_NAME, err) : NULL;
+
+    if (!cfg || !weights) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(cfg) || !file_exists(weights)) goto done;
+    status = saelens_check(sae, &why);
+    *there = status == SAE_OK;
+    if (status == SAE_FORMAT || status == SAE_SHAPE || status == SAE_UNSUPPORTED)
+        SAE_RAISE(err, SAE_FORMAT, "%s is no whole dictionary (%s)", sae, why.message);
+    if (status != SAE_OK) SAE_RAISE(err, status, "%s", why.message);
+done:
+    mem_free(weights);
+    mem_free(cfg);
+    mem_free(sae);
+    return status;
+}
+
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *folder = path_join(s->folder, name, err), *cfg = folder ? path_join(folder, "sae/cfg.json", err) : NULL;
-    char *weights = folder ? path_join(folder, "sae/sae_weights.safetensors", err) : NULL;
+    char *folder = path_join(s->folder, name, err);
 
     *finished = *diverged = false;
     *path = folder ? path_join(folder, "result.json", err) : NULL;
-    if (!cfg || !weights || !*path) SAE_TRY(SAE_NOMEM);
+    if (!*path) SAE_TRY(SAE_NOMEM);
     if (!file_exists(*path)) goto done;
     SAE_TRY(json_read_file(result, *path, err));
+    if (!json_is_string(json_object_get(*result, "name"))) SAE_RAISE(err, SAE_FORMAT, "%s: names no dictionary", *path);
     *diverged = json_object_get(*result, "diverged") != NULL;
-    *finished = *diverged || (file_exists(cfg) && file_exists(weights));
+    if (*diverged)
+        *finished = true;
+    else
+        SAE_TRY(look_at_export(folder, finished, err));
 done:
     mem_free(folder);
-    mem_free(weights);
-    mem_free(cfg);
     return status;
 }
 
-/* The same of a dictionary that a sweep made, whose damaged result is none: as of one that was never finished. Of one that this command
+/* The same of a dictionary that a sweep made, whose damaged result or export is none: as of one that was never finished. Of one that this command
  * does not name sweep_take_standing tells it. */
 static sae_status read_or_pass_over(const sweep *s, const char *name, bool tell, bool *finished, bool *diverged,
                                     json_t **result, char **path, sae_error *err)
@@ -52,7 +75,9 @@ static sae_status read_or_pass_over(const sweep *s, const char *name, bool tell,
     sae_status status = sweep_read_result(s, name, finished, diverged, result, path, &unread);
 
     if (status == SAE_FORMAT) {
-        if (tell) warn("%s: the file is damaged, and %s is trained again", unread.message, name);
+        if (tell) warn("%s: it is damaged, and %s is trained again", unread.message, name);
+        json_decref(*result);
+        *result = NULL;
         return SAE_OK;
     }
     return status == SAE_OK ? SAE_OK : SAE_FAIL(err, status, "%s", unread.message);
@@ -198,6 +223,26 @@ done:
     return status;
 }
 
+/* Without a checkpoint nothing depends on a damaged file. It counts as that of a finished group, whose number is taken. */
+static sae_status read_group(begun_group *g, json_t **group, sae_error *err)
+{
+    sae_error unread = {0};
+    sae_status status = json_read_file(group, g->path, &unread);
+
+    if (status == SAE_OK && !json_is_object(*group))
+        status = SAE_FAIL(&unread, SAE_FORMAT, "%s: is no JSON object", g->path);
+    if (status == SAE_OK) return SAE_OK;
+    if (status != SAE_FORMAT) return SAE_FAIL(err, status, "%s", unread.message);
+    if (g->checkpoint)
+        return SAE_FAIL(err, SAE_FORMAT,
+                        "%s: it is damaged, and it alone says which dictionaries go on from the checkpoint beside it: "
+                        "remove the folder of that file (they begin anew), or use another --out",
+                        unread.message);
+    warn("%s: it is damaged and passed over, since nothing of that group is to be gone on with", unread.message);
+    g->finished = true;
+    return SAE_OK;
+}
+
 static sae_status read_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -220,9 +265,10 @@ static sae_status read_groups(sweep *s, sae_error *err)
         if (!file_exists(path)) continue;
         json_decref(group);
         group = NULL;
-        SAE_TRY(json_read_file(&group, path, err));
-        begun_group g = {.number = (int)number, .path = path, .group = group};
+        begun_group g = {.number = (int)number, .path = path};
         SAE_TRY(train_folder_has_checkpoint(one, &g.checkpoint, err));
+        SAE_TRY(read_group(&g, &group, err));
+        g.group = group;
         SAE_TRY(take_group(s, &g, one, err));
     }
 done:
