@@ -636,6 +636,13 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     grep -q 'standard-w64-l1e+38-r0-s0 diverged, and the others .* only once' err && grep -q '^With the same text through the pipe again' err &&
         grep -q '^  sae sweep .* --out piped_uneven$' err && [ ! -e piped_uneven/results.json ]
     check "is told how the other one goes on" $?
+    cp -r piped_uneven piped_other
+    from other_letters.jsonl 1 "and the others of another text" ${uneven%piped_uneven}piped_other
+    grep -q 'piped_other/groups/00.: the text up to row [0-9]* is not the one that was read before, when a dictionary diverged there' err && [ ! -e piped_other/results.json ]
+    check "are refused" $? "$(ls piped_other)"
+    from other_letters.jsonl 1 "one beside it of another text" ${uneven%,1e38*},1e38 --seed 1 --out piped_other
+    grep -q 'not the one that was read before' err && [ ! -e piped_other/standard-w64-l0.1-r0-s1/result.json ]
+    check "is refused, too" $? "$(ls piped_other)"
     from letters.jsonl 1 "and the same again" $uneven
     grep -q '1 of 2 dictionaries diverged' err && grep -q '^standard-w64-l0.1-r0-s0  *[0-9]' out
     check "finishes it" $? "$(cat out)"

@@ -270,6 +270,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .order = s->in.order.pool ? &s->in.order : NULL,
                           .d_target = s->in.d_target,
                           .rows_follow = true, /* that it is measured on */
+                          .known_place = s->text_place,
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &watch};
@@ -344,6 +345,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     }
     SAE_TRY(sweep_report(&s, err));
 done:
+    json_decref(s.text_place);
     mem_free(s.recipes);
     mem_free(s.recipe_of);
     mem_free(s.finished);

@@ -5,7 +5,8 @@
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
  *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
- *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave
+ *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave,
+ *                          of one that diverged "text_place" says up to which row
  *   results.json, report.html   all of them, and how many of the rows that they were measured on were trained on (null: not known)
  */
 #ifndef SAE_CLI_SWEEP_H
@@ -30,6 +31,8 @@ typedef struct sweep {
     int *group;     /* [dicts.n] number of its group, from 1; 0: none, it was finished before */
     int n_groups;   /* the highest number */
     char text[24];  /* of a text from a pipe, the checksum that the finished ones have of what was read; "": none has */
+    json_t *
+        text_place; /* the place farthest on at which one diverged, with the checksum up to there; NULL: there is none; owned */
 } sweep;
 
 /* Dictionaries of one group or one recipe: configs and names are borrowed from the sweep's, the two lists are owned. */
@@ -73,7 +76,7 @@ size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err);
 
-/* Notes the checksum of a result. */
+/* Notes the checksum of a result, or of one that diverged. */
 void sweep_note_text(sweep *s, const json_t *result);
 
 /* sweep_standing.c */

@@ -87,7 +87,13 @@ void sweep_note_text(sweep *s, const json_t *result)
 {
     const char *text = json_string_value(json_object_get(result, "text_xxh3"));
 
+    json_t *place = json_object_get(result, "text_place");
+
     if (text) snprintf(s->text, sizeof s->text, "%s", text);
+    if (json_integer_value(json_object_get(place, "row")) <= json_integer_value(json_object_get(s->text_place, "row")))
+        return;
+    json_decref(s->text_place);
+    s->text_place = json_incref(place);
 }
 
 static sae_status find_finished(sweep *s, sae_error *err)

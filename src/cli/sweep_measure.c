@@ -276,6 +276,7 @@ sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "recipe", recipe_json(p->recipe));
     json_put(&result, "diverged", json_string(why));
+    if (train_text_is_piped(s->a)) json_put(&result, "text_place", acts_mark(s->in.acts));
     if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(json_write_file(result, path, true, err));
