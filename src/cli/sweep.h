@@ -71,6 +71,12 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,
 /* What measuring the largest of them takes at the end. */
 size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 
+/* sweep_finished.c */
+int sweep_index_of(const sweep *s, const char *name); /* -1: it is none of the sweep's */
+/* Fills s->finished and s->diverged; STATE when what is finished was trained otherwise than this command would. */
+sae_status sweep_find_finished(sweep *s, sae_error *err);
+/* Of a dictionary that this command may not name; for those that it does after sweep_find_finished. */
+sae_status sweep_is_finished(const sweep *s, const char *name, bool *finished, sae_error *err);
 /* OUT/NAME/result.json, of a dictionary that may not be of this grid; *finished: it is there, and so is the dictionary, or it diverged.
  * Caller frees both. */
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
