@@ -224,6 +224,9 @@ SAE_API sae_status sae_text_next(sae_text *text, int64_t n_seq, int32_t *ids, ui
 SAE_API sae_status sae_text_seek(sae_text *text, int64_t sequence, sae_error *err);
 SAE_API int64_t sae_text_tell(const sae_text *text);
 SAE_API int64_t sae_text_ctx(const sae_text *text); /* tokens per sequence */
+/* With `repeat`: how often what lies before this place goes through the text, 3.6 for example; 0 as long as nothing of it was given
+ * twice. */
+SAE_API double sae_text_passes(const sae_text *text);
 /* Of the options and the documents up to where the stream stands (of all splits, each counted once). Runs on the same text that stand at
  * the same sequence agree, whether they were interrupted or went back or not. */
 SAE_API uint64_t sae_text_hash(const sae_text *text);

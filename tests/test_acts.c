@@ -210,6 +210,32 @@ START_TEST(every_row_once_in_each_epoch)
 }
 END_TEST
 
+/* What the count says of rows behind others is found in the rows themselves; a thread that reads ahead changes nothing of it. */
+START_TEST(rows_that_are_given_again_are_counted)
+{
+    static const int64_t cases[][2] = {
+        {0, 10},      {0, N_ROWS},  {0, N_ROWS + 1},          {1500, 1000},     {1500, 1001}, {1500, 2000},
+        {1500, 5000}, {N_ROWS, 70}, {N_ROWS - 1, 3 * N_ROWS}, {4 * N_ROWS, 100}};
+    static float rows[4 * N_ROWS * D];
+    sae_acts_options o = {.seed = 3, .repeat = true, .read_ahead = _i ? 300 : 0};
+    int64_t got, again;
+    sae_acts *acts;
+
+    write_array(in_scratch("x.npy"), DTYPE_F32);
+    OK(sae_acts_open_array(&acts, in_scratch("x.npy"), &o, &err));
+    OK(sae_acts_next(acts, 4 * N_ROWS, rows, NULL, NULL, &got, &err));
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int64_t before = cases[k][0], n = cases[k][1], expected = 0;
+        unsigned char seen[N_ROWS] = {0};
+        for (int64_t i = 0; i < before && before < N_ROWS; i++) seen[row_number(rows + i * D)] = 1;
+        for (int64_t i = 0; i < n; i++) expected += before >= N_ROWS || seen[row_number(rows + (before + i) * D)];
+        OK(acts_given_again(acts, before, n, &again, &err));
+        ck_assert_int_eq(again, expected);
+    }
+    sae_acts_free(acts);
+}
+END_TEST
+
 /* From any place on the rows are those of a stream that was never interrupted. */
 static void check_seek(sae_acts *acts, int64_t n_total, int64_t d, const int64_t *places, int n_places)
 {
@@ -1340,6 +1366,7 @@ int main(void)
     tcase_add_test(c, permutations_are_even_handed);
     tcase_add_loop_test(c, arrays_of_every_type, 0, (int)(sizeof arrays / sizeof *arrays));
     tcase_add_test(c, every_row_once_in_each_epoch);
+    tcase_add_loop_test(c, rows_that_are_given_again_are_counted, 0, 2);
     tcase_add_test(c, seek_in_an_array);
     tcase_add_test(c, bad_arrays_are_refused);
     tcase_add_loop_test(c, what_was_stored_is_read, 0, (int)(sizeof stores / sizeof *stores));

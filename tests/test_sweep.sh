@@ -35,6 +35,7 @@ run() { # CODE NAME ARGUMENTS of sae
     code=$?
     check "$name" $((code != wanted)) "exit code $code"
 }
+lines() { grep -vc '^note: ' out; } # of the table that was printed, without what is said below it
 make_rows() { # FILE ROWS COLUMNS SEED: halves of both signs
     header=$(printf "{'descr': '<f2', 'fortran_order': False, 'shape': (%d, %d), }" "$2" "$3")
     awk -v n=$(($2 * $3)) -v seed="$4" 'BEGIN {
@@ -94,7 +95,7 @@ refused() { # NAME TEXT ARGUMENTS
     check "is trained again" $?
     rm -r kept/w32-k3-r2-s0/sae
     run 0 "while it is away, another command" sweep $small --arch matryoshka --groups 8,32 --seed 0,1 --out kept
-    [ "$(wc -l <out)" -eq 3 ] && [ ! -e kept/w32-k3-r2-s0/sae ]
+    [ "$(lines)" -eq 3 ] && [ ! -e kept/w32-k3-r2-s0/sae ]
     check "has no need of it" $? "$(cat out)"
     for choice in "--scaffold-centre none" "--scaffold-lr 0.3" "--scaffold-start pca --scaffold-tie orthonormal" "--target-array y.npy"; do
         run 0 "a sweep with $choice" sweep $small $choice --out chosen
@@ -105,7 +106,7 @@ refused() { # NAME TEXT ARGUMENTS
     mkdir model_run && echo '{}' >model_run/run.json
     run 0 "a sweep of p2" sweep $small --rank 0 --variant p2 --out variants
     run 0 "with p1 beside it" sweep $small --rank 0 --variant p1,p2 --out variants
-    [ "$(wc -l <out)" -eq 4 ]
+    [ "$(lines)" -eq 4 ]
     check "has three dictionaries" $? "$(cat out)"
     find variants -type f -exec cksum {} + | sort >before
     run 0 "the plan of what is finished" sweep $small --rank 0 --variant p1,p2 --out variants --plan
@@ -172,8 +173,8 @@ refused() { # NAME TEXT ARGUMENTS
 {
     added="$rows --width 32 --k 3 --steps 6"
     stands() { # NAME LINES: of the table and of results.json, which say the same
-        [ "$(wc -l <out)" -eq $(($2 + 1)) ] && [ "$(grep -c '"measured"' grown/results.json)" -eq "$2" ] &&
-            [ "$(tail -n +2 out | sed 's/ .*//' | sort)" = "$(ls -d grown/*-s*/ | sed 's|grown/||; s|/$||' | sort)" ]
+        [ "$(lines)" -eq $(($2 + 1)) ] && [ "$(grep -c '"measured"' grown/results.json)" -eq "$2" ] &&
+            [ "$(grep -v '^note: ' out | tail -n +2 | sed 's/ .*//' | sort)" = "$(ls -d grown/*-s*/ | sed 's|grown/||; s|/$||' | sort)" ]
         check "$1" $? "$(cat out)"
     }
     refuses() { # NAME KEY ARGUMENTS
@@ -206,7 +207,7 @@ refused() { # NAME TEXT ARGUMENTS
     stands "is taken with it" 6
     mkdir grown/own && echo mine >grown/own/result.json
     run 0 "beside a result of somebody's own" sweep $added --seed 2 --out grown
-    [ "$(wc -l <out)" -eq 7 ] && [ "$(cat grown/own/result.json)" = mine ]
+    [ "$(lines)" -eq 7 ] && [ "$(cat grown/own/result.json)" = mine ]
     check "has what it had" $? "$(cat out)"
     run 0 "the plan of --force" sweep $added --lr 0.01 --seed 4 --out grown --force --plan
     ! grep -q 'removes' err
@@ -243,7 +244,7 @@ refused() { # NAME TEXT ARGUMENTS
     mixes "one that is dropped" kinds export '"native"' '"drop"' $kind --rank 4 --scaffold drop
     run 0 "one more of its kind" sweep $plain $kind --rank 4 --out kinds
     run 0 "one without a scaffold" sweep $plain --width 32 --rank 0 --seed 1 --out kinds
-    [ "$(wc -l <out)" -eq 5 ]
+    [ "$(lines)" -eq 5 ]
     check "are in its table" $? "$(cat out)"
     run 0 "transcoders without a skip path" sweep $plain --width 32 --target-array y.npy --out paths
     mixes "one with it" paths skip false true --width 32 --target-array y.npy --seed 1 --skip
@@ -253,7 +254,7 @@ refused() { # NAME TEXT ARGUMENTS
     mixes "a scaffold of the last" nested scaffold_last false true --width 32 --arch matryoshka --groups 0.3,0.7 --rank 4 --scaffold-last
     run 0 "the same shares of other widths" sweep $plain --width 47,64 --arch matryoshka --groups 0.3,0.7 --rank 2 --out nested
     run 0 "beside one without prefixes" sweep $plain --width 32 --rank 2 --out nested
-    [ "$(wc -l <out)" -eq 5 ]
+    [ "$(lines)" -eq 5 ]
     check "are in one table" $? "$(cat out)"
 }
 
@@ -262,24 +263,24 @@ refused() { # NAME TEXT ARGUMENTS
 {
     harmed="$rows --width 32 --k 3 --steps 6"
     run 0 "a sweep to be damaged" sweep $harmed --seed 0,1 --out harmed
-    cp out harmed.table
+    grep -v '^note: ' out >harmed.table
     cp harmed/w32-k3-r0-s1/result.json result.json
     head -c 100 result.json >harmed/w32-k3-r0-s1/result.json
     run 0 "a command that does not name the damaged one" sweep $harmed --seed 2 --out harmed
-    grep -q 'warning: harmed/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again' err && [ "$(wc -l <out)" -eq 3 ]
+    grep -q 'warning: harmed/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again' err && [ "$(lines)" -eq 3 ]
     check "leaves it out and says so" $? "$(cat out)"
     run 0 "one that names it" sweep $harmed --seed 0,1 --out harmed
     [ "$(grep -c 'warning: harmed/w32-k3-r0-s1/result.json.* is trained again' err)" -eq 1 ] && cmp -s harmed/w32-k3-r0-s1/result.json result.json && [ "$(head -n 3 out)" = "$(cat harmed.table)" ]
     check "trains it again, to the same" $? "$(cat out)"
     run 0 "and once more" sweep $harmed --seed 0,1 --out harmed
-    ! grep -q warning err && [ "$(wc -l <out)" -eq 4 ]
+    ! grep -q warning err && [ "$(lines)" -eq 4 ]
     check "has nothing to say" $? "$(cat out)"
     cp -r harmed ungrouped && rm -r ungrouped/groups
     for folder in harmed ungrouped; do
         head -c 100 result.json >$folder/w32-k3-r0-s1/result.json
         cp -r $folder forced
         run 0 "another one, in $folder" sweep $harmed --seed 3 --out $folder
-        [ "$(grep -c "warning: $folder/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again" err)" -eq 1 ] && [ "$(wc -l <out)" -eq 4 ]
+        [ "$(grep -c "warning: $folder/w32-k3-r0-s1/result.json.* is left out: a command that names it trains it again" err)" -eq 1 ] && [ "$(lines)" -eq 4 ]
         check "tells the damaged one once" $? "$(cat out)"
         run 0 "all of it anew by force" sweep $harmed --seed 0 --out forced --force
         grep -q 'warning: --force removes 1 finished dictionary of forced that this command does not name$' err &&
@@ -293,6 +294,76 @@ refused() { # NAME TEXT ARGUMENTS
     check "has dashes" $? "$(cat out)"
 }
 
+# ---- Damage ------------------------------------------------------------------------------------------------------------------
+# So does a damaged export, and a group's damaged file stops none that has nothing to go on with; the others say what helps.
+# shellcheck disable=SC2086
+{
+    spoilt="$rows --width 32 --k 3 --steps 6"
+    run 0 "another sweep to be damaged" sweep $spoilt --seed 0,1 --out spoilt
+    cp out spoilt.table
+    cp -r spoilt whole_one
+    one=w32-k3-r0-s1
+    spoil() { # FILE: of the dictionary
+        case $1 in
+        short) truncate -s 1000 spoilt/$one/sae/sae_weights.safetensors ;;
+        empty) : >spoilt/$one/sae/sae_weights.safetensors ;;
+        other) cp whole_one/w32-k3-r0-s1/sae/cfg.json spoilt/$one/sae/sae_weights.safetensors ;;
+        cfg) echo '{}' >spoilt/$one/sae/cfg.json ;;
+        wider) sed 's/"d_sae": 32/"d_sae": 33/' whole_one/$one/sae/cfg.json >spoilt/$one/sae/cfg.json ;;
+        esac
+    }
+    for how in short empty other cfg wider; do
+        spoil $how
+        run 0 "a damaged export, $how" sweep $spoilt --seed 0,1 --out spoilt
+        [ "$(grep -c "warning: spoilt/$one/sae is no whole dictionary (.*): it is damaged, and $one is trained again" err)" -eq 1 ] && cmp -s out spoilt.table
+        check "is told" $?
+        same_dictionaries "and trained again, to the same" spoilt whole_one 2
+    done
+    spoil short
+    run 0 "a command that does not name it" sweep $spoilt --seed 0 --out spoilt
+    grep -q "warning: spoilt/$one/sae is no whole dictionary .* is left out: a command that names it trains it again" err && [ "$(lines)" -eq 2 ]
+    check "leaves it out" $? "$(cat out)"
+    for text in '[]' '{}' '{"name": 3}'; do
+        echo "$text" >spoilt/$one/result.json
+        run 0 "a result that is $text" sweep $spoilt --seed 0,1 --out spoilt
+        grep -q "warning: spoilt/$one/result.json: names no dictionary: it is damaged, and $one is trained again" err && cmp -s out spoilt.table
+        check "is told, too" $?
+    done
+    head -c 40 whole_one/groups/001/group.json >spoilt/groups/001/group.json
+    run 0 "a damaged group.json of a finished group" sweep $spoilt --seed 0,1,2 --out spoilt
+    [ "$(grep -c 'warning: spoilt/groups/001/group.json: not valid JSON.*: it is damaged and passed over' err)" -eq 1 ] && [ "$(lines)" -eq 4 ] && [ -s spoilt/groups/002/group.json ]
+    check "is passed over, and its number is taken" $? "$(ls spoilt/groups)"
+    mkdir -p spoilt/groups/001/checkpoints/000000000004
+    for text in '{"dictionaries": [' '[]'; do
+        echo "$text" >spoilt/groups/001/group.json
+        run 1 "one beside a checkpoint, $text" sweep $spoilt --seed 3 --out spoilt
+        grep -q 'spoilt/groups/001/group.json: .*: it is damaged, .* remove the folder of that file .* or use another --out' err && [ -d spoilt/groups/001/checkpoints ]
+        check "is told with what helps" $?
+    done
+    rm -r spoilt/groups/001
+    run 0 "without its folder" sweep $spoilt --seed 3 --out spoilt
+    for text in '{' '{}' '[]'; do
+        echo "$text" >spoilt/sweep.json
+        run 1 "a sweep.json that is $text" sweep $spoilt --seed 0,1 --out spoilt
+        grep -q 'spoilt/sweep.json: .*: it is damaged, .* use --force to begin anew .* or another --out' err && [ -s spoilt/$one/result.json ]
+        check "is told with what helps" $?
+    done
+    cp -r spoilt lost && rm lost/sweep.json
+    for force in "" --force; do
+        run 1 "without a sweep.json, $force" sweep $spoilt --seed 0,1 --out lost $force
+        grep -q 'lost holds groups but no sweep.json: .* use another --out, or, .* remove the folder' err && [ -s lost/$one/result.json ]
+        check "is told with what helps" $?
+    done
+    run 0 "all of it by force" sweep $spoilt --seed 0,1 --out spoilt --force
+    run 1 "what does not fit" sweep $spoilt --width 4096 --memory 1M --out em
+    [ ! -e em ] && ! grep -q 'sweep.json' err
+    check "leaves no folder" $?
+    run 1 "nor in a folder" sweep $spoilt --width 4096 --memory 1M --out em/pty
+    [ ! -e em ]
+    check "leaves any" $?
+}
+
+# ---- Forms -------------------------------------------------------------------------------------------------------------------
 # What is reported is of what was saved: 2r latents more, of which r are active, or no scaffold.
 # shellcheck disable=SC2086
 {
@@ -304,7 +375,7 @@ refused() { # NAME TEXT ARGUMENTS
     check "are told as they are" $? "$(cat forms)"
     # What does nothing to a dictionary makes no more of it: jumprelu's controller finds its own coefficient.
     run 0 "coefficients of gated beside jumprelu" sweep $rows --arch gated,jumprelu --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1,0.2 --out beside
-    [ "$(grep -c '^gated' out)" -eq 3 ] && [ "$(grep -c '^jumprelu-w32-k3-r0-s0 ' out)" -eq 1 ] && [ "$(wc -l <out)" -eq 5 ]
+    [ "$(grep -c '^gated' out)" -eq 3 ] && [ "$(grep -c '^jumprelu-w32-k3-r0-s0 ' out)" -eq 1 ] && [ "$(lines)" -eq 5 ]
     check "make one jumprelu" $? "$(cat out)"
     run 0 "of one that takes them" sweep $rows --arch jumprelu --l0 quadratic --width 32 --steps 6 --k 3 --l1-coefficient 0.05,0.1 --out taken
     [ "$(grep -c '^jumprelu-w32-k3-l0' out)" -eq 2 ]
@@ -320,7 +391,7 @@ refused() { # NAME TEXT ARGUMENTS
     check "measuring what is not sparse takes no more than was planned" $?
     # Of processor time 3 s, and 10 s where the log is read for each dictionary.
     (OMP_NUM_THREADS=1 && ulimit -t 6 && "$sae" sweep $rows --width 16 --k 3 --steps 400 --log-every 1 --seed "$(seq -s, 0 59)" --out logged >out 2>err </dev/null)
-    [ "$(wc -l <out)" -eq 61 ] && ! grep -q undefined out
+    [ "$(lines)" -eq 61 ] && ! grep -q undefined out
     check "many lines of a log are read once" $? "$(tail -n 3 out)"
 }
 
@@ -382,7 +453,7 @@ done
     [ $code -eq 1 ] && grep -q 'stopped on request before .* was measured' err
     check "Ctrl-C is heard while a sweep measures" $? "exit code $code"
     run 0 "the same again" sweep $rows --width 32768 --k 3,4,5,6 --steps 2 --out measured
-    [ "$(wc -l <out)" -eq 5 ] && [ ! -e measured/groups/001/checkpoints ]
+    [ "$(lines)" -eq 5 ] && [ ! -e measured/groups/001/checkpoints ]
     check "measures the rest" $? "$(cat out)"
 }
 
@@ -397,7 +468,7 @@ sizes="--k 3 --recipe dictionary_learning --width 32,48 --steps 300 --log-every 
     check "it names the constant and points to sweep" $?
     run 0 "a sweep over all architectures" sweep $rows $sizes --arch $archs --out calm
     cp out calm.table
-    [ "$(wc -l <out)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
+    [ "$(lines)" -eq 13 ] && [ "$(ls calm/groups | wc -l)" -eq 5 ]
     check "it has a line for each of 12, of 5 recipes" $? "$(cat out)" "$(ls calm/groups)"
     run 0 "info of a sweep of several recipes" info calm
     grep -q 'training *300 steps of 32 rows' out
@@ -538,7 +609,7 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     check "is refused" $?
     rm -r piped/groups/002
     from letters.jsonl 0 "begun anew of the first text" $piped --seed 2 --out piped
-    [ "$(wc -l <out)" -eq 4 ]
+    [ "$(lines)" -eq 4 ]
     check "is in the table" $? "$(cat out)"
     from letters.jsonl 0 "all three at once" $piped --seed 0,1,2 --out piped_whole
     cmp -s piped/w64-k4-r0-s2/result.json piped_whole/w64-k4-r0-s2/result.json
@@ -553,6 +624,9 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     from letters.jsonl 1 "more than fits at once" $piped --width 4096 --seed 0,1,2,3 --memory 24M --out piped
     grep -q ' groups, .* only once: .* a .txt or .jsonl file .* more --memory (now 22 MiB)' err && [ ! -e piped/groups/003 ]
     check "is refused too" $?
+    from letters.jsonl 1 "two recipes into no folder" $piped --recipe dictionary_learning --arch topk,gated --out em
+    [ ! -e em ]
+    check "make none" $?
     from letters.jsonl 0 "what was finished and one group" $piped --seed 0,1,2,3 --out piped
     "$sae" ${piped%%--text*} --text letters.jsonl ${piped#*--text -} --recipe dictionary_learning --arch topk,gated --out from_file >out 2>err </dev/null
     check "two recipes from a file" $?
@@ -562,9 +636,67 @@ from() { # FILE CODE NAME ARGUMENTS of sae
     grep -q 'standard-w64-l1e+38-r0-s0 diverged, and the others .* only once' err && grep -q '^With the same text through the pipe again' err &&
         grep -q '^  sae sweep .* --out piped_uneven$' err && [ ! -e piped_uneven/results.json ]
     check "is told how the other one goes on" $?
+    cp -r piped_uneven piped_other
+    from other_letters.jsonl 1 "and the others of another text" ${uneven%piped_uneven}piped_other
+    grep -q 'piped_other/groups/00.: the text up to row [0-9]* is not the one that was read before, when a dictionary diverged there' err && [ ! -e piped_other/results.json ]
+    check "are refused" $? "$(ls piped_other)"
+    from other_letters.jsonl 1 "one beside it of another text" ${uneven%,1e38*},1e38 --seed 1 --out piped_other
+    grep -q 'not the one that was read before' err && [ ! -e piped_other/standard-w64-l0.1-r0-s1/result.json ]
+    check "is refused, too" $? "$(ls piped_other)"
     from letters.jsonl 1 "and the same again" $uneven
     grep -q '1 of 2 dictionaries diverged' err && grep -q '^standard-w64-l0.1-r0-s0  *[0-9]' out
     check "finishes it" $? "$(cat out)"
+}
+
+# ---- What was measured on ----------------------------------------------------------------------------------------------------
+# Where the rows run out they come again: the table, results.json and the page say how many were trained on, as far as it is known.
+head -n 60 letters.jsonl >small.jsonl
+told() { # NAME FOLDER NUMBER TEXT: null or a number, and what is said below the table and on the page; "": nothing is
+    grep -q "\"measured_rows_trained_on\": $3\$" "$2/results.json" && grep -q 'measured as it was saved on 16384 rows that' "$2/report.html" &&
+        if [ "$4" ]; then grep -q "^note: measured on 16384 rows that $4\$" out && grep -q "rows that $4 (their fit flatters" "$2/report.html"; else ! grep -q '^note' out && grep -q 'rows that follow\. Dead' "$2/report.html"; fi
+    check "$1" $? "$(cat out)" "$(grep trained_on "$2/results.json")" "$(grep -o 'measured as it was[^.]*' "$2/report.html")"
+}
+live="sweep --model tiny --site resid_post.0 --buffer 512 --width 64 --k 4 --batch 128 --ctx 32 --checkpoint-every 20 --quiet"
+again='follow, but the text had begun again by then (it was read [2-9]\.[0-9]* times): some or all of them were trained on'
+# shellcheck disable=SC2086
+{
+    run 0 "a live sweep over a small text" $live --text small.jsonl --steps 100 --out over
+    told "says that its text came again" over null "$again"
+    cp over/results.json over.json
+    run 0 "and once more" $live --text small.jsonl --steps 100 --out over
+    told "says it again" over null "$again"
+    call=240
+    while SAE_FAIL_IO="$call:KILL" "$sae" $live --text small.jsonl --steps 100 --out shaken_over >out 2>err </dev/null || [ ! -d shaken_over/groups/001/checkpoints/000000000100 ]; do
+        rm -rf shaken_over
+        call=$((call + 6))
+        [ "$call" -lt 1000 ] || break
+    done
+    run 0 "one that was killed and is only measured" $live --text small.jsonl --steps 100 --out shaken_over
+    told "says it, too" shaken_over null "$again"
+    cmp -s shaken_over/results.json over.json && [ "$call" -lt 1000 ]
+    check "and has the same results" $?
+    run 0 "one whose text ends while it measures" $live --text letters.jsonl --steps 100 --out ends
+    told "says that it came again" ends null "$(echo "$again" | sed 's/.2-9./1/')"
+    run 0 "one whose text does not end" $live --text letters.jsonl --steps 10 --out goes_on
+    told "has nothing to say" goes_on 0 ""
+    sed 's/"text_passes"/"unknown"/' goes_on/w64-k4-r0-s0/result.json >older && cp older goes_on/w64-k4-r0-s0/result.json
+    run 0 "one that an older version measured" $live --text letters.jsonl --steps 10 --out goes_on
+    grep -q '"measured_rows_trained_on": null$' goes_on/results.json && grep -q 'did not note whether the text had begun again' goes_on/report.html && ! grep -q '^note' out
+    check "does not know" $? "$(cat out)"
+    make_rows long.npy 20000 4 7
+    run 0 "a sweep of an array that ends while it measures" sweep --array long.npy --width 8 --k 2 --steps 40 --batch 256 --quiet --out half
+    # 10,240 were trained on and 9,760 follow; of the 6,624 that begin the array again about half were trained on
+    n=$(sed -n 's/.*"measured_rows_trained_on": \([0-9]*\)$/\1/p' half/results.json)
+    [ "${n:-0}" -gt 3200 ] && [ "$n" -lt 3600 ]
+    check "knows how many were trained on" $? "$n"
+    told "and says so" half "$n" "follow, of which $n were trained on, since the input has no others left"
+    run 0 "as JSON" sweep --array long.npy --width 8 --k 2 --steps 40 --batch 256 --quiet --out half --json
+    grep -q "\"measured_rows_trained_on\": $n\$" out
+    check "says it, too" $? "$(tail -n 4 out)"
+    run 0 "a sweep of an array that does not end" sweep --array long.npy --width 8 --k 2 --steps 14 --batch 256 --quiet --out quarter
+    told "has nothing to say" quarter 0 ""
+    run 0 "a sweep that trains on all of it" sweep --array long.npy --width 8 --k 2 --steps 80 --batch 256 --quiet --out whole
+    told "says that it did" whole 16384 "were trained on, since the input has no others left"
 }
 
 # ---- Curves ------------------------------------------------------------------------------------------------------------------
@@ -583,7 +715,7 @@ transcoders="--k 3 --target-array y.npy --width 32,48 --steps 120"
 # shellcheck disable=SC2086
 {
     run 0 "a sweep over transcoders" sweep $rows $transcoders --arch $archs --skip --rank 0,2 --out across
-    [ "$(wc -l <out)" -eq 25 ]
+    [ "$(lines)" -eq 25 ]
     check "it has a line for each of 24" $? "$(cat out)"
     cp out across.table
     run 0 "a transcoder alone" train $rows --k 3 --target-array y.npy --width 48 --steps 120 --rank 2 --skip --arch jumprelu --out one

@@ -304,12 +304,15 @@ START_TEST(test_seeking_is_reading_on)
         ck_assert(repeat ? n == MOST : n > 10 && n < MOST);
         total = n;
         uint64_t hash_at[MOST + 1];
+        double passes_at[MOST + 1];
         sae_text *straight = open_text(tok, path, &options);
         for (int64_t i = 0; i <= total; i++) {
             hash_at[i] = sae_text_hash(straight);
+            passes_at[i] = sae_text_passes(straight);
             OK(sae_text_next(straight, 1, got_ids, got_mask, &got, &err));
         }
         sae_text_free(straight);
+        ck_assert(passes_at[10] == 0 && (repeat ? passes_at[total] > 1 : passes_at[total] == 0));
         for (int fresh = 0; fresh < 2; fresh++) { /* one text for all jumps, or a new one for each */
             jumping = open_text(tok, path, &options);
             for (int jump = 0; jump < 60; jump++) {
@@ -321,6 +324,7 @@ START_TEST(test_seeking_is_reading_on)
                 OK(sae_text_seek(jumping, to, &err));
                 ck_assert_int_eq(sae_text_tell(jumping), to);
                 ck_assert_uint_eq(sae_text_hash(jumping), hash_at[to]); /* whatever was read before */
+                ck_assert_double_eq(sae_text_passes(jumping), passes_at[to]);
                 for (int64_t i = to; i < total && i < to + 3; i++) {
                     OK(sae_text_next(jumping, 1, got_ids, got_mask, &got, &err));
                     ck_assert_int_eq(got, 1);
@@ -464,6 +468,7 @@ START_TEST(test_sequences_that_are_given)
             OK(sae_text_next(text, N, ids, got_mask, &got, &err));
             ck_assert_int_eq(got, repeat ? N : N - from);
             ck_assert_int_eq(sae_text_tell(text), from + got);
+            ck_assert_double_eq(sae_text_passes(text), from + got > N ? (double)(from + got) / N : 0);
             for (int64_t i = 0; i < got * CTX; i++) {
                 int64_t at = (from * CTX + i) % (N * CTX);
                 ck_assert(ids[i] == given[at] && got_mask[i] == mask[at]);

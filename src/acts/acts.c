@@ -102,3 +102,9 @@ sae_status acts_recall(sae_acts *acts, const json_t *mark, const char *name, sae
 done:
     return status;
 }
+
+sae_status acts_given_again(const sae_acts *acts, int64_t before, int64_t n, int64_t *again, sae_error *err)
+{
+    *again = -1;
+    return acts->kind->again ? acts->kind->again(acts->self, before, n, again, err) : SAE_OK;
+}

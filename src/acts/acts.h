@@ -25,12 +25,14 @@ typedef struct acts_kind {
      * does, if there is such a thing; recall goes there by it. */
     void (*mark)(const void *self, json_t **mark);
     sae_status (*recall)(void *self, int64_t row, const json_t *mark, const char *name, sae_error *err);
+    /* acts_given_again; NULL where nobody knows it. What it reads never changes. */
+    sae_status (*again)(const void *self, int64_t before, int64_t n, int64_t *again, sae_error *err);
 } acts_kind;
 
 /* Wraps `self`, which is freed with the stream, and on failure too. */
 sae_status acts_wrap(sae_acts **out, const acts_kind *kind, void *self, sae_error *err);
 /* The same with a thread that reads options->read_ahead rows at a time ahead (ahead.c). `next` must then neither allocate nor start a
- * parallel region, and `info` read only what never changes. */
+ * parallel region, `info` read only what never changes, and `again` be there. */
 sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *self, const sae_acts_options *options,
                       sae_error *err);
 /* STATE: rows were asked of a stream that was opened for its plan only. */
@@ -40,6 +42,9 @@ sae_status acts_is_plan(sae_error *err);
  * that gave no row yet at its beginning. */
 json_t *acts_mark(const sae_acts *acts);
 sae_status acts_recall(sae_acts *acts, const json_t *mark, const char *name, sae_error *err);
+/* Of the n rows of the stream that follow its first `before`, those that are among these, too: where it repeats. -1: not known, of a
+ * live stream. */
+sae_status acts_given_again(const sae_acts *acts, int64_t before, int64_t n, int64_t *again, sae_error *err);
 /* The options with defaults filled in; NULL gives all defaults. */
 sae_status acts_options_fill(sae_acts_options *out, const sae_acts_options *given, sae_error *err);
 

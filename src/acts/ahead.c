@@ -196,7 +196,15 @@ static void ahead_free(void *self)
     mem_free(a);
 }
 
-static const acts_kind ahead_kind = {.next = ahead_next, .seek = ahead_seek, .info = ahead_info, .free = ahead_free};
+static sae_status ahead_again(const void *self, int64_t before, int64_t n, int64_t *again, sae_error *err)
+{
+    const ahead *a = self;
+
+    return a->kind->again(a->inner, before, n, again, err);
+}
+
+static const acts_kind ahead_kind = {
+    .next = ahead_next, .seek = ahead_seek, .info = ahead_info, .free = ahead_free, .again = ahead_again};
 
 sae_status ahead_wrap(sae_acts **out, const acts_kind *kind, void *inner, const sae_acts_options *options,
                       sae_error *err)

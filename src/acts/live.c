@@ -483,7 +483,7 @@ static sae_acts_info live_info(const void *self)
                            .describe = l->describe};
 }
 
-static const acts_kind live_kind = {live_next, live_seek, live_info, live_free, live_mark, live_recall};
+static const acts_kind live_kind = {live_next, live_seek, live_info, live_free, live_mark, live_recall, NULL};
 
 /* ---- Opening --------------------------------------------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK_ROWS = 1024, SHARE_ROWS = 64 }; /* given at a time; decoded by a thread at a time */
@@ -21,7 +22,7 @@ sae_status table_create(table **out, int n_parts, const sae_acts_options *option
     table *t = mem_alloc(sizeof *t, "a table of rows", err);
 
     if (!t) return SAE_NOMEM;
-    t->order_epoch = -1;
+    t->order.epoch = -1;
     SAE_TRY(acts_options_fill(&t->options, options, err));
     t->parts = mem_alloc_array((size_t)n_parts, sizeof *t->parts, "a table of rows", err);
     t->public_parts = mem_alloc_array((size_t)n_parts, sizeof *t->public_parts, "a table of rows", err);
@@ -161,17 +162,15 @@ static int64_t rows_of_block(const table *t)
 
 /* ---- The stream -------------------------------------------------------------------------------------------------------------- */
 
-static int64_t row_at(table *t, int64_t place)
+/* `o` keeps the order of the epoch that was looked at last. */
+static int64_t row_at(const table *t, epoch_order *o, int64_t place)
 {
     int64_t epoch = place / t->n_rows;
 
     int64_t row = place % t->n_rows, n_blocks = t->n_rows / t->block_rows, block = row / t->block_rows;
     if (t->options.in_order || block == n_blocks) return row; /* the rest that fills no block comes last */
-    if (epoch != t->order_epoch) {
-        t->order = permutation_make(n_blocks, t->options.seed, (uint64_t)epoch);
-        t->order_epoch = epoch;
-    }
-    return permutation_at(&t->order, block) * t->block_rows + row % t->block_rows;
+    if (epoch != o->epoch) *o = (epoch_order){permutation_make(n_blocks, t->options.seed, (uint64_t)epoch), epoch};
+    return permutation_at(&o->of_blocks, block) * t->block_rows + row % t->block_rows;
 }
 
 /* Row `row` of part i against part 0: the same token at the same position. */
@@ -216,7 +215,7 @@ static sae_status next_chunk(table *t, int64_t n, float *rows, int32_t *tokens, 
     bool wanted = tokens || positions || t->n_parts > 1;
 
     for (int64_t i = 0; i < n; i++) {
-        numbers[i] = row_at(t, t->given + i);
+        numbers[i] = row_at(t, &t->order, t->given + i);
         sae_status status = look_up(t, numbers[i], wanted ? &token : NULL, &position, err);
         if (status != SAE_OK) return status;
         if (tokens) tokens[i] = token;
@@ -283,10 +282,39 @@ static sae_acts_info table_info(const void *self)
                            .describe = t->describe};
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Those of the first epoch that come behind the first `before` are the only ones that are not among them. Reads nothing that a thread
+ * which reads ahead changes. */
+static sae_status table_again(const void *self, int64_t before, int64_t n, int64_t *again, sae_error *err)
+{
+    const table *t = self;
+    int64_t n_left = t->n_rows - before; /* rows that were not given yet */
+    epoch_order order = {.epoch = -1};
+
+    *again = n_left <= 0 ? n : 0;
+    if (n_left <= 0 || n <= n_left) return SAE_OK;
+    int64_t *left = mem_alloc_array((size_t)n_left, sizeof *left, "the rows that were not given yet", err);
+    if (!left) return SAE_NOMEM;
+    for (int64_t i = 0; i < n_left; i++) left[i] = row_at(t, &order, before + i);
+    qsort(left, (size_t)n_left, sizeof *left, by_number);
+    for (int64_t i = n_left; i < n; i++) {
+        int64_t row = row_at(t, &order, before + i);
+        *again += !bsearch(&row, left, (size_t)n_left, sizeof *left, by_number);
+    }
+    mem_free(left);
+    return SAE_OK;
+}
+
 static void table_free_self(void *self) { table_free(self); }
 
 static const acts_kind table_kind = {
-    .next = table_next, .seek = table_seek, .info = table_info, .free = table_free_self};
+    .next = table_next, .seek = table_seek, .info = table_info, .free = table_free_self, .again = table_again};
 
 /* Types and sizes of a part; numbers its shards. */
 static sae_status finish_part(table_part *p, sae_error *err)

@@ -33,15 +33,20 @@ typedef struct table_part {
     array_file array; /* owned; of an array */
 } table_part;
 
+/* The order of the blocks in one epoch. */
+typedef struct epoch_order {
+    permutation of_blocks;
+    int64_t epoch; /* -1: none yet */
+} epoch_order;
+
 typedef struct table {
     table_part *parts;
     sae_acts_part *public_parts;
     int n_parts;
     int64_t d, n_rows, given;
     sae_acts_options options;
-    int64_t block_rows;  /* that stay together */
-    permutation order;   /* of blocks */
-    int64_t order_epoch; /* that `order` is for; -1: none yet */
+    int64_t block_rows; /* that stay together */
+    epoch_order order;  /* of what is served */
     char describe[900];
 } table;
 

@@ -130,7 +130,7 @@ static sae_status warn_of_lost(const sweep *s, const json_t *record, char **name
              finished == 1 ? "y" : "ies", s->folder);
     if (status == SAE_OK && others > 0)
         warn("--force removes %d dictionar%s of %s that this command does not name and that %s not finished or whose "
-             "result.json is damaged: %s%s",
+             "export or result.json is damaged: %s%s",
              others, others == 1 ? "y" : "ies", s->folder, others == 1 ? "is" : "are", first,
              others > 1 ? ", ..." : "");
     json_decref(lost);
@@ -181,8 +181,12 @@ static sae_status check_free(const sweep *s, char **names, int n, sae_error *err
     for (int i = 0; i < n; i++) {
         bool taken = is_of_a_sweep(names[i]) || strcmp(names[i], "run.json") == 0;
         if (taken || sweep_asks_for(s, names[i]))
-            return SAE_FAIL(err, SAE_EXISTS, "%s holds %s but no sweep.json: it is not a sweep's; use another --out",
-                            s->folder, names[i]);
+            return SAE_FAIL(
+                err, SAE_EXISTS,
+                "%s holds %s but no sweep.json: it is not known to be a sweep's, and nothing in it is gone on with or "
+                "removed, by --force neither; use another --out, or, if it is one whose sweep.json was "
+                "lost, remove the folder yourself",
+                s->folder, names[i]);
     }
     return SAE_OK;
 }
@@ -197,6 +201,7 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     int n = 0;
 
     if (!record) SAE_TRY(SAE_NOMEM);
+    if (!file_exists(s->folder)) SAE_TRY(sweep_make_groups(s, err)); /* what cannot be trained leaves no folder */
     if (!plan) SAE_TRY(folder_make(s->folder, err));
     if (!plan) /* before anything in it is touched: a sweep may be going on there */
         SAE_TRY(folder_lock(s->folder, &s->lock, err));
@@ -265,6 +270,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
                           .order = s->in.order.pool ? &s->in.order : NULL,
                           .d_target = s->in.d_target,
                           .rows_follow = true, /* that it is measured on */
+                          .known_place = s->text_place,
                           .stepped = train_watch_step,
                           .notice = train_watch_notice,
                           .user = &watch};
@@ -339,6 +345,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     }
     SAE_TRY(sweep_report(&s, err));
 done:
+    json_decref(s.text_place);
     mem_free(s.recipes);
     mem_free(s.recipe_of);
     mem_free(s.finished);

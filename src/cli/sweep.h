@@ -5,8 +5,9 @@
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
  *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
- *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave
- *   results.json, report.html   all of them
+ *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave,
+ *                          of one that diverged "text_place" says up to which row
+ *   results.json, report.html   all of them, and how many of the rows that they were measured on were trained on (null: not known)
  */
 #ifndef SAE_CLI_SWEEP_H
 #define SAE_CLI_SWEEP_H
@@ -30,6 +31,8 @@ typedef struct sweep {
     int *group;     /* [dicts.n] number of its group, from 1; 0: none, it was finished before */
     int n_groups;   /* the highest number */
     char text[24];  /* of a text from a pipe, the checksum that the finished ones have of what was read; "": none has */
+    json_t *
+        text_place; /* the place farthest on at which one diverged, with the checksum up to there; NULL: there is none; owned */
 } sweep;
 
 /* Dictionaries of one group or one recipe: configs and names are borrowed from the sweep's, the two lists are owned. */
@@ -68,12 +71,18 @@ sae_status sweep_group_begin(const sweep *s, const sweep_part *p, int group,
 /* What measuring the largest of them takes at the end. */
 size_t sweep_part_measure_bytes(const sweep *s, const sweep_part *p);
 
+/* sweep_finished.c */
+int sweep_index_of(const sweep *s, const char *name); /* -1: it is none of the sweep's */
+/* Fills s->finished and s->diverged; STATE when what is finished was trained otherwise than this command would. */
+sae_status sweep_find_finished(sweep *s, sae_error *err);
+/* Of a dictionary that this command may not name; for those that it does after sweep_find_finished. */
+sae_status sweep_is_finished(const sweep *s, const char *name, bool *finished, sae_error *err);
 /* OUT/NAME/result.json, of a dictionary that may not be of this grid; *finished: it is there, and so is the dictionary, or it diverged.
  * Caller frees both. */
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err);
 
-/* Notes the checksum of a result. */
+/* Notes the checksum of a result, or of one that diverged. */
 void sweep_note_text(sweep *s, const json_t *result);
 
 /* sweep_standing.c */

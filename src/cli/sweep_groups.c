@@ -21,97 +21,6 @@ char *sweep_group_folder(const sweep *s, int group, sae_error *err)
 
 /* ---- What is there already --------------------------------------------------------------------------------------------- */
 
-/* Somebody may have taken the dictionary away: it is trained again. */
-sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
-                             char **path, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char *folder = path_join(s->folder, name, err), *cfg = folder ? path_join(folder, "sae/cfg.json", err) : NULL;
-    char *weights = folder ? path_join(folder, "sae/sae_weights.safetensors", err) : NULL;
-
-    *finished = *diverged = false;
-    *path = folder ? path_join(folder, "result.json", err) : NULL;
-    if (!cfg || !weights || !*path) SAE_TRY(SAE_NOMEM);
-    if (!file_exists(*path)) goto done;
-    SAE_TRY(json_read_file(result, *path, err));
-    *diverged = json_object_get(*result, "diverged") != NULL;
-    *finished = *diverged || (file_exists(cfg) && file_exists(weights));
-done:
-    mem_free(folder);
-    mem_free(weights);
-    mem_free(cfg);
-    return status;
-}
-
-/* The same of a dictionary that a sweep made, whose damaged result is none: as of one that was never finished. Of one that this command
- * does not name sweep_take_standing tells it. */
-static sae_status read_or_pass_over(const sweep *s, const char *name, bool tell, bool *finished, bool *diverged,
-                                    json_t **result, char **path, sae_error *err)
-{
-    sae_error unread = {0};
-    sae_status status = sweep_read_result(s, name, finished, diverged, result, path, &unread);
-
-    if (status == SAE_FORMAT) {
-        if (tell) warn("%s: the file is damaged, and %s is trained again", unread.message, name);
-        return SAE_OK;
-    }
-    return status == SAE_OK ? SAE_OK : SAE_FAIL(err, status, "%s", unread.message);
-}
-
-void sweep_note_text(sweep *s, const json_t *result)
-{
-    const char *text = json_string_value(json_object_get(result, "text_xxh3"));
-
-    if (text) snprintf(s->text, sizeof s->text, "%s", text);
-}
-
-static sae_status find_finished(sweep *s, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char *path = NULL;
-    json_t *result = NULL;
-
-    for (int i = 0; i < s->dicts.n; i++) {
-        SAE_TRY(read_or_pass_over(s, s->dicts.names[i], true, &s->finished[i], &s->diverged[i], &result, &path, err));
-        if (result)
-            SAE_TRY(sweep_same_dict(s, i, json_object_get(result, "dictionary"), json_object_get(result, "recipe"),
-                                    path, err));
-        if (s->finished[i]) sweep_note_text(s, result);
-        json_decref(result);
-        result = NULL;
-        mem_free(path);
-        path = NULL;
-    }
-done:
-    json_decref(result);
-    mem_free(path);
-    return status;
-}
-
-static int index_of(const sweep *s, const char *name)
-{
-    for (int i = 0; i < s->dicts.n; i++)
-        if (strcmp(s->dicts.names[i], name) == 0) return i;
-    return -1;
-}
-
-static sae_status is_finished(const sweep *s, const char *name, bool *finished, sae_error *err)
-{
-    bool diverged;
-    json_t *result = NULL;
-    char *path = NULL;
-    int at = index_of(s, name);
-
-    if (at >= 0) { /* find_finished has read it */
-        *finished = s->finished[at];
-        return SAE_OK;
-    }
-    sae_status status = read_or_pass_over(s, name, false, finished, &diverged, &result, &path, err);
-    json_decref(result);
-    mem_free(path);
-    return status;
-}
-
 /* What there is of a group that was begun. */
 typedef struct begun_group {
     int number;
@@ -138,11 +47,11 @@ static sae_status look_at_members(const sweep *s, begun_group *g, sae_error *err
                 "%s: does not say all of its dictionaries: an older version of this program wrote it; go on "
                 "with that version, or use another --out",
                 g->path);
-        sae_status status = is_finished(s, name, &finished, err);
+        sae_status status = sweep_is_finished(s, name, &finished, err);
         if (status != SAE_OK) return status;
         if (finished)
             g->finished = true;
-        else if (index_of(s, name) >= 0)
+        else if (sweep_index_of(s, name) >= 0)
             g->wanted = true;
         else
             g->other = name;
@@ -165,7 +74,7 @@ static sae_status take_members(sweep *s, const begun_group *g, sae_error *err)
                         g->path, g->other);
     json_array_foreach(json_object_get(g->group, "dictionaries"), i, dict)
     {
-        int at = index_of(s, json_string_value(json_object_get(dict, "name")));
+        int at = sweep_index_of(s, json_string_value(json_object_get(dict, "name")));
         if (at < 0) continue; /* finished, and not asked for */
         if (at < before)
             return SAE_FAIL(err, SAE_STATE,
@@ -198,6 +107,26 @@ done:
     return status;
 }
 
+/* Without a checkpoint nothing depends on a damaged file. It counts as that of a finished group, whose number is taken. */
+static sae_status read_group(begun_group *g, json_t **group, sae_error *err)
+{
+    sae_error unread = {0};
+    sae_status status = json_read_file(group, g->path, &unread);
+
+    if (status == SAE_OK && !json_is_object(*group))
+        status = SAE_FAIL(&unread, SAE_FORMAT, "%s: is no JSON object", g->path);
+    if (status == SAE_OK) return SAE_OK;
+    if (status != SAE_FORMAT) return SAE_FAIL(err, status, "%s", unread.message);
+    if (g->checkpoint)
+        return SAE_FAIL(err, SAE_FORMAT,
+                        "%s: it is damaged, and it alone says which dictionaries go on from the checkpoint beside it: "
+                        "remove the folder of that file (they begin anew), or use another --out",
+                        unread.message);
+    warn("%s: it is damaged and passed over, since nothing of that group is to be gone on with", unread.message);
+    g->finished = true;
+    return SAE_OK;
+}
+
 static sae_status read_groups(sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -220,9 +149,10 @@ static sae_status read_groups(sweep *s, sae_error *err)
         if (!file_exists(path)) continue;
         json_decref(group);
         group = NULL;
-        SAE_TRY(json_read_file(&group, path, err));
-        begun_group g = {.number = (int)number, .path = path, .group = group};
+        begun_group g = {.number = (int)number, .path = path};
         SAE_TRY(train_folder_has_checkpoint(one, &g.checkpoint, err));
+        SAE_TRY(read_group(&g, &group, err));
+        g.group = group;
         SAE_TRY(take_group(s, &g, one, err));
     }
 done:
@@ -417,7 +347,7 @@ sae_status sweep_make_groups(sweep *s, sae_error *err)
     int n = 0;
 
     if (s->folder) { /* --plan needs none */
-        SAE_TRY(find_finished(s, err));
+        SAE_TRY(sweep_find_finished(s, err));
         SAE_TRY(read_groups(s, err));
     }
     list = mem_alloc_array((size_t)s->dicts.n, sizeof *list, "the groups", err);

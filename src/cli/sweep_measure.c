@@ -1,6 +1,7 @@
 /*
  * sweep_measure.c - what each dictionary of a sweep comes to: exported, read back and measured as it was saved (--scaffold drop
- * leaves the scaffold away, latents makes latents of it), on rows that follow the trained ones in the stream. All dictionaries of all
+ * leaves the scaffold away, latents makes latents of it), on rows that follow the trained ones in the stream, and, where that has
+ * ended and begun again, may be among these: sweep_report.c says so. All dictionaries of all
  * groups are measured on the same rows.
  */
 #include "acts/acts.h"
@@ -194,6 +195,7 @@ static sae_status measure_saved(const sweep *s, const sae_trainer *t, const swee
                      json_number_or_null((double)found.n_fired / (double)n), "fvu", json_number_or_null(fit_fvu(&f)),
                      "cosine", json_number_or_null(fit_cosine(&f)), "dead", (json_int_t)density_dead(&found), "dense",
                      (json_int_t)density_dense(&found, 0.1));
+    if (s->in.text) json_put(out, "text_passes", json_real(sae_text_passes(s->in.text)));
     if (!*out) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", p->dicts.names[i]);
 done:
     fit_free(&f);
@@ -274,6 +276,7 @@ sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "recipe", recipe_json(p->recipe));
     json_put(&result, "diverged", json_string(why));
+    if (train_text_is_piped(s->a)) json_put(&result, "text_place", acts_mark(s->in.acts));
     if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(json_write_file(result, path, true, err));

@@ -1,4 +1,5 @@
 /* sweep_report.c - all results of a sweep: as a table, as results.json, and as a page with two plots. */
+#include "acts/acts.h"
 #include "cli/sweep.h"
 #include "io/io.h"
 #include "sae/effects.h"
@@ -252,37 +253,84 @@ done:
     return status;
 }
 
-/* Whether training took up all rows that the input has, so that what was measured on was trained on: an order of given rows has no others,
- * and a store or array that is read through begins again. */
-static bool measured_on_trained(const sweep *s)
-{
-    int64_t rows = s->in.acts ? sae_acts_get_info(s->in.acts).n_rows : -1;
+/* ---- What was measured on ----------------------------------------------------------------------------------------------------- */
 
-    return s->in.order.pool || (rows >= 0 && s->recipes->steps * s->recipes->batch + sweep_measure_rows(s) > rows);
+/* The rows that all dictionaries were measured on. */
+typedef struct measured_rows {
+    int64_t n, trained_on; /* trained_on: so many of them; -1: not known how many */
+    double passes;         /* over its text that a live run had made behind them; 0: nothing of it came twice */
+    bool told;             /* passes is known: an older version did not note them */
+} measured_rows;
+
+/* A text that ends begins again, and so does a store or array; an order of given rows has no others. */
+static sae_status look_at_measured_rows(const sweep *s, const json_t *results, measured_rows *m, sae_error *err)
+{
+    *m = (measured_rows){.n = sweep_measure_rows(s), .told = true};
+    m->trained_on = m->n;
+    if (!s->in.acts) return SAE_OK;
+    sae_status status = acts_given_again(s->in.acts, s->recipes->steps * s->recipes->batch, m->n, &m->trained_on, err);
+    if (status != SAE_OK || m->trained_on >= 0) return status;
+    m->told = false;
+    for (int i = 0; i < s->dicts.n && !m->told; i++) {
+        const json_t *passes = value_at(results, i, "measured", "text_passes");
+        m->passes = json_number_value(passes);
+        m->told = json_is_number(passes);
+    }
+    if (m->told && m->passes == 0) m->trained_on = 0;
+    return SAE_OK;
+}
+
+static bool are_fresh(const measured_rows *m) { return m->trained_on == 0 || !m->told; }
+
+/* "rows that follow" the trained ones, and what is to be said against that. */
+static const char *which_rows(const measured_rows *m, char *out, size_t size)
+{
+    if (!m->told)
+        snprintf(out, size,
+                 "rows that follow (an older version measured on them and did not note whether the text had begun "
+                 "again by then)");
+    else if (m->passes > 0)
+        snprintf(out, size,
+                 "rows that follow, but the text had begun again by then (it was read %.2f times): some or all of them "
+                 "were trained on",
+                 m->passes);
+    else if (m->trained_on == 0)
+        snprintf(out, size, "rows that follow");
+    else if (m->trained_on < m->n)
+        snprintf(out, size, "rows that follow, of which %lld were trained on, since the input has no others left",
+                 (long long)m->trained_on);
+    else
+        snprintf(out, size, "rows that were trained on, since the input has no others left");
+    return out;
+}
+
+/* Below the table. */
+static void print_caveat(const measured_rows *m)
+{
+    char which[200];
+
+    if (!are_fresh(m)) printf("note: measured on %lld %s\n", (long long)m->n, which_rows(m, which, sizeof which));
 }
 
 /* ---- The page ------------------------------------------------------------------------------------------------------------------- */
 
-static sae_status write_page(const sweep *s, const json_t *results, const char *path, sae_error *err)
+static sae_status write_page(const sweep *s, const json_t *results, const measured_rows *m, const char *path,
+                             sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_result *r = NULL;
-    char note[600];
-    bool trained = measured_on_trained(s);
+    char note[800], which[200];
 
     SAE_TRY(sae_result_create(&r, "sweep", err));
     SAE_TRY(sae_result_section(r, "Results", err));
     snprintf(
         note, sizeof note,
-        "Each dictionary was trained on %lld rows in the same order and measured as it was saved on %lld %s%s. "
+        "Each dictionary was trained on %lld rows in the same order and measured as it was saved on %lld %s%s%s. "
         "Dead: fired on none of these; dense: on over a tenth. Died and revived: how often "
         "in training a latent was silent for the recipe's dead_tokens (sweep.json), and how often such a one fired "
         "again.",
-        (long long)(s->recipes->steps * s->recipes->batch), (long long)sweep_measure_rows(s),
-        trained
-            ? "rows that were trained on, since the input has no others left (their fit flatters; fewer steps, or more "
-              "rows, leave some over)"
-            : "rows that follow",
+        (long long)(s->recipes->steps * s->recipes->batch), (long long)m->n, which_rows(m, which, sizeof which),
+        are_fresh(m) ? "" : " (their fit flatters; fewer steps, or more rows, leave some over)",
         s->in.d_target > 0 ? ", FVU and cosine of its output against the targets" : "");
     SAE_TRY(sae_result_note(r, note, err));
     SAE_TRY(put_plots(s, r, results, err));
@@ -313,16 +361,22 @@ sae_status sweep_report(const sweep *s, sae_error *err)
 {
     sae_status status = SAE_OK;
     json_t *results = NULL;
+    measured_rows m = {0};
     char *path = path_join(s->folder, "results.json", err), *page = path_join(s->folder, "report.html", err);
 
     if (!path || !page) SAE_TRY(SAE_NOMEM);
     SAE_TRY(gather(s, &results, err));
+    SAE_TRY(look_at_measured_rows(s, results, &m, err));
+    json_put(&results, "measured_rows_trained_on", m.trained_on < 0 ? json_null() : json_integer(m.trained_on));
+    if (!results) SAE_RAISE(err, SAE_NOMEM, "no memory for the results");
     SAE_TRY(json_write_file(results, path, true, err));
-    SAE_TRY(write_page(s, results, page, err));
-    if (args_flag(s->a, "json"))
+    SAE_TRY(write_page(s, results, &m, page, err));
+    if (args_flag(s->a, "json")) {
         SAE_TRY(print_json(results, err));
-    else
+    } else {
         print_table(s, results);
+        print_caveat(&m);
+    }
     say(s->a, "written   %s and %s", path, page);
     SAE_TRY(tell_diverged(s, err));
 done:

@@ -229,7 +229,7 @@ static sae_status take_one(sweep *s, const char *name, sae_error *err)
     if (status == SAE_FORMAT) { /* of another name it is somebody's own */
         status = SAE_OK;
         if (is_called_like_ours(name))
-            warn("%s: the file is damaged, and %s is left out: a command that names it trains it again", unread.message,
+            warn("%s: it is damaged, and %s is left out: a command that names it trains it again", unread.message,
                  name);
     }
     if (status != SAE_OK) SAE_RAISE(err, status, "%s", unread.message);

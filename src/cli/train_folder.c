@@ -198,13 +198,20 @@ done:
 sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err)
 {
     sae_status status = SAE_OK;
+    sae_error unread = {0};
     json_t *ours = NULL, *run = NULL;
     char *path = path_join(folder, name, err);
 
     if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(json_read_file(&run, path, err));
-    SAE_TRY(train_input_json(in, a, &ours, err));
+    status = json_read_file(&run, path, &unread);
     const json_t *theirs = json_object_get(run, "data");
+    if (status == SAE_FORMAT || (status == SAE_OK && !json_is_object(theirs)))
+        SAE_RAISE(err, SAE_FORMAT,
+                  "%s%s: it is damaged, and it alone says what this was begun on: use --force to begin anew (what was "
+                  "trained there goes), or another --out",
+                  status == SAE_OK ? path : unread.message, status == SAE_OK ? ": says nothing of its data" : "");
+    if (status != SAE_OK) SAE_RAISE(err, status, "%s", unread.message);
+    SAE_TRY(train_input_json(in, a, &ours, err));
     if (!json_object_get(theirs, "model_files"))
         json_object_del(ours, "model_files"); /* an older run did not note them */
     const char *key = json_any_difference(ours, theirs);

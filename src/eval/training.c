@@ -190,6 +190,22 @@ static sae_status note_place(loop *l, sae_error *err)
     return SAE_OK;
 }
 
+/* Whether the text up to the known place, if training has come just there, is the one that was read before. */
+static sae_status check_known_place(const loop *l, sae_error *err)
+{
+    const json_t *known = l->options->known_place, *place = l->t->place;
+
+    if (!known || !place || !json_equal(json_object_get(known, "row"), json_object_get(place, "row"))) return SAE_OK;
+    const char *then = json_string_value(json_object_get(known, "text_xxh3"));
+    const char *now = json_string_value(json_object_get(place, "text_xxh3"));
+    if (!then || !now || strcmp(then, now) == 0) return SAE_OK;
+    return SAE_FAIL(err, SAE_STATE,
+                    "%s: the text up to row %lld is not the one that was read before, when a dictionary diverged there "
+                    "(checksum %.16s now, then %.16s). Remove that folder and give the text that was begun with, or "
+                    "another --out",
+                    l->options->folder, (long long)json_integer_value(json_object_get(known, "row")), now, then);
+}
+
 static sae_status next_rows(loop *l, int64_t step, sae_error *err)
 {
     int64_t batch = l->recipe->batch, got = 0;
@@ -329,6 +345,7 @@ static sae_status one_step(loop *l, int64_t step, sae_error *err)
 
     status = next_rows(l, step, &cause);
     if (status != SAE_OK) return rows_failed(l, step, status, &cause, err);
+    SAE_TRY(check_known_place(l, err));
     SAE_TRY(step_and_check(l, step, err));
     if (logged) SAE_TRY(training_log_put(l->log, rows, l->stats, sae_trainer_n_dicts(l->t), o->names, err));
     if (o->stepped) o->stepped(o->user, rows, l->stats, logged);

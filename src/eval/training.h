@@ -32,6 +32,9 @@ typedef struct training_options {
     int64_t d_target;       /* the last columns of a row are a transcoder's targets; 0: there are none */
     bool
         rows_follow; /* the caller reads on in the stream where training ends, also when a resumed run is complete already */
+    /* NULL, or a place (acts_mark) of rows whose text these must be of: STATE, without a checkpoint, when training comes there and it is
+     * another. Borrowed. */
+    const json_t *known_place;
     /* Called after each step; may be NULL. stats [n_dicts]; `logged`: the step stands in log.jsonl. */
     void (*stepped)(void *user, int64_t rows, const sae_step_stats *stats, bool logged);
     void (*notice)(void *user, const char *text); /* what a resume has to tell; may be NULL */

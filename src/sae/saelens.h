@@ -12,6 +12,9 @@
 
 bool saelens_is_file(const char *name); /* one of the two above */
 
+/* Whether the folder would load, as far as that is seen without its weights: cfg.json, and the names, shapes and bytes of the tensors. */
+sae_status saelens_check(const char *path, sae_error *err);
+
 /* An architecture by its name in cfg.json. BatchTopK and Matryoshka are written as JumpReLU. */
 typedef struct saelens_kind {
     const char *name;

@@ -397,27 +397,29 @@ done:
     return status;
 }
 
-sae_status sae_dict_load(sae_dict **out, const char *path, sae_error *err)
+/* Its weights are read when `out` is not NULL. */
+static sae_status open_folder(sae_dict **out, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *cfg_path = NULL, *weights_path = NULL;
     safetensors *st = NULL;
     folder_config config;
+    folder_tensors found = {0};
 
     if (!file_is_folder(path))
         SAE_RAISE(err, SAE_IO, "%s: expected a folder with %s and %s", path, SAELENS_CONFIG_NAME, SAELENS_WEIGHTS_NAME);
     cfg_path = path_join(path, SAELENS_CONFIG_NAME, err);
     weights_path = path_join(path, SAELENS_WEIGHTS_NAME, err);
-    if (!cfg_path || !weights_path) {
-        status = SAE_NOMEM;
-        goto done;
-    }
+    if (!cfg_path || !weights_path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(read_config(cfg_path, &config, err));
     SAE_TRY(safetensors_open(&st, weights_path, err));
-    SAE_TRY(read_weights(st, &config, out, err));
+    SAE_TRY(out ? read_weights(st, &config, out, err) : find_all(st, &config, &found, err));
 done:
     safetensors_close(st);
     mem_free(cfg_path);
     mem_free(weights_path);
     return status;
 }
+
+sae_status sae_dict_load(sae_dict **out, const char *path, sae_error *err) { return open_folder(out, path, err); }
+sae_status saelens_check(const char *path, sae_error *err) { return open_folder(NULL, path, err); }

@@ -345,4 +345,14 @@ done:
 
 int64_t sae_text_tell(const sae_text *text) { return text->sequence; }
 int64_t sae_text_ctx(const sae_text *text) { return text->options.ctx; }
+
+/* Of the place alone, not of what was read on the way to it. */
+double sae_text_passes(const sae_text *text)
+{
+    int64_t body = text->options.ctx - 1, period = text->fixed_ids ? text->n_fixed * body : text->period;
+    int64_t given = text->sequence * body;
+
+    return period > 0 && given > period ? (double)given / (double)period : 0;
+}
+
 uint64_t sae_text_hash(const sae_text *text) { return XXH3_64bits_digest(text->hash); }
