@@ -661,6 +661,10 @@ expect "resumed and replaced at once" 2 'give one of them' train --array fine.np
 mkdir own && : >own/results-of-mine.csv
 expect "a folder with another file whose name begins like ours" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out own --quiet
 expect "an infinite scale" 2 'a number above 0' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input inf --out never
+for scale in 1e300 1e-50 1e-40; do
+    expect "a scale of $scale" 2 'a number above 0 (that float32 holds' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input $scale --out never --plan
+done
+expect "an eps of 0 as a float" 2 "Adam's eps 1e-50 must be a float32 above 0" train --array fine.npy --width 64 --k 4 --steps 3 --adam-eps 1e-50 --out never --quiet
 expect "dead after too many tokens" 2 '2^60' train --array fine.npy --width 64 --k 4 --steps 3 --dead-tokens 9223372036854775807 --out never
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy

@@ -414,6 +414,11 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 /* trainer.c: a learner without memory. */
 void learner_init(learner *l, const sae_dict_config *config, const sae_train_options *o);
 /* check.c */
+/* What the products take: a finite float32 above 0, or that or 0 itself. A double may be too small or too large for it. */
+bool is_float_above_0(double x);
+bool is_float_from_0(double x);
+/* Rows can be divided by it, and what is learned of them be multiplied by it again. */
+bool is_input_scale(double x);
 /* Puts the name of dictionary i (its number, where it has none) before a message about one of several. */
 void dict_name_error(const sae_dict_config *c, int i, int n_dicts, sae_error *err);
 sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err);
