@@ -268,6 +268,26 @@ sed 's/w64-k4-r0-s0/..\/run1/' again/run.json >record && mv record again/run.jso
 again "train --force, over a record that points elsewhere" --k 6,7 --force
 [ -s run1/sae/cfg.json ] && [ -s again/w64-k4-r0-s0/sae/cfg.json ] && [ ! -e again/w64-k5-r0-s0/sae ] ||
     not_ok "only what lies in the folder goes" "$(folders)"
+# What is nobody's run in the folders that are replaced is seen before the first step, also by a plan and by a run that goes on.
+train "train, a run with files of its user's" 0 '' --out guarded --checkpoint-every 10
+cp guarded/log.jsonl log.before
+refused() { # FILE OPTIONS...: by train, which leaves all as it was
+    file=guarded/$1
+    shift
+    echo mine >"$file"
+    train "train $*, over $file" 1 "$file is none of a run's files, and the folder shall be replaced: move it elsewhere, or use" --out guarded "$@"
+    [ -s "$file" ] && [ -d guarded/checkpoints/000000000020 ] && cmp -s guarded/log.jsonl log.before || not_ok "and it is there, and the run"
+    rm -f "$file"
+}
+for place in checkpoints checkpoints/000000000020 sae; do
+    refused $place/mine --force
+    refused $place/mine --force --plan
+done
+refused sae/mine --resume
+mkdir guarded/w64-k4-r0-s0 && mkdir guarded/w64-k4-r0-s0/sae
+refused w64-k4-r0-s0/sae/mine --force --k 5
+mkdir guarded/checkpoints/000000000015.tmp.1 && : >guarded/checkpoints/000000000015.tmp.1/state.json.tmp.1
+train "train --force, over what a killed run left" 0 '' --out guarded --force
 train "train into a folder with other things" 0 '' --out precious
 train "train, k over the width" 2 'k 65' --out x --k 65
 expect "train, k of one of several over the width" 2 'w64-k65-r0-s0: k 65' train --array "$rows" --width 64 --k 4,65 --out x --quiet

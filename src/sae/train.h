@@ -431,7 +431,10 @@ int64_t aux_few_room(const scratch *s, int64_t d_sae);
 /* Of the encoder product of dictionary i, which it shares with those of the same width. */
 encoder_shape encoder_shape_of(const sae_trainer *t, int i);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
-/* checkpoint.c: sae_trainer_resume; with `fewer` the checkpoint may hold more dictionaries than the trainer, which are left out. */
+/* checkpoint.c: what stands in checkpoints/, or was left there by a killed run; and what stands in such a folder. */
+bool checkpoint_is_name(const char *name);
+bool checkpoint_is_file(const char *name);
+/* sae_trainer_resume; with `fewer` the checkpoint may hold more dictionaries than the trainer, which are left out. */
 sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64_t *rows_given, sae_error *err);
 /* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);
