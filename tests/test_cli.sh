@@ -747,6 +747,16 @@ expect "plot of a run named twice" 0 '1 curve of 1 run' plot run1/log.jsonl run1
 grep -q 'run1' twice.html || not_ok "a log has the name of its run"
 printf '{"step": 1\n' >broken.jsonl
 expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
+printf '{"x": 1}\n' >other.jsonl
+expect "plot of lines that are no log's" 1 'other.jsonl, line 1: says no "step"' plot other.jsonl --out x.html
+expect "plot of a run's clock" 1 'time.jsonl, line 1: says no "loss"' plot run1/time.jsonl --out x.html
+# Two dictionaries in a folder with a long name, and another such folder whose name differs at its end.
+long=$(printf '%0200d' 0)
+for end in a b; do
+    train "train, a long name, $end" 0 '' --out "$long$end" --k 5
+done
+expect "plot of long names" 0 '4 curves of 2 runs' plot "$long"a "$long"b --out long.html
+grep -q "${long}b, w64-k5-r0-s0" long.html || not_ok "plot writes long names"
 expect "plot of no run" 1 'no log.jsonl' plot empty_folder --out x.html
 expect "plot of nothing" 2 'something is missing' plot --out x.html
 expect "plot without --out" 2 '--out' plot run1
