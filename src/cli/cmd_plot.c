@@ -96,12 +96,12 @@ static sae_status curve_reserve(curve *c, sae_error *err)
 /* json_lines_read's callback; user: a reading_of. */
 static sae_status take_line(void *user, const json_t *line, const char *path, sae_error *err)
 {
-    static const char *const needed[] = {"step", "rows", "loss"};
+    static const char *const needed[] = {"rows", "loss"};
     sae_status status = SAE_OK;
     const char *dict = NULL;
     double value = 0;
 
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         if (!json_object_get(line, needed[i]))
             SAE_RAISE(err, SAE_FORMAT, "%s: says no \"%s\": expected the log.jsonl of a run (sae train, sweep)", path,
                       needed[i]);
