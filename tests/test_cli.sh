@@ -300,6 +300,8 @@ train "train, a learning rate of 0 for the scaffold" 2 '--scaffold-freeze' --out
 train "train, W_up = 0 by its older name" 0 '' --out older --rank 2 --scaffold-start random
 train "train, W_up = 0 and rate 1" 0 '' --out newer --rank 2 --scaffold-start zero --scaffold-lr 1 --scaffold-centre b_dec
 cmp -s older/sae/sae_weights.safetensors newer/sae/sae_weights.safetensors || not_ok "and is the same"
+train "train, resumed by another start" 1 '"scaffold_pca" (--scaffold-start; what that calls zero is "random" in records): resume' --out newer \
+    --rank 2 --scaffold-start pca --resume
 train "train, every choice of a scaffold" 0 '' --out chosen --rank 2 --scaffold-start random-both --scaffold-centre own \
     --scaffold-tie transpose --scaffold-lr 0.5 --scaffold latents
 grep -q '"scaffold_centre": "own"' chosen/run.json && grep -q '"scaffold_tie": "transpose"' chosen/run.json &&
@@ -748,7 +750,7 @@ grep -q 'run1' twice.html || not_ok "a log has the name of its run"
 printf '{"step": 1\n' >broken.jsonl
 expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
 printf '{"x": 1}\n' >other.jsonl
-expect "plot of lines that are no log's" 1 'other.jsonl, line 1: says no "step"' plot other.jsonl --out x.html
+expect "plot of lines that are no log's" 1 'other.jsonl, line 1: says no "rows"' plot other.jsonl --out x.html
 expect "plot of a run's clock" 1 'time.jsonl, line 1: says no "loss"' plot run1/time.jsonl --out x.html
 # Two dictionaries in a folder with a long name, and another such folder whose name differs at its end.
 long=$(printf '%0200d' 0)

@@ -304,9 +304,9 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     if (difference)
         SAE_RAISE(err, SAE_STATE,
-                  "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
+                  "%s: was trained with another \"%s\"%s: resume with the options it was started with (they are in "
                   "run.json, those of a sweep in group.json)",
-                  folder, difference);
+                  folder, difference, recipe_difference_hint(difference));
     file_name(file, from);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
