@@ -462,8 +462,10 @@ says "it names the step that diverged" '^sae train: step [0-9]+[,:]'
 if [ "$(ls exploded/checkpoints 2>/dev/null | wc -l)" -gt 0 ]; then
     says "its last checkpoint is named" "exploded/checkpoints/$(ls exploded/checkpoints)"
 else
-    says "it says that there is no checkpoint" 'no checkpoint'
+    says "it says that there is no checkpoint" 'no checkpoint was written yet$'
 fi
+train "train, a penalty that explodes" 1 'a lower --lr (now 0.001) or --l1-coefficient (now 1e+30) may help; no checkpoint was written yet (--checkpoint-every N)' \
+    --out exploded_penalty --arch standard --l1-coefficient 1e30 --lr 0.001 --warmup-steps 0
 
 # An L0 over the columns of a row is what only jumprelu can be told to aim at; it is warned.
 aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
@@ -695,6 +697,7 @@ expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.np
 # ---- plan ----
 expect "train --plan" 0 '' train --array fine.npy --width 64,4096 --k 4 --rank 2 --batch 64 --steps 1000 --plan --quiet
 grep -q '^memory  .*weights' out && grep -q '^step  .*encoder' out && grep -q '^time  ' out || not_ok "train --plan prints memory, arithmetic and time"
+grep -q '^time .* (a step [0-9.]* ms,' out || not_ok "a step of less than 0.1 s is told in milliseconds" "$(cat out)"
 expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --batch 64 --steps 1000 --plan --json --out planned --quiet
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
@@ -968,6 +971,17 @@ for again in blocked elsewhere; do
     different=$(diff -r first $again/results 2>&1)
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
+# The pages of a model's files are told as those of a store's are.
+live="--model tiny --text letters.jsonl --site resid_post.0 --width 64 --k 4 --batch 64 --steps 4 --plan --quiet"
+run info tiny --json
+bytes=$(sed -n 's/.*"file_bytes": \([0-9]*\).*/\1/p' out)
+# shellcheck disable=SC2086
+{
+    expect "train --plan of a live run" 0 '' train $live
+    grep -q '^  .* of pages of the model.s files, ' out || not_ok "its model's files are mapped" "$(cat out)"
+    expect "train --plan --json of a live run" 0 '' train $live --json
+    grep -q "\"mapped_files\": ${bytes:-none}\$" out || not_ok "and how large they are" "$bytes $(cat out)"
+}
 expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled "$root/data/labelled/rt-polarity.jsonl.zst"
 grep -q "probing, TPP  *2000 documents" out || not_ok "the plan has its parts"
 expect "scaffold --plan, documents without labels" 1 "expected a label" scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl
