@@ -464,8 +464,8 @@ if [ "$(ls exploded/checkpoints 2>/dev/null | wc -l)" -gt 0 ]; then
 else
     says "it says that there is no checkpoint" 'no checkpoint was written yet$'
 fi
-train "train, a penalty that explodes" 1 'a lower --lr (now 0.001) or --l1-coefficient (now 1e+30) may help; no checkpoint was written yet (--checkpoint-every N)' \
-    --out exploded_penalty --arch standard --l1-coefficient 1e30 --lr 0.001 --warmup-steps 0
+expect "train, a penalty that explodes" 1 'a lower --lr (now 0.001) or --l1-coefficient (now 1e+30) may help; no checkpoint was written yet (--checkpoint-every N)' \
+    train --array "$rows" --width 64 --batch 16 --steps 20 --quiet --out exploded_penalty --arch standard --l1-coefficient 1e30 --lr 0.001 --warmup-steps 0
 
 # An L0 over the columns of a row is what only jumprelu can be told to aim at; it is warned.
 aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
@@ -972,7 +972,7 @@ for again in blocked elsewhere; do
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
 # The pages of a model's files are told as those of a store's are.
-live="--model tiny --text letters.jsonl --site resid_post.0 --width 64 --k 4 --batch 64 --steps 4 --plan --quiet"
+live="--model tiny --text letters.jsonl --site resid_post.0 --ctx 64 --width 64 --k 4 --batch 64 --steps 4 --plan --quiet"
 run info tiny --json
 bytes=$(sed -n 's/.*"file_bytes": \([0-9]*\).*/\1/p' out)
 # shellcheck disable=SC2086

@@ -124,9 +124,9 @@ static const char *advice(const loop *l, int dict, int64_t step, int64_t updates
         snprintf(out, ADVICE_ROOM,
                  "nothing was trained yet%s, so it is no learning rate: float32 cannot hold what %s begins with: "
                  "%sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
-                 "--decoder-norm or --encoder-norm%s may help",
+                 "--decoder-norm, %s--encoder-norm%s may help",
                  alone > 0 ? " but its scaffold" : "", alone > 0 ? "the dictionary" : "the run", *rows ? rows : "rows ",
-                 l->t->learners[dict].input_scale, r->decoder_norm, penalty);
+                 l->t->learners[dict].input_scale, r->decoder_norm, *penalty ? "" : "or ", penalty);
     return out;
 }
 
