@@ -268,6 +268,26 @@ sed 's/w64-k4-r0-s0/..\/run1/' again/run.json >record && mv record again/run.jso
 again "train --force, over a record that points elsewhere" --k 6,7 --force
 [ -s run1/sae/cfg.json ] && [ -s again/w64-k4-r0-s0/sae/cfg.json ] && [ ! -e again/w64-k5-r0-s0/sae ] ||
     not_ok "only what lies in the folder goes" "$(folders)"
+# What is nobody's run in the folders that are replaced is seen before the first step, also by a plan and by a run that goes on.
+train "train, a run with files of its user's" 0 '' --out guarded --checkpoint-every 10
+cp guarded/log.jsonl log.before
+refused() { # FILE OPTIONS...: by train, which leaves all as it was
+    file=guarded/$1
+    shift
+    echo mine >"$file"
+    train "train $*, over $file" 1 "$file is none of a run's files, and the folder shall be replaced: move it elsewhere, or use" --out guarded "$@"
+    [ -s "$file" ] && [ -d guarded/checkpoints/000000000020 ] && cmp -s guarded/log.jsonl log.before || not_ok "and it is there, and the run"
+    rm -f "$file"
+}
+for place in checkpoints checkpoints/000000000020 sae; do
+    refused $place/mine --force
+    refused $place/mine --force --plan
+done
+refused sae/mine --resume
+mkdir guarded/w64-k4-r0-s0 && mkdir guarded/w64-k4-r0-s0/sae
+refused w64-k4-r0-s0/sae/mine --force --k 5
+mkdir guarded/checkpoints/000000000015.tmp.1 && : >guarded/checkpoints/000000000015.tmp.1/state.json.tmp.1
+train "train --force, over what a killed run left" 0 '' --out guarded --force
 train "train into a folder with other things" 0 '' --out precious
 train "train, k over the width" 2 'k 65' --out x --k 65
 expect "train, k of one of several over the width" 2 'w64-k65-r0-s0: k 65' train --array "$rows" --width 64 --k 4,65 --out x --quiet
@@ -280,6 +300,8 @@ train "train, a learning rate of 0 for the scaffold" 2 '--scaffold-freeze' --out
 train "train, W_up = 0 by its older name" 0 '' --out older --rank 2 --scaffold-start random
 train "train, W_up = 0 and rate 1" 0 '' --out newer --rank 2 --scaffold-start zero --scaffold-lr 1 --scaffold-centre b_dec
 cmp -s older/sae/sae_weights.safetensors newer/sae/sae_weights.safetensors || not_ok "and is the same"
+train "train, resumed by another start" 1 '"scaffold_pca" (--scaffold-start; what that calls zero is "random" in records): resume' --out newer \
+    --rank 2 --scaffold-start pca --resume
 train "train, every choice of a scaffold" 0 '' --out chosen --rank 2 --scaffold-start random-both --scaffold-centre own \
     --scaffold-tie transpose --scaffold-lr 0.5 --scaffold latents
 grep -q '"scaffold_centre": "own"' chosen/run.json && grep -q '"scaffold_tie": "transpose"' chosen/run.json &&
@@ -440,8 +462,10 @@ says "it names the step that diverged" '^sae train: step [0-9]+[,:]'
 if [ "$(ls exploded/checkpoints 2>/dev/null | wc -l)" -gt 0 ]; then
     says "its last checkpoint is named" "exploded/checkpoints/$(ls exploded/checkpoints)"
 else
-    says "it says that there is no checkpoint" 'no checkpoint'
+    says "it says that there is no checkpoint" 'no checkpoint was written yet$'
 fi
+expect "train, a penalty that explodes" 1 'a lower --lr (now 0.001) or --l1-coefficient (now 1e+30) may help; no checkpoint was written yet (--checkpoint-every N)' \
+    train --array "$rows" --width 64 --batch 16 --steps 20 --quiet --out exploded_penalty --arch standard --l1-coefficient 1e30 --lr 0.001 --warmup-steps 0
 
 # An L0 over the columns of a row is what only jumprelu can be told to aim at; it is warned.
 aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
@@ -661,6 +685,10 @@ expect "resumed and replaced at once" 2 'give one of them' train --array fine.np
 mkdir own && : >own/results-of-mine.csv
 expect "a folder with another file whose name begins like ours" 0 '' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out own --quiet
 expect "an infinite scale" 2 'a number above 0' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input inf --out never
+for scale in 1e300 1e-50 1e-40; do
+    expect "a scale of $scale" 2 'a number above 0 (that float32 holds' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input $scale --out never --plan
+done
+expect "an eps of 0 as a float" 2 "Adam's eps 1e-50 must be a float32 above 0" train --array fine.npy --width 64 --k 4 --steps 3 --adam-eps 1e-50 --out never --quiet
 expect "dead after too many tokens" 2 '2^60' train --array fine.npy --width 64 --k 4 --steps 3 --dead-tokens 9223372036854775807 --out never
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
@@ -669,6 +697,7 @@ expect "a batch that cannot be" 2 '--batch must be from 1' train --array fine.np
 # ---- plan ----
 expect "train --plan" 0 '' train --array fine.npy --width 64,4096 --k 4 --rank 2 --batch 64 --steps 1000 --plan --quiet
 grep -q '^memory  .*weights' out && grep -q '^step  .*encoder' out && grep -q '^time  ' out || not_ok "train --plan prints memory, arithmetic and time"
+grep -q '^time .* (a step [0-9.]* ms,' out || not_ok "a step of less than 0.1 s is told in milliseconds" "$(cat out)"
 expect "train --plan --json" 0 '' train --array fine.npy --width 4096 --k 4 --batch 64 --steps 1000 --plan --json --out planned --quiet
 [ -e planned ] && not_ok "train --plan makes nothing"
 grep -q '"encoder_per_step": 33554432.0' out || not_ok "train --plan: 2 x 64 x 64 x 4096 operations"
@@ -723,6 +752,16 @@ expect "plot of a run named twice" 0 '1 curve of 1 run' plot run1/log.jsonl run1
 grep -q 'run1' twice.html || not_ok "a log has the name of its run"
 printf '{"step": 1\n' >broken.jsonl
 expect "plot of a broken log" 1 'broken.jsonl, line 1' plot broken.jsonl --out x.html
+printf '{"x": 1}\n' >other.jsonl
+expect "plot of lines that are no log's" 1 'other.jsonl, line 1: says no "rows"' plot other.jsonl --out x.html
+expect "plot of a run's clock" 1 'time.jsonl, line 1: says no "loss"' plot run1/time.jsonl --out x.html
+# Two dictionaries in a folder with a long name, and another such folder whose name differs at its end.
+long=$(printf '%0200d' 0)
+for end in a b; do
+    train "train, a long name, $end" 0 '' --out "$long$end" --k 5
+done
+expect "plot of long names" 0 '4 curves of 2 runs' plot "$long"a "$long"b --out long.html
+grep -q "${long}b, w64-k5-r0-s0" long.html || not_ok "plot writes long names"
 expect "plot of no run" 1 'no log.jsonl' plot empty_folder --out x.html
 expect "plot of nothing" 2 'something is missing' plot --out x.html
 expect "plot without --out" 2 '--out' plot run1
@@ -932,6 +971,17 @@ for again in blocked elsewhere; do
     different=$(diff -r first $again/results 2>&1)
     if [ -z "$different" ]; then ok "$again: scaffold gives the same numbers"; else not_ok "$again: scaffold gives the same numbers" "$different"; fi
 done
+# The pages of a model's files are told as those of a store's are.
+live="--model tiny --text letters.jsonl --site resid_post.0 --ctx 64 --width 64 --k 4 --batch 64 --steps 4 --plan --quiet"
+run info tiny --json
+bytes=$(sed -n 's/.*"file_bytes": \([0-9]*\).*/\1/p' out)
+# shellcheck disable=SC2086
+{
+    expect "train --plan of a live run" 0 '' train $live
+    grep -q '^  .* of pages of the model.s files, ' out || not_ok "its model's files are mapped" "$(cat out)"
+    expect "train --plan --json of a live run" 0 '' train $live --json
+    grep -q "\"mapped_files\": ${bytes:-none}\$" out || not_ok "and how large they are" "$bytes $(cat out)"
+}
 expect "scaffold --plan" 0 '' scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled "$root/data/labelled/rt-polarity.jsonl.zst"
 grep -q "probing, TPP  *2000 documents" out || not_ok "the plan has its parts"
 expect "scaffold --plan, documents without labels" 1 "expected a label" scaffold --plan --model tiny --text letters.jsonl --site resid_post.0 --budget standard --labelled letters.jsonl

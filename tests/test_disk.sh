@@ -27,7 +27,7 @@ cp -r run before
 
 # Writes that fail from the nth on, as on a disk that fills up, while a run is replaced: a message, and a dictionary that loads.
 injected=0 failed=0
-n=20
+n=22 # until then the rows are opened and hashed
 while [ $n -lt 400 ]; do
     rm -rf run && cp -r before run
     # shellcheck disable=SC2086

@@ -233,6 +233,39 @@ START_TEST(test_folders)
 }
 END_TEST
 
+/* A progress that notes what it is told, and stops the call at the report with this number. */
+typedef struct listener {
+    int heard, stop_at;
+    double last, total;
+} listener;
+
+static int listen_to(void *user, const char *what, double done, double total)
+{
+    listener *l = user;
+
+    EXPECT(strcmp(what, "bytes hashed") == 0 && done > l->last, "%s, %g after %g", what, done, l->last);
+    l->last = done;
+    l->total = total;
+    return ++l->heard == l->stop_at;
+}
+
+START_TEST(test_hashing_is_told)
+{
+    const size_t size = (size_t)40 << 20; /* a file with nothing but a hole, and three parts of 16 MiB */
+    listener all = {0}, some = {.stop_at = 2};
+    uint64_t hash, told;
+
+    write_bytes(in_scratch("hole"), "x", 1);
+    ck_assert_int_eq(truncate(in_scratch("hole"), (off_t)size), 0);
+    OK(file_hash(in_scratch("hole"), &hash, &err));
+    OK(file_hash_told(in_scratch("hole"), &(sae_progress){listen_to, &all}, &told, &err));
+    ck_assert_uint_eq(hash, told);
+    ck_assert(all.heard == 3 && all.last == (double)size && all.total == (double)size);
+    FAILS(SAE_CANCELLED, "hole", file_hash_told(in_scratch("hole"), &(sae_progress){listen_to, &some}, &told, &err));
+    ck_assert_int_eq(some.heard, 2);
+}
+END_TEST
+
 START_TEST(test_whole_files)
 {
     char *text;
@@ -361,6 +394,7 @@ int main(void)
         test_writer_refuses_places,
         test_writer_on_a_full_disk_leaves_nothing,
         test_folders,
+        test_hashing_is_told,
         test_whole_files,
         test_line_log_is_cut_in_blocks,
         test_json_lines_are_read_in_blocks,

@@ -242,6 +242,9 @@ refused() { # NAME TEXT ARGUMENTS
     mixes "one of another centre" kinds scaffold_centre '"b_dec"' '"own"' $kind --rank 4 --scaffold-centre own
     mixes "one that is tied" kinds scaffold_tie '"none"' '"transpose"' $kind --rank 4 --scaffold-tie transpose
     mixes "one that is dropped" kinds export '"native"' '"drop"' $kind --rank 4 --scaffold drop
+    run 0 "scaffolds that begin at zero" sweep $plain --width 32 --rank 2 --out zeros
+    mixes "one that begins elsewhere" zeros scaffold_start '"random"' '"pca" (--scaffold-start; what that calls zero is "random" in records)' \
+        --width 32 --rank 4 --scaffold-start pca
     run 0 "one more of its kind" sweep $plain $kind --rank 4 --out kinds
     run 0 "one without a scaffold" sweep $plain --width 32 --rank 0 --seed 1 --out kinds
     [ "$(lines)" -eq 5 ]

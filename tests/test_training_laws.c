@@ -10,6 +10,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1054,7 +1055,8 @@ static const struct {
                {"W_down", P_W_DOWN, READ_D, 2},       {"W_up", P_W_UP, 2, READ_D}};
 enum { IN_FILE = sizeof in_file / sizeof *in_file };
 
-static void write_initial(const char *path, int64_t d_out)
+/* spoiled: a tensor whose entry `at` is no number; NULL: none. */
+static void write_initial(const char *path, int64_t d_out, const char *spoiled, int64_t at)
 {
     tensor tensors[IN_FILE];
     float *values[IN_FILE];
@@ -1065,6 +1067,7 @@ static void write_initial(const char *path, int64_t d_out)
         if (columns == READ_D) columns = d_out;
         values[n] = malloc((size_t)(rows * columns) * sizeof(float));
         for (int64_t i = 0; i < rows * columns; i++) values[n][i] = 0.25f;
+        if (spoiled && strcmp(spoiled, in_file[n].name) == 0) values[n][at] = NAN;
         tensors[n] = (tensor){.name = in_file[n].name,
                               .type = DTYPE_F32,
                               .rank = 2,
@@ -1097,7 +1100,7 @@ START_TEST(test_what_was_read_stays)
     o.lr = 1e-9;
     o.l0_rate = 0;
     snprintf(path, sizeof path, "%s/initial.safetensors", folder);
-    write_initial(path, c.d_out > 0 ? c.d_out : READ_D);
+    write_initial(path, c.d_out > 0 ? c.d_out : READ_D, NULL, 0);
     sae_trainer *t = create(&c, 1, &o), *stopped = create(&c, 1, &o);
     ck_assert_msg(sae_trainer_read_weights(t, 0, path, "", &err) == SAE_OK, "%s", err.message);
     steps(t, 4, 1, NULL);
@@ -1238,11 +1241,13 @@ START_TEST(test_wrong_options)
         {"d_out = 1", scaffolded(0, false, false, SAE_P1, 1), 16, 10, 1e-3},
         {"d_out -1", scaffolded(0, false, false, SAE_P1, -1), 16, 10, 1e-3},
         {"2^28", batchtopk(8, 1 << 26, 1 << 20, 0), 4096, 10, 1e-3},
+        {"AuxK's 512 dead", batchtopk(1024, 1024, 1, 0), (1 << 21) + 1, 10, 1e-3},
         {"random-both", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_TRANSPOSE, 0, 0), 16, 10, 1e-3},
         {"random-both", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_ORTHONORMAL, 0, 0), 16, 10, 1e-3},
         {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, -1, 0), 16, 10, 1e-3},
         {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, INFINITY, 0), 16, 10, 1e-3},
         {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, NAN, 0), 16, 10, 1e-3},
+        {"learning rate", chosen(SAE_START_ZERO, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 1e-44, 0), 16, 10, 1e-3},
         {"start 3", chosen((sae_scaffold_start)3, SAE_CENTRE_B_DEC, SAE_TIE_NONE, 0, 0), 16, 10, 1e-3},
         {"centre 3", chosen(SAE_START_ZERO, (sae_scaffold_centre)3, SAE_TIE_NONE, 0, 0), 16, 10, 1e-3},
         {"tie 3", chosen(SAE_START_PCA, SAE_CENTRE_B_DEC, (sae_scaffold_tie)3, 0, 0), 16, 10, 1e-3},
@@ -1265,6 +1270,87 @@ START_TEST(test_wrong_options)
     c.groups[1]++;
     ck_assert_int_eq(sae_trainer_create(&t, &c, 1, &o, &err), SAE_RANGE);
     ck_assert_ptr_nonnull(strstr(err.message, "sum to 65"));
+}
+END_TEST
+
+/* One entry that is none would be seen when the run is over. It is named as the file has it. */
+START_TEST(test_what_is_read_is_finite)
+{
+    const struct {
+        const char *tensor, *says;
+        int64_t at;
+    } rows[] = {{"W_enc", "W_enc is nan at [3, 5]", 3 * READ_F + 5},
+                {"W_dec", "W_dec is nan at [5, 3]", 5 * READ_D + 3},
+                {"b_enc", "b_enc is nan at [0, 7]", 7}};
+    sae_train_options o = short_recipe(16, 40);
+    sae_dict_config c = batchtopk(READ_D, READ_F, 3, 0);
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/spoiled.safetensors", folder);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sae_trainer *t = create(&c, 1, &o);
+        sae_error err = {0};
+        write_initial(path, READ_D, rows[i].tensor, rows[i].at);
+        ck_assert_int_eq(sae_trainer_read_weights(t, 0, path, "", &err), SAE_NUMERIC);
+        ck_assert_msg(strstr(err.message, path) && strstr(err.message, rows[i].says), "\"%s\"", err.message);
+        sae_trainer_free(t);
+    }
+}
+END_TEST
+
+/* Constants that a double holds, and the float32 of which the products are made does not: 0, or infinite. */
+START_TEST(test_options_are_checked_as_float32)
+{
+    const struct {
+        const char *word;
+        size_t field;
+        double value;
+    } rows[] = {
+#define ROW(word, field, value) {word, offsetof(sae_train_options, field), value}
+        ROW("lr", lr, 1e-50),
+        ROW("lr", lr, 1e39),
+        ROW("betas", adam_beta1, 1 - 1e-12),
+        ROW("betas", adam_beta2, 1 - 1e-12),
+        ROW("eps", adam_eps, 1e-50),
+        ROW("eps", adam_eps, INFINITY),
+        ROW("weight", auxk_alpha, 1e-50),
+        ROW("weight", auxk_alpha, INFINITY),
+        ROW("clipping", grad_clip, 1e-50),
+        ROW("clipping", grad_clip, NAN),
+        ROW("decoder's norm", decoder_norm, 1e-50),
+        ROW("decoder's norm", decoder_norm, 1e39),
+        ROW("encoder's norm", encoder_norm, 1e-50),
+        ROW("encoder's norm", encoder_norm, 1e39),
+        ROW("input scale", input_scale, 1e-50),
+        ROW("input scale", input_scale, 1e-40), /* 1 over it is infinite */
+        ROW("input scale", input_scale, 1e300),
+        ROW("bandwidth", bandwidth, 1e-50),
+        ROW("bandwidth", bandwidth, INFINITY),
+        ROW("threshold", first_threshold, 1e-50),
+        ROW("threshold", first_threshold, 1e39),
+#undef ROW
+    };
+    const sae_dict_config jumprelu = {.arch = SAE_JUMPRELU, .d_in = 8, .d_sae = 32, .k = 4};
+    sae_trainer *t = NULL;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sae_train_options o = sae_recipe_saebench(16, 10);
+        sae_error err = {0};
+        o.unit_scale = false;
+        o.input_scale = 1;
+        o.bandwidth = 0.1;
+        memcpy((char *)&o + rows[i].field, &rows[i].value, sizeof rows[i].value);
+        ck_assert_msg(sae_trainer_create(&t, &jumprelu, 1, &o, &err) == SAE_RANGE, "row %zu is taken", i);
+        ck_assert_msg(strstr(err.message, rows[i].word), "row %zu: \"%s\" does not name %s", i, err.message,
+                      rows[i].word);
+    }
+    for (double coefficient = 1e-50; coefficient < 1e40; coefficient *= 1e89) {
+        const sae_dict_config c = {.arch = SAE_STANDARD, .d_in = 8, .d_sae = 32, .l1_coefficient = coefficient};
+        sae_train_options o = sae_recipe_saebench(16, 10);
+        sae_error err = {0};
+        ck_assert_msg(sae_trainer_create(&t, &c, 1, &o, &err) == SAE_RANGE, "a coefficient of %g is taken",
+                      coefficient);
+    }
 }
 END_TEST
 
@@ -1384,6 +1470,7 @@ int main(void)
     tcase_add_test(laws, test_bad_rows_are_a_message);
     tcase_add_test(laws, test_threshold_and_export);
     tcase_add_test(laws, test_wrong_options);
+    tcase_add_test(laws, test_options_are_checked_as_float32);
     tcase_add_test(laws, test_wrong_combinations);
     tcase_add_test(laws, test_plan_is_what_is_taken);
     tcase_add_test(laws, test_plan_without_auxk);
@@ -1395,6 +1482,7 @@ int main(void)
     tcase_add_test(files, test_damaged_checkpoint_is_passed_over);
     tcase_add_test(files, test_broken_trainer_goes_no_further);
     tcase_add_loop_test(files, test_what_was_read_stays, 0, 5);
+    tcase_add_test(files, test_what_is_read_is_finite);
     tcase_add_test(files, test_failing_memory);
     suite_add_tcase(s, laws);
     suite_add_tcase(s, files);

@@ -21,7 +21,9 @@ enum { N_MEASURES = sizeof measures / sizeof *measures };
 
 /* One dictionary of one run. */
 typedef struct curve {
-    char label[160];
+    int run;     /* its place among the operands */
+    char *dict;  /* owned; NULL: the run has one, without a name */
+    char *label; /* owned: of the run, and the dictionary's */
     int64_t n, room;
     double *values; /* [N_MEASURES + 1][room]: rows trained, then the measures */
 } curve;
@@ -33,23 +35,46 @@ typedef struct curves {
 
 static void curves_free(curves *c)
 {
-    for (int i = 0; i < c->n; i++) mem_free(c->items[i].values);
+    for (int i = 0; i < c->n; i++) {
+        mem_free(c->items[i].dict);
+        mem_free(c->items[i].label);
+        mem_free(c->items[i].values);
+    }
     mem_free(c->items);
     *c = (curves){0};
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------------------- */
 
-static curve *curve_named(curves *all, const char *label, sae_error *err)
+/* json_lines_read's callback is of one run: the number of its operand, and what it is called. */
+typedef struct reading_of {
+    curves *all;
+    int number;
+    const char *run;
+} reading_of;
+
+/* The curve of a run's dictionary; by what they are and not by the label, which two may share. NULL: no memory. */
+static curve *curve_of(const reading_of *r, const char *dict, sae_error *err)
 {
-    for (int i = 0; i < all->n; i++)
-        if (strcmp(all->items[i].label, label) == 0) return &all->items[i];
+    curves *all = r->all;
+    size_t room = strlen(r->run) + (dict ? strlen(dict) : 0) + 3;
+
+    for (int i = 0; i < all->n; i++) {
+        const curve *c = &all->items[i];
+        if (c->run == r->number && (dict && c->dict ? strcmp(c->dict, dict) == 0 : !dict && !c->dict))
+            return &all->items[i];
+    }
     curve *grown =
         mem_grow(all->items, (size_t)all->n * sizeof *grown, (size_t)(all->n + 1) * sizeof *grown, "the curves", err);
     if (!grown) return NULL;
     all->items = grown;
-    snprintf(grown[all->n].label, sizeof grown[all->n].label, "%s", label);
-    return &grown[all->n++];
+    curve *c = &grown[all->n];
+    *c = (curve){.run = r->number, .label = mem_alloc(room, "a label", err)};
+    if (dict) c->dict = mem_strdup(dict, err);
+    all->n++;
+    if (!c->label || (dict && !c->dict)) return NULL;
+    snprintf(c->label, room, dict && *r->run ? "%s, %s" : "%s%s", r->run, dict ? dict : "");
+    return c;
 }
 
 static sae_status curve_reserve(curve *c, sae_error *err)
@@ -68,16 +93,20 @@ static sae_status curve_reserve(curve *c, sae_error *err)
     return SAE_OK;
 }
 
-static sae_status add_line(curves *all, const char *run, const json_t *line, const char *path, sae_error *err)
+/* json_lines_read's callback; user: a reading_of. */
+static sae_status take_line(void *user, const json_t *line, const char *path, sae_error *err)
 {
+    static const char *const needed[] = {"rows", "loss"};
     sae_status status = SAE_OK;
     const char *dict = NULL;
-    char label[160];
     double value = 0;
 
+    for (int i = 0; i < 2; i++)
+        if (!json_object_get(line, needed[i]))
+            SAE_RAISE(err, SAE_FORMAT, "%s: says no \"%s\": expected the log.jsonl of a run (sae train, sweep)", path,
+                      needed[i]);
     SAE_TRY(json_get_string(line, "dict", NULL, &dict, path, err));
-    snprintf(label, sizeof label, dict && *run ? "%s, %s" : "%s%s", run, dict ? dict : "");
-    curve *c = curve_named(all, label, err);
+    curve *c = curve_of(user, dict, err);
     if (!c) SAE_TRY(SAE_NOMEM);
     SAE_TRY(curve_reserve(c, err));
     SAE_TRY(json_get_double(line, "rows", NAN, &value, path, err));
@@ -92,26 +121,13 @@ done:
     return status;
 }
 
-/* json_lines_read's callback. */
-typedef struct reading_of {
-    curves *all;
-    const char *run;
-} reading_of;
-
-static sae_status take_line(void *user, const json_t *line, const char *name, sae_error *err)
+static sae_status read_log(reading_of *r, const char *path, sae_error *err)
 {
-    const reading_of *r = user;
-
-    return add_line(r->all, r->run, line, name, err);
-}
-
-static sae_status read_log(curves *all, const char *run, const char *path, sae_error *err)
-{
-    return json_lines_read(path, take_line, &(reading_of){all, run}, err);
+    return json_lines_read(path, take_line, r, err);
 }
 
 /* The logs of a sweep: one of each group. */
-static sae_status read_groups(curves *all, const char *run, const char *folder, sae_error *err)
+static sae_status read_groups(reading_of *r, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *path = NULL;
@@ -124,7 +140,7 @@ static sae_status read_groups(curves *all, const char *run, const char *folder, 
         mem_free(path);
         path = path_join(folder, name, err);
         if (!path) SAE_TRY(SAE_NOMEM);
-        if (file_exists(path)) SAE_TRY(read_log(all, run, path, err));
+        if (file_exists(path)) SAE_TRY(read_log(r, path, err));
     }
 done:
     folder_list_free(names, n);
@@ -147,18 +163,18 @@ static bool just_begun(const char *folder)
 }
 
 /* No new curve: the run has no whole line yet. */
-static sae_status read_run(curves *all, const char *run, const char *path, sae_error *err)
+static sae_status read_run(reading_of *r, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *log = path_join(path, "log.jsonl", err), *groups = path_join(path, "groups", err);
 
     if (!log || !groups) SAE_TRY(SAE_NOMEM);
     if (!file_is_folder(path))
-        SAE_TRY(read_log(all, run, path, err));
+        SAE_TRY(read_log(r, path, err));
     else if (file_exists(log))
-        SAE_TRY(read_log(all, run, log, err));
+        SAE_TRY(read_log(r, log, err));
     else if (file_is_folder(groups))
-        SAE_TRY(read_groups(all, run, groups, err));
+        SAE_TRY(read_groups(r, groups, err));
     else if (!just_begun(path))
         SAE_RAISE(err, SAE_IO, "%s: holds no log.jsonl: expected the folder of a run (sae train, sweep, scaffold)",
                   path);
@@ -169,6 +185,8 @@ done:
 }
 
 /* ---- Names --------------------------------------------------------------------------------------------------------------------- */
+
+enum { RUN_NAME = 300 }; /* the last part of a path has 255 bytes at most */
 
 /* The last part of a path, without slashes behind it, and of a/log.jsonl the folder's; caller's buffer. */
 static void base_name(const char *path, char *out, size_t size)
@@ -185,7 +203,7 @@ static void base_name(const char *path, char *out, size_t size)
 /* The last part when no other run has it, else the path, of a long one its end. */
 static void run_name(const char *const *paths, int n, int i, char *out, size_t size)
 {
-    char other[160];
+    char other[RUN_NAME];
 
     base_name(paths[i], out, size);
     for (int j = 0; j < n; j++) {
@@ -240,14 +258,14 @@ static sae_status run_plot(args *a, sae_error *err)
     int n = args_operands(a, &runs), n_shown = 0;
     curves all = {0};
     sae_result *r = NULL;
-    char name[160];
+    char name[RUN_NAME];
 
     SAE_TRY(args_require(a, "out", &out, err));
     for (int i = 0; i < n; i++) {
         int before = all.n;
         if (named_before(runs, i)) continue;
         run_name(runs, n, i, name, sizeof name);
-        SAE_TRY(read_run(&all, name, runs[i], err));
+        SAE_TRY(read_run(&(reading_of){&all, i, name}, runs[i], err));
         if (all.n > before)
             n_shown++;
         else

@@ -4,6 +4,7 @@
 #include "io/io.h"
 #include "kernels/matmul.h"
 #include "sae/saelens.h"
+#include "sae/train.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -128,6 +129,87 @@ done:
     return status;
 }
 
+/* EXISTS when something in the folder `path` is not of the kind that stands there and would be in the way, or lost. */
+static sae_status check_contents(const char *path, bool (*ours)(const char *name), sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL;
+    int n = 0;
+
+    if (!file_exists(path)) return SAE_OK;
+    if (!file_is_folder(path))
+        SAE_RAISE(err, SAE_EXISTS, "%s is a file, where a run has a folder: move it elsewhere, or use another --out",
+                  path);
+    SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++)
+        if (!ours(names[i]))
+            SAE_RAISE(err, SAE_EXISTS,
+                      "%s/%s is none of a run's files, and the folder shall be replaced: move it elsewhere, or use "
+                      "another --out",
+                      path, names[i]);
+done:
+    folder_list_free(names, n);
+    return status;
+}
+
+/* OUT/checkpoints, which goes before the first step. */
+static sae_status check_checkpoints(const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = path_join(folder, "checkpoints", err), *one = NULL;
+    int n = 0;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(check_contents(path, checkpoint_is_name, err));
+    if (file_exists(path)) SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        mem_free(one);
+        one = path_join(path, names[i], err);
+        if (!one) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(check_contents(one, checkpoint_is_file, err));
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(one);
+    mem_free(path);
+    return status;
+}
+
+/* Where the dictionaries will be put when all is trained: OUT/sae, or OUT/NAME/sae of several. */
+static sae_status check_exports(const char *folder, const train_dicts *dicts, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *one = NULL, *path = NULL;
+
+    for (int i = 0; i < dicts->n; i++) {
+        mem_free(one);
+        mem_free(path);
+        path = NULL;
+        one = dicts->n == 1 ? mem_strdup(folder, err) : path_join(folder, dicts->names[i], err);
+        if (one) path = path_join(one, "sae", err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(check_contents(path, saelens_is_file, err));
+    }
+done:
+    mem_free(one);
+    mem_free(path);
+    return status;
+}
+
+/* All of that, of a folder that holds names [n]. A run that goes on writes its dictionaries only. */
+static sae_status check_all(args *a, const char *folder, const train_dicts *dicts, char **names, int n, sae_error *err)
+{
+    sae_status status = SAE_OK;
+
+    if (!args_flag(a, "resume")) {
+        SAE_TRY(check_names(a, folder, dicts, names, n, err));
+        SAE_TRY(check_checkpoints(folder, err));
+    }
+    SAE_TRY(check_exports(folder, dicts, err));
+done:
+    return status;
+}
+
 sae_status train_folder_check(args *a, const char *folder, const train_dicts *dicts, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -135,9 +217,9 @@ sae_status train_folder_check(args *a, const char *folder, const train_dicts *di
     int n = 0;
 
     SAE_TRY(check_kind(a, folder, err));
-    if (args_flag(a, "resume") || !file_exists(folder)) goto done;
+    if (!file_exists(folder)) goto done;
     SAE_TRY(folder_list(folder, &names, &n, err));
-    SAE_TRY(check_names(a, folder, dicts, names, n, err));
+    SAE_TRY(check_all(a, folder, dicts, names, n, err));
 done:
     folder_list_free(names, n);
     return status;
@@ -155,9 +237,9 @@ sae_status train_folder_begin(args *a, const char *folder, const train_dicts *di
     SAE_TRY(check_kind(a, folder, err));
     if (!args_flag(a, "resume")) SAE_TRY(folder_make(folder, err));
     SAE_TRY(folder_lock(folder, lock, err)); /* before anything in it is touched: a run may be going on there */
-    if (args_flag(a, "resume")) goto done;
     SAE_TRY(folder_list(folder, &names, &n, err));
-    SAE_TRY(check_names(a, folder, dicts, names, n, err));
+    SAE_TRY(check_all(a, folder, dicts, names, n, err));
+    if (args_flag(a, "resume")) goto done;
     SAE_TRY(folder_remove(checkpoints, err));
     if (file_exists(run) && json_read_file(&record, run, NULL) == SAE_OK) /* a damaged one is written over like any */
         SAE_TRY(forget_dictionaries(folder, record, dicts, names, n, err));

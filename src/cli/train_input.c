@@ -175,6 +175,8 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     int n_texts = args_list(a, "text", &texts);
     char *path = NULL, text[24], whole[600];
     uint64_t hash;
+    progress_line line = {0};
+    sae_progress progress = progress_begin(&line, a); /* an array is all the rows: many GB */
 
     if (!data) SAE_RAISE(err, SAE_NOMEM, "no memory for run.json");
     for (int i = 0; i < 5; i++) {
@@ -188,7 +190,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
             part = strrchr(name, ':');
             *strrchr(path, ':') = '\0';
         }
-        SAE_TRY(file_hash(path, &hash, err));
+        SAE_TRY(file_hash_told(path, &progress, &hash, err));
         snprintf(whole, sizeof whole, "%016llx%s", (unsigned long long)hash, part);
         json_put(&data, names[i], json_text(whole));
     }
@@ -201,7 +203,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
         json_put(&data, "model_files", files);
     }
     for (int i = 0; i < n_texts; i++) {
-        SAE_TRY(file_exists(texts[i]) ? file_hash(texts[i], &hash, err) : SAE_OK); /* "-" has none */
+        SAE_TRY(file_exists(texts[i]) ? file_hash_told(texts[i], &progress, &hash, err) : SAE_OK); /* "-" has none */
         snprintf(text, sizeof text, "%016llx", (unsigned long long)(file_exists(texts[i]) ? hash : 0));
         char key[32];
         snprintf(key, sizeof key, "text %d", i);
@@ -211,6 +213,7 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
     *out = data;
     data = NULL;
 done:
+    progress_end(&line);
     json_decref(data);
     mem_free(path);
     return status;

@@ -253,7 +253,7 @@ train_memory train_memory_of(const train_input *in, const train_dicts *dicts, co
                       .measuring = measuring,
                       .shuffle_buffer = in->model ? rows.buffer_bytes : 0,
                       .read_ahead = in->model ? 0 : rows.buffer_bytes,
-                      .mapped = rows.mapped_bytes,
+                      .mapped = in->model ? sae_model_get_info(in->model)->file_bytes : rows.mapped_bytes,
                       .model = train_model_bytes(in),
                       .pass = rows.pass_bytes};
 
@@ -296,7 +296,9 @@ const char *train_memory_text(const train_memory *m, char *out, size_t size)
 
 static const char *duration(double s, char *out, size_t size)
 {
-    if (s < 120)
+    if (s < 0.1)
+        snprintf(out, size, "%.3g ms", s * 1e3);
+    else if (s < 120)
         snprintf(out, size, "%.1f s", s);
     else if (s < 7200)
         snprintf(out, size, "%.0f min", s / 60);
@@ -354,10 +356,9 @@ sae_status train_plan_tell(const train_input *in, const train_dicts *dicts, cons
     printf("dictionaries  %d, %.0f steps of %lld rows\n", dicts->n, steps, (long long)recipe->batch);
     printf("memory        %.0f MiB: %s\n", (double)m.total * mib, train_memory_text(&m, parts, sizeof parts));
     if (m.mapped > 0)
-        printf("              and up to %.0f MiB of pages of the rows' files, which count as resident, and which the "
-               "system "
-               "takes back when memory is short\n",
-               (double)m.mapped * mib);
+        printf("              and up to %.0f MiB of pages of the %s files, which count as resident, and which the "
+               "system takes back when memory is short\n",
+               (double)m.mapped * mib, in->model ? "model's" : "rows'");
     printf("free now      %.0f MiB\n", (double)memory_available() * mib);
     printf("step          %.2f GFLOP: encoder %.2f, decoder and gradients %.2f, Adam %.2f; AuxK adds %.2f at worst\n",
            per_step * 1e-9, f.encoder * 1e-9, f.sparse * 1e-9, f.adam * 1e-9, f.auxk * 1e-9);

@@ -1,7 +1,7 @@
 /* train_recipe.c - the constants of a run: a recipe by its name, and what the user set in its place. */
 #include "cli/train.h"
+#include "sae/train.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,11 @@ static sae_status scale_option(sae_train_options *r, args *a, sae_error *err)
     r->input_scale = 1.0;
     if (r->unit_scale || strcmp(how, "none") == 0) return SAE_OK;
     r->input_scale = strtod(how, &end);
-    if (end == how || *end || !(r->input_scale > 0.0) || !isfinite(r->input_scale))
-        return args_fail(a, err, "--scale-input %s: use unit, none or a number above 0", how);
+    if (end == how || *end || !is_input_scale(r->input_scale)) /* here too: a plan trains rows of unit scale */
+        return args_fail(a, err,
+                         "--scale-input %s: use unit, none or a number above 0 (that float32 holds, as 1 over it: from "
+                         "1e-38 to 1e38)",
+                         how);
     return SAE_OK;
 }
 

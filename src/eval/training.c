@@ -9,6 +9,7 @@
 #include "eval/subspace.h"
 #include "eval/training_log.h"
 #include "io/io.h"
+#include "sae/effects.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
@@ -88,7 +89,8 @@ typedef struct loop {
 static const char *last_checkpoint(const loop *l, char *buffer, size_t size)
 {
     if (l->saved < 0)
-        snprintf(buffer, size, "no checkpoint was written yet (--checkpoint-every N)");
+        snprintf(buffer, size, "no checkpoint was written yet%s",
+                 l->options->checkpoint_every > 0 ? "" : " (--checkpoint-every N)");
     else
         snprintf(buffer, size, "the last good checkpoint is %.300s/checkpoints/%012lld", l->options->folder,
                  (long long)l->saved);
@@ -110,18 +112,21 @@ static const char *advice(const loop *l, int dict, int64_t step, int64_t updates
     const sae_dict_config *c = &l->t->learners[dict].config;
     const int64_t alone = c->rank > 0 && step >= c->scaffold_steps ? c->scaffold_steps : 0, own = updates - alone;
     const bool trained = own > 1 || (own == 1 && learning_rate(r, 0) > 0);
-    char rows[64] = "";
+    char rows[64] = "", penalty[64] = "";
 
+    if (option_acts("l1-coefficient", c, r))
+        snprintf(penalty, sizeof penalty, " or --l1-coefficient (now %g)", c->l1_coefficient);
     if (largest > 0) snprintf(rows, sizeof rows, "rows reach %.3g and ", largest);
     if (trained)
-        snprintf(out, ADVICE_ROOM, "it is the training that diverged: a lower --lr (now %g) may help", r->lr);
+        snprintf(out, ADVICE_ROOM, "it is the training that diverged: a lower --lr (now %g)%s may help", r->lr,
+                 penalty);
     else
         snprintf(out, ADVICE_ROOM,
                  "nothing was trained yet%s, so it is no learning rate: float32 cannot hold what %s begins with: "
                  "%sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
-                 "--decoder-norm, --encoder-norm or --l1-coefficient may help",
+                 "--decoder-norm, %s--encoder-norm%s may help",
                  alone > 0 ? " but its scaffold" : "", alone > 0 ? "the dictionary" : "the run", *rows ? rows : "rows ",
-                 l->t->learners[dict].input_scale, r->decoder_norm);
+                 l->t->learners[dict].input_scale, r->decoder_norm, *penalty ? "" : "or ", penalty);
     return out;
 }
 

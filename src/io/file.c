@@ -183,15 +183,30 @@ done:
     return status;
 }
 
-sae_status file_hash(const char *path, uint64_t *hash, sae_error *err)
-{
-    file_map map;
-    sae_status status = file_map_open(&map, path, err);
+sae_status file_hash(const char *path, uint64_t *hash, sae_error *err) { return file_hash_told(path, NULL, hash, err); }
 
-    if (status != SAE_OK) return status;
-    *hash = XXH3_64bits(map.data, map.bytes);
+sae_status file_hash_told(const char *path, const sae_progress *progress, uint64_t *hash, sae_error *err)
+{
+    static const size_t part = (size_t)16 << 20;
+    sae_status status = SAE_OK;
+    file_map map = {0};
+    XXH3_state_t *state = XXH3_createState();
+
+    if (!state || XXH3_64bits_reset(state) != XXH_OK) SAE_RAISE(err, SAE_NOMEM, "no memory to hash %s", path);
+    SAE_TRY(file_map_open(&map, path, err));
+    for (size_t at = 0; at < map.bytes;) {
+        size_t n = map.bytes - at < part ? map.bytes - at : part;
+        XXH3_64bits_update(state, map.data + at, n);
+        at += n;
+        if (progress && progress->report &&
+            progress->report(progress->user, "bytes hashed", (double)at, (double)map.bytes))
+            SAE_RAISE(err, SAE_CANCELLED, "stopped on request while %s was read, to note what it holds", path);
+    }
+    *hash = XXH3_64bits_digest(state);
+done:
     file_map_close(&map);
-    return SAE_OK;
+    XXH3_freeState(state);
+    return status;
 }
 
 sae_status json_read_file(json_t **out, const char *path, sae_error *err)

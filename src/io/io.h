@@ -113,6 +113,8 @@ sae_status file_read_all(const char *path, size_t limit, char **text, size_t *by
                          sae_error *err); /* NUL added; mem_free */
 sae_status file_write_text(const char *path, const char *text, size_t bytes, bool force, sae_error *err);
 sae_status file_hash(const char *path, uint64_t *hash, sae_error *err); /* XXH3-64 of the contents */
+/* The same of a large file, which takes its time: "bytes hashed" are reported (progress NULL: nobody listens). */
+sae_status file_hash_told(const char *path, const sae_progress *progress, uint64_t *hash, sae_error *err);
 sae_status json_read_file(json_t **out, const char *path, sae_error *err);
 sae_status json_write_file(const json_t *value, const char *path, bool force,
                            sae_error *err); /* indented, newline at the end */

@@ -4,10 +4,31 @@
 
 #include <math.h>
 
+bool is_float_above_0(double x) { return (float)x > 0.0f && isfinite((float)x); }
+bool is_float_from_0(double x) { return x == 0.0 || is_float_above_0(x); }
+bool is_input_scale(double x) { return is_float_above_0(x) && is_float_above_0(1.0 / x); }
+
+/* Places in the lists of a step are 32-bit numbers. */
+static sae_status check_pairs(const sae_dict_config *c, const sae_train_options *o, sae_error *err)
+{
+    int64_t kept = largest_k(o, c) * o->batch, dead = o->auxk_k > 0 ? o->auxk_k : c->d_in / 2;
+
+    if (kept > 1 << 28)
+        return SAE_FAIL(err, SAE_RANGE, "k x batch = %lld pairs a step is over 2^28: use a smaller batch%s",
+                        (long long)kept, o->k_anneal_steps > 0 ? " or --k-anneal-start" : "");
+    if (dead > c->d_sae) dead = c->d_sae;
+    if (option_acts("auxk-k", c, o) && dead * o->batch > 1 << 30)
+        return SAE_FAIL(err, SAE_RANGE,
+                        "AuxK's %lld dead latents a row x batch = %lld pairs a step are over 2^30: use a smaller batch "
+                        "or --auxk-k",
+                        (long long)dead, (long long)(dead * o->batch));
+    return SAE_OK;
+}
+
 static sae_status check_config(const sae_dict_config *c, const sae_dict_config *first, const sae_train_options *o,
                                sae_error *err)
 {
-    int64_t sum = 0, pairs;
+    int64_t sum = 0;
 
     if (!family_of(c->arch))
         return SAE_FAIL(err, SAE_UNSUPPORTED, "architecture number %d cannot be trained", (int)c->arch);
@@ -21,10 +42,6 @@ static sae_status check_config(const sae_dict_config *c, const sae_dict_config *
         return SAE_FAIL(err, SAE_RANGE, "k %lld must lie in [1, d_sae = %lld]: give a smaller --k, or a larger --width",
                         (long long)c->k, (long long)c->d_sae);
     if (c->k > 1 << 26) return SAE_FAIL(err, SAE_RANGE, "k %lld is over 2^26", (long long)c->k);
-    pairs = largest_k(o, c) * o->batch;
-    if (pairs > 1 << 28)
-        return SAE_FAIL(err, SAE_RANGE, "k x batch = %lld pairs a step is over 2^28: use a smaller batch%s",
-                        (long long)pairs, o->k_anneal_steps > 0 ? " or --k-anneal-start" : "");
     if (c->n_groups < 0 || c->n_groups > SAE_MAX_GROUPS)
         return SAE_FAIL(err, SAE_RANGE, "%d Matryoshka groups; at most %d", c->n_groups, SAE_MAX_GROUPS);
     for (int g = 0; g < c->n_groups; g++) {
@@ -61,7 +78,7 @@ static sae_status check_tie(const sae_dict_config *c, sae_error *err)
     return SAE_OK;
 }
 
-static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_error *err)
+static sae_status check_scaffold(const sae_dict_config *c, const sae_train_options *o, sae_error *err)
 {
     int64_t most = c->d_out > 0 && c->d_out < c->d_in ? c->d_out : c->d_in;
 
@@ -71,17 +88,18 @@ static sae_status check_scaffold(const sae_dict_config *c, int64_t steps, sae_er
     if ((int)c->variant < SAE_P1 || c->variant > SAE_P3)
         return SAE_FAIL(err, SAE_RANGE, "scaffold variant number %d is unknown", (int)c->variant);
     if (c->rank == 0) return SAE_OK;
-    if (c->scaffold_steps < 0 || c->scaffold_steps >= steps)
+    if (c->scaffold_steps < 0 || c->scaffold_steps >= o->steps)
         return SAE_FAIL(err, SAE_RANGE,
                         "%lld steps of the scaffold alone must lie in [0, %lld), and leave some to the "
                         "dictionary",
-                        (long long)c->scaffold_steps, (long long)steps);
+                        (long long)c->scaffold_steps, (long long)o->steps);
     if (c->scaffold_frozen && c->scaffold_start == SAE_START_ZERO && c->scaffold_steps == 0)
         return SAE_FAIL(err, SAE_RANGE,
                         "a frozen scaffold must begin as PCA, begin at random, or learn in steps of its own first");
-    if (c->scaffold_lr != 0.0 && (!(c->scaffold_lr > 0.0) || !isfinite(c->scaffold_lr)))
+    if (c->scaffold_lr != 0.0 && !(c->scaffold_lr > 0.0 && is_float_above_0(c->scaffold_lr * o->lr)))
         return SAE_FAIL(err, SAE_RANGE,
-                        "the scaffold's learning rate must be a positive multiple of the common one, not %g",
+                        "the scaffold's learning rate must be a positive multiple of the common one, not %g: their "
+                        "product a float32 above 0",
                         c->scaffold_lr);
     if (c->d_out > 0 && c->variant != SAE_P1)
         return SAE_FAIL(err, SAE_UNSUPPORTED,
@@ -128,35 +146,47 @@ static sae_status check_options(const sae_train_options *o, sae_error *err)
     if (o->batch < 1 || o->batch > 1 << 24)
         return SAE_FAIL(err, SAE_RANGE, "batch %lld must lie in [1, 2^24]", (long long)o->batch);
     if (o->steps < 1) return SAE_FAIL(err, SAE_RANGE, "steps %lld must be at least 1", (long long)o->steps);
-    if (!(o->lr > 0.0) || !isfinite(o->lr)) return SAE_FAIL(err, SAE_RANGE, "lr %g must be positive", o->lr);
+    if (!is_float_above_0(o->lr)) return SAE_FAIL(err, SAE_RANGE, "lr %g must be a float32 above 0", o->lr);
     if (!(o->threshold_beta >= 0.0 && o->threshold_beta < 1.0))
         return SAE_FAIL(err, SAE_RANGE, "threshold beta %g must lie in [0, 1)", o->threshold_beta);
-    if (!(o->adam_beta1 >= 0.0 && o->adam_beta1 < 1.0 && o->adam_beta2 >= 0.0 && o->adam_beta2 < 1.0 &&
-          o->adam_eps > 0.0))
-        return SAE_FAIL(err, SAE_RANGE, "Adam's betas must lie in [0, 1), its eps above 0");
-    if (!(o->auxk_alpha >= 0.0) || !(o->grad_clip >= 0.0) || o->warmup_steps < 0 || o->auxk_k < 0)
-        return SAE_FAIL(err, SAE_RANGE, "AuxK's weight and number, clipping and warm-up must not be negative");
+    if (!(o->adam_beta1 >= 0.0 && (float)o->adam_beta1 < 1.0f && o->adam_beta2 >= 0.0 && (float)o->adam_beta2 < 1.0f))
+        return SAE_FAIL(err, SAE_RANGE, "Adam's betas %.17g and %.17g must lie in [0, 1) as float32", o->adam_beta1,
+                        o->adam_beta2);
+    if (!is_float_above_0(o->adam_eps))
+        return SAE_FAIL(err, SAE_RANGE, "Adam's eps %g must be a float32 above 0", o->adam_eps);
+    if (!is_float_from_0(o->auxk_alpha))
+        return SAE_FAIL(err, SAE_RANGE, "AuxK's weight %g must be 0 or a float32 above 0", o->auxk_alpha);
+    if (o->grad_clip != 0.0 && !((float)o->grad_clip > 0.0f)) /* a very large one clips nothing */
+        return SAE_FAIL(err, SAE_RANGE, "clipping at %g: must be 0 or a float32 above 0", o->grad_clip);
+    if (o->warmup_steps < 0 || o->auxk_k < 0)
+        return SAE_FAIL(err, SAE_RANGE, "AuxK's number and the warm-up must not be negative");
     if (o->dead_tokens < 0 || o->dead_tokens > (int64_t)1 << 60)
         return SAE_FAIL(err, SAE_RANGE, "dead after %lld tokens: must lie in [0, 2^60]", (long long)o->dead_tokens);
     if (o->k_anneal_steps < 0 || o->k_anneal_start < 0 || (o->k_anneal_steps > 0 && o->k_anneal_steps >= o->steps))
         return SAE_FAIL(err, SAE_RANGE, "k anneals over %lld steps: expected fewer than the run's %lld",
                         (long long)o->k_anneal_steps, (long long)o->steps);
     bool has_norm = o->encoder_norm == SAE_ENCODER_REBUILDS || o->encoder_norm == SAE_ENCODER_UNIFORM ||
-                    (o->encoder_norm >= 0.0 && isfinite(o->encoder_norm));
+                    is_float_from_0(o->encoder_norm);
     if (o->resample_every < 0 || !has_norm)
-        return SAE_FAIL(err, SAE_RANGE,
-                        "resampling and the encoder's norm at the start must not be negative (but for -1 and -2)");
+        return SAE_FAIL(
+            err, SAE_RANGE,
+            "resampling and the encoder's norm at the start, %g, must not be negative (but for -1 and -2), and the "
+            "norm a float32",
+            o->encoder_norm);
     if (o->optimiser_rule == SAE_OPTIMISER_SIGNUM && (o->resample_every > 0 || !(o->adam_beta1 > 0.0)))
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "sign-SGD needs a momentum (adam beta 1) above 0 and knows no resampling");
-    if (!(o->decoder_norm > 0.0) || !isfinite(o->decoder_norm) || o->sparsity_warmup_steps < 0)
+    if (!is_float_above_0(o->decoder_norm) || o->sparsity_warmup_steps < 0)
         return SAE_FAIL(err, SAE_RANGE,
-                        "the decoder's norm at the start must be positive, the penalty's warm-up not negative");
+                        "the decoder's norm at the start %g must be a float32 above 0, the penalty's warm-up not "
+                        "negative",
+                        o->decoder_norm);
     if ((o->exact_codes || o->screen) && !has_exact_values(o))
         return SAE_FAIL(err, SAE_UNSUPPORTED,
                         "exact codes and the screen are for the f32 product and activations ranked by themselves");
-    if (!o->unit_scale && (!(o->input_scale > 0.0) || !isfinite(o->input_scale)))
-        return SAE_FAIL(err, SAE_RANGE, "input scale %g must be positive", o->input_scale);
+    if (!o->unit_scale && !is_input_scale(o->input_scale))
+        return SAE_FAIL(err, SAE_RANGE, "input scale %g must be a number above 0 that float32 holds, as 1 over it",
+                        o->input_scale);
     return SAE_OK;
 }
 
@@ -166,8 +196,9 @@ static sae_status check_one(const sae_dict_config *c, const sae_dict_config *fir
     sae_status status = SAE_OK;
 
     SAE_TRY(check_config(c, first, o, err));
+    SAE_TRY(check_pairs(c, o, err));
     SAE_TRY(check_targets(c, d_target, err));
-    SAE_TRY(check_scaffold(c, o->steps, err));
+    SAE_TRY(check_scaffold(c, o, err));
     const family *f = family_of(c->arch);
     if (f->check) SAE_TRY(f->check(c, o, err));
 done:

@@ -164,7 +164,10 @@ done:
     return status;
 }
 
-static bool is_ours(const char *name) { return strcmp(name, "state.json") == 0 || strncmp(name, "dict_", 5) == 0; }
+bool checkpoint_is_file(const char *name)
+{
+    return strcmp(name, "state.json") == 0 || strncmp(name, "dict_", 5) == 0 || is_leftover(name, "state.json");
+}
 
 sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t rows_given, sae_error *err)
 {
@@ -178,7 +181,7 @@ sae_status sae_trainer_save(const sae_trainer *t, const char *run_dir, int64_t r
     snprintf(name, sizeof name, "checkpoints/%012lld", (long long)t->step);
     path = path_join(run_dir, name, err);
     if (!path || !dicts) SAE_RAISE(err, SAE_NOMEM, "no memory for a checkpoint's names");
-    SAE_TRY(folder_writer_open(&w, path, true, is_ours, err));
+    SAE_TRY(folder_writer_open(&w, path, true, checkpoint_is_file, err));
     for (int i = 0; i < t->n_dicts; i++) SAE_TRY(write_learner(t, i, w.temporary, dicts, err));
     SAE_TRY(write_state(t, w.temporary, rows_given, dicts, err));
     SAE_TRY(folder_writer_commit(&w, err));
@@ -301,9 +304,9 @@ static sae_status load_learner(sae_trainer *t, int i, int from, const char *fold
     if (!ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     if (difference)
         SAE_RAISE(err, SAE_STATE,
-                  "%s: was trained with another \"%s\": resume with the options it was started with (they are in "
+                  "%s: was trained with another \"%s\"%s: resume with the options it was started with (they are in "
                   "run.json, those of a sweep in group.json)",
-                  folder, difference);
+                  folder, difference, recipe_difference_hint(difference));
     file_name(file, from);
     path = path_join(folder, file, err);
     if (!path) SAE_TRY(SAE_NOMEM);
@@ -414,6 +417,16 @@ static bool is_checkpoint_name(const char *name)
     return strspn(name, "0123456789") == strlen(name) && strlen(name) == 12;
 }
 
+static bool is_left_of_one(const char *name)
+{
+    char step[16];
+
+    snprintf(step, sizeof step, "%.12s", name);
+    return is_checkpoint_name(step) && is_leftover(name, step);
+}
+
+bool checkpoint_is_name(const char *name) { return is_checkpoint_name(name) || is_left_of_one(name); }
+
 /* Adds a sentence to what sae_trainer_notice tells. */
 __attribute__((format(printf, 2, 3))) static void note(sae_trainer *t, const char *format, ...)
 {
@@ -516,8 +529,8 @@ static sae_status remove_leftover(const char *parent, const char *name, sae_erro
     char step[16];
     char *path = NULL;
 
+    if (!is_left_of_one(name)) return SAE_OK;
     snprintf(step, sizeof step, "%.12s", name);
-    if (!is_leftover(name, NULL) || !is_checkpoint_name(step)) return SAE_OK;
     path = path_join(parent, step, err);
     if (!path) return SAE_NOMEM;
     status = leftovers_remove(path, err);

@@ -29,14 +29,16 @@ sae_status penalised_check(const sae_dict_config *c, const sae_train_options *o,
 {
     bool target = c->arch == SAE_JUMPRELU && o->l0_rule != SAE_L0_LINEAR;
 
-    if (!(c->l1_coefficient >= 0.0) || !isfinite(c->l1_coefficient))
-        return SAE_FAIL(err, SAE_RANGE, "the penalty's coefficient %g must not be negative", c->l1_coefficient);
+    if (!is_float_from_0(c->l1_coefficient))
+        return SAE_FAIL(err, SAE_RANGE, "the penalty's coefficient %g must be 0 or a float32 above 0",
+                        c->l1_coefficient);
     if (target && c->k < 1) return SAE_FAIL(err, SAE_RANGE, "jumprelu needs the L0 that its penalty aims at as k");
-    if (c->arch == SAE_JUMPRELU && (!(o->bandwidth > 0.0) || !(o->first_threshold >= 0.0) || !(o->l0_rate >= 0.0)))
-        return SAE_FAIL(
-            err, SAE_RANGE,
-            "jumprelu: bandwidth %g must be positive, first threshold %g and the controller's rate %g not negative",
-            o->bandwidth, o->first_threshold, o->l0_rate);
+    if (c->arch == SAE_JUMPRELU &&
+        (!is_float_above_0(0.5 * o->bandwidth) || !is_float_from_0(o->first_threshold) || !(o->l0_rate >= 0.0)))
+        return SAE_FAIL(err, SAE_RANGE,
+                        "jumprelu: bandwidth %g must be a float32 above 0, first threshold %g 0 or such a number, the "
+                        "controller's rate %g not negative",
+                        o->bandwidth, o->first_threshold, o->l0_rate);
     if (c->arch == SAE_JUMPRELU && c->k < 1 && o->first_threshold <= 0.0)
         return SAE_FAIL(err, SAE_RANGE, "jumprelu needs k or a first threshold");
     if (c->arch == SAE_GATED && o->gate_rule == SAE_GATE_TRAINS_DECODER && c->d_out > 0)

@@ -227,6 +227,9 @@ const char *recipe_difference_hint(const char *key)
         return " (--" option "; if the options are those of then, a version of this program whose recipe had another " \
                "one began it: give that one)";
     RECIPE_FIELDS(HINT)
+    /* run.json writes as before there was "random-both"; a checkpoint has "scaffold_pca" */
+    if (strcmp(key, "scaffold_start") == 0 || strcmp(key, "scaffold_pca") == 0)
+        return " (--scaffold-start; what that calls zero is \"random\" in records)";
     return strcmp(key, "exact_codes") == 0 ? " (--no-screen without --exact-codes, or not)" : "";
 }
 

@@ -61,8 +61,8 @@ int recipe_choice_find(const char *names, const char *name);
 /* The first constant in which the record of a recipe differs from ours, or that one of the two lacks; NULL: none. A record that is older than
  * a constant lacks it and was trained by what there was until then (recipe.c), which is no difference. */
 const char *recipe_difference(const json_t *ours, const json_t *theirs);
-/* For a message that names what two recipes differ in: the option behind the key, and that a recipe may have had another constant in
- * another version; "": of what is no constant of a recipe. */
+/* For a message that names what two recipes or dictionaries differ in: the option behind the key, and that a recipe may have had another
+ * constant in another version, or how a record calls the option's values; "": there is nothing to say. */
 const char *recipe_difference_hint(const char *key);
 /* Puts every field into an object: numbers, and choices by name (recipe.c). */
 void recipe_fields_put(json_t **object, const sae_train_options *options);

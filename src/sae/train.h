@@ -414,6 +414,11 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
 /* trainer.c: a learner without memory. */
 void learner_init(learner *l, const sae_dict_config *config, const sae_train_options *o);
 /* check.c */
+/* What the products take: a finite float32 above 0, or that or 0 itself. A double may be too small or too large for it. */
+bool is_float_above_0(double x);
+bool is_float_from_0(double x);
+/* Rows can be divided by it, and what is learned of them be multiplied by it again. */
+bool is_input_scale(double x);
 /* Puts the name of dictionary i (its number, where it has none) before a message about one of several. */
 void dict_name_error(const sae_dict_config *c, int i, int n_dicts, sae_error *err);
 sae_status trainer_check(const sae_dict_config *configs, int n_dicts, const sae_train_options *options, sae_error *err);
@@ -426,7 +431,10 @@ int64_t aux_few_room(const scratch *s, int64_t d_sae);
 /* Of the encoder product of dictionary i, which it shares with those of the same width. */
 encoder_shape encoder_shape_of(const sae_trainer *t, int i);
 sae_status trainer_take_memory(sae_trainer *t, sae_error *err);
-/* checkpoint.c: sae_trainer_resume; with `fewer` the checkpoint may hold more dictionaries than the trainer, which are left out. */
+/* checkpoint.c: what stands in checkpoints/, or was left there by a killed run; and what stands in such a folder. */
+bool checkpoint_is_name(const char *name);
+bool checkpoint_is_file(const char *name);
+/* sae_trainer_resume; with `fewer` the checkpoint may hold more dictionaries than the trainer, which are left out. */
 sae_status trainer_resume(sae_trainer *t, const char *run_dir, bool fewer, int64_t *rows_given, sae_error *err);
 /* finite.c: whether all weights are; else the first dictionary and the parameter that are not. */
 bool trainer_is_finite(const sae_trainer *t, int *dict, const char **parameter);

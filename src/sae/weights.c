@@ -9,6 +9,7 @@
 #include "io/io.h"
 #include "kernels/dequant.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,25 @@ static sae_status copy_tensor(const param *p, const tensor *t, bool transposed, 
     return SAE_OK;
 }
 
+/* One entry that is not finite makes every weight so within a step, and the run would be lost at its end. */
+static sae_status check_finite(const param *p, const tensor *t, bool transposed, const char *path, const char *name,
+                               sae_error *err)
+{
+    for (int64_t i = 0; i < p->rows * p->columns; i++) {
+        int64_t row = i / p->columns, column = i % p->columns;
+        char at[64];
+        if (isfinite(p->w[i])) continue;
+        if (t->rank == 1)
+            snprintf(at, sizeof at, "[%lld]", (long long)i);
+        else
+            snprintf(at, sizeof at, "[%lld, %lld]", (long long)(transposed ? column : row),
+                     (long long)(transposed ? row : column));
+        return SAE_FAIL(err, SAE_NUMERIC, "%s: tensor %s is %g at %s as float32: give initial weights that are finite",
+                        path, name, (double)p->w[i], at);
+    }
+    return SAE_OK;
+}
+
 bool was_read(const learner *l, int p) { return l->weights_read >> p & 1; }
 
 sae_status sae_trainer_read_weights(sae_trainer *t, int i, const char *path, const char *prefix, sae_error *err)
@@ -77,6 +97,7 @@ sae_status sae_trainer_read_weights(sae_trainer *t, int i, const char *path, con
                       (long long)(names[n].transposed ? p->columns : p->rows),
                       (long long)(names[n].transposed ? p->rows : p->columns));
         SAE_TRY(copy_tensor(p, found, names[n].transposed, err));
+        SAE_TRY(check_finite(p, found, names[n].transposed, path, name, err));
         seen[names[n].param] = true;
         t->learners[i].weights_read |= 1u << names[n].param;
     }
