@@ -1,5 +1,5 @@
 /*
- * each.c - the loop over items, and what ends it.
+ * each.c - the loop over items, and what ends it. Its critical sections have no name: gcc would export a named one's lock from the library.
  */
 #include "eval/each.h"
 
@@ -30,10 +30,10 @@ sae_status each_item(int n, sae_status (*one)(void *user, int i, sae_error *err)
         sae_error own = {0};
         sae_status got = SAE_OK;
         bool ended;
-#pragma omp critical(each_item)
+#pragma omp critical
         ended = l.status != SAE_OK;
         if (!ended) got = one(user, i, &own);
-#pragma omp critical(each_item)
+#pragma omp critical
         finish_item(&l, got, &own, progress, what, n, err);
     }
     return l.status;
