@@ -55,7 +55,7 @@ static sae_status copy_tensor(const param *p, const tensor *t, bool transposed, 
     return SAE_OK;
 }
 
-/* One entry that is not finite makes every weight so within a step, and the run would be lost at its end. */
+/* A latent with an entry that is not finite may never be chosen: the loss stays finite, and the run is lost at its end. */
 static sae_status check_finite(const param *p, const tensor *t, bool transposed, const char *path, const char *name,
                                sae_error *err)
 {
