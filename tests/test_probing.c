@@ -441,6 +441,17 @@ END_TEST
 
 /* ---- Perturbation ---------------------------------------------------------------------------------------------------------- */
 
+/* TPP of one dictionary of p. */
+static sae_status measure_one(tpp *out, const pooled *p, int dict, sae_dict *weights, const split *s,
+                              const tpp_options *options, sae_error *e)
+{
+    pooled one = *p;
+
+    one.codes += dict;
+    one.n_dicts = 1;
+    return tpp_measure(out, 1, &one, &weights, s, options, NULL, e);
+}
+
 START_TEST(test_tpp_planted)
 {
     planted w;
@@ -448,7 +459,7 @@ START_TEST(test_tpp_planted)
     tpp_options o = {.n = {1, 3}, .n_n = 2, .seed = 1};
 
     planted_open(&w, 900, 3, 2, 0, 8);
-    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
     ck_assert_double_gt(m.clean[0].value, 0.95);
     ck_assert(m.clean[1].low < 0.5 && m.clean[1].high > 0.5);
     ck_assert_double_gt(m.at[TPP_LATENTS][0].intended.low, 0.2);
@@ -464,7 +475,7 @@ START_TEST(test_tpp_planted)
     tpp_free(&m);
     planted_close(&w);
     planted_open(&w, 200, 2, 1, 0, 8);
-    FAILS(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err), SAE_RANGE, "three classes");
+    FAILS(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err), SAE_RANGE, "three classes");
     planted_close(&w);
     scratch_remove();
 }
@@ -490,10 +501,10 @@ START_TEST(test_tpp_whether_decoding_adds_the_scaffold)
     for (int64_t i = 0; i < l.n; i++) docs[i] = i;
     sae_dict *silent = random_dict(t.d, 48, 2, 5);
     memset(sae_dict_weights(silent).W_up, 0, (size_t)(2 * t.d) * sizeof(float));
-    const sae_dict *const dicts[] = {t.dict, silent};
-    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, dicts, 2, &(pooled_options){.ctx = 24, .max_norm = -1},
-                     NULL, &err));
-    for (int i = 0; i < 2; i++) OK(tpp_measure(&m[i], &p, i, dicts[i], &s, &o, &err));
+    sae_dict *const dicts[] = {t.dict, silent};
+    OK(pooled_create(&p, t.model, t.tok, t.site, &l, docs, l.n, (const sae_dict *const *)dicts, 2,
+                     &(pooled_options){.ctx = 24, .max_norm = -1}, NULL, &err));
+    for (int i = 0; i < 2; i++) OK(measure_one(&m[i], &p, i, dicts[i], &s, &o, &err));
     ck_assert_double_gt(m[0].at[TPP_LATENTS][1].ablated, 0);
     ck_assert_double_ne(m[0].at[TPP_LATENTS][1].total.value, 0);
     for (int a = 0; a < TPP_ARMS; a++)
@@ -519,7 +530,7 @@ START_TEST(test_tpp_null)
         tpp m;
         tpp_options o = {.n = {4}, .n_n = 1, .seed = seed};
         planted_open(&w, 300, 3, 0, 0, 60 + seed);
-        OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+        OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
         sum += m.at[TPP_LATENTS][0].total.value / 8;
         tpp_free(&m);
         planted_close(&w);
@@ -538,7 +549,7 @@ START_TEST(test_tpp_draws)
     tpp_options o = {.n = {1, 3}, .n_n = 2, .seed = 1};
 
     planted_open(&w, 1200, 6, 2, 0, 8);
-    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
     for (int i = 0; i < 2; i++) {
         const interval *random = &m.at[TPP_RANDOM][i].total, *over = &m.over_drawn[i];
         const interval draws = interval_of_mean(m.drawn[i], TPP_DRAWS);
@@ -570,7 +581,7 @@ START_TEST(test_tpp_over_drawn)
         tpp m;
         tpp_options o = {.n = {4}, .n_n = 1, .seed = seed};
         planted_open(&w, 300, 3, 0, 0, 130 + seed);
-        OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+        OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
         missed += m.over_drawn[0].low > 0 || m.over_drawn[0].high < 0;
         ck_assert_double_le(m.held[0], CONTROL_MOST_SHARED);
         tpp_free(&m);
@@ -590,7 +601,7 @@ START_TEST(test_tpp_mean)
     tpp_options o = {.n = {1, 3, 20}, .n_n = 3, .seed = 1};
 
     planted_open(&w, 900, 3, 2, 0, 8);
-    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
     for (int a = 0; a < TPP_ARMS; a++) {
         const tpp_score *at = m.at[a];
         ck_assert_double_eq_tol(at[3].total.value, (at[0].total.value + at[1].total.value + at[2].total.value) / 3,
@@ -655,7 +666,7 @@ START_TEST(test_tpp_codes)
     planted_open(&w, 900, 3, 2, 1, 8);
     silence_first(&w);
     write_codes(&w);
-    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
     ck_assert_int_eq(m.rank, 1);
     for (int i = 0; i <= 1; i++) {
         OK(tpp_codes_add(&added, &m, i, 1, &err));
@@ -670,7 +681,7 @@ START_TEST(test_tpp_codes)
         printf("# codes add %.3f [%.3f, %.3f], all fall %.3f\n", added.value, added.low, added.high, m.codes.value);
     tpp_free(&m);
     w.p.codes[0].rank = 0; /* without one the arm is that of the latents */
-    OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
     for (int i = 0; i <= 1; i++) {
         OK(tpp_codes_add(&added, &m, i, 1, &err));
         ck_assert(added.value == 0 && added.low == 0 && added.high == 0);
@@ -696,7 +707,7 @@ START_TEST(test_tpp_codes_null)
         planted_open(&w, 300, 3, 2, 0, 170 + seed);
         for (int64_t i = 0; i < 2 * w.p.n; i++) w.p.codes[0].scaffold[i] *= 20; /* large enough to be chosen */
         write_codes(&w);
-        OK(tpp_measure(&m, &w.p, 0, w.dict, &w.s, &o, &err));
+        OK(measure_one(&m, &w.p, 0, w.dict, &w.s, &o, &err));
         OK(tpp_codes_add(&added, &m, 0, seed, &err));
         missed += added.low > 0 || added.high < 0;
         mean += added.value / 20;
@@ -749,9 +760,9 @@ START_TEST(test_tpp_gain)
 
     planted_open(&w, 900, 3, 2, 0, 8);
     second_dictionary(&w, 0.3F);
-    OK(tpp_measure(&all, &w.p, 0, w.dict, &w.s, &o, &err));
-    OK(tpp_measure(&part, &w.p, 1, w.dict, &w.s, &o, &err));
-    OK(tpp_measure_all(together, 2, &w.p, (sae_dict *const[]){w.dict, w.dict}, &w.s, &o, NULL, &err));
+    OK(measure_one(&all, &w.p, 0, w.dict, &w.s, &o, &err));
+    OK(measure_one(&part, &w.p, 1, w.dict, &w.s, &o, &err));
+    OK(tpp_measure(together, 2, &w.p, (sae_dict *const[]){w.dict, w.dict}, &w.s, &o, NULL, &err));
     for (int d = 0; d < 2; d++) { /* out[stride] apart */
         const tpp *alone = d ? &part : &all;
         ck_assert(memcmp(together[2 * d].at, alone->at, sizeof alone->at) == 0);
@@ -775,7 +786,7 @@ START_TEST(test_tpp_gain)
                             (part.at[TPP_LATENTS][0].total.high - part.at[TPP_LATENTS][0].total.low));
     tpp_free(&part);
     o.seed = 2; /* other tasks */
-    OK(tpp_measure(&part, &w.p, 1, w.dict, &w.s, &o, &err));
+    OK(measure_one(&part, &w.p, 1, w.dict, &w.s, &o, &err));
     FAILS(tpp_gain(&gain, &all, &part, TPP_LATENTS, 0, 1, &err), SAE_RANGE, "the same documents");
     tpp_free(&all);
     tpp_free(&part);
@@ -803,7 +814,7 @@ START_TEST(test_tpp_gain_null)
             for (int64_t e = blind->row_start[i]; e < blind->row_start[i + 1]; e++)
                 if (blind->latent[e] < 3) blind->value[e] *= 0.1F;
         }
-        for (int d = 0; d < 2; d++) OK(tpp_measure(&m[d], &w.p, d, w.dict, &w.s, &o, &err));
+        for (int d = 0; d < 2; d++) OK(measure_one(&m[d], &w.p, d, w.dict, &w.s, &o, &err));
         OK(tpp_gain(&gain, &m[1], &m[0], TPP_LATENTS, 0, seed, &err));
         missed += gain.low > 0 || gain.high < 0;
         mean += gain.value / 20;

@@ -35,7 +35,7 @@ static sae_status measure_sets(tpp *scores, const labelled_input *in, const tpp_
 
     for (int i = 0; i < in->n_sets; i++) {
         SAE_TRY(labelled_set_open(&set, in, i, progress, err));
-        SAE_TRY(tpp_measure_all(&scores[i], in->n_sets, &set.pooled, in->dicts.at, &set.split, o, progress, err));
+        SAE_TRY(tpp_measure(&scores[i], in->n_sets, &set.pooled, in->dicts.at, &set.split, o, progress, err));
         SAE_TRY(labelled_set_describe(result, &set, err));
         labelled_set_close(&set);
     }

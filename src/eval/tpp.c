@@ -403,7 +403,7 @@ done:
     return status;
 }
 
-/* What tpp_measure_all has to do. */
+/* What tpp_measure has to do. */
 typedef struct measuring {
     tpp *out;
     int64_t stride;
@@ -436,21 +436,8 @@ done:
     return status;
 }
 
-sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
-                       const tpp_options *options, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    tpp_probes probes[2] = {0};
-
-    SAE_TRY(fit_probes(probes, p, s, options, err));
-    SAE_TRY(measure_with(out, p, dict, weights, s, options, probes, err));
-done:
-    for (int i = 0; i < 2; i++) tpp_probes_free(&probes[i]);
-    return status;
-}
-
-sae_status tpp_measure_all(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
-                           const tpp_options *options, const sae_progress *progress, sae_error *err)
+sae_status tpp_measure(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
+                       const tpp_options *options, const sae_progress *progress, sae_error *err)
 {
     sae_status status = SAE_OK;
     measuring m = {.out = out, .stride = stride, .p = p, .weights = weights, .s = s, .options = options};

@@ -60,13 +60,11 @@ typedef struct tpp {
     double *asked;  /* [2, n_docs] tasks that a document stands in; those of shuffled labels */
 } tpp;
 
-/* RANGE: fewer than three classes, of which two tasks would be mirror images. Caller frees with tpp_free. */
-sae_status tpp_measure(tpp *out, const pooled *p, int dict, const sae_dict *weights, const split *s,
-                       const tpp_options *options, sae_error *err);
 /* All dictionaries of p, several at once, whose probes are the same and fitted once: of dictionary i into out[i * stride], all of which are
- * empty before; those that were measured are the caller's to free also when it fails. */
-sae_status tpp_measure_all(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
-                           const tpp_options *options, const sae_progress *progress, sae_error *err);
+ * empty before; those that were measured are the caller's to free with tpp_free, also when it fails. RANGE: fewer than three classes, of
+ * which two tasks would be mirror images. */
+sae_status tpp_measure(tpp *out, int64_t stride, const pooled *p, sae_dict *const *weights, const split *s,
+                       const tpp_options *options, const sae_progress *progress, sae_error *err);
 void tpp_free(tpp *m);
 /* TPP of m less that of `over` at number i of n (n_n: of their mean), with its 95 % interval: the same test documents are drawn for both (paired); of TPP_RANDOM it
  * counts the spread of the draws too. RANGE: the two were not measured on one set with one seed. */

@@ -273,7 +273,7 @@ static sae_status ask_set(documents *w, experiment *e, int set, sae_error *err)
         SAE_TRY(probing_measure(&w->probing[a * w->n_sets + set], &part, &s, &how, e->progress, err));
     }
     if (s.n_classes < 3) goto done; /* two tasks of two classes are mirror images */
-    SAE_TRY(tpp_measure_all(w->tpp + w->asked, w->n_tpp, &p, w->dicts, &s, &ablating, e->progress, err));
+    SAE_TRY(tpp_measure(w->tpp + w->asked, w->n_tpp, &p, w->dicts, &s, &ablating, e->progress, err));
     w->tpp_sets[w->asked++] = w->paths[set];
 done:
     pooled_free(&p);
