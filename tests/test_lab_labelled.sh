@@ -267,7 +267,8 @@ given="--model tiny --site resid_post.0 --ctx 24 --quiet --n-train 50 --n-test 2
         key in of && match($0, /"(value|low|high)"/) { sub(/: [^,]*/, ": " v[key substr($0, RSTART + 1, RLENGTH - 2)]) }
         { print }' $perturbed >edited && cp edited $perturbed
     expect "scaffold, a gain of nothing" 0 '' scaffold $everything --out all
-    shows 'by itself worse at n 50; with the scaffold'"'"'s codes to ablate too -0.0495 at equal k'
+    shows '; by itself worse at n 50'
+    shows '; with the scaffold'"'"'s codes to ablate too -0.0495'
     shows 'not made up by the scaffold'"'"'s codes: with these to ablate too it is less of a loss'
     cp all_before/documents/batchtopk-tpp.json $perturbed
     shows '+0.0000 at equal k'

@@ -7,16 +7,45 @@
 #include "sae/scaffold_fields.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+sae_status claim_tables(sae_result *r, sae_error *err)
+{
+    static const char *const columns[] = {"claim", "what", "paper", "here", "interval, 95 %", "verdict"};
+    static const char *const beside[] = {"claim", "what", "beside it"};
+    sae_status status = SAE_OK;
+
+    SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
+    SAE_TRY(sae_result_table(r, "claims_more", "What stands beside the claims", beside, 3, err));
+done:
+    return status;
+}
+
 sae_status claim_row(sae_result *r, const claim *c, sae_error *err)
 {
+    sae_status status = SAE_OK;
+    const char *more = strncmp(c->more, "; ", 2) == 0 ? c->more + 2 : c->more;
     const sae_cell cells[] = {
         {c->number, NAN}, {c->name, NAN}, {c->paper, NAN}, {c->here, NAN}, {*c->range ? c->range : "-", NAN},
         {c->says, NAN}};
+    const sae_cell beside[] = {{c->number, NAN}, {c->name, NAN}, {more, NAN}};
 
-    return sae_result_row(r, "claims", cells, 6, err);
+    SAE_TRY(sae_result_row(r, "claims", cells, 6, err));
+    if (*more) SAE_TRY(sae_result_row(r, "claims_more", beside, 3, err));
+done:
+    return status;
+}
+
+void claim_add(char *text, size_t size, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text + used, size - used, format, args);
+    va_end(args);
 }
 
 const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, int64_t seed)
@@ -24,12 +53,12 @@ const roster_entry *claim_entry(const experiment *e, int arch, roster_use use, i
     return roster_pair(e, e->options.archs[arch], use, e->options.seed + (uint64_t)seed);
 }
 
-void claim_range(char out[CLAIM_RANGE], const interval *v, const char *what)
+void claim_range(char out[CLAIM_TEXT], const interval *v, const char *what)
 {
     if (isfinite(v->low))
-        snprintf(out, 200, "[%.3g, %.3g] %s", v->low, v->high, what);
+        snprintf(out, CLAIM_TEXT, "[%.3g, %.3g] %s", v->low, v->high, what);
     else
-        snprintf(out, 200, "one seed");
+        snprintf(out, CLAIM_TEXT, "one seed");
 }
 
 /* ---- N1: the rank ------------------------------------------------------------------------------------------------------- */
@@ -61,7 +90,7 @@ static sae_status rank_claim(const experiment *e, sae_result *r, sae_error *err)
     if (!experiment_found(e, part, part, "knee", &knee) || !experiment_found(e, part, part, "knee_margin", &margin)) {
         snprintf(c.says, sizeof c.says, "chosen, not found: no rank sweep in this run");
     } else {
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; knee of the sweep at %g", knee.value);
+        claim_add(c.here, sizeof c.here, "; knee of the sweep at %g", knee.value);
         snprintf(c.range, sizeof c.range, "knee [%g, %g] over sequences; first seed", knee.low, knee.high);
         verdict_rank(c.says, &knee, margin.value, spread_of_gain(e));
     }
@@ -97,7 +126,7 @@ bool claim_change_at_l0(const experiment *e, int arch, int rule, const char *key
     return true;
 }
 
-void claim_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t room)
+void claim_other_rules(const experiment *e, int arch, const char *key, int side, char *says, size_t size)
 {
     double change, at_l0;
     char how[40];
@@ -106,38 +135,36 @@ void claim_other_rules(const experiment *e, int arch, const char *key, int side,
         if (!claim_change(e, arch, i, key, &change, how)) continue;
         const char *trained = *how ? " (trained)" : "";
         if (change * side < 0)
-            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s", matching_rules[i].name, trained,
-                     change > 0 ? "more" : "less");
+            claim_add(says, size, "; at equal %s%s %s", matching_rules[i].name, trained, change > 0 ? "more" : "less");
         else if (claim_change_at_l0(e, arch, i, key, &at_l0) && at_l0 * side < 0)
-            snprintf(says + strlen(says), room - strlen(says), "; at equal %s%s %s than the baseline of that L0",
-                     matching_rules[i].name, trained, at_l0 > 0 ? "more" : "less");
+            claim_add(says, size, "; at equal %s%s %s than the baseline of that L0", matching_rules[i].name, trained,
+                      at_l0 > 0 ? "more" : "less");
     }
 }
 
 /* By how much fewer dense latents there are at a rule than the first seed's `base` in the baseline, and which part of it the lower k is:
  * " (-61 %, of which -41 is the lower k; -34 % against the baseline's 30.6 at that L0)". */
-static void tell_lower_k(const experiment *e, int arch, int rule, double base, double change, char *here, size_t room)
+static void tell_lower_k(const experiment *e, int arch, int rule, double base, double change, claim *c)
 {
     interval same;
-    const size_t used = strlen(here);
 
     if (!(base > 0)) return;
     const double less = round(100 * change / base) + 0.0;
     if (!matched_baseline(e, e->options.archs[arch], rule, e->dense_key, &same) || !(same.value > 0)) {
-        snprintf(here + used, room - used, " (%+.0f %%)", less);
+        claim_add(c->more, sizeof c->more, " (%+.0f %%)", less);
         return;
     }
     const double by_k = round(100 * (same.value / base - 1)) + 0.0;
     if (by_k == 0)
-        snprintf(here + used, room - used, " (%+.0f %%)", less);
+        claim_add(c->more, sizeof c->more, " (%+.0f %%)", less);
     else
-        snprintf(here + used, room - used,
-                 " (%+.0f %%, of which %+.0f is the lower k; %+.0f %% against the baseline's %.3g at that L0)", less,
-                 by_k, round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
+        claim_add(c->more, sizeof c->more,
+                  " (%+.0f %%, of which %+.0f is the lower k; %+.0f %% against the baseline's %.3g at that L0)", less,
+                  by_k, round(100 * ((base + change) / same.value - 1)) + 0.0, same.value);
 }
 
 /* At which thresholds a difference over the seeds is told; of one seed none is. */
-static void tell_thresholds(const experiment *e, int arch, char *says, size_t room)
+static void tell_thresholds(const experiment *e, int arch, claim *c)
 {
     threshold_count counts[DENSITY_THRESHOLDS];
     char text[VERDICT_TEXT];
@@ -156,11 +183,11 @@ static void tell_thresholds(const experiment *e, int arch, char *says, size_t ro
             (threshold_count){density_thresholds[i], interval_of_mean(base, n).value, interval_of_mean(fewer, n)};
     }
     verdict_thresholds(text, counts, DENSITY_THRESHOLDS);
-    snprintf(says + strlen(says), room - strlen(says), "%s", text);
+    claim_add(c->more, sizeof c->more, "%s", text);
 }
 
 /* Whether there are antipodal pairs in the first seed's baseline, which the 2r of the verdict supposes. */
-static void tell_pairs(const experiment *e, int arch, char *says, size_t room)
+static void tell_pairs(const experiment *e, int arch, claim *c)
 {
     static const char *const keys[] = {"antipodal_share", "antipodality", "antipodality_control"};
     double v[3];
@@ -172,7 +199,7 @@ static void tell_pairs(const experiment *e, int arch, char *says, size_t room)
         v[i] = experiment_found(e, part, "baseline", keys[i], &found) ? found.value : NAN;
     }
     verdict_pairs(text, experiment_number(e, claim_entry(e, arch, USE_BASELINE, 0), e->dense_key), v[0], v[1], v[2]);
-    snprintf(says + strlen(says), room - strlen(says), "%s", text);
+    claim_add(c->more, sizeof c->more, "%s", text);
 }
 
 /* The first variant of every seed; the others are trained of the first. */
@@ -211,20 +238,18 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
         snprintf(c.range, sizeof c.range, "%.3g fewer in every seed", f.value);
     else
         claim_range(c.range, &f, "fewer, over seeds");
-    if (isfinite(part.low))
-        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), ": [%.0f, %.0f] %%", part.low, part.high);
+    if (isfinite(part.low)) claim_add(c.range, sizeof c.range, ": [%.0f, %.0f] %%", part.low, part.high);
     for (int i = 0; main && i < MATCHING_RULES; i++) {
         if (!claim_change(e, arch, i, e->dense_key, &change, how)) continue;
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%s equal %s%s %.3g",
-                 strstr(c.here, "; first seed at") ? "," : "; first seed at", matching_rules[i].name, how,
-                 base[0] + change);
-        tell_lower_k(e, arch, i, base[0], change, c.here, sizeof c.here);
+        claim_add(c.more, sizeof c.more, "%s equal %s%s %.3g", *c.more ? "," : "first seed at", matching_rules[i].name,
+                  how, base[0] + change);
+        tell_lower_k(e, arch, i, base[0], change, &c);
     }
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         claim_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
-    if (main) tell_thresholds(e, arch, c.says, sizeof c.says);
-    if (main) tell_pairs(e, arch, c.says, sizeof c.says);
+    if (main) tell_thresholds(e, arch, &c);
+    if (main) tell_pairs(e, arch, &c);
     return claim_row(r, &c, err);
 }
 
@@ -267,15 +292,14 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
     c.name = name;
     snprintf(c.here, sizeof c.here, "overlap %.3f (1 identical, %.4f by chance", mean.value, chance.value);
     if (isfinite(control) && e->options.variants[0] != SAE_P3)
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %.3f P3, which learns PCA", control);
-    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
+        claim_add(c.here, sizeof c.here, ", %.3f P3, which learns PCA", control);
+    claim_add(c.here, sizeof c.here, ")");
     snprintf(key, sizeof key, "seeds.%s", arch_name(e->options.archs[arch]));
     if (experiment_found(e, "stability", "stability", key, &v))
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; %.3f between seeds", v.value);
+        claim_add(c.here, sizeof c.here, "; %.3f between seeds", v.value);
     claim_range(c.range, &mean, "over seeds");
     verdict_overlap(c.says, &mean, rank, control, &further);
-    if (!isfinite(mean.low))
-        snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), " (one seed's scaffold)");
+    if (!isfinite(mean.low)) claim_add(c.says, sizeof c.says, " (one seed's scaffold)");
     return claim_row(r, &c, err);
 }
 
@@ -315,12 +339,10 @@ static sae_status outliers_claim(const experiment *e, int arch, sae_result *r, s
         c.here, sizeof c.here,
         "of the axis of an outlier dimension lies inside: %.3f (O1, %.0f of them), %.3f (O2, %.0f); by chance %.4f",
         inside[0].value, counts[0], inside[1].value, counts[1], rank.value / (double)e->d);
-    for (int i = 0; i < 2 && e->options.seeds > 1; i++) {
-        const size_t used = strlen(c.range);
+    for (int i = 0; i < 2 && e->options.seeds > 1; i++)
         if (counts[i] > 0)
-            snprintf(c.range + used, sizeof c.range - used, "%sO%d [%.3f, %.3f] over seeds", used ? ", " : "", i + 1,
-                     inside[i].low, inside[i].high);
-    }
+            claim_add(c.range, sizeof c.range, "%sO%d [%.3f, %.3f] over seeds", *c.range ? ", " : "", i + 1,
+                      inside[i].low, inside[i].high);
     if (e->options.seeds < 2) snprintf(c.range, sizeof c.range, "one seed");
     verdict_outliers(c.says, inside, counts, rank.value / (double)e->d);
     return claim_row(r, &c, err);
@@ -439,14 +461,13 @@ static sae_status not_tested(const experiment *e, sae_result *r, sae_error *err)
 
 sae_status summary_report(experiment *e, sae_error *err)
 {
-    static const char *const columns[] = {"claim", "what", "paper", "here", "interval, 95 %", "verdict"};
     sae_status status = SAE_OK;
     sae_result *r = NULL;
 
     SAE_TRY(experiment_result(e, "summary", "What was found", &r, err));
     SAE_TRY(setting_note(e, r, err));
     SAE_TRY(scaffold_note(e, r, err));
-    SAE_TRY(sae_result_table(r, "claims", "The paper and this run", columns, 6, err));
+    SAE_TRY(claim_tables(r, err));
     SAE_TRY(rank_claim(e, r, err));
     for (int a = 0; a < e->options.n_archs; a++) SAE_TRY(per_arch(e, a, r, err));
     SAE_TRY(gains_report(e, r, err));

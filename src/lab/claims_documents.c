@@ -90,17 +90,15 @@ static void tell_sizes(const experiment *e, int arch, const measure *m, claim *c
         for (int i = 0; i < n; i++) {
             snprintf(at, sizeof at, "%c%lld", m->size, (long long)sizes[i]);
             if (!gain_at(e, arch, m, at, &g) || side_of(&g) != 2 * better - 1) continue;
-            const size_t used = strlen(c->here);
             if (begun)
-                snprintf(c->here + used, sizeof c->here - used, ", %lld", (long long)sizes[i]);
+                claim_add(c->more, sizeof c->more, ", %lld", (long long)sizes[i]);
             else
-                snprintf(c->here + used, sizeof c->here - used, "; by itself %s at %c %lld", names[better], m->size,
-                         (long long)sizes[i]);
+                claim_add(c->more, sizeof c->more, "; by itself %s at %c %lld", names[better], m->size,
+                          (long long)sizes[i]);
             begun = any = true;
         }
     }
-    if (!any)
-        snprintf(c->here + strlen(c->here), sizeof c->here - strlen(c->here), "; told at no %c by itself", m->size);
+    if (!any) claim_add(c->more, sizeof c->more, "; told at no %c by itself", m->size);
 }
 
 /* What the codes add to the scaffold's own latents, over seeds and, of the first, over documents. */
@@ -125,15 +123,15 @@ static const char *tell_codes(const experiment *e, int arch, const measure *m, c
 
     if (m->size != 'n') return ""; /* probing's codes have an arm of their own, in its tables */
     if (!find_gain(e, arch, m, "scaffold.mean", "scaffold.gain.mean", "mean", &with)) return "";
-    snprintf(c->here + strlen(c->here), sizeof c->here - strlen(c->here),
-             "; with the scaffold's codes to ablate too %+.4f at equal k", four_decimals(with.seeds.value));
+    claim_add(c->here, sizeof c->here, "; with the scaffold's codes to ablate too %+.4f",
+              four_decimals(with.seeds.value));
     if (!codes_added(e, arch, m, &added)) return "";
     const interval beyond[2] = {with.paired, with.seeds}, more[2] = {added.paired, added.seeds};
     return verdict_codes(beyond, more);
 }
 
 /* What is gained at the rules over the baseline of the same L0, where that is another than the one at k. */
-static void tell_gain_at_l0(const experiment *e, int arch, const char *key, char *here, size_t room)
+static void tell_gain_at_l0(const experiment *e, int arch, const char *key, claim *c)
 {
     double change, at_l0;
     char how[40];
@@ -142,8 +140,8 @@ static void tell_gain_at_l0(const experiment *e, int arch, const char *key, char
     for (int i = 0; i < MATCHING_RULES; i++) {
         if (!claim_change(e, arch, i, key, &change, how) || !claim_change_at_l0(e, arch, i, key, &at_l0)) continue;
         if (!isfinite(at_l0) || four_decimals(at_l0 - change) == 0) continue;
-        snprintf(here + strlen(here), room - strlen(here), "%s %+.4f at equal %s",
-                 any ? "," : "; over the baseline of that L0", four_decimals(at_l0), matching_rules[i].name);
+        claim_add(c->more, sizeof c->more, "%s %+.4f at equal %s", any ? "," : "; over the baseline of that L0",
+                  four_decimals(at_l0), matching_rules[i].name);
         any = true;
     }
 }
@@ -162,22 +160,18 @@ static sae_status documents_claim(const experiment *e, int arch, const measure *
     snprintf(key, sizeof key, "%s.mean", m->file);
     snprintf(name, sizeof name, "%s, mean over %c, %s", m->label, m->size, arch_name(e->options.archs[arch]));
     c.name = name;
-    if (e->options.seeds > 1)
-        snprintf(c.here, sizeof c.here,
-                 "%+.4f at equal k, mean of %lld seeds; the first: ", four_decimals(g.seeds.value),
-                 (long long)e->options.seeds);
-    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "%+.4f at equal k", four_decimals(g.first));
+    snprintf(c.here, sizeof c.here, "%+.4f at equal k", four_decimals(g.seeds.value));
+    if (e->options.seeds > 1) claim_add(c.here, sizeof c.here, ", mean of %lld seeds", (long long)e->options.seeds);
+    snprintf(c.more, sizeof c.more, "first seed: %+.4f at equal k", four_decimals(g.first));
     for (int i = 0; i < MATCHING_RULES; i++)
         if (claim_change(e, arch, i, key, &change, how))
-            snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", %+.4f at equal %s%s",
-                     four_decimals(change), matching_rules[i].name, how);
-    tell_gain_at_l0(e, arch, key, c.here, sizeof c.here);
+            claim_add(c.more, sizeof c.more, ", %+.4f at equal %s%s", four_decimals(change), matching_rules[i].name,
+                      how);
+    tell_gain_at_l0(e, arch, key, &c);
     tell_sizes(e, arch, m, &c);
     const char *made_up = tell_codes(e, arch, m, &c);
     snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", g.paired.low, g.paired.high);
-    if (seeds)
-        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range), "; [%.4f, %.4f] seeds", g.seeds.low,
-                 g.seeds.high);
+    if (seeds) claim_add(c.range, sizeof c.range, "; [%.4f, %.4f] over seeds", g.seeds.low, g.seeds.high);
     const int side = side_of(&g);
     snprintf(c.says, sizeof c.says, "%s%s",
              side > 0   ? better
@@ -185,8 +179,7 @@ static sae_status documents_claim(const experiment *e, int arch, const measure *
                         : "cannot be told from no gain",
              seeds ? "" : " (one seed: how two trainings differ is not in it)");
     if (side != 0) claim_other_rules(e, arch, key, side, c.says, sizeof c.says);
-    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), "%s%s", side < 0 ? made_up : "",
-             aimed(e, arch, m));
+    claim_add(c.says, sizeof c.says, "%s%s", side < 0 ? made_up : "", aimed(e, arch, m));
     return claim_row(r, &c, err);
 }
 

@@ -47,12 +47,11 @@ static void beside_all_rows(const experiment *e, const char *pair, const char *o
         !experiment_found(e, pair, "comparison", "first_position.scaffold", &share[0]) ||
         !experiment_found(e, pair, "comparison", "first_position.pca_all", &share[1]))
         return;
-    snprintf(c->here + strlen(c->here), sizeof c->here - strlen(c->here),
-             "; PCA of all rows %.3f x (of it the scaffold %.3f x %s; of position 0's row it holds %.3f, the scaffold "
-             "%.3f)",
-             all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value);
-    snprintf(c->says + strlen(c->says), sizeof c->says - strlen(c->says), "%s",
-             verdict_sink(&over, share[0].value, share[1].value));
+    claim_add(c->more, sizeof c->more,
+              "; PCA of all rows %.3f x (of it the scaffold %.3f x %s; of position 0's row it holds %.3f, the scaffold "
+              "%.3f)%s",
+              all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value,
+              verdict_sink(&over, share[0].value, share[1].value));
 }
 
 /* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
@@ -73,20 +72,21 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     const interval seeds = over_seeds(e, arch, key);
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
-    snprintf(c.here, sizeof c.here, "%.3f x for the scaffold, %.3f x for PCA (of one another %.3f x %s", a.value,
-             b.value, paired.value, ends_text(ends[0], &paired, 3));
-    if (isfinite(seeds.low))
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; over seeds %.3f [%.3f, %.3f]", seeds.value,
-                 seeds.low, seeds.high);
-    snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ")");
+    snprintf(c.here, sizeof c.here, "%.3f x; PCA %.3f x", a.value, b.value);
     snprintf(key, sizeof key, "random1%s.%s", rows, operator);
     if (experiment_found(e, pair, "removal", key, &one))
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), "; a random subspace %.3f x", one.value);
+        claim_add(c.here, sizeof c.here, ", a random subspace %.3f x", one.value);
+    claim_add(c.here, sizeof c.here, "; of PCA's %.3f", paired.value);
+    snprintf(c.range, sizeof c.range, "%s; PCA %s; of PCA's %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3),
+             ends_text(draws, &paired, 3));
+    if (isfinite(seeds.low)) {
+        claim_add(c.here, sizeof c.here, ", over seeds %.3f", seeds.value);
+        claim_add(c.range, sizeof c.range, ", over seeds [%.3f, %.3f]", seeds.low, seeds.high);
+    }
     snprintf(key, sizeof key, "scaffold_over_random%s.%s", rows, operator);
     if (rows[0] && experiment_found(e, pair, "removal", key, &one))
-        snprintf(c.here + strlen(c.here), sizeof c.here - strlen(c.here), ", the scaffold %.3f x %s of the mean of %d",
-                 one.value, ends_text(draws, &one, 3), e->options.draws);
-    snprintf(c.range, sizeof c.range, "%s; PCA %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3));
+        snprintf(c.more, sizeof c.more, "the scaffold %.3f x %s of the mean of %d random subspaces", one.value,
+                 ends_text(draws, &one, 3), e->options.draws);
     snprintf(c.says, sizeof c.says, "%s%s",
              verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
                           "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
@@ -119,16 +119,14 @@ static int rules_of(const experiment *e, const char *part, double n, rule_cost o
     return found;
 }
 
-static void other_rules(const rule_cost *rules, int n, char *text, size_t room)
+static void other_rules(const rule_cost *rules, int n, claim *c)
 {
     char draws[48];
 
-    for (int i = 1; i < n; i++) {
-        const size_t used = strlen(text);
-        snprintf(text + used, room - used, "%s %s %+.3f %s",
-                 i > 1 ? "," : "; by other rules over matched, nats:", rules[i].rule, rules[i].over.value,
-                 ends_text(draws, &rules[i].over, 4));
-    }
+    for (int i = 1; i < n; i++)
+        claim_add(c->more, sizeof c->more, "%s %s %+.3f %s",
+                  i > 1 ? "," : "; by other rules over equal density, nats:", rules[i].rule, rules[i].over.value,
+                  ends_text(draws, &rules[i].over, 4));
 }
 
 static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
@@ -163,15 +161,14 @@ static sae_status redundancy_claim(const experiment *e, int arch, sae_result *r,
              arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here,
-             "%.3f x; density-matched %.3f x, random %.3f x; with the error projected too %.3f x; "
-             "the scaffold removed (R2) %.3f x, (R3) %.3f x",
-             aligned.value, matched.value, random.value, error.value, r2.value, r3.value);
-    other_rules(rules, n_rules, c.here, sizeof c.here);
-    snprintf(c.range, sizeof c.range,
-             "%s; over matched %s nats; less R2 %s, less R3 %s, with the error projected too less R2 %s; first seed",
+             "%.3f x; as many of equal density %.3f x, random %.3f x; the scaffold removed (R2) %.3f x, (R3) %.3f x",
+             aligned.value, matched.value, random.value, r2.value, r3.value);
+    snprintf(c.range, sizeof c.range, "%s; nats over equal density %s, less R2 %s, less R3 %s; first seed",
              ends_text(ends[0], &aligned, 3), ends_text(ends[1], &rules[0].over, 4),
-             ends_text(ends[2], &less.aligned_r2, 3), ends_text(ends[3], &less.aligned_r3, 3),
+             ends_text(ends[2], &less.aligned_r2, 3), ends_text(ends[3], &less.aligned_r3, 3));
+    snprintf(c.more, sizeof c.more, "with the error projected too %.3f x (less R2 %s nats)", error.value,
              ends_text(ends[4], &less.error_r2, 3));
+    other_rules(rules, n_rules, &c);
     verdict_redundancy(c.says, rules, n_rules, &less);
     return claim_row(r, &c, err);
 }
@@ -323,9 +320,8 @@ static sae_status necessity_row(const experiment *e, int arch, const char *opera
     snprintf(c.range, sizeof c.range, "%s; over random %s", ends_text(ends[0], &ratio[0], 3),
              ends_text(ends[1], &over_random[0], 4));
     if (isfinite(over_random[1].low))
-        snprintf(c.range + strlen(c.range), sizeof c.range - strlen(c.range),
-                 "; over seeds [%.3f, %.3f], over random [%.3f, %.3f]", ratio[1].low, ratio[1].high, over_random[1].low,
-                 over_random[1].high);
+        claim_add(c.range, sizeof c.range, "; over seeds [%.3f, %.3f], over random [%.3f, %.3f]", ratio[1].low,
+                  ratio[1].high, over_random[1].low, over_random[1].high);
     snprintf(c.says, sizeof c.says, "%s: %s%s", label, verdict_necessity(ratio, over_random),
              isfinite(over_random[1].low) ? "" : " (one seed's scaffold)");
     return claim_row(r, &c, err);

@@ -49,19 +49,16 @@ static sae_status removal_row(const experiment *e, const roster_entry *of, int o
     for (int i = 0; i < CHOICES; i++) {
         if (!beside_pca_of(e, of->name, i, op, &v)) continue;
         const char *between = *c.here ? "; " : "";
-        const size_t here = strlen(c.here), range = strlen(c.range), says = strlen(c.says);
-        snprintf(c.here + here, sizeof c.here - here,
-                 "%s%s: %.3f x for the scaffold, %.3f x for PCA (of one another %.3f x)", between, choices[i].name,
-                 v.scaffold.value, v.pca.value, v.over.value);
+        claim_add(c.more, sizeof c.more, "%s%s: %.3f x for the scaffold, %.3f x for PCA (of one another %.3f x)",
+                  between, choices[i].name, v.scaffold.value, v.pca.value, v.over.value);
         if (isfinite(v.over.low))
-            snprintf(c.range + range, sizeof c.range - range, "%s%s [%.3f, %.3f]", *c.range ? "; " : "of PCA's, ",
-                     choices[i].name, v.over.low, v.over.high);
-        snprintf(c.says + says, sizeof c.says - says, "%s%s: %s", between, choices[i].name,
-                 verdict_both(&v.over, &one_seed, 1, "more harm than PCA, as the paper says",
-                              "less harm than PCA: against the paper", "cannot be told from PCA"));
+            claim_add(c.range, sizeof c.range, "%s[%.3f, %.3f]", *c.range ? "; " : "", v.over.low, v.over.high);
+        claim_add(c.says, sizeof c.says, "%s%s: %s", between, choices[i].name,
+                  verdict_both(&v.over, &one_seed, 1, "more harm", "less harm", "not told"));
+        claim_add(c.here, sizeof c.here, "%s%s %.3f", *c.here ? "; " : "of PCA's: ", choices[i].name, v.over.value);
     }
     if (!*c.here) return SAE_OK; /* not measured in this run */
-    snprintf(c.says + strlen(c.says), sizeof c.says - strlen(c.says), " (one seed's scaffold)");
+    claim_add(c.says, sizeof c.says, " (than PCA; the paper: more; one seed's scaffold)");
     snprintf(name, sizeof name, "CE after removal, %s, %s, %s", op ? "centred (R3)" : "uncentred (R2)",
              arch_name(of->config.arch), variant_labels[of->config.variant]);
     c.name = name;
