@@ -11,6 +11,7 @@
  */
 #include "acts/acts.h"
 #include "model/model.h"
+#include "text/corpus.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -207,13 +208,35 @@ static sae_status tell(const live *l, sae_error *err)
     return stop ? SAE_FAIL(err, SAE_CANCELLED, "stopped on request") : SAE_OK;
 }
 
+/* A text from a pipe may end before the rows that were asked for. How many it gave is known here alone. */
+static sae_status next_sequences(live *l, sae_error *err)
+{
+    sae_error cause = {0};
+    sae_status status = sae_text_next(l->text, l->options.batch_seqs, l->ids, l->mask, &l->n_seq, &cause);
+    int64_t came = l->given + l->filled + l->to - l->from;
+    char wait[128] = "";
+
+    if (status == SAE_OK) return SAE_OK;
+    if (!text_is_used_up(l->text)) return SAE_FAIL(err, status, "%s", cause.message);
+    if (!l->limited)
+        snprintf(wait, sizeof wait, "; the first %d are waited for, to know which norm is too large", MEDIAN_ROWS);
+    else if (!l->options.in_order)
+        snprintf(wait, sizeof wait, "; the shuffle buffer, of %lld rows, is filled up before it gives more",
+                 (long long)l->options.buffer_rows);
+    return SAE_FAIL(
+        err, SAE_STATE,
+        "the text from standard input has ended, and cannot be read a second time: %lld rows came of it and "
+        "%lld of them were taken%s",
+        (long long)came, (long long)l->given, wait);
+}
+
 /* One forward pass over the next sequences. Its rows are filtered once the limits are known. */
 static sae_status run_batch(live *l, sae_error *err)
 {
     sae_status status = SAE_OK;
 
     SAE_TRY(tell(l, err));
-    SAE_TRY(sae_text_next(l->text, l->options.batch_seqs, l->ids, l->mask, &l->n_seq, err));
+    SAE_TRY(next_sequences(l, err));
     l->ended = l->n_seq < l->options.batch_seqs;
     if (l->n_seq == 0) goto done;
     sae_run run = {.ids = l->ids, .n_seq = l->n_seq, .n_ctx = l->ctx, .taps = l->taps, .n_taps = l->n_sites};

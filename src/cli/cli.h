@@ -75,6 +75,8 @@ json_t *args_json(const args *a);
 /* What the user can do after a failure, printed behind its message: the command line as typed but for --force, quoted for a
  * shell, and `extra` ("--resume", may be NULL) unless it is there already. */
 void args_advise_again(args *a, const char *intro, const char *extra);
+/* The same with the text in a file, FILE.jsonl, where it came through standard input. */
+void args_advise_file(args *a, const char *intro, const char *extra);
 
 /* A mistake in how the command was called (exit 2): `return args_fail(a, err, "--k %lld is ...")`. Always returns RANGE. */
 sae_status args_fail(args *a, sae_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));

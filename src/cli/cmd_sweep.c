@@ -286,6 +286,7 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
     if (status == SAE_OK) status = sweep_finish_group(s, &p, group, t, err);
     if (status != SAE_OK && status != SAE_NUMERIC && status != SAE_STATE && status != SAE_FORMAT)
         args_advise_again(s->a, "The same command goes on from there:", NULL);
+    if (status == SAE_STATE) train_advise_file(&s->in, s->a, NULL);
     SAE_TRY(status);
     train_watch_tell_deaths(&watch, s->a, p.recipe);
 done:
@@ -341,6 +342,7 @@ static sae_status run_sweep(args *a, sae_error *err)
     for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
     for (int g = 1; g <= s.n_groups; g++) {
         place += sweep_group_is_open(&s, g);
+    if (open > 0) train_tell_pipe(&s.in, a, s.recipes->steps * s.recipes->batch, sweep_measure_rows(&s));
         while (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, place, open, err));
     }
     SAE_TRY(sweep_report(&s, err));

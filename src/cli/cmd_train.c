@@ -50,6 +50,7 @@ static void tell_plan(training *t)
         t->dicts.n == 1 ? "y" : "ies", (long long)r->steps, (long long)r->batch, (long long)(r->steps * r->batch));
     say(t->a, "recipe    %s", text ? text : "");
     say(t->a, "memory    %s: %.0f MiB", train_memory_text(&m, parts, sizeof parts), (double)m.total / (1 << 20));
+    train_tell_pipe(&t->in, t->a, r->steps * r->batch, 0);
     mem_free(text);
     json_decref(json);
 }
@@ -122,6 +123,7 @@ static void advise(const training *t, const char *folder, sae_status why)
 {
     bool begun = false; /* there is a checkpoint */
 
+    if (why == SAE_STATE) train_advise_file(&t->in, t->a, "--resume");
     if (why == SAE_OK || why == SAE_STATE || why == SAE_NUMERIC || why == SAE_FORMAT) return;
     if (train_folder_has_checkpoint(folder, &begun, NULL) != SAE_OK) return;
     if (begun)
@@ -207,7 +209,9 @@ static sae_status run_train(args *a, sae_error *err)
     progress_end(&t.watch.line);
     advise(&t, folder, status);
     SAE_TRY(status);
-    if (!t.watch.any) say(a, "complete  all %lld steps were done already", (long long)t.recipe.steps);
+    if (!t.watch.any)
+        say(a, "complete  all %lld steps were done already%s", (long long)t.recipe.steps,
+            t.in.of_pipe > 0 ? "; nothing of the text was read or compared" : "");
     sae_trainer_finish(t.trainer);
     SAE_TRY(export_all(&t, folder, how, err));
     train_watch_tell_deaths(&t.watch, a, &t.recipe);

@@ -405,7 +405,8 @@ static size_t put_word(char *out, size_t at, const char *word)
     return at;
 }
 
-void args_advise_again(args *a, const char *intro, const char *extra)
+/* file: what stands in place of a text from standard input; NULL: that stays. */
+static void advise(args *a, const char *intro, const char *extra, const char *file)
 {
     char *text = NULL;
     size_t n = 0;
@@ -418,7 +419,7 @@ void args_advise_again(args *a, const char *intro, const char *extra)
         for (int i = 0; i < a->argc; i++) {
             if (strcmp(a->argv[i], "--force") == 0) continue; /* it would begin anew */
             there = there || (extra && strcmp(a->argv[i], extra) == 0);
-            n = put_word(text, n, a->argv[i]);
+            n = put_word(text, n, file && strcmp(a->argv[i], "-") == 0 ? file : a->argv[i]);
         }
         if (!there) n = put_word(text, n, extra);
         if (!text && !(text = mem_alloc(n + 1, "advice", NULL))) return;
@@ -426,6 +427,10 @@ void args_advise_again(args *a, const char *intro, const char *extra)
     mem_free(a->advice);
     a->advice = text;
 }
+
+void args_advise_again(args *a, const char *intro, const char *extra) { advise(a, intro, extra, NULL); }
+
+void args_advise_file(args *a, const char *intro, const char *extra) { advise(a, intro, extra, "FILE.jsonl"); }
 
 sae_status args_checked(args *a, sae_status status)
 {

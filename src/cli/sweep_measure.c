@@ -66,21 +66,24 @@ static sae_status read_rows(const sweep *s, int64_t n, float *rows, sae_error *e
     }
     if (o->pool) return SAE_OK;
     sae_status status = sae_acts_next(s->in.acts, n, rows, NULL, NULL, &got, err);
+    if (status == SAE_STATE) /* a text from a pipe has ended */
+        sae_error_prefix(err, "all %lld steps are trained, and %lld rows more are wanted to measure on",
+                         (long long)s->recipes->steps, (long long)n);
     if (status == SAE_OK && got < n)
         return SAE_FAIL(err, SAE_STATE, "the rows ended: %lld of %lld to measure on were left", (long long)got,
                         (long long)n);
     return status;
 }
 
-/* Of a text from a pipe the checksum of all that was read to train and measure the group, "" of any other (sweep.json has that of the whole
- * file). STATE when the finished dictionaries are of another text. */
+/* Of a text that came through a pipe when the sweep was begun the checksum of all that was read to train and measure the group, "" of any
+ * other (sweep.json has that of the whole file). STATE when the finished dictionaries are of another text. */
 static sae_status check_text(const sweep *s, const char *folder, char out[32], sae_error *err)
 {
     sae_status status = SAE_OK;
     json_t *place = NULL;
 
     *out = '\0';
-    if (!train_text_is_piped(s->a)) goto done;
+    if (s->in.of_pipe == 0) goto done;
     place = acts_mark(s->in.acts);
     const char *text = json_string_value(json_object_get(place, "text_xxh3"));
     if (!text) SAE_RAISE(err, SAE_NOMEM, "no memory for the place in the rows");
@@ -88,7 +91,7 @@ static sae_status check_text(const sweep *s, const char *folder, char out[32], s
     if (*s->text && strcmp(s->text, out) != 0)
         SAE_RAISE(err, SAE_STATE,
                   "%s: the finished dictionaries of this sweep were trained and measured on another text (checksum %s) "
-                  "than came through the pipe (%s): one table has dictionaries of the same rows. Remove that folder "
+                  "than this one (%s): one table has dictionaries of the same rows. Remove that folder "
                   "and give the text that the sweep was begun with, or give another --out",
                   folder, s->text, out);
 done:
@@ -276,7 +279,7 @@ sae_status sweep_set_aside(sweep *s, const sweep_part *p, int i, const char *why
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "recipe", recipe_json(p->recipe));
     json_put(&result, "diverged", json_string(why));
-    if (train_text_is_piped(s->a)) json_put(&result, "text_place", acts_mark(s->in.acts));
+    if (s->in.of_pipe > 0) json_put(&result, "text_place", acts_mark(s->in.acts));
     if (!result) SAE_RAISE(err, SAE_NOMEM, "no memory for the result of %s", name);
     SAE_TRY(folder_make(folder, err));
     SAE_TRY(json_write_file(result, path, true, err));

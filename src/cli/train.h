@@ -45,7 +45,8 @@ typedef struct train_input {
     char target_name[128];
     int64_t d_in, d_target; /* a row has d_in + d_target columns; d_target 0: no transcoder */
     uint64_t seed;          /* of the rows' order */
-    sae_progress progress;  /* of training, from when it begins to its end; a live stream asks it too */
+    int of_pipe; /* 1 + number of the text that came through a pipe when the run was begun, though it may be a file now; 0: none did */
+    sae_progress progress; /* of training, from when it begins to its end; a live stream asks it too */
 } train_input;
 
 /* Opens what --model, --store or --array name; `seed` is of their order. `out` starts zeroed; caller closes it, on failure
@@ -54,6 +55,10 @@ sae_status train_input_open(train_input *out, args *a, uint64_t seed, sae_error 
 void train_input_close(train_input *in);
 /* Whether some of its text comes through standard input: it can be read once, and nobody knows it before. */
 bool train_text_is_piped(args *a);
+/* Of how many rows such a text must be. */
+void train_tell_pipe(const train_input *in, args *a, int64_t to_train, int64_t to_measure);
+/* How a run goes on whose text from a pipe has ended too early; of others nothing. extra: as args_advise_again has it. */
+void train_advise_file(const train_input *in, args *a, const char *extra);
 /* Hashes and settings of all that the rows are computed from; a run is continued only with the same. Caller json_decref's. */
 sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_error *err);
 
@@ -178,8 +183,9 @@ sae_status train_folder_forget_export(const char *folder, sae_error *err);
 /* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. `recipe`, which it takes, becomes its member of that name. */
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
                                   const train_dicts *dicts, json_t *recipe, sae_error *err);
-/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME ... */
-sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err);
+/* A resumed run must see the rows of the one it goes on from: STATE when they differ from those of FOLDER/NAME. Of a text that came through
+ * a pipe, which in->of_pipe notes, nothing is known there: the place in a checkpoint has a checksum of it ... */
+sae_status train_folder_same_data(args *a, const char *folder, const char *name, train_input *in, sae_error *err);
 /* ... and have its dictionaries, recipe and --init. Checkpoints look at these themselves: this is for a run that has none yet. */
 sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *dicts, const sae_train_options *recipe,
                                  sae_error *err);

@@ -277,7 +277,22 @@ done:
     return status;
 }
 
-sae_status train_folder_same_data(args *a, const char *folder, const char *name, const train_input *in, sae_error *err)
+/* 1 + the number of the text that `data` says came through a pipe, since its checksum is all zeros; 0: none did. */
+static int piped_text(const json_t *data)
+{
+    const char *key, *hash;
+    json_t *value;
+    int text = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)data, key, value)
+    {
+        hash = json_string_value(value);
+        if (hash && *hash && hash[strspn(hash, "0")] == '\0' && sscanf(key, "text %d", &text) == 1) return text + 1;
+    }
+    return 0;
+}
+
+sae_status train_folder_same_data(args *a, const char *folder, const char *name, train_input *in, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_error unread = {0};
@@ -327,6 +342,7 @@ static const char *word_after(const json_t *words, const char *option)
 
 sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *list, const sae_train_options *recipe,
                                  sae_error *err)
+    if (piped_text(theirs) > 0) in->of_pipe = piped_text(theirs);
 {
     sae_status status = SAE_OK;
     json_t *dicts = json_array(), *run = NULL;

@@ -3,6 +3,7 @@
 #include "cli/train.h"
 #include "io/io.h"
 #include "model/model.h"
+#include "text/corpus.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,8 @@ static sae_status open_live(train_input *in, args *a, const sae_acts_options *ac
     text.split = SAE_SPLIT_TRAIN;
     text.repeat = true;
     SAE_TRY(sae_text_open(&in->text, in->tok, texts, n_texts, &text, err));
+    for (int i = 0; i < n_texts; i++)
+        if (strcmp(texts[i], "-") == 0) in->of_pipe = i + 1;
     both[0] = in->site;
     both[1] = in->target_site;
     SAE_TRY(sae_acts_open_live(&in->acts, in->model, in->text, both, args_text(a, "target-site") ? 2 : 1, acts, err));
@@ -125,6 +128,29 @@ bool train_text_is_piped(args *a)
     return false;
 }
 
+void train_tell_pipe(const train_input *in, args *a, int64_t to_train, int64_t to_measure)
+{
+    int64_t buffer = args_int(a, "buffer", 0);
+    char measured[64] = "";
+
+    if (!in->text || !train_text_is_piped(a)) return;
+    if (to_measure > 0) snprintf(measured, sizeof measured, "%lld to measure on, ", (long long)to_measure);
+    say(a,
+        "pipe      it can be read once, so the text must give %lld rows: %lld to train on, %sup to %lld in the buffer",
+        (long long)(to_train + to_measure + buffer), (long long)to_train, measured, (long long)buffer);
+}
+
+void train_advise_file(const train_input *in, args *a, const char *extra)
+{
+    if (in->text && text_is_used_up(in->text))
+        args_advise_file(
+            a,
+            "The same text in a file, given in place of -, goes on from there; it is compared as far as it "
+            "was read, and where it ends it begins again, so that a longer one with the same beginning is "
+            "better:",
+            extra);
+}
+
 void train_input_close(train_input *in)
 {
     row_order_close(&in->order);
@@ -203,8 +229,10 @@ sae_status train_input_json(const train_input *in, args *a, json_t **out, sae_er
         json_put(&data, "model_files", files);
     }
     for (int i = 0; i < n_texts; i++) {
-        SAE_TRY(file_exists(texts[i]) ? file_hash_told(texts[i], &progress, &hash, err) : SAE_OK); /* "-" has none */
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)(file_exists(texts[i]) ? hash : 0));
+        hash = 0; /* what came through a pipe has none: it is compared by what was read of it */
+        if (i + 1 != in->of_pipe && strcmp(texts[i], "-") != 0)
+            SAE_TRY(file_hash_told(texts[i], &progress, &hash, err));
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
         char key[32];
         snprintf(key, sizeof key, "text %d", i);
         json_put(&data, key, json_string(text));

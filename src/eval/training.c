@@ -217,7 +217,11 @@ static sae_status next_rows(loop *l, int64_t step, sae_error *err)
     sae_status status = SAE_OK;
 
     if (l->options->order) return ordered_rows(l, step, err);
-    SAE_TRY(sae_acts_next(l->acts, batch, l->rows, NULL, NULL, &got, err));
+    status = sae_acts_next(l->acts, batch, l->rows, NULL, NULL, &got, err);
+    if (status == SAE_STATE) /* a text from a pipe has ended */
+        sae_error_prefix(err, "%lld of %lld steps are trained, on %lld of %lld rows", (long long)step,
+                         (long long)l->recipe->steps, (long long)(step * batch), (long long)(l->recipe->steps * batch));
+    SAE_TRY(status);
     if (got < batch)
         SAE_RAISE(err, SAE_STATE,
                   "the rows ended at step %lld of %lld (%lld of %lld rows of its batch): use fewer --steps or "
@@ -394,6 +398,8 @@ static sae_status pass_over(loop *l, int64_t rows, const sae_progress *progress,
         at = rows - at < stride ? rows : at + stride;
         sae_error cause = {0};
         status = sae_acts_seek(l->acts, at, &cause);
+        if (status == SAE_STATE)
+            sae_error_prefix(&cause, "on the way to row %lld, where the run goes on", (long long)rows);
         if (status != SAE_OK && status != SAE_CANCELLED) SAE_RAISE(err, status, "%s", cause.message);
         if (status == SAE_CANCELLED ||
             (at < rows && progress && progress->report(progress->user, "rows passed over", (double)at, (double)rows)))

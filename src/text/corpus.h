@@ -18,4 +18,7 @@ sae_status corpus_next(corpus *c, const char **text, size_t *bytes, sae_error *e
 /* Begins again with the first file. STATE when something was read from standard input. */
 sae_status corpus_rewind(corpus *c, sae_error *err);
 
+/* text.c: the text came through standard input, all of it was read, and it should have begun again. */
+bool text_is_used_up(const sae_text *text);
+
 #endif

@@ -33,7 +33,8 @@ struct sae_text {
     int64_t epoch_tokens; /* made since the corpus began */
     int64_t period;       /* tokens of the whole corpus; 0 until its end was seen */
     bool ended;
-    bool failed; /* a document may be lost: nothing is given any more */
+    bool failed;  /* a document may be lost: nothing is given any more */
+    bool used_up; /* it failed since standard input cannot begin again */
 
     const int32_t
         *fixed_ids; /* [n_fixed, ctx], borrowed: sequences that are there already; NULL: they are made of the corpus */
@@ -227,7 +228,9 @@ static sae_status end_epoch(sae_text *text, sae_error *err)
     if (text->period == 0)
         SAE_RAISE(err, SAE_FORMAT, "the files hold no text%s",
                   text->options.split == SAE_SPLIT_ALL ? "" : " that falls into this split");
-    SAE_TRY(corpus_rewind(text->corpus, err));
+    status = corpus_rewind(text->corpus, err);
+    text->used_up = status == SAE_STATE;
+    SAE_TRY(status);
     text->epoch_tokens = 0;
     text->document = 0;
 done:
@@ -343,6 +346,7 @@ done:
     return status;
 }
 
+bool text_is_used_up(const sae_text *text) { return text->used_up; }
 int64_t sae_text_tell(const sae_text *text) { return text->sequence; }
 int64_t sae_text_ctx(const sae_text *text) { return text->options.ctx; }
 
