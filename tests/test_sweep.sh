@@ -293,8 +293,8 @@ refused() { # NAME TEXT ARGUMENTS
     done
     sed 's/"measured"/"unmeasured"/' result.json >harmed/w32-k3-r0-s1/result.json
     run 0 "a result without what was measured" sweep $harmed --seed 0,1 --out harmed
-    grep -Eq '^w32-k3-r0-s1( +-){5} +[0-9]+ +[0-9]+$' out && ! grep -q undefined out harmed/report.html
-    check "has dashes" $? "$(cat out)"
+    grep -q 'warning: harmed/w32-k3-r0-s1/result.json.* is trained again' err && cmp -s harmed/w32-k3-r0-s1/result.json result.json && ! grep -q undefined out harmed/report.html
+    check "is damaged, too" $? "$(cat out)"
 }
 
 # ---- Damage ------------------------------------------------------------------------------------------------------------------
@@ -438,7 +438,9 @@ done
         grep -q 'warning: --force removes 1 finished dictionary of turned_anew' err
     check "tells what was begun" $?
     echo '{}' >turned/groups/001/group.json
-    run 0 "and a group whose members are not known" sweep $rows --width 32 --k 6 --steps 6 --out turned
+    run 1 "and a group whose members are not known" sweep $rows --width 32 --k 6 --steps 6 --out turned
+    grep -q 'group.json: lists no dictionaries: it is damaged, and it alone says which dictionaries go on' err
+    check "is told, since one that is asked for may be among them" $?
     [ -n "$(find turned/groups/001 -name '*.safetensors')" ]
     check "keeps its checkpoints" $?
 

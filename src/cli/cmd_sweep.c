@@ -209,12 +209,14 @@ static sae_status begin_folder(sweep *s, sae_error *err)
     bool ours = file_exists(record);
     if (ours && args_flag(s->a, "force")) {
         SAE_TRY(make_groups_anew(s, err)); /* what cannot be trained clears nothing */
+        SAE_TRY(sweep_check_foreign(s, true, err));
         if (plan) goto done;
         SAE_TRY(clear_folder(s, record, names, n, err));
         goto done;
     }
     SAE_TRY(ours ? train_folder_same_data(s->a, s->folder, "sweep.json", &s->in, err) : check_free(s, names, n, err));
     SAE_TRY(sweep_make_groups(s, err));
+    SAE_TRY(sweep_check_foreign(s, false, err));
     if (ours) SAE_TRY(sweep_take_standing(s, names, n, err));
 done:
     folder_list_free(names, n);
@@ -284,9 +286,9 @@ static sae_status run_group(sweep *s, int group, int place, int of, sae_error *e
         goto done;
     }
     if (status == SAE_OK) status = sweep_finish_group(s, &p, group, t, err);
+    if (status == SAE_STATE) train_advise_file(&s->in, s->a, NULL);
     if (status != SAE_OK && status != SAE_NUMERIC && status != SAE_STATE && status != SAE_FORMAT)
         args_advise_again(s->a, "The same command goes on from there:", NULL);
-    if (status == SAE_STATE) train_advise_file(&s->in, s->a, NULL);
     SAE_TRY(status);
     train_watch_tell_deaths(&watch, s->a, p.recipe);
 done:
@@ -340,9 +342,9 @@ static sae_status run_sweep(args *a, sae_error *err)
         goto done;
     }
     for (int g = 1; g <= s.n_groups; g++) open += sweep_group_is_open(&s, g);
+    if (open > 0) train_tell_pipe(&s.in, a, s.recipes->steps * s.recipes->batch, sweep_measure_rows(&s));
     for (int g = 1; g <= s.n_groups; g++) {
         place += sweep_group_is_open(&s, g);
-    if (open > 0) train_tell_pipe(&s.in, a, s.recipes->steps * s.recipes->batch, sweep_measure_rows(&s));
         while (sweep_group_is_open(&s, g)) SAE_TRY(run_group(&s, g, place, open, err));
     }
     SAE_TRY(sweep_report(&s, err));

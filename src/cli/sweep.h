@@ -4,8 +4,9 @@
  *                          before; another one goes on only with the same data and constants
  *   groups/001/            a group, which shares memory and recipe: group.json (names, recipe), log.jsonl, time.jsonl, checkpoints/ while it runs
  *   NAME/sae               a finished dictionary, and
- *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; of one that
- *                          diverged "diverged", a message, in place of measurements and of NAME/sae; "text_xxh3" is of what a pipe gave,
+ *   NAME/result.json       its recipe and what it measured: its presence says that the dictionary is finished; "weights_xxh3" is of what
+ *                          stands in NAME/sae; of one that diverged "diverged", a message, in place of measurements and of NAME/sae;
+ *                          "text_xxh3" is of what was read where the sweep was begun with a text from a pipe,
  *                          of one that diverged "text_place" says up to which row
  *   results.json, report.html   all of them, and how many of the rows that they were measured on were trained on (null: not known)
  */
@@ -81,9 +82,17 @@ sae_status sweep_is_finished(const sweep *s, const char *name, bool *finished, s
  * Caller frees both. */
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err);
+/* The checksum of the weights in FOLDER/sae, for result.json; progress NULL: nobody listens. */
+enum { SWEEP_HASH_ROOM = 24 };
+sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[SWEEP_HASH_ROOM],
+                              sae_error *err);
 
 /* Notes the checksum of a result, or of one that diverged. */
 void sweep_note_text(sweep *s, const json_t *result);
+
+/* sweep_foreign.c */
+/* EXISTS when something in OUT would be in the way of what is still to be trained or, with --force, lost, and no sweep put it there. */
+sae_status sweep_check_foreign(const sweep *s, bool force, sae_error *err);
 
 /* sweep_standing.c */
 /* Of what lies in the folder, names [n], takes the finished dictionaries that this command does not name behind those that it does; STATE

@@ -1,7 +1,8 @@
 /*
  * sweep_finished.c - which dictionaries of a sweep are finished: NAME/result.json tells, and NAME/sae must be there and whole.
  *
- * One whose result or export is damaged is not finished: it is told, and trained again.
+ * One whose result or export is damaged is not finished: it is told, and trained again. A result is damaged when something that belongs to
+ * it is missing or of the wrong kind, an export when it is no dictionary, or not the one that was measured.
  */
 #include "cli/sweep.h"
 #include "io/io.h"
@@ -39,6 +40,68 @@ done:
     return status;
 }
 
+sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[SWEEP_HASH_ROOM],
+                              sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *sae = path_join(folder, "sae", err), *path = sae ? path_join(sae, SAELENS_WEIGHTS_NAME, err) : NULL;
+    uint64_t hash = 0;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(file_hash_told(path, progress, &hash, err));
+    snprintf(out, SWEEP_HASH_ROOM, "%016llx", (unsigned long long)hash);
+done:
+    mem_free(path);
+    mem_free(sae);
+    return status;
+}
+
+/* Whether the weights are those that were measured; an older version noted no checksum of them. */
+static sae_status check_weights(const sweep *s, const char *folder, const json_t *result, sae_error *err)
+{
+    const char *then = json_string_value(json_object_get(result, "weights_xxh3"));
+    char now[SWEEP_HASH_ROOM];
+
+    if (!then) return SAE_OK;
+    progress_line line = {0};
+    sae_progress progress = progress_begin(&line, s->a); /* those of a whole sweep are many GB */
+    sae_status status = sweep_weights_hash(folder, &progress, now, err);
+    progress_end(&line);
+    if (status != SAE_OK || strcmp(now, then) == 0) return status;
+    return SAE_FAIL(err, SAE_FORMAT, "%s/sae is not what was measured (checksum of its weights %s, then %.16s)", folder,
+                    now, then);
+}
+
+/* ---- Results --------------------------------------------------------------------------------------------------------------- */
+
+static bool is_count(const json_t *value, double least)
+{
+    return json_is_number(value) && json_number_value(value) >= least;
+}
+
+/* null: it is undefined */
+static bool is_measure(const json_t *value) { return json_is_number(value) || json_is_null(value); }
+
+/* The first member that is missing or of the wrong kind; NULL: it is whole. One without "dictionary" an older version may have written, of
+ * which sweep_same_dict tells. */
+static const char *damaged_member(const json_t *result)
+{
+    const json_t *recipe = json_object_get(result, "recipe"), *measured = json_object_get(result, "measured");
+    const json_t *diverged = json_object_get(result, "diverged"), *last = json_object_get(result, "last_step");
+
+    if (!json_is_object(json_object_get(result, "dictionary"))) return NULL;
+    if (!is_count(json_object_get(recipe, "steps"), 1) || !is_count(json_object_get(recipe, "batch"), 1))
+        return "recipe";
+    if (diverged) return json_is_string(diverged) ? NULL : "diverged";
+    if (!is_count(json_object_get(measured, "rows"), 1)) return "rows";
+    if (!is_measure(json_object_get(measured, "l0"))) return "l0";
+    if (!is_measure(json_object_get(measured, "fvu"))) return "fvu";
+    if (!is_measure(json_object_get(measured, "cosine"))) return "cosine";
+    if (!is_count(json_object_get(measured, "dead"), 0)) return "dead";
+    if (!is_count(json_object_get(measured, "dense"), 0)) return "dense";
+    return !last || json_is_object(last) ? NULL : "last_step"; /* a log that was cut tells none */
+}
+
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err)
 {
@@ -51,11 +114,15 @@ sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, b
     if (!file_exists(*path)) goto done;
     SAE_TRY(json_read_file(result, *path, err));
     if (!json_is_string(json_object_get(*result, "name"))) SAE_RAISE(err, SAE_FORMAT, "%s: names no dictionary", *path);
+    const char *damaged = damaged_member(*result);
+    if (damaged) SAE_RAISE(err, SAE_FORMAT, "%s: \"%s\" is missing, or not what a sweep writes", *path, damaged);
     *diverged = json_object_get(*result, "diverged") != NULL;
     if (*diverged)
         *finished = true;
     else
         SAE_TRY(look_at_export(folder, finished, err));
+    if (*finished && !*diverged) status = check_weights(s, folder, *result, err);
+    if (status != SAE_OK) *finished = false;
 done:
     mem_free(folder);
     return status;

@@ -94,27 +94,66 @@ static sae_status take_members(sweep *s, const begun_group *g, sae_error *err)
 static sae_status take_group(sweep *s, begun_group *g, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *checkpoints = path_join(folder, "checkpoints", err);
 
-    if (!checkpoints) SAE_TRY(SAE_NOMEM);
     SAE_TRY(look_at_members(s, g, err));
     if ((g->checkpoint || g->finished) && g->number > s->n_groups) s->n_groups = g->number;
     if (g->checkpoint && g->wanted) SAE_TRY(take_members(s, g, err));
     if (g->checkpoint && g->finished && !g->wanted && !g->other && !args_flag(s->a, "plan"))
-        SAE_TRY(folder_remove(checkpoints, err));
+        SAE_TRY(train_folder_forget_checkpoints(folder, err));
 done:
-    mem_free(checkpoints);
     return status;
 }
 
+/* The most dictionaries that a checkpoint in the group's folder holds; 0: none can be read, which going on from it tells. */
+static sae_status most_in_checkpoints(const char *folder, size_t *most, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *parent = path_join(folder, "checkpoints", err), *one = NULL, *path = NULL;
+    int n = 0;
+
+    *most = 0;
+    if (!parent) SAE_TRY(SAE_NOMEM);
+    SAE_TRY(folder_list(parent, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        json_t *state = NULL;
+        mem_free(one);
+        mem_free(path);
+        one = path_join(parent, names[i], err);
+        path = one ? path_join(one, "state.json", err) : NULL;
+        if (!path) SAE_TRY(SAE_NOMEM);
+        if (json_read_file(&state, path, NULL) != SAE_OK) continue;
+        size_t held = json_array_size(json_object_get(state, "dicts"));
+        if (held > *most) *most = held;
+        json_decref(state);
+    }
+done:
+    folder_list_free(names, n);
+    mem_free(path);
+    mem_free(one);
+    mem_free(parent);
+    return status;
+}
+
+/* Whether group.json lists its dictionaries; a checkpoint holds all of them, or fewer where some diverged. FORMAT: it does not. */
+static sae_status check_list(const begun_group *g, const char *folder, const json_t *group, sae_error *err)
+{
+    const size_t listed = json_array_size(json_object_get(group, "dictionaries"));
+    size_t held = 0;
+
+    if (listed == 0) return SAE_FAIL(err, SAE_FORMAT, "%s: lists no dictionaries", g->path);
+    sae_status status = g->checkpoint ? most_in_checkpoints(folder, &held, err) : SAE_OK;
+    if (status != SAE_OK || held <= listed) return status;
+    return SAE_FAIL(err, SAE_FORMAT, "%s: lists %zu of the %zu dictionaries in a checkpoint beside it", g->path, listed,
+                    held);
+}
+
 /* Without a checkpoint nothing depends on a damaged file. It counts as that of a finished group, whose number is taken. */
-static sae_status read_group(begun_group *g, json_t **group, sae_error *err)
+static sae_status read_group(begun_group *g, const char *folder, json_t **group, sae_error *err)
 {
     sae_error unread = {0};
     sae_status status = json_read_file(group, g->path, &unread);
 
-    if (status == SAE_OK && !json_is_object(*group))
-        status = SAE_FAIL(&unread, SAE_FORMAT, "%s: is no JSON object", g->path);
+    if (status == SAE_OK) status = check_list(g, folder, *group, &unread);
     if (status == SAE_OK) return SAE_OK;
     if (status != SAE_FORMAT) return SAE_FAIL(err, status, "%s", unread.message);
     if (g->checkpoint)
@@ -151,7 +190,7 @@ static sae_status read_groups(sweep *s, sae_error *err)
         group = NULL;
         begun_group g = {.number = (int)number, .path = path};
         SAE_TRY(train_folder_has_checkpoint(one, &g.checkpoint, err));
-        SAE_TRY(read_group(&g, &group, err));
+        SAE_TRY(read_group(&g, one, &group, err));
         g.group = group;
         SAE_TRY(take_group(s, &g, one, err));
     }

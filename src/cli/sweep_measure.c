@@ -216,12 +216,15 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     const char *name = p->dicts.names[i];
     json_t *result = NULL, *numbers = NULL;
     char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
+    char weights[SWEEP_HASH_ROOM];
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(measure_saved(s, t, p, i, folder, rows, n, &numbers, err));
+    SAE_TRY(sweep_weights_hash(folder, NULL, weights, err));
     result = train_dict_json(&p->dicts.configs[i], name);
     json_put(&result, "dictionary", sweep_dict_json(s, p->index[i]));
     json_put(&result, "measured", json_incref(numbers));
+    json_put(&result, "weights_xxh3", json_string(weights));
     json_put(&result, "recipe", recipe_json(p->recipe));
     if (*text) json_put(&result, "text_xxh3", json_string(text));
     if (last) json_object_del(last, "dict");
@@ -259,7 +262,7 @@ sae_status sweep_finish_group(sweep *s, const sweep_part *p, int group, const sa
                       p->dicts.names[i], checkpoints);
         SAE_TRY(finish_one(s, t, p, i, json_object_get(lines, p->dicts.names[i]), text, rows, n, err));
     }
-    SAE_TRY(folder_remove(checkpoints, err)); /* nothing is left to go on with */
+    SAE_TRY(train_folder_forget_checkpoints(folder, err)); /* nothing is left to go on with */
 done:
     json_decref(lines);
     mem_free(checkpoints);

@@ -180,6 +180,14 @@ sae_status train_folder_check(args *a, const char *folder, const train_dicts *di
 bool train_record_lists(const json_t *record, const char *name);
 /* What train_export left in FOLDER/sae; what somebody put beside it stays. */
 sae_status train_folder_forget_export(const char *folder, sae_error *err);
+/* The same of FOLDER/checkpoints. */
+sae_status train_folder_forget_checkpoints(const char *folder, sae_error *err);
+/* EXISTS when something in the folder `path` is not of the kind that stands there and would be in the way, or lost; absent is fine. */
+sae_status train_folder_check_contents(const char *path, bool (*ours)(const char *name), sae_error *err);
+/* The same of FOLDER/checkpoints with all in it ... */
+sae_status train_folder_check_checkpoints(const char *folder, sae_error *err);
+/* ... and of FOLDER/sae, where train_export puts a dictionary. */
+sae_status train_folder_check_export(const char *folder, sae_error *err);
 /* Writes FOLDER/NAME (run.json): all that is needed to repeat the run. `recipe`, which it takes, becomes its member of that name. */
 sae_status train_folder_write_run(args *a, const char *folder, const char *name, const train_input *in,
                                   const train_dicts *dicts, json_t *recipe, sae_error *err);

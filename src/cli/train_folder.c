@@ -52,6 +52,30 @@ static bool none(const char *name)
     return false;
 }
 
+sae_status train_folder_forget_checkpoints(const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = path_join(folder, "checkpoints", err), *one = NULL;
+    int n = 0;
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    if (file_is_folder(path)) SAE_TRY(folder_list(path, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        if (!checkpoint_is_name(names[i])) continue;
+        mem_free(one);
+        one = path_join(path, names[i], err);
+        if (!one) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(is_leftover(names[i], NULL) ? folder_remove(one, err)
+                                            : folder_remove_ours(one, checkpoint_is_file, err));
+    }
+    SAE_TRY(folder_remove_ours(path, none, err)); /* when nothing else is left in it */
+done:
+    folder_list_free(names, n);
+    mem_free(one);
+    mem_free(path);
+    return status;
+}
+
 static bool is_made(const train_dicts *dicts, const char *name)
 {
     for (int i = 0; i < dicts->n; i++)
@@ -129,8 +153,7 @@ done:
     return status;
 }
 
-/* EXISTS when something in the folder `path` is not of the kind that stands there and would be in the way, or lost. */
-static sae_status check_contents(const char *path, bool (*ours)(const char *name), sae_error *err)
+sae_status train_folder_check_contents(const char *path, bool (*ours)(const char *name), sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL;
@@ -152,21 +175,20 @@ done:
     return status;
 }
 
-/* OUT/checkpoints, which goes before the first step. */
-static sae_status check_checkpoints(const char *folder, sae_error *err)
+sae_status train_folder_check_checkpoints(const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *path = path_join(folder, "checkpoints", err), *one = NULL;
     int n = 0;
 
     if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(check_contents(path, checkpoint_is_name, err));
+    SAE_TRY(train_folder_check_contents(path, checkpoint_is_name, err));
     if (file_exists(path)) SAE_TRY(folder_list(path, &names, &n, err));
     for (int i = 0; i < n; i++) {
         mem_free(one);
         one = path_join(path, names[i], err);
         if (!one) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(check_contents(one, checkpoint_is_file, err));
+        SAE_TRY(train_folder_check_contents(one, checkpoint_is_file, err));
     }
 done:
     folder_list_free(names, n);
@@ -175,24 +197,36 @@ done:
     return status;
 }
 
+sae_status train_folder_check_export(const char *folder, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char *path = path_join(folder, "sae", err);
+
+    if (!path) SAE_TRY(SAE_NOMEM);
+    if (file_exists(folder) && !file_is_folder(folder))
+        SAE_RAISE(err, SAE_EXISTS,
+                  "%s is a file, where the folder of a dictionary shall be: move it elsewhere, or use another --out",
+                  folder);
+    SAE_TRY(train_folder_check_contents(path, saelens_is_file, err));
+done:
+    mem_free(path);
+    return status;
+}
+
 /* Where the dictionaries will be put when all is trained: OUT/sae, or OUT/NAME/sae of several. */
 static sae_status check_exports(const char *folder, const train_dicts *dicts, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char *one = NULL, *path = NULL;
+    char *one = NULL;
 
     for (int i = 0; i < dicts->n; i++) {
         mem_free(one);
-        mem_free(path);
-        path = NULL;
         one = dicts->n == 1 ? mem_strdup(folder, err) : path_join(folder, dicts->names[i], err);
-        if (one) path = path_join(one, "sae", err);
-        if (!path) SAE_TRY(SAE_NOMEM);
-        SAE_TRY(check_contents(path, saelens_is_file, err));
+        if (!one) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(train_folder_check_export(one, err));
     }
 done:
     mem_free(one);
-    mem_free(path);
     return status;
 }
 
@@ -203,7 +237,7 @@ static sae_status check_all(args *a, const char *folder, const train_dicts *dict
 
     if (!args_flag(a, "resume")) {
         SAE_TRY(check_names(a, folder, dicts, names, n, err));
-        SAE_TRY(check_checkpoints(folder, err));
+        SAE_TRY(train_folder_check_checkpoints(folder, err)); /* which go before the first step */
     }
     SAE_TRY(check_exports(folder, dicts, err));
 done:
@@ -308,6 +342,7 @@ sae_status train_folder_same_data(args *a, const char *folder, const char *name,
                   "trained there goes), or another --out",
                   status == SAE_OK ? path : unread.message, status == SAE_OK ? ": says nothing of its data" : "");
     if (status != SAE_OK) SAE_RAISE(err, status, "%s", unread.message);
+    if (piped_text(theirs) > 0) in->of_pipe = piped_text(theirs);
     SAE_TRY(train_input_json(in, a, &ours, err));
     if (!json_object_get(theirs, "model_files"))
         json_object_del(ours, "model_files"); /* an older run did not note them */
@@ -342,7 +377,6 @@ static const char *word_after(const json_t *words, const char *option)
 
 sae_status train_folder_same_run(args *a, const char *folder, const train_dicts *list, const sae_train_options *recipe,
                                  sae_error *err)
-    if (piped_text(theirs) > 0) in->of_pipe = piped_text(theirs);
 {
     sae_status status = SAE_OK;
     json_t *dicts = json_array(), *run = NULL;
