@@ -129,3 +129,21 @@ cp out whole.table
     check "is taken as it is" $?
     rm -r d
 }
+
+# ---- What is said at the end -------------------------------------------------------------------------------------------------
+# shellcheck disable=SC2086
+{
+    printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': (8, 32), }" >order.npy
+    head -c 1024 /dev/zero >>order.npy
+    run 0 "an order of more steps than are taken" $small --order order.npy --out ordered
+    grep -q '^note: measured on 16384 rows that were trained on: the last ones that the steps took of --order$' out &&
+        grep -q 'took of --order (their fit flatters)' ordered/report.html
+    check "is not said to have no other rows" $? "$(cat out)"
+    diverging="sweep --array x.npy --batch 32 --quiet --arch standard --width 32 --steps 6"
+    run 1 "all diverge" $diverging --l1-coefficient 1e38,2e38 --out all
+    grep -q '2 of 2 dictionaries diverged .* stands in NAME/result.json$' err && ! grep -q '^note' out && grep -q 'Nothing was measured' all/report.html
+    check "none is said to be finished, or measured" $? "$(cat out)"
+    run 1 "one of two diverges" $diverging --l1-coefficient 0.1,1e38 --out one
+    grep -q '1 of 2 dictionaries diverged .*; the others are finished' err && grep -q '^note: measured' out
+    check "the other one is" $? "$(cat out)"
+}

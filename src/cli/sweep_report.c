@@ -255,18 +255,22 @@ done:
 
 /* ---- What was measured on ----------------------------------------------------------------------------------------------------- */
 
-/* The rows that all dictionaries were measured on. */
+/* The rows that all dictionaries were measured on; none where all diverged. */
 typedef struct measured_rows {
     int64_t n, trained_on; /* trained_on: so many of them; -1: not known how many */
     double passes;         /* over its text that a live run had made behind them; 0: nothing of it came twice */
     bool told;             /* passes is known: an older version did not note them */
+    bool order;            /* they are the last ones of --order, which were trained on, whatever follows them there */
 } measured_rows;
 
 /* A text that ends begins again, and so does a store or array; an order of given rows has no others. */
 static sae_status look_at_measured_rows(const sweep *s, const json_t *results, measured_rows *m, sae_error *err)
 {
-    *m = (measured_rows){.n = sweep_measure_rows(s), .told = true};
+    *m = (measured_rows){.told = true, .order = s->in.order.pool != NULL};
+    for (int i = 0; i < s->dicts.n; i++)
+        if (!s->diverged[i]) m->n = sweep_measure_rows(s);
     m->trained_on = m->n;
+    if (m->n == 0) return SAE_OK;
     if (!s->in.acts) return SAE_OK;
     sae_status status = acts_given_again(s->in.acts, s->recipes->steps * s->recipes->batch, m->n, &m->trained_on, err);
     if (status != SAE_OK || m->trained_on >= 0) return status;
@@ -285,7 +289,9 @@ static bool are_fresh(const measured_rows *m) { return m->trained_on == 0 || !m-
 /* "rows that follow" the trained ones, and what is to be said against that. */
 static const char *which_rows(const measured_rows *m, char *out, size_t size)
 {
-    if (!m->told)
+    if (m->order)
+        snprintf(out, size, "rows that were trained on: the last ones that the steps took of --order");
+    else if (!m->told)
         snprintf(out, size,
                  "rows that follow (an older version measured on them and did not note whether the text had begun "
                  "again by then)");
@@ -330,9 +336,13 @@ static sae_status write_page(const sweep *s, const json_t *results, const measur
         "in training a latent was silent for the recipe's dead_tokens (sweep.json), and how often such a one fired "
         "again.",
         (long long)(s->recipes->steps * s->recipes->batch), (long long)m->n, which_rows(m, which, sizeof which),
-        are_fresh(m) ? "" : " (their fit flatters; fewer steps, or more rows, leave some over)",
+        are_fresh(m) ? ""
+        : m->order   ? " (their fit flatters)"
+                     : " (their fit flatters; fewer steps, or more rows, leave some over)",
         s->in.d_target > 0 ? ", FVU and cosine of its output against the targets" : "");
-    SAE_TRY(sae_result_note(r, note, err));
+    SAE_TRY(sae_result_note(
+        r, m->n > 0 ? note : "Nothing was measured: each dictionary diverged, and why stands in NAME/result.json.",
+        err));
     SAE_TRY(put_plots(s, r, results, err));
     SAE_TRY(put_table(s, r, results, err));
     const sae_result *list[] = {r};
@@ -352,9 +362,8 @@ static sae_status tell_diverged(const sweep *s, sae_error *err)
         n += s->diverged[i];
     }
     if (n == 0) return SAE_OK;
-    return SAE_FAIL(err, SAE_NUMERIC,
-                    "%d of %d dictionaries diverged (%s%s): why stands in NAME/result.json; the others are finished", n,
-                    s->n_asked, first, n > 1 ? ", ..." : "");
+    return SAE_FAIL(err, SAE_NUMERIC, "%d of %d dictionaries diverged (%s%s): why stands in NAME/result.json%s", n,
+                    s->n_asked, first, n > 1 ? ", ..." : "", n < s->n_asked ? "; the others are finished" : "");
 }
 
 sae_status sweep_report(const sweep *s, sae_error *err)
