@@ -534,9 +534,12 @@ static bool file_says(const char *out, const char *name, const char *what)
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    enum { MASKED = 4 };
-    static const char *const masked[MASKED] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2",
-                                               "scaffold_over_random_position_0.R3", "scaffold_over_random_every.R3"};
+    enum { MASKED = 8 };
+    static const char *const masked[MASKED] = {
+        "scaffold_over_random_position_0.R2",      "scaffold_over_random_every.R2",
+        "scaffold_over_random_position_0.R3",      "scaffold_over_random_every.R3",
+        "scaffold_over_equal_share_position_0.R2", "scaffold_over_equal_share_every.R2",
+        "scaffold_over_equal_share_position_0.R3", "scaffold_over_equal_share_every.R3"};
     int told = 0, told_masked[MASKED] = {0};
 
     write_model();
@@ -844,6 +847,23 @@ static void beside_all_rows(const char *out)
     }
     ck_assert(file_says(out, comparison, "PCA of all rows: the first 2 principal components"));
     ck_assert(file_says(out, "results/summary/summary.json", "of position 0's row it holds"));
+    /* And random subspaces that hold as much of it as the scaffold: each costs something else, where the row is changed. */
+    for (int i = 2; i < 6; i++) {
+        double v[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(key, sizeof key, "equal_share%d%s", k + 1, ways[i]);
+            v[k] = number_in(out, removal, key);
+            ck_assert(!has_number(out, other, key));
+        }
+        ck_assert_double_ne(v[0], v[1]);
+        snprintf(key, sizeof key, "scaffold_over_equal_share%s", ways[i]);
+        ck_assert(has_number(out, removal, key));
+    }
+    ck_assert(!has_number(out, removal, "equal_share1.R2"));
+    ck_assert(file_says(out, comparison, "5 random subspaces that hold as much of position 0's row as the scaffold"));
+    ck_assert(file_says(out, "results/summary/summary.json", "random ones with as much of position 0's row"));
+    ck_assert(has_number(out, removal, "scaffold_position_0.R6") && has_number(out, removal, "pca_position_0.R6"));
+    ck_assert(has_number(out, comparison, "position_0.norm") && has_number(out, comparison, "position_0.mean"));
     ck_assert(file_says(out, removal, "PCA of all rows, masked rows too"));
 }
 

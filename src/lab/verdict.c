@@ -155,17 +155,11 @@ const char *verdict_codes(const interval with[2], const interval added[2])
             : "; with the scaffold's codes to ablate too it cannot be told from no loss, nor that they add anything");
 }
 
-const char *verdict_sink(const interval *over, double scaffold, double all)
+const char *verdict_share(const interval *over)
 {
-    if (!(all >= scaffold))
-        return "; PCA of all rows holds less of position 0's row and tells nothing of the attention sink";
-    if (over->low > 1)
-        return "; in the first seed more than PCA of all rows, which holds more of position 0's row: that the "
-               "attention sink is what is lost is not supported";
-    if (over->high < 1)
-        return "; in the first seed less than PCA of all rows, which holds more of position 0's row, as if the "
-               "attention sink were what is lost";
-    return "; in the first seed not told from PCA of all rows, which holds more of position 0's row";
+    if (over->low > 1) return "; in the first seed more than random subspaces that hold as much of position 0's row";
+    if (over->high < 1) return "; in the first seed less than random subspaces that hold as much of position 0's row";
+    return "; in the first seed not told from random subspaces that hold as much of position 0's row";
 }
 
 /* What the overlap itself says; alike: whether it may be called near-identical, or not. */
