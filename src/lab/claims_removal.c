@@ -116,9 +116,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     if (rows[0] && experiment_found(e, pair, "removal", key, &one))
         snprintf(c.more, sizeof c.more, "the scaffold %.3f x %s of the mean of %d random subspaces", one.value,
                  ends_text(draws, &one, 3), e->options.draws);
-    snprintf(c.says, sizeof c.says, "%s%s",
-             verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
-                          "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_beside_pca(&paired, &seeds),
              isfinite(seeds.low) ? "" : " (one seed's scaffold)");
     if (rows[0]) beside_equal_share(e, pair, operator, rows, &c);
     if (rows[0]) beside_all_rows(e, pair, operator, rows, &c);

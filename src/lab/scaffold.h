@@ -270,7 +270,10 @@ sae_status roster_forget(const experiment *e, sae_error *err);
 /* arms.c: trains those of the roster that are not there yet, as many together as fit, on rows without `less` (NULL: as they are);
  * only those whose use is in [first, last]. */
 sae_status arms_train(experiment *e, roster_use first, roster_use last, const subspace *less, sae_error *err);
-/* arms.c: a part of one result "training": the curves of the first pair. */
+/* arms.c: a part of one result "training": the curves of the first pair, and by how many per cent dense latents of the batches are fewer with
+ * the scaffold at these shares of the rows ("dense_fewer.0.1"), where the log has them. */
+enum { TRAINING_MOMENTS = 3 };
+extern const double training_moments[TRAINING_MOMENTS];
 sae_status training_report(experiment *e, sae_error *err);
 
 /* pair.c: a baseline and its partner as the pair that is looked at, and the part that measures it: results "comparison",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const double LITTLE_HARM = 1.1;     /* a ratio of losses below this is called little */
+static const double ALIKE = 1.05;          /* ratios of losses up to this, or one over it, are called the same */
 static const double LITTLE_CHANGE = 0.1;   /* of a count */
 static const double LITTLE_FALL = 0.05;    /* of an accuracy: "virtually unchanged" */
 static const double NEAR_CHANCE = 0.1;     /* an accuracy this close above it may be called chance */
@@ -153,6 +154,21 @@ const char *verdict_codes(const interval with[2], const interval added[2])
         add ? "; made up by the scaffold's codes as far as can be told: with these to ablate too no loss is left that "
               "is told"
             : "; with the scaffold's codes to ablate too it cannot be told from no loss, nor that they add anything");
+}
+
+static bool alike(const interval *v) { return v->low > 1 / ALIKE && v->high < ALIKE; }
+
+const char *verdict_beside_pca(const interval *text, const interval *seeds)
+{
+    if (alike(text) && (alike(seeds) || !isfinite(seeds->low)))
+        return "about as much harm as PCA (within a twentieth): against the paper";
+    return verdict_both(text, seeds, 1, "more harm than PCA, as the paper says",
+                        "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds");
+}
+
+const char *verdict_length(double early, double end)
+{
+    return early - end > 100 * LITTLE_CHANGE ? "; a reduction at this length of training, which shrank on the way" : "";
 }
 
 const char *verdict_share(const interval *over)
