@@ -477,21 +477,39 @@ aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
     if grep -q 'aims at' err; then not_ok "a k of d_in is not warned of" "$(cat err)"; else ok "a k of d_in is not warned of"; fi
 }
 # Before anything was trained no rate is to blame, whatever the warm-up.
-for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --warmup-steps 0"; do
+for start in "--scale-input 1e-30" "--scale-input 1e-30 --warmup-steps 0" "--decoder-norm 1e30 --scale-input none" "--decoder-norm 1e30"; do
     # shellcheck disable=SC2086
     train "train, $start" 1 'nothing was trained yet' --out "begun_badly$start" $start
-    says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help'
-    if grep -q 'lower --lr' err; then not_ok "it advises another rate" "$(cat err)"; fi
+    case $start in
+    *--scale-input*) says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help' ;;
+    *) # rows are of unit scale already
+        says "it says what fits" '^sae train: step 0, .* are divided by .*; another --decoder-norm or --encoder-norm may help'
+        ;;
+    esac
+    if grep -q -e 'lower --lr' -e '-nan' err; then not_ok "it advises another rate, or tells a sign of what is no number" "$(cat err)"; fi
 done
 # Nor when its scaffold alone was trained; where that diverges, it is the training.
 staged="--rank 2 --scaffold-start random-both --scaffold-steps 3"
 # shellcheck disable=SC2086
 {
     train "train, a dictionary that begins badly behind its scaffold" 1 'nothing was trained yet but its scaffold' --out begun_late $staged --decoder-norm 1e30
-    says "it says what fits" '^sae train: step 3, .* what the dictionary begins with: .*--decoder-norm, .* may help'
+    says "it says what fits" '^sae train: step 3, .* what the dictionary begins with: .*; another --decoder-norm or --encoder-norm may help'
     train "train, a scaffold that diverges" 1 'it is the training that diverged' --out scaffold_diverged $staged --scaffold-lr 1e30
     says "it says when" '^sae train: step [12], '
+    says "it names the scaffold's own rate" 'or --scaffold-lr \(now 1e\+30\) may help'
 }
+# Weights that were given are what the run begins with: one of 3e38 in each matrix, the rest 0.
+{
+    printf '\310\000\000\000\000\000\000\000'
+    printf '%-200s' '{"W_enc":{"dtype":"F32","shape":[64,64],"data_offsets":[0,16384]},"W_dec":{"dtype":"F32","shape":[64,64],"data_offsets":[16384,32768]}}'
+    head -c 32768 /dev/zero
+} >given.safetensors
+for at in 208 16592; do printf '\346\261\141\177' | dd of=given.safetensors bs=1 seek=$at conv=notrunc 2>>dd.err; done
+train "train, given weights that are too large" 1 'the weights of --init reach 3e+38; other weights or another --scale-input may help' \
+    --out begun_given --init given.safetensors --scale-input none
+# A scale under which the squares of all rows vanish would leave a run that learns nothing and says so nowhere.
+train "train, rows that are scaled to nothing" 1 'divided by 1e+30: float32 cannot hold the squares' --out vanished --scale-input 1e30
+train "train, a weight of AuxK that explodes" 1 'or --auxk-alpha (now 3e+38) may help' --out exploded_auxk --auxk-alpha 3e38 --dead-tokens 16
 
 # Signals: stopped by one, continued, the same bytes as a run left alone.
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
