@@ -1051,6 +1051,10 @@ case $BUILD in
     (ulimit -v 300000 && exec "$sae" --version) >out 2>err
     code=$?
     if [ $code -eq 3 ] && grep -q 'ulimit -v' err; then ok "too little address space"; else not_ok "too little address space" "expected exit code 3"; fi
+    (ulimit -v 900000 && exec "$sae" sweep --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --plan) >out 2>err
+    code=$?
+    free=$(sed -n 's/^memory  *\([0-9]*\) MiB may be used.*/\1/p' err)
+    if [ $code -eq 0 ] && [ "${free:-9999}" -lt 750 ]; then ok "groups fit into it"; else not_ok "groups fit into it" "$free MiB of 878"; fi
     ;;
 esac
 
