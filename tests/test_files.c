@@ -193,6 +193,7 @@ START_TEST(test_writer_on_a_full_disk_leaves_nothing)
     static float x[100000];
     const tensor t = {.name = "x", .rank = 1, .shape = {100000}, .data = x};
     struct rlimit before, small;
+    scratch_file unnamed;
 
     signal(SIGXFSZ, SIG_IGN);
     write_bytes(in_scratch("old"), "old", 3);
@@ -202,6 +203,10 @@ START_TEST(test_writer_on_a_full_disk_leaves_nothing)
     FAILS(SAE_IO, "too large", safetensors_write(in_scratch("new"), &t, 1, NULL, false, NULL, &err));
     FAILS(SAE_IO, "too large", safetensors_write(in_scratch("old"), &t, 1, NULL, true, NULL, &err));
     FAILS(SAE_IO, "too large", npy_write(in_scratch("new"), &t, false, &err));
+    OK(scratch_open(&unnamed, in_scratch("."), &err));
+    FAILS(SAE_IO, "too large", scratch_write(&unnamed, 0, x, sizeof x, &err));
+    FAILS(SAE_IO, in_scratch("."), scratch_write(&unnamed, 0, x, sizeof x, &err)); /* it says where */
+    scratch_close(&unnamed);
     /* small enough for stdio's buffer: only the flush at commit notices */
     small.rlim_cur = 10;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
