@@ -286,6 +286,14 @@ done
 refused sae/mine --resume
 mkdir guarded/w64-k4-r0-s0 && mkdir guarded/w64-k4-r0-s0/sae
 refused w64-k4-r0-s0/sae/mine --force --k 5
+# Without its record a run is neither gone on with nor replaced: every way says the same, and none leads to another.
+mv guarded/run.json record
+for way in --quiet --resume --force "--force --plan"; do
+    # shellcheck disable=SC2086
+    train "train $way, a run without its record" 1 'but no run.json, which says of what run' --out guarded $way
+    grep -qE 'use --resume|--force|leave out' err && not_ok "and it leads nowhere else" "$(cat err)"
+done
+mv record guarded/run.json
 mkdir guarded/checkpoints/000000000015.tmp.1 && : >guarded/checkpoints/000000000015.tmp.1/state.json.tmp.1
 train "train --force, over what a killed run left" 0 '' --out guarded --force
 train "train into a folder with other things" 0 '' --out precious
