@@ -803,6 +803,14 @@ expect "info of a dictionary of a sweep" 0 '' info sweep/w96-k4-r2-s1
 grep -q '^d_sae         96$' out || not_ok "info of a dictionary of a sweep names its width"
 expect "info of a run as JSON" 0 '' info run1 --json
 grep -q '"arguments"' out || not_ok "info of a run as JSON is its record"
+# What a run that was broken off left of the one that it replaces is told; not where a complete one's checkpoints were removed.
+train "a run to be replaced" 0 '' --out replaced
+rm -r replaced/checkpoints
+expect "info of a complete run without checkpoints" 0 '' info replaced
+grep -q 'replaced/sae$' out || not_ok "its dictionary is its own" "$(cat out)"
+expect "and it is replaced by one that fails" 1 'row 100 holds' train --array nan.npy --width 64 --k 4 --batch 16 --steps 100 --out replaced --force --quiet
+expect "info of a run that was broken off" 0 '' info replaced
+grep -q "replaced/sae: an earlier run's" out || not_ok "the dictionary is another run's" "$(cat out)"
 newest=$(find run1/checkpoints -mindepth 1 -maxdepth 1 | sort | tail -n 1)
 expect "info of a checkpoint" 0 '' info "$newest"
 grep -q '^kind          checkpoint' out || not_ok "info of a checkpoint names it"
