@@ -350,6 +350,7 @@ done
 while IFS='|' read -r option given; do
     # shellcheck disable=SC2086
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
+    grep -qE '[:;] (give|leave) .*[,;] or leave --' err || not_ok "in vain: $given: what else to do" "$(cat err)"
 done <in_vain
 for given in "--recipe saelens" "--select-by norm" "--encoder-dtype bf16"; do
     # shellcheck disable=SC2086
@@ -715,6 +716,7 @@ for scale in 1e300 1e-50 1e-40; do
     expect "a scale of $scale" 2 'a number above 0 (that float32 holds' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input $scale --out never --plan
 done
 expect "an eps of 0 as a float" 2 "Adam's eps 1e-50 must be a float32 above 0" train --array fine.npy --width 64 --k 4 --steps 3 --adam-eps 1e-50 --out never --quiet
+expect "one of jumprelu's numbers" 2 "train: jumprelu's first threshold 1e+39 must be 0 or" train --array fine.npy --width 64 --k 4 --steps 3 --arch jumprelu --first-threshold 1e39 --out never
 expect "dead after too many tokens" 2 '2^60' train --array fine.npy --width 64 --k 4 --steps 3 --dead-tokens 9223372036854775807 --out never
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
