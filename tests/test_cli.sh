@@ -461,6 +461,7 @@ for few in same tiny; do
     run train --array $few.npy --width 16 --k 2 --batch 32 --steps 4 --out flat_$few --quiet
     [ $code -eq 0 ] && grep -q '"fvu":null' flat_$few/log.jsonl && ! grep -q '"fvu":[0-9]' flat_$few/log.jsonl && grep -q '  *undefined  ' out ||
         not_ok "train, $few rows: no FVU" "$(cat out flat_$few/log.jsonl)"
+    [ "$(grep -c 'FVU is undefined' err)" -eq 1 ] || not_ok "train, $few rows: it is warned of, once" "$(cat err)"
 done
 expect "sweep, rows that are all the same" 0 'had not begun' sweep --array same.npy --width 16 --k 2 --batch 32 --steps 4 --out same_sweep --quiet
 grep -q '"fvu": null' same_sweep/results.json && grep -q '  *undefined  ' out || not_ok "sweep, rows that are all the same: no FVU" "$(cat out)"
