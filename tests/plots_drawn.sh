@@ -18,10 +18,12 @@ page_printed() { # FILE FOLDER
 plots_found() { # FILE
     grep -o '<title>plots [^<]*' "$1" | sed -e 's/<title>//' -e 's/ $//'
 }
-# The page FILE with its first plot broken, on standard output: HOW is "marks" (it has none) or "nan" (one is nowhere).
+# The page FILE with its first plot broken, on standard output: HOW is "marks" (it has none), "nan" (one is nowhere) or "labels" (they
+# run into each other).
 plots_break() { # FILE HOW
     awk -v how="$2" '/<svg class="plot/ { inside = ++n == 1 } /<\/svg>/ { inside = 0 }
         inside && how == "marks" { gsub(/<(rect|circle)[^>]*>/, "<g>"); gsub(/<\/(rect|circle)>/, "</g>"); gsub(/<path class="(line|step|band|whisker)"[^>]*>/, "") }
+        inside && how == "labels" { gsub(/<text x="[-0-9.]+" y="[-0-9.]+" text-anchor="middle">/, "<text x=\"90\" y=\"99\" text-anchor=\"middle\">") }
         inside && how == "nan" { if (sub(/ d="M[-0-9.]+/, " d=\"Mnan")) inside = 0 }
         { print }' "$1"
 }

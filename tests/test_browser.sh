@@ -53,6 +53,8 @@ plots_break "$work/demo.html" marks >"$work/no_marks.html"
 plots "$work/no_marks.html" "plots 8 empty 1 broken 0"
 plots_break "$work/demo.html" nan >"$work/nan.html"
 plots "$work/nan.html" "plots 8 empty 0 broken 1 f1"
+plots_break "$work/demo.html" labels >"$work/labels.html"
+plots "$work/labels.html" "plots 8 empty 0 broken 1 f1"
 
 # A copy that measures itself: it needs a page whose policy lets this script run.
 for page in demo hard; do

@@ -286,6 +286,14 @@ done
 refused sae/mine --resume
 mkdir guarded/w64-k4-r0-s0 && mkdir guarded/w64-k4-r0-s0/sae
 refused w64-k4-r0-s0/sae/mine --force --k 5
+# Without its record a run is neither gone on with nor replaced: every way says the same, and none leads to another.
+mv guarded/run.json record
+for way in --quiet --resume --force "--force --plan"; do
+    # shellcheck disable=SC2086
+    train "train $way, a run without its record" 1 'but no run.json, which says of what run' --out guarded $way
+    grep -qE 'use --resume|--force|leave out' err && not_ok "and it leads nowhere else" "$(cat err)"
+done
+mv record guarded/run.json
 mkdir guarded/checkpoints/000000000015.tmp.1 && : >guarded/checkpoints/000000000015.tmp.1/state.json.tmp.1
 train "train --force, over what a killed run left" 0 '' --out guarded --force
 train "train into a folder with other things" 0 '' --out precious
@@ -342,6 +350,7 @@ done
 while IFS='|' read -r option given; do
     # shellcheck disable=SC2086
     train "in vain: $given" 2 "--$option would do nothing: " --out vain $given
+    grep -qE '[:;] (give|leave) .*[,;] or leave --' err || not_ok "in vain: $given: what else to do" "$(cat err)"
 done <in_vain
 for given in "--recipe saelens" "--select-by norm" "--encoder-dtype bf16"; do
     # shellcheck disable=SC2086
@@ -452,6 +461,7 @@ for few in same tiny; do
     run train --array $few.npy --width 16 --k 2 --batch 32 --steps 4 --out flat_$few --quiet
     [ $code -eq 0 ] && grep -q '"fvu":null' flat_$few/log.jsonl && ! grep -q '"fvu":[0-9]' flat_$few/log.jsonl && grep -q '  *undefined  ' out ||
         not_ok "train, $few rows: no FVU" "$(cat out flat_$few/log.jsonl)"
+    [ "$(grep -c 'FVU is undefined' err)" -eq 1 ] || not_ok "train, $few rows: it is warned of, once" "$(cat err)"
 done
 expect "sweep, rows that are all the same" 0 'had not begun' sweep --array same.npy --width 16 --k 2 --batch 32 --steps 4 --out same_sweep --quiet
 grep -q '"fvu": null' same_sweep/results.json && grep -q '  *undefined  ' out || not_ok "sweep, rows that are all the same: no FVU" "$(cat out)"
@@ -477,21 +487,39 @@ aims="--array fine.npy --width 256 --batch 32 --steps 4 --quiet"
     if grep -q 'aims at' err; then not_ok "a k of d_in is not warned of" "$(cat err)"; else ok "a k of d_in is not warned of"; fi
 }
 # Before anything was trained no rate is to blame, whatever the warm-up.
-for start in "--scale-input 1e-30" "--decoder-norm 1e30" "--scale-input 1e-30 --warmup-steps 0"; do
+for start in "--scale-input 1e-30" "--scale-input 1e-30 --warmup-steps 0" "--decoder-norm 1e30 --scale-input none" "--decoder-norm 1e30"; do
     # shellcheck disable=SC2086
     train "train, $start" 1 'nothing was trained yet' --out "begun_badly$start" $start
-    says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help'
-    if grep -q 'lower --lr' err; then not_ok "it advises another rate" "$(cat err)"; fi
+    case $start in
+    *--scale-input*) says "it says what fits" '^sae train: step 0, .* are divided by .*--scale-input unit, .* may help' ;;
+    *) # rows are of unit scale already
+        says "it says what fits" '^sae train: step 0, .* are divided by .*; another --decoder-norm or --encoder-norm may help'
+        ;;
+    esac
+    if grep -q -e 'lower --lr' -e '-nan' err; then not_ok "it advises another rate, or tells a sign of what is no number" "$(cat err)"; fi
 done
 # Nor when its scaffold alone was trained; where that diverges, it is the training.
 staged="--rank 2 --scaffold-start random-both --scaffold-steps 3"
 # shellcheck disable=SC2086
 {
     train "train, a dictionary that begins badly behind its scaffold" 1 'nothing was trained yet but its scaffold' --out begun_late $staged --decoder-norm 1e30
-    says "it says what fits" '^sae train: step 3, .* what the dictionary begins with: .*--decoder-norm, .* may help'
+    says "it says what fits" '^sae train: step 3, .* what the dictionary begins with: .*; another --decoder-norm or --encoder-norm may help'
     train "train, a scaffold that diverges" 1 'it is the training that diverged' --out scaffold_diverged $staged --scaffold-lr 1e30
     says "it says when" '^sae train: step [12], '
+    says "it names the scaffold's own rate" 'or --scaffold-lr \(now 1e\+30\) may help'
 }
+# Weights that were given are what the run begins with: one of 3e38 in each matrix, the rest 0.
+{
+    printf '\310\000\000\000\000\000\000\000'
+    printf '%-200s' '{"W_enc":{"dtype":"F32","shape":[64,64],"data_offsets":[0,16384]},"W_dec":{"dtype":"F32","shape":[64,64],"data_offsets":[16384,32768]}}'
+    head -c 32768 /dev/zero
+} >given.safetensors
+for at in 208 16592; do printf '\346\261\141\177' | dd of=given.safetensors bs=1 seek=$at conv=notrunc 2>>dd.err; done
+train "train, given weights that are too large" 1 'the weights of --init reach 3e+38; other weights or another --scale-input may help' \
+    --out begun_given --init given.safetensors --scale-input none
+# A scale under which the squares of all rows vanish would leave a run that learns nothing and says so nowhere.
+train "train, rows that are scaled to nothing" 1 'divided by 1e+30: float32 cannot hold the squares' --out vanished --scale-input 1e30
+train "train, a weight of AuxK that explodes" 1 'or --auxk-alpha (now 3e+38) may help' --out exploded_auxk --auxk-alpha 3e38 --dead-tokens 16
 
 # Signals: stopped by one, continued, the same bytes as a run left alone.
 long_run="--array $rows --width 256 --k 4 --rank 2 --batch 64 --steps 3000 --log-every 7 --dead-tokens 2000 --quiet"
@@ -689,6 +717,7 @@ for scale in 1e300 1e-50 1e-40; do
     expect "a scale of $scale" 2 'a number above 0 (that float32 holds' train --array fine.npy --width 64 --k 4 --steps 3 --scale-input $scale --out never --plan
 done
 expect "an eps of 0 as a float" 2 "Adam's eps 1e-50 must be a float32 above 0" train --array fine.npy --width 64 --k 4 --steps 3 --adam-eps 1e-50 --out never --quiet
+expect "one of jumprelu's numbers" 2 "train: jumprelu's first threshold 1e+39 must be 0 or" train --array fine.npy --width 64 --k 4 --steps 3 --arch jumprelu --first-threshold 1e39 --out never
 expect "dead after too many tokens" 2 '2^60' train --array fine.npy --width 64 --k 4 --steps 3 --dead-tokens 9223372036854775807 --out never
 expect "resume of nothing" 1 'no run to go on with' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out nix --resume
 expect "--out that is a file" 1 'fine.npy is a file' train --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --out fine.npy
@@ -777,6 +806,14 @@ expect "info of a dictionary of a sweep" 0 '' info sweep/w96-k4-r2-s1
 grep -q '^d_sae         96$' out || not_ok "info of a dictionary of a sweep names its width"
 expect "info of a run as JSON" 0 '' info run1 --json
 grep -q '"arguments"' out || not_ok "info of a run as JSON is its record"
+# What a run that was broken off left of the one that it replaces is told; not where a complete one's checkpoints were removed.
+train "a run to be replaced" 0 '' --out replaced
+rm -r replaced/checkpoints
+expect "info of a complete run without checkpoints" 0 '' info replaced
+grep -q 'replaced/sae$' out || not_ok "its dictionary is its own" "$(cat out)"
+expect "and it is replaced by one that fails" 1 'row 100 holds' train --array nan.npy --width 64 --k 4 --batch 16 --steps 100 --out replaced --force --quiet
+expect "info of a run that was broken off" 0 '' info replaced
+grep -q "replaced/sae: an earlier run's" out || not_ok "the dictionary is another run's" "$(cat out)"
 newest=$(find run1/checkpoints -mindepth 1 -maxdepth 1 | sort | tail -n 1)
 expect "info of a checkpoint" 0 '' info "$newest"
 grep -q '^kind          checkpoint' out || not_ok "info of a checkpoint names it"
@@ -1033,6 +1070,10 @@ case $BUILD in
     (ulimit -v 300000 && exec "$sae" --version) >out 2>err
     code=$?
     if [ $code -eq 3 ] && grep -q 'ulimit -v' err; then ok "too little address space"; else not_ok "too little address space" "expected exit code 3"; fi
+    (ulimit -v 900000 && exec "$sae" sweep --array fine.npy --width 64 --k 4 --batch 64 --steps 3 --plan) >out 2>err
+    code=$?
+    free=$(sed -n 's/^memory  *\([0-9]*\) MiB may be used.*/\1/p' err)
+    if [ $code -eq 0 ] && [ "${free:-9999}" -lt 750 ]; then ok "groups fit into it"; else not_ok "groups fit into it" "$free MiB of 878"; fi
     ;;
 esac
 

@@ -141,6 +141,43 @@ START_TEST(test_overlap_by_chance)
 }
 END_TEST
 
+/* Orthonormal, holds just what was asked of the row, and what is asked of nothing else: another row's share is by chance. */
+START_TEST(test_random_of_share)
+{
+    enum { D = 96, R = 6, DRAWS = 200 };
+    static const double shares[] = {0, 0.01, 0.5, 0.71, 1};
+    rng r = rng_seed(11, 0);
+    double row[D], other[D];
+
+    for (int j = 0; j < D; j++) row[j] = 100 * rng_normal(&r), other[j] = rng_normal(&r);
+    double along = 0, square = 0;
+    for (int j = 0; j < D; j++) along += other[j] * row[j], square += row[j] * row[j];
+    for (int j = 0; j < D; j++) other[j] -= along / square * row[j];
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        const double chance = (R - shares[i]) / (D - 1); /* what is left of R dimensions, over the rest */
+        double mean = 0, worst = 0;
+        for (int n = 0; n < DRAWS; n++) {
+            subspace s;
+            ck_assert_int_eq(subspace_random_of_share(&s, row, shares[i], D, R, &r, NULL), SAE_OK);
+            ck_assert_int_eq(s.rank, R);
+            for (int a = 0; a < R; a++)
+                for (int b = 0; b <= a; b++) {
+                    double dot = 0;
+                    for (int j = 0; j < D; j++) dot += s.basis[a * D + j] * s.basis[b * D + j];
+                    worst = fmax(worst, fabs(dot - (a == b)));
+                }
+            worst = fmax(worst, fabs(subspace_share(&s, row) - shares[i]));
+            mean += subspace_share(&s, other) / DRAWS;
+            subspace_free(&s);
+        }
+        if (getenv("SAE_OBSERVED"))
+            printf("# share %g: worst %.3g, other row %.4f for %.4f\n", shares[i], worst, mean, chance);
+        ck_assert_double_lt(worst, 1e-12);
+        ck_assert_double_lt(fabs(mean - chance), 5 * sqrt(2.0 * R * (D - R) / ((double)D * D * (D + 2)) / DRAWS));
+    }
+}
+END_TEST
+
 /* ---- Removal operators ------------------------------------------------------------------------------------------------ */
 
 static sae_dict *scaffold_dict(int64_t d, int64_t rank)
@@ -534,6 +571,7 @@ int main(void)
     tcase_add_test(tcase, test_pca);
     tcase_add_test(tcase, test_overlap_with_itself);
     tcase_add_test(tcase, test_overlap_by_chance);
+    tcase_add_test(tcase, test_random_of_share);
     tcase_add_test(tcase, test_operators_agree_on_a_projector);
     tcase_add_loop_test(tcase, test_map_is_what_the_scaffold_writes, 0, SAE_CENTRE_OWN + 1);
     tcase_add_test(tcase, test_remove_nothing_and_everything);

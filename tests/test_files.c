@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 START_TEST(test_json_round_trip)
 {
@@ -75,6 +76,28 @@ START_TEST(test_memory_of_a_group)
         ck_assert_uint_eq(memory_left_in_group(folder), told[i].left);
     }
     ck_assert_uint_gt(memory_available(), 0);
+}
+END_TEST
+
+/* A limit of the address space, as of `ulimit -v`, is known before malloc refuses. */
+START_TEST(test_memory_within_a_limit)
+{
+    const size_t room = (size_t)1 << 30;
+    struct rlimit before, limit;
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    ck_assert(f && fscanf(f, "%zu", &pages) == 1);
+    fclose(f);
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    limit = (struct rlimit){.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + room, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    size_t left = memory_left(), available = memory_available();
+    FAILS(SAE_NOMEM, "are free", mem_alloc(2 * room, "what is too large", &err) ? SAE_OK : err.code);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    ck_assert_uint_gt(left, 0);
+    ck_assert_uint_le(left, room);
+    ck_assert_uint_le(available, room - ((size_t)128 << 20));
 }
 END_TEST
 
@@ -170,6 +193,7 @@ START_TEST(test_writer_on_a_full_disk_leaves_nothing)
     static float x[100000];
     const tensor t = {.name = "x", .rank = 1, .shape = {100000}, .data = x};
     struct rlimit before, small;
+    scratch_file unnamed;
 
     signal(SIGXFSZ, SIG_IGN);
     write_bytes(in_scratch("old"), "old", 3);
@@ -179,6 +203,10 @@ START_TEST(test_writer_on_a_full_disk_leaves_nothing)
     FAILS(SAE_IO, "too large", safetensors_write(in_scratch("new"), &t, 1, NULL, false, NULL, &err));
     FAILS(SAE_IO, "too large", safetensors_write(in_scratch("old"), &t, 1, NULL, true, NULL, &err));
     FAILS(SAE_IO, "too large", npy_write(in_scratch("new"), &t, false, &err));
+    OK(scratch_open(&unnamed, in_scratch("."), &err));
+    FAILS(SAE_IO, "too large", scratch_write(&unnamed, 0, x, sizeof x, &err));
+    FAILS(SAE_IO, in_scratch("."), scratch_write(&unnamed, 0, x, sizeof x, &err)); /* it says where */
+    scratch_close(&unnamed);
     /* small enough for stdio's buffer: only the flush at commit notices */
     small.rlim_cur = 10;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
@@ -388,6 +416,7 @@ int main(void)
         test_json_round_trip,
         test_json_first_difference,
         test_memory_of_a_group,
+        test_memory_within_a_limit,
         test_folder_remove_ours,
         test_writer_keeps_what_is_there,
         test_writer_without_force_loses_a_race,

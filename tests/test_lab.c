@@ -158,6 +158,22 @@ static void hash_all(const char *out, uint64_t hash[KEPT_FILES])
     for (int i = 0; i < KEPT_FILES; i++) hash[i] = hash_of(out, kept_files[i]);
 }
 
+static void change_a_digit(const char *name)
+{
+    const char *path = scratch_path(name);
+    FILE *f = fopen(path, "r+");
+    int c;
+
+    ck_assert_ptr_nonnull(f);
+    fseek(f, 0, SEEK_END);
+    fseek(f, ftell(f) / 2, SEEK_SET);
+    while ((c = fgetc(f)) != EOF && (c < '1' || c > '8')) continue;
+    ck_assert_int_ne(c, EOF);
+    fseek(f, -1, SEEK_CUR);
+    fputc(c + 1, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
 /* The same command twice makes nothing anew; in another folder it gives the same bytes. */
 START_TEST(test_same_command_same_bytes)
 {
@@ -175,6 +191,13 @@ START_TEST(test_same_command_same_bytes)
     hash_all(o.out, again);
     for (int i = 0; i < KEPT_FILES; i++) ck_assert_msg(first[i] == again[i], "%s differs", kept_files[i]);
     ck_assert(kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && kept(o.out, "cards"));
+    /* One digit of a result is changed: what it was is found again. */
+    change_a_digit("run/results/batchtopk-p1-s0/removal.json");
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, again);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_msg(first[i] == again[i], "%s differs", kept_files[i]);
+    ck_assert(!kept(o.out, "batchtopk-p1-s0") && kept(o.out, "rows") && kept(o.out, "census"));
     scaffold_options other = small_run("other");
     OK(scaffold_run(&summary, &other, NULL, &err));
     sae_result_free(summary);
@@ -534,9 +557,12 @@ static bool file_says(const char *out, const char *name, const char *what)
 START_TEST(test_random_scaffold_is_random)
 {
     enum { RUNS = 8 };
-    enum { MASKED = 4 };
-    static const char *const masked[MASKED] = {"scaffold_over_random_position_0.R2", "scaffold_over_random_every.R2",
-                                               "scaffold_over_random_position_0.R3", "scaffold_over_random_every.R3"};
+    enum { MASKED = 8 };
+    static const char *const masked[MASKED] = {
+        "scaffold_over_random_position_0.R2",      "scaffold_over_random_every.R2",
+        "scaffold_over_random_position_0.R3",      "scaffold_over_random_every.R3",
+        "scaffold_over_equal_share_position_0.R2", "scaffold_over_equal_share_every.R2",
+        "scaffold_over_equal_share_position_0.R3", "scaffold_over_equal_share_every.R3"};
     int told = 0, told_masked[MASKED] = {0};
 
     write_model();
@@ -844,6 +870,23 @@ static void beside_all_rows(const char *out)
     }
     ck_assert(file_says(out, comparison, "PCA of all rows: the first 2 principal components"));
     ck_assert(file_says(out, "results/summary/summary.json", "of position 0's row it holds"));
+    /* And random subspaces that hold as much of it as the scaffold: each costs something else, where the row is changed. */
+    for (int i = 2; i < 6; i++) {
+        double v[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(key, sizeof key, "equal_share%d%s", k + 1, ways[i]);
+            v[k] = number_in(out, removal, key);
+            ck_assert(!has_number(out, other, key));
+        }
+        ck_assert_double_ne(v[0], v[1]);
+        snprintf(key, sizeof key, "scaffold_over_equal_share%s", ways[i]);
+        ck_assert(has_number(out, removal, key));
+    }
+    ck_assert(!has_number(out, removal, "equal_share1.R2"));
+    ck_assert(file_says(out, comparison, "5 random subspaces that hold as much of position 0's row as the scaffold"));
+    ck_assert(file_says(out, "results/summary/summary.json", "random ones with as much of position 0's row"));
+    ck_assert(has_number(out, removal, "scaffold_position_0.R6") && has_number(out, removal, "pca_position_0.R6"));
+    ck_assert(has_number(out, comparison, "position_0.norm") && has_number(out, comparison, "position_0.mean"));
     ck_assert(file_says(out, removal, "PCA of all rows, masked rows too"));
 }
 

@@ -65,6 +65,14 @@ survey="$loud $sites --width 32,64 --k 4,8 --quiet"
     run 0 "stopped and gone on with" $survey --out second
     check "gives the same numbers" "$(cmp first/results/survey.json second/results/survey.json >/dev/null; echo $?)"
 
+    # Damaged files are named with what to do.
+    cp -r second damaged && echo '{' >damaged/results/blocks.1.hook_resid_post.json
+    run 1 "a damaged part" $survey --out damaged
+    check "which is said" "$(grep -q 'blocks.1.hook_resid_post.json.*remove it, and the same command' err; echo $?)" "$(cat err)"
+    rm damaged/results/blocks.1.hook_resid_post.json && echo '[' >damaged/survey.json
+    run 1 "damaged settings" $survey --out damaged
+    check "and these" "$(grep -q 'survey.json.*has the settings of damaged.*remove the file' err; echo $?)" "$(cat err)"
+
     # One of its dictionaries, trained alone on the same rows, has its L0 and FVU in the survey's table.
     rm second/results/blocks.1.hook_resid_post.json
     run 0 "a part that is gone is made again" $survey --out second

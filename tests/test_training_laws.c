@@ -1351,6 +1351,13 @@ START_TEST(test_options_are_checked_as_float32)
         ck_assert_msg(sae_trainer_create(&t, &c, 1, &o, &err) == SAE_RANGE, "a coefficient of %g is taken",
                       coefficient);
     }
+    for (double rate = 1e-50; rate < 1e40; rate *= 1e89) { /* the second's product with lr is a float32 */
+        const sae_dict_config c = {
+            .arch = SAE_BATCHTOPK, .d_in = 8, .d_sae = 32, .k = 4, .rank = 2, .scaffold_lr = rate};
+        sae_train_options o = sae_recipe_saebench(16, 10);
+        sae_error err = {0};
+        ck_assert_msg(sae_trainer_create(&t, &c, 1, &o, &err) == SAE_RANGE, "a scaffold's rate of %g is taken", rate);
+    }
 }
 END_TEST
 

@@ -59,7 +59,10 @@ bool mem_failed(void); /* since it was last asked for: was there an allocation t
 bool mul_overflows(size_t a, size_t b, size_t *product);
 size_t mem_resident(size_t bytes); /* of memory that a block of so many bytes takes: large ones are whole huge pages */
 size_t memory_peak_rss(void);      /* bytes; 0 when unknown */
-size_t memory_available(void); /* bytes that could be taken without swapping or being ended for it; 0 when unknown */
+/* Bytes that could be taken now without swapping, being ended for it or being refused (ulimit -v); 0 when unknown. */
+size_t memory_left(void);
+/* The same for who plans what will be taken later: less what else the process will take of a limited address space. */
+size_t memory_available(void);
 /* Bytes that a control group (of a container, say) still allows, by its folder of either version; SIZE_MAX: no limit. */
 size_t memory_left_in_group(const char *folder);
 

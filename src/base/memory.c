@@ -55,7 +55,7 @@ void *mem_alloc(size_t bytes, const char *what, sae_error *err)
     padded = sizeof(header) + ((bytes + 63) & ~(size_t)63);
     if (padded >= HUGE_FROM) padded = mem_resident(bytes);
     /* The system would promise more than there is, and end the process when it is used. */
-    size_t free_now = padded >= LOOK_FROM ? memory_available() : 0;
+    size_t free_now = padded >= LOOK_FROM ? memory_left() : 0;
     if (free_now > 0 && padded > free_now) {
         SAE_FAIL(err, SAE_NOMEM, "no memory for %s: %zu MiB are wanted, %zu MiB are free", what, padded >> 20,
                  free_now >> 20);
@@ -159,16 +159,37 @@ size_t memory_left_in_group(const char *folder)
     return used < most ? most - used : 0;
 }
 
-size_t memory_available(void)
+/* What `ulimit -v` leaves of the address space; SIZE_MAX without such a limit. */
+static size_t left_of_address_space(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+    size_t used = number_in("/proc/self", "status", "VmSize: %zu kB");
+    if (used == SIZE_MAX) return SIZE_MAX;
+    return used < limit.rlim_cur / 1024 ? (size_t)limit.rlim_cur - used * 1024 : 0;
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+size_t memory_left(void)
 {
     size_t system = number_in("/proc", "meminfo", "MemAvailable: %zu kB");
     size_t group = memory_left_in_group("/sys/fs/cgroup"), first = memory_left_in_group("/sys/fs/cgroup/memory");
 
     if (system == SIZE_MAX) return 0;
-    system *= 1024;
-    group = group < first ? group : first;
-    system = group < system ? group : system;
-    return system > 0 ? system : 1;
+    size_t left = smaller(smaller(system * 1024, smaller(group, first)), left_of_address_space());
+    return left > 0 ? left : 1;
+}
+
+/* Threads that begin later take address space too, most of it never used: glibc's malloc 64 MiB for one that allocates, and its stack. */
+size_t memory_available(void)
+{
+    static const size_t for_threads = (size_t)128 << 20;
+    size_t left = memory_left(), space = left_of_address_space();
+
+    if (left == 0 || space == SIZE_MAX) return left;
+    return space > for_threads ? smaller(left, space - for_threads) : 1;
 }
 
 void *arena_take(arena *a, size_t bytes)

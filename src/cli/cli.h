@@ -66,7 +66,8 @@ const char *args_text(const args *a, const char *name);               /* NULL: n
 int64_t args_int(const args *a, const char *name, int64_t otherwise); /* COUNT, INT; `otherwise`: no value at all */
 double args_real(const args *a, const char *name, double otherwise);
 sae_status args_dense_threshold(args *a, double *out, sae_error *err); /* --dense-threshold; a share of tokens */
-double args_max_norm(const args *a); /* of a command with --with-bos: with it there is no limit but a given one (-1) */
+/* --max-norm; with_bos: of a call with --with-bos there is no limit but a given one (-1). 0, which leaves no row, fails. */
+sae_status args_max_norm(args *a, bool with_bos, double *out, sae_error *err);
 int args_list(const args *a, const char *name, const char *const **items); /* MANY, LIST; borrowed */
 int args_operands(const args *a, const char *const **operands);            /* what is not an option; borrowed */
 bool args_quiet(const args *a);

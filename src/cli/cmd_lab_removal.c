@@ -213,9 +213,9 @@ static sae_status read_rows(job *j, args *a, const sae_progress *progress, sae_e
 {
     sae_status status = SAE_OK;
     sample other = {0};
-    sample_options how = {.tokens = args_int(a, "tokens", 0), .max_norm = args_max_norm(a)};
+    sample_options how = {.tokens = args_int(a, "tokens", 0), .with_bos = args_flag(a, "with-bos")};
 
-    how.with_bos = args_flag(a, "with-bos");
+    SAE_TRY(args_max_norm(a, args_flag(a, "with-bos"), &how.max_norm, err));
     if (args_text(a, "stats-ids")) {
         SAE_TRY(sample_of_file(&other, j, args_text(a, "stats-ids"), &how, err));
         SAE_TRY(measure_statistics(j, a, &other, args_text(a, "stats-ids"), err));

@@ -64,7 +64,7 @@ static sae_status read_options(args *a, survey_options *o, char **path, sae_erro
     o->seed = (uint64_t)args_int(a, "seed", 0);
     o->held_out_tokens = args_int(a, "held-out-tokens", 0);
     o->ctx = args_int(a, "ctx", 0);
-    o->max_norm = args_real(a, "max-norm", 0);
+    SAE_TRY(args_max_norm(a, false, &o->max_norm, err));
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;
     SAE_TRY(model_path(name, path, err));
     o->model = *path;

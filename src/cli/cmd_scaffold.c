@@ -216,11 +216,25 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
     if (args_given(a, "points") && o->points == 0) o->points = -1;
     o->memory = (size_t)given_count(a, "memory");
     o->ctx = given_count(a, "ctx");
-    o->max_norm = args_max_norm(a);
     o->with_bos = args_flag(a, "with-bos");
     o->separator = args_given(a, "separator") ? (int32_t)args_int(a, "separator", -1) : -1;
     o->force = args_flag(a, "force");
-    return args_dense_threshold(a, &o->dense_threshold, err);
+    const sae_status status = args_max_norm(a, args_flag(a, "with-bos"), &o->max_norm, err);
+    return status == SAE_OK ? args_dense_threshold(a, &o->dense_threshold, err) : status;
+}
+
+/* Said before the hours of a run, not at its end: what is left out because the repository's data are not in this folder. */
+static void tell_missing_data(const args *a, const scaffold_options *o)
+{
+    if (!args_given(a, "topics") && !file_exists(default_topics))
+        warn("topics are left out: no %s in this folder; --topics FILE names questions, --topics none says that none "
+             "are wanted",
+             default_topics);
+    if (!args_given(a, "labelled") && o->budget != BUDGET_QUICK &&
+        !(file_exists(default_labelled[0]) && file_exists(default_labelled[1])))
+        warn("sparse probing and TPP are left out: no %s and %s in this folder; --labelled names sets, --labelled none "
+             "says that none are wanted",
+             default_labelled[0], default_labelled[1]);
 }
 
 static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
@@ -232,6 +246,7 @@ static sae_status read_data(args *a, scaffold_options *o, sae_error *err)
     }
     if (o->n_texts == 0 && !args_given(a, "shape"))
         return args_fail(a, err, "--text is needed: .txt or .jsonl files, of which a part is held out");
+    tell_missing_data(a, o);
     o->topics = args_given(a, "topics") ? args_text(a, "topics") : file_exists(default_topics) ? default_topics : NULL;
     if (o->topics && is_none(o->topics)) o->topics = NULL;
     if (args_given(a, "questions") && !o->topics) return args_fail(a, err, "--questions is for --topics");

@@ -58,7 +58,8 @@ static sae_status open_text(held_out *h, args *a, sae_error *err)
     if (args_given(a, "separator")) how.separator = (int32_t)args_int(a, "separator", -1);
     how.split = split == 0 ? SAE_SPLIT_HELD_OUT : SAE_SPLIT_ALL;
     h->options.tokens = args_int(a, "tokens", 0);
-    h->options.max_norm = args_real(a, "max-norm", 0);
+    status = args_max_norm(a, false, &h->options.max_norm, err);
+    if (status != SAE_OK) return status;
     return sae_text_open(&h->text, h->tok, paths, n, &how, err);
 }
 

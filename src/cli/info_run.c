@@ -65,25 +65,63 @@ static void show_dictionaries(const json_t *list)
     }
 }
 
-/* The newest checkpoint: folders are named by their steps, all of the same length. */
-static void show_checkpoint(const char *path, long long steps)
+/* The step of the newest checkpoint: folders are named by their steps, all of the same length. 0: there is none; -1: no place for them. */
+static long long newest_checkpoint(const char *path)
 {
     char **names = NULL, *folder = path_join(path, "checkpoints", NULL);
+    long long step = -1;
     int n = 0;
 
     if (folder && file_is_folder(folder) && folder_list(folder, &names, &n, NULL) == SAE_OK) {
         while (n > 0 && strspn(names[n - 1], "0123456789") != strlen(names[n - 1])) n--;
-        if (n > 0) {
-            long long step = 0;
-            sscanf(names[n - 1], "%lld", &step);
-            info_show(NULL, "", "checkpoint", "of step %lld of %lld%s", step, steps,
-                      step >= steps ? ": the run is complete" : "; --resume goes on from there");
-        } else {
-            info_show(NULL, "", "checkpoint", "none yet");
-        }
+        step = 0;
+        if (n > 0) sscanf(names[n - 1], "%lld", &step);
     }
     folder_list_free(names, n);
     mem_free(folder);
+    return step;
+}
+
+static void show_checkpoint(long long step, long long steps)
+{
+    if (step > 0)
+        info_show(NULL, "", "checkpoint", "of step %lld of %lld%s", step, steps,
+                  step >= steps ? ": the run is complete" : "; --resume goes on from there");
+    else if (step == 0)
+        info_show(NULL, "", "checkpoint", "none yet");
+}
+
+static sae_status note_step(void *user, const json_t *line, const char *name, sae_error *err)
+{
+    (void)name;
+    (void)err;
+    *(long long *)user = number_of(line, "step");
+    return SAE_OK;
+}
+
+/* Whether it is sure that the run did not come to its last step, of which every log has a line. `sae train` exports only behind it, and with
+ * --force leaves the export of the run before until then: so what stands in sae/ is that one's. Checkpoints may have been removed since. */
+static bool was_broken_off(const char *path, long long checkpoint, long long steps)
+{
+    char *log = path_join(path, "log.jsonl", NULL);
+    long long last = -1;
+    bool known =
+        checkpoint < steps && log && file_exists(log) && json_lines_read(log, note_step, &last, NULL) == SAE_OK;
+
+    mem_free(log);
+    return known && last < steps - 1;
+}
+
+static void show_pages(const char *path, bool broken_off)
+{
+    static const char *const pages[] = {"report.html", "results.json", "sae", "results"};
+
+    for (int i = 0; i < 4; i++)
+        if (info_holds(path, pages[i]))
+            info_show(NULL, "", "holds", "%s/%s%s", path, pages[i],
+                      broken_off && strcmp(pages[i], "sae") == 0
+                          ? ": an earlier run's; this one has not come to its last step"
+                          : "");
 }
 
 static int count_finished(const char *path, const json_t *dictionaries)
@@ -105,7 +143,6 @@ static int count_finished(const char *path, const json_t *dictionaries)
 
 sae_status info_run(const char *path, const char *record, bool as_json, sae_error *err)
 {
-    static const char *const pages[] = {"report.html", "results.json", "sae", "results"};
     sae_status status = SAE_OK;
     bool sweep = strcmp(record, "sweep.json") == 0;
     char *file = path_join(path, record, err);
@@ -123,13 +160,12 @@ sae_status info_run(const char *path, const char *record, bool as_json, sae_erro
     info_show(NULL, "", "kind", sweep ? "sweep" : "run of sae %s", text_of(about, "command"));
     show_command(about);
     show_dictionaries(dictionaries);
-    info_show(NULL, "", "training", "%lld steps of %lld rows", number_of(recipe, "steps"), number_of(recipe, "batch"));
+    const long long steps = number_of(recipe, "steps"), checkpoint = sweep ? -1 : newest_checkpoint(path);
+    info_show(NULL, "", "training", "%lld steps of %lld rows", steps, number_of(recipe, "batch"));
     if (sweep)
         info_show(NULL, "", "finished", "%d of %zu", count_finished(path, dictionaries), json_array_size(dictionaries));
-    else
-        show_checkpoint(path, number_of(recipe, "steps"));
-    for (int i = 0; i < 4; i++)
-        if (info_holds(path, pages[i])) info_show(NULL, "", "holds", "%s/%s", path, pages[i]);
+    show_checkpoint(checkpoint, steps);
+    show_pages(path, !sweep && info_holds(path, "sae") && was_broken_off(path, checkpoint, steps));
     info_show(NULL, "", "all of it", "sae info %s --json", path);
 done:
     json_decref(about);

@@ -34,9 +34,10 @@ static sae_status sample_from_ids(lab_input *in, args *a, bool needs_tokenizer, 
 {
     sae_status status = SAE_OK;
     const char *path = args_text(a, "ids");
-    sample_options want = {.max_norm = args_max_norm(a), .with_bos = args_flag(a, "with-bos")};
+    sample_options want = {.with_bos = args_flag(a, "with-bos")};
 
     SAE_TRY(refuse_text_options(a, err));
+    SAE_TRY(args_max_norm(a, args_flag(a, "with-bos"), &want.max_norm, err));
     if (needs_tokenizer || !want.with_bos) SAE_TRY(open_tokenizer(in, needs_tokenizer, err));
     const special_ids special = {.tok = in->h.tok};
     SAE_TRY(ids_sample(&in->sample, in->h.model, path, &special, in->h.site, &want, err));
@@ -49,9 +50,10 @@ static sae_status sample_from_text(lab_input *in, args *a, const char *dict, con
                                    sae_error *err)
 {
     sae_status status = SAE_OK;
-    sample_options want = {.max_norm = args_max_norm(a), .with_bos = args_flag(a, "with-bos")};
+    sample_options want = {.with_bos = args_flag(a, "with-bos")};
 
     if (!args_given(a, "text")) return args_fail(a, err, "--text or --ids is needed: what to measure on");
+    SAE_TRY(args_max_norm(a, args_flag(a, "with-bos"), &want.max_norm, err));
     SAE_TRY(held_out_open(&in->h, a, dict, err));
     want.tokens = in->h.options.tokens;
     SAE_TRY(sample_create(&in->sample, in->h.model, in->h.text, in->h.site, &want, progress, err));

@@ -84,16 +84,20 @@ static sae_status read_options(labelled_input *in, args *a, const char *data, sa
     if (n == 0 && !data)
         return args_fail(a, err, "--data is needed: labelled documents, .jsonl or .csv with a text and a label");
     for (int i = 0; i < (n ? n : 1); i++) SAE_TRY(add_paths(in, n ? paths[i] : data, err));
+    for (int i = 0; i < in->n_sets; i++)
+        for (int j = 0; j < i; j++)
+            if (strcmp(in->paths[i], in->paths[j]) == 0)
+                return args_fail(a, err, "--data: %s is given twice, and would count twice", in->paths[i]);
     in->labels = (labelled_options){args_text(a, "text-name"), args_text(a, "label-name"), args_text(a, "more-name")};
     in->seed = (uint64_t)args_int(a, "seed", 0);
     in->split = (split_options){.n_train = args_int(a, "n-train", 0), .n_test = args_int(a, "n-test", 0)};
     in->split.seed = in->seed;
-    in->pooled = (pooled_options){.ctx = args_int(a, "ctx", 128), .max_norm = args_max_norm(a)};
+    in->pooled = (pooled_options){.ctx = args_int(a, "ctx", 128)};
+    SAE_TRY(args_max_norm(a, args_flag(a, "with-bos"), &in->pooled.max_norm, err));
     in->pooled.with_bos = args_flag(a, "with-bos");
     in->pooled.last = args_flag(a, "last-token");
     if (in->split.n_train < 2 || in->split.n_test < 2)
         return args_fail(a, err, "--n-train and --n-test: at least two documents of a class");
-    if (in->pooled.max_norm == 0) return args_fail(a, err, "--max-norm 0 would leave no row");
     if (!args_given(a, "ctx") && in->pooled.ctx > sae_model_get_info(in->model)->n_ctx) in->pooled.ctx = 0;
 done:
     return status;

@@ -351,9 +351,11 @@ sae_status args_dense_threshold(args *a, double *out, sae_error *err)
     return *out > 0 && *out < 1 ? SAE_OK : args_fail(a, err, "--dense-threshold must lie between 0 and 1");
 }
 
-double args_max_norm(const args *a)
+sae_status args_max_norm(args *a, bool with_bos, double *out, sae_error *err)
 {
-    return args_flag(a, "with-bos") && !args_given(a, "max-norm") ? -1 : args_real(a, "max-norm", 0);
+    *out = with_bos && !args_given(a, "max-norm") ? -1 : args_real(a, "max-norm", 0);
+    if (*out == 0) return args_fail(a, err, "--max-norm 0 would leave no row; a negative one keeps all");
+    return SAE_OK;
 }
 
 int args_list(const args *a, const char *name, const char *const **items)

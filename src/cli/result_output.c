@@ -36,14 +36,23 @@ done:
 
 sae_status out_folder_check(const args *a, sae_error *err)
 {
+    static const char *const ours[] = {"results", "report.html"};
     sae_status status = SAE_OK;
     const char *out = args_text(a, "out");
-    char *run = out ? path_join(out, "run.json", err) : NULL;
+    char *other = NULL, *run = out ? path_join(out, "run.json", err) : NULL;
 
     if (out && !run) return SAE_NOMEM;
     if (out && file_exists(run) && !args_flag(a, "force"))
         SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
+    for (size_t i = 0; out && !file_exists(run) && i < sizeof ours / sizeof *ours; i++) {
+        mem_free(other);
+        other = path_join(out, ours[i], err);
+        if (!other) SAE_TRY(SAE_NOMEM);
+        if (file_exists(other))
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s and no run of this command: give another --out", out, ours[i]);
+    }
 done:
+    mem_free(other);
     mem_free(run);
     return status;
 }

@@ -259,6 +259,7 @@ typedef struct train_watch {
     const train_dicts *dicts; /* borrowed */
     sae_step_stats *last;     /* [dicts->n] owned; steps done are last[0].step + 1 */
     bool any;                 /* a step was seen */
+    bool told_flat;           /* that rows do not vary */
     const char *what;         /* before the numbers of the line: "group 1 of 3: "; NULL: nothing */
     progress_line line;
 } train_watch;

@@ -16,12 +16,12 @@ static const struct row_effect {
     int sources; /* that it acts on */
     const char *needs;
 } row_effects[] = {
-    {"text", LIVE, "rows of a store or an array are there already: text goes with --model"},
-    {"site", LIVE | STORE, "an array does not say where its rows were read: a site goes with --model"},
-    {"ctx", LIVE, "sequences are made of text, which goes with --model"},
-    {"separator", LIVE, "sequences are made of text, which goes with --model"},
-    {"max-norm", LIVE, "rows of a store or an array are taken as they are (sae acts has --max-norm)"},
-    {"buffer", LIVE, "rows of a store or an array are shuffled without a buffer: it goes with --model"},
+    {"text", LIVE, "rows of a store or an array are there already: give --model in their place"},
+    {"site", LIVE | STORE, "an array does not say where its rows were read: give --model or --store in its place"},
+    {"ctx", LIVE, "sequences are made of text: give --model in place of the rows"},
+    {"separator", LIVE, "sequences are made of text: give --model in place of the rows"},
+    {"max-norm", LIVE, "rows of a store or an array are taken as they are: give it to `sae acts`, which makes a store"},
+    {"buffer", LIVE, "rows of a store or an array are shuffled without a buffer: give --model in their place"},
 };
 
 sae_status train_refuse_option(args *a, const char *option, const char *needs, sae_error *err)
@@ -37,7 +37,7 @@ sae_status train_check_row_effects(args *a, sae_error *err)
         if (args_given(a, row_effects[i].option) && !(row_effects[i].sources & source))
             return train_refuse_option(a, row_effects[i].option, row_effects[i].needs, err);
     if (args_given(a, "rows") && (args_given(a, "steps") || args_given(a, "order")))
-        return train_refuse_option(a, "rows", "--steps (or --order) says how long the run is", err);
+        return train_refuse_option(a, "rows", "--steps (or --order) says how long the run is: leave that away", err);
     return SAE_OK;
 }
 

@@ -109,11 +109,21 @@ done:
 
 /* ---- The folder ------------------------------------------------------------------------------------------------------------ */
 
+/* What a run left, without its record: nothing says what it was, so it is neither gone on with nor replaced. */
+static sae_status no_record(const char *folder, const char *name, sae_error *err)
+{
+    return SAE_FAIL(err, SAE_EXISTS,
+                    "%s holds %s but no run.json, which says of what run: it can neither be gone on with nor replaced. "
+                    "Put its run.json back, move %s elsewhere, or use another --out",
+                    folder, name, name);
+}
+
 /* Whether it is, or can become, the folder of a run at all. */
 static sae_status check_kind(args *a, const char *folder, sae_error *err)
 {
     sae_status status = SAE_OK;
     char *run = path_join(folder, "run.json", err), *sweep = path_join(folder, "sweep.json", err);
+    bool begun = false; /* there is a checkpoint */
 
     if (!run || !sweep) SAE_TRY(SAE_NOMEM);
     if (file_exists(folder) && !file_is_folder(folder))
@@ -121,7 +131,11 @@ static sae_status check_kind(args *a, const char *folder, sae_error *err)
     if (file_exists(sweep))
         SAE_RAISE(err, SAE_EXISTS, "%s holds a sweep, which `sae sweep` goes on with or replaces: use another --out",
                   folder);
-    if (args_flag(a, "resume") && !file_exists(run))
+    if (!args_flag(a, "resume") || file_exists(run)) goto done;
+    SAE_TRY(train_folder_has_checkpoint(folder, &begun, err));
+    if (begun)
+        status = no_record(folder, "checkpoints", err);
+    else
         SAE_RAISE(err, SAE_IO, "%s: holds no run to go on with (no run.json): leave out --resume to begin it", folder);
 done:
     mem_free(run);
@@ -140,13 +154,11 @@ static sae_status check_names(args *a, const char *folder, const train_dicts *di
     for (int i = 0; i < n; i++) {
         if (!is_of_a_run(dicts, names[i])) continue; /* other things are left alone */
         if (is_leftover(names[i], NULL)) continue;   /* of a run killed before it began */
+        if (!file_exists(run)) SAE_TRY(no_record(folder, names[i], err));
         if (!args_flag(a, "force"))
             SAE_RAISE(err, SAE_EXISTS,
                       "%s holds %s: use --resume to continue a run, --force to replace it, or another --out", folder,
                       names[i]);
-        if (!file_exists(run))
-            SAE_RAISE(err, SAE_EXISTS, "%s holds %s but no run.json: --force replaces only runs; use another --out",
-                      folder, names[i]);
     }
 done:
     mem_free(run);

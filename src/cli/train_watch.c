@@ -52,6 +52,16 @@ static void note_range(train_watch *w)
                   fvu_text(high_fvu, high.fvu), (long long)high.dead, (long long)high.dense);
 }
 
+/* Once: the log says of every step whether it has a FVU. */
+static void tell_flat(train_watch *w)
+{
+    if (w->told_flat || !isnan(w->last->fvu)) return;
+    w->told_flat = true;
+    warn("step %lld: its rows do not vary within the batch, so there is no variance to explain and FVU is undefined; "
+         "further such steps are not told",
+         (long long)w->last->step);
+}
+
 void train_watch_step(void *user, int64_t rows, const sae_step_stats *s, bool logged)
 {
     train_watch *w = user;
@@ -61,6 +71,7 @@ void train_watch_step(void *user, int64_t rows, const sae_step_stats *s, bool lo
     (void)logged;
     memcpy(w->last, s, (size_t)w->dicts->n * sizeof *s);
     w->any = true;
+    tell_flat(w);
     if (w->dicts->n == 1)
         progress_note(&w->line, "%sloss %.4g, L0 %.1f, FVU %s, dead %lld, dense %lld", w->what ? w->what : "", s->loss,
                       s->l0, fvu_text(fvu, s->fvu), (long long)s->dead, (long long)s->dense);

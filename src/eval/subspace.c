@@ -149,6 +149,33 @@ done:
     return status;
 }
 
+/* An orthonormal basis of random directions orthogonal to the row, of which the first is turned towards it: sqrt(share) of the row and
+ * sqrt(1 - share) of itself. The others hold nothing of the row, so that the whole holds `share` of it. */
+sae_status subspace_random_of_share(subspace *out, const double *row, double share, int64_t d, int64_t rank,
+                                    rng *random, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    double *rows = mem_alloc_array((size_t)rank, (size_t)d * sizeof(double), "random directions", err);
+    double square = 0;
+
+    if (!rows) return SAE_NOMEM;
+    for (int64_t j = 0; j < d; j++) square += row[j] * row[j];
+    for (int64_t i = 0; i < rank; i++) {
+        double *v = rows + i * d, along = 0;
+        for (int64_t j = 0; j < d; j++) {
+            v[j] = rng_normal(random);
+            along += v[j] * row[j] / square;
+        }
+        for (int64_t j = 0; j < d; j++) v[j] -= along * row[j];
+    }
+    SAE_TRY(basis_of(out, rows, rank, d, err));
+    const double towards = sqrt(share / square), aside = sqrt(1 - share);
+    for (int64_t j = 0; j < d; j++) out->basis[j] = towards * row[j] + aside * out->basis[j];
+done:
+    mem_free(rows);
+    return status;
+}
+
 sae_status subspace_cosines(const subspace *a, const subspace *b, double *cosines, sae_error *err)
 {
     sae_status status = SAE_OK;

@@ -45,6 +45,9 @@ sae_status subspace_pca(subspace *out, const double *covariance, int64_t d, int6
                         sae_error *err);
 /* Uniformly distributed: the row space of normal random numbers. */
 sae_status subspace_random(subspace *out, int64_t d, int64_t rank, rng *random, sae_error *err);
+/* Random among those that hold `share` (0 to 1) of the square of row [d], which is not zero; 0 < rank < d. */
+sae_status subspace_random_of_share(subspace *out, const double *row, double share, int64_t d, int64_t rank,
+                                    rng *random, sae_error *err);
 
 /* Cosines of the principal angles, descending: min(a.rank, b.rank) of them into the caller's array. */
 sae_status subspace_cosines(const subspace *a, const subspace *b, double *cosines, sae_error *err);

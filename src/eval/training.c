@@ -6,10 +6,10 @@
  */
 #include "eval/training.h"
 #include "acts/acts.h"
+#include "eval/divergence.h"
 #include "eval/subspace.h"
 #include "eval/training_log.h"
 #include "io/io.h"
-#include "sae/effects.h"
 #include "sae/recipe_fields.h"
 #include "sae/train.h"
 
@@ -102,34 +102,6 @@ static void blame(const loop *l, int dict)
     if (l->options->diverged) *l->options->diverged = dict;
 }
 
-/* What may help when numbers are not finite in this step, after so many updates. The first may have had a learning rate of 0, by the
- * warm-up: then no rate is to blame, but what the run begins with. Of a dictionary that waits for its scaffold those of the scaffold do
- * not count from its own first step on. */
-enum { ADVICE_ROOM = 400 };
-static const char *advice(const loop *l, int dict, int64_t step, int64_t updates, double largest, char out[ADVICE_ROOM])
-{
-    const sae_train_options *r = l->recipe;
-    const sae_dict_config *c = &l->t->learners[dict].config;
-    const int64_t alone = c->rank > 0 && step >= c->scaffold_steps ? c->scaffold_steps : 0, own = updates - alone;
-    const bool trained = own > 1 || (own == 1 && learning_rate(r, 0) > 0);
-    char rows[64] = "", penalty[64] = "";
-
-    if (option_acts("l1-coefficient", c, r))
-        snprintf(penalty, sizeof penalty, " or --l1-coefficient (now %g)", c->l1_coefficient);
-    if (largest > 0) snprintf(rows, sizeof rows, "rows reach %.3g and ", largest);
-    if (trained)
-        snprintf(out, ADVICE_ROOM, "it is the training that diverged: a lower --lr (now %g)%s may help", r->lr,
-                 penalty);
-    else
-        snprintf(out, ADVICE_ROOM,
-                 "nothing was trained yet%s, so it is no learning rate: float32 cannot hold what %s begins with: "
-                 "%sare divided by %.3g, rows of W_dec are %.3g long. --scale-input unit, another "
-                 "--decoder-norm, %s--encoder-norm%s may help",
-                 alone > 0 ? " but its scaffold" : "", alone > 0 ? "the dictionary" : "the run", *rows ? rows : "rows ",
-                 l->t->learners[dict].input_scale, r->decoder_norm, *penalty ? "" : "or ", penalty);
-    return out;
-}
-
 static sae_status save(loop *l, sae_error *err)
 {
     int64_t step = sae_trainer_steps_done(l->t);
@@ -143,7 +115,7 @@ static sae_status save(loop *l, sae_error *err)
             blame(l, i);
             SAE_RAISE(err, SAE_NUMERIC, "step %lld: %s%s%s became infinite or undefined: %s; %s", (long long)step - 1,
                       what, l->options->names ? " of " : "", l->options->names ? l->options->names[i] : "",
-                      advice(l, i, step - 1, step, 0, why), last_checkpoint(l, last, sizeof last));
+                      divergence_advice(l->t, i, step - 1, step, 0, why), last_checkpoint(l, last, sizeof last));
         }
         SAE_TRY(training_log_sync(l->log, err)); /* no checkpoint without the lines before it */
         SAE_TRY(sae_trainer_save(l->t, l->options->folder, step * l->recipe->batch, err));
@@ -259,36 +231,6 @@ static sae_status rows_failed(loop *l, int64_t step, sae_status why, const sae_e
                     last_checkpoint(l, last, sizeof last));
 }
 
-/* Of rows [n, d]: the one with the largest entry, when that is over ABSURD times the mean absolute entry of the median row (of those
- * that are not 0; of two the smaller); -1: none is. No learning rate makes up for such a row; without it the same rate may do. */
-static int64_t absurd_row(const float *rows, int64_t n, int64_t d, double *largest, double *usual)
-{
-    static const double ABSURD = 1e6;
-    double *means = mem_alloc_array((size_t)n, sizeof *means, "sizes of rows", NULL);
-    int64_t found = -1, counted = 0;
-
-    *largest = *usual = 0;
-    if (!means) return -1;
-    for (int64_t b = 0; b < n; b++) {
-        double most = 0, mean = 0;
-        for (int64_t j = 0; j < d; j++) {
-            double size = fabs((double)rows[b * d + j]);
-            if (size > most) most = size;
-            mean += size / (double)d;
-        }
-        if (mean > 0) means[counted++] = mean;
-        if (most <= *largest) continue;
-        *largest = most;
-        found = b;
-    }
-    if (counted > 0) qsort(means, (size_t)counted, sizeof *means, compare_doubles);
-    if (counted > 0) *usual = means[(counted - 1) / 2];
-    mem_free(means);
-    if (counted > 1) return *largest > ABSURD * *usual ? found : -1;
-    *usual = 0; /* beside rows of zeros nothing says what is usual but the numbers themselves */
-    return n > 1 && *largest > ABSURD ? found : -1;
-}
-
 /* The step gave numbers that are not finite, first of all in `dict`: the dictionaries are not to be saved any more. */
 static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause, sae_error *err)
 {
@@ -306,7 +248,8 @@ static sae_status step_failed(loop *l, int64_t step, int dict, const char *cause
     else {
         blame(l, dict);
         char what[ADVICE_ROOM];
-        snprintf(why, sizeof why, "All of these rows are finite: %s", advice(l, dict, step, step, largest, what));
+        snprintf(why, sizeof why, "All of these rows are finite: %s",
+                 divergence_advice(l->t, dict, step, step, largest, what));
     }
     return SAE_FAIL(err, SAE_NUMERIC, "step %lld, rows %lld to %lld of the stream: %.300s. %s; %s", (long long)step,
                     (long long)(step * batch), (long long)((step + 1) * batch - 1), cause, why,
@@ -324,12 +267,27 @@ static void split_targets(loop *l)
     }
 }
 
+/* Of the first rows, whether the user's scale leaves anything of them. */
+static sae_status check_scale(const loop *l, sae_error *err)
+{
+    const sae_train_options *r = l->recipe;
+    sae_status status = SAE_OK;
+
+    if (r->unit_scale) return SAE_OK;
+    SAE_TRY(check_scaled(l->rows, r->batch * (l->d - l->options->d_target), r->input_scale, err));
+    if (l->targets) SAE_TRY(check_scaled(l->targets, r->batch * l->options->d_target, r->input_scale, err));
+done:
+    return status;
+}
+
 static sae_status step_and_check(loop *l, int64_t step, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_error cause = {0};
 
     if (l->targets) split_targets(l);
+    if (step == 0) status = check_scale(l, err);
+    if (status != SAE_OK) return status;
     if (l->options->less) status = subspace_remove(l->options->less, NULL, l->rows, l->recipe->batch, l->rows, &cause);
     if (status == SAE_OK) status = sae_trainer_step(l->t, l->rows, l->targets, l->stats, &cause);
     if (status == SAE_NUMERIC) return step_failed(l, step, l->t->failed, cause.message, err);

@@ -101,6 +101,7 @@ sae_status file_link(const char *from, const char *to, sae_error *err);
 typedef struct scratch_file {
     bool is_open;
     int fd;
+    char *folder; /* owned; for messages */
 } scratch_file;
 sae_status scratch_open(scratch_file *out, const char *folder, sae_error *err);
 sae_status scratch_write(scratch_file *f, int64_t offset, const void *data, size_t bytes, sae_error *err);

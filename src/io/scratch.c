@@ -13,11 +13,11 @@
 sae_status scratch_open(scratch_file *out, const char *folder, sae_error *err)
 {
     size_t room = strlen(folder) + 64;
-    char *path = mem_alloc(room, "a path", err);
+    char *path = mem_alloc(room, "a path", err), *kept = mem_strdup(folder, err);
     sae_status status = SAE_OK;
     int fd;
 
-    if (!path) return SAE_NOMEM;
+    if (!path || !kept) SAE_TRY(SAE_NOMEM);
     snprintf(path, room, "%s/scratch.tmp.%ld", folder, (long)getpid());
     sys_remove(path);
     fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL);
@@ -27,8 +27,10 @@ sae_status scratch_open(scratch_file *out, const char *folder, sae_error *err)
         sys_close(fd);
         SAE_RAISE(err, SAE_IO, "%s: cannot be removed: %s", path, strerror(cause));
     }
-    *out = (scratch_file){.fd = fd, .is_open = true};
+    *out = (scratch_file){.fd = fd, .is_open = true, .folder = kept};
+    kept = NULL;
 done:
+    mem_free(kept);
     mem_free(path);
     return status;
 }
@@ -36,7 +38,7 @@ done:
 sae_status scratch_write(scratch_file *f, int64_t offset, const void *data, size_t bytes, sae_error *err)
 {
     if (sys_pwrite_all(f->fd, data, bytes, offset) == 0) return SAE_OK;
-    return SAE_FAIL(err, SAE_IO, "a scratch file cannot be written: %s", strerror(errno));
+    return SAE_FAIL(err, SAE_IO, "%s: a scratch file there cannot be written: %s", f->folder, strerror(errno));
 }
 
 sae_status scratch_read(scratch_file *f, int64_t offset, void *data, size_t bytes, sae_error *err)
@@ -44,7 +46,8 @@ sae_status scratch_read(scratch_file *f, int64_t offset, void *data, size_t byte
     ssize_t got = sys_pread_all(f->fd, data, bytes, offset);
 
     if (got >= 0 && (size_t)got == bytes) return SAE_OK;
-    return SAE_FAIL(err, SAE_IO, "a scratch file cannot be read: %s", got < 0 ? strerror(errno) : "it is too short");
+    return SAE_FAIL(err, SAE_IO, "%s: a scratch file there cannot be read: %s", f->folder,
+                    got < 0 ? strerror(errno) : "it is too short");
 }
 
 void scratch_discard(scratch_file *f, int64_t offset, size_t bytes)
@@ -55,5 +58,6 @@ void scratch_discard(scratch_file *f, int64_t offset, size_t bytes)
 void scratch_close(scratch_file *f)
 {
     if (f->is_open) sys_close(f->fd);
+    mem_free(f->folder);
     *f = (scratch_file){0};
 }

@@ -202,6 +202,26 @@ static void tell_pairs(const experiment *e, int arch, claim *c)
     claim_add(c->more, sizeof c->more, "%s", text);
 }
 
+/* How much fewer they were while the first pair was trained: of another length the reduction may be another. */
+static void tell_length(const experiment *e, claim *c)
+{
+    interval v;
+    double fewer[TRAINING_MOMENTS];
+    char key[48];
+
+    for (int i = 0; i < TRAINING_MOMENTS; i++) {
+        snprintf(key, sizeof key, "dense_fewer.%g", training_moments[i]);
+        if (!experiment_found(e, "training", "training", key, &v)) return;
+        fewer[i] = v.value;
+    }
+    claim_add(
+        c->more, sizeof c->more,
+        "; while the first seed was trained, in its batches: %+.0f %% at a tenth of the rows, %+.0f %% at a half, "
+        "%+.0f %% at the end",
+        -fewer[0], -fewer[1], -fewer[2]);
+    claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2]));
+}
+
 /* The first variant of every seed; the others are trained of the first. */
 static sae_status dense_claim(const experiment *e, int arch, sae_variant variant, sae_result *r, sae_error *err)
 {
@@ -248,6 +268,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         claim_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
+    if (main && arch == 0) tell_length(e, &c);
     if (main) tell_thresholds(e, arch, &c);
     if (main) tell_pairs(e, arch, &c);
     return claim_row(r, &c, err);

@@ -34,7 +34,38 @@ static interval over_seeds(const experiment *e, int arch, const char *key)
 
 /* ---- N4, N5: removal ---------------------------------------------------------------------------------------------------- */
 
-/* What a subspace that has to hold position 0's row costs, and what that says of the row. */
+/* The mean CE over the draws of a control, and its least and most. False: not measured. */
+static bool draws_found(const experiment *e, const char *pair, const char *what, const char *rows, const char *operator,
+                        int n, interval *out)
+{
+    char key[64];
+    interval one;
+
+    *out = (interval){0, INFINITY, -INFINITY};
+    for (int i = 1; i <= n; i++) {
+        snprintf(key, sizeof key, "%s%d%s.%s", what, i, rows, operator);
+        if (!experiment_found(e, pair, "removal", key, &one)) return false;
+        *out = (interval){out->value + one.value / n, fmin(out->low, one.value), fmax(out->high, one.value)};
+    }
+    return n > 0;
+}
+
+/* Where position 0's row is changed too, a subspace at random holds next to nothing of it; ones that hold as much as the scaffold are the control
+ * that tells whether more than that row is lost. */
+static void beside_equal_share(const experiment *e, const char *pair, const char *operator, const char * rows, claim *c)
+{
+    interval mean, over;
+    char key[64], ends[48];
+
+    snprintf(key, sizeof key, "scaffold_over_equal_share%s.%s", rows, operator);
+    if (!experiment_found(e, pair, "removal", key, &over)) return;
+    if (!draws_found(e, pair, "equal_share", rows, operator, SHARE_DRAWS, &mean)) return;
+    claim_add(c->here, sizeof c->here, "; random ones with as much of position 0's row %.3f x", mean.value);
+    claim_add(c->range, sizeof c->range, "; of theirs %s", ends_text(ends, &over, 3));
+    claim_add(c->says, sizeof c->says, "%s", verdict_share(&over));
+}
+
+/* What a subspace that has to hold position 0's row costs. */
 static void beside_all_rows(const experiment *e, const char *pair, const char *operator, const char * rows, claim *c)
 {
     interval all, over, share[2];
@@ -49,9 +80,8 @@ static void beside_all_rows(const experiment *e, const char *pair, const char *o
         return;
     claim_add(c->more, sizeof c->more,
               "; PCA of all rows %.3f x (of it the scaffold %.3f x %s; of position 0's row it holds %.3f, the scaffold "
-              "%.3f)%s",
-              all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value,
-              verdict_sink(&over, share[0].value, share[1].value));
+              "%.3f)",
+              all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value);
 }
 
 /* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
@@ -61,7 +91,7 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[160], key[64], ends[2][48], draws[48];
-    interval a, b, paired, one;
+    interval a, b, paired, one, random;
 
     for (int i = 0; i < 2; i++) {
         snprintf(key, sizeof key, "%s%s.%s", i ? "pca" : "scaffold", rows, operator);
@@ -73,9 +103,8 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "%.3f x; PCA %.3f x", a.value, b.value);
-    snprintf(key, sizeof key, "random1%s.%s", rows, operator);
-    if (experiment_found(e, pair, "removal", key, &one))
-        claim_add(c.here, sizeof c.here, ", a random subspace %.3f x", one.value);
+    if (draws_found(e, pair, "random", rows, operator, e->options.draws, &random))
+        claim_add(c.here, sizeof c.here, ", random subspaces %.3f x", random.value);
     claim_add(c.here, sizeof c.here, "; of PCA's %.3f", paired.value);
     snprintf(c.range, sizeof c.range, "%s; PCA %s; of PCA's %s", ends_text(ends[0], &a, 3), ends_text(ends[1], &b, 3),
              ends_text(draws, &paired, 3));
@@ -87,10 +116,9 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     if (rows[0] && experiment_found(e, pair, "removal", key, &one))
         snprintf(c.more, sizeof c.more, "the scaffold %.3f x %s of the mean of %d random subspaces", one.value,
                  ends_text(draws, &one, 3), e->options.draws);
-    snprintf(c.says, sizeof c.says, "%s%s",
-             verdict_both(&paired, &seeds, 1, "more harm than PCA, as the paper says",
-                          "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds"),
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_beside_pca(&paired, &seeds),
              isfinite(seeds.low) ? "" : " (one seed's scaffold)");
+    if (rows[0]) beside_equal_share(e, pair, operator, rows, &c);
     if (rows[0]) beside_all_rows(e, pair, operator, rows, &c);
     return claim_row(r, &c, err);
 }
@@ -324,6 +352,7 @@ static sae_status necessity_row(const experiment *e, int arch, const char *opera
                   ratio[1].high, over_random[1].low, over_random[1].high);
     snprintf(c.says, sizeof c.says, "%s: %s%s", label, verdict_necessity(ratio, over_random),
              isfinite(over_random[1].low) ? "" : " (one seed's scaffold)");
+    if (rows[0]) beside_equal_share(e, pair, operator, rows, &c);
     return claim_row(r, &c, err);
 }
 

@@ -187,9 +187,70 @@ static sae_status beside_all_rows(const experiment *e, sae_result *r, sae_error 
     snprintf(note, sizeof note,
              "PCA of all rows: the first %lld principal components, about the mean, of all %lld held-out rows, masked "
              "ones too. Of position 0's row it holds %.4f of the square, the scaffold %.4f; what remains is %.3g and "
-             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s times its%s.",
+             "%.3g times as long as the median row. R2 with position 0 too: the scaffold's CE is %s times its.",
              (long long)e->all.rank, (long long)(e->held_out.n_seq * e->held_out.ctx), share[1], share[0], left[1],
-             left[0], text, verdict_sink(&over, share[0], share[1]));
+             left[0], text);
+    SAE_TRY(sae_result_note(r, note, err));
+done:
+    return status;
+}
+
+/* Random subspaces that hold as much of position 0's row as the scaffold: what costs no more than they do is no more than that row. */
+static sae_status beside_equal_share(const experiment *e, sae_result *r, sae_error *err)
+{
+    static const struct {
+        int way;
+        const char *what;
+    } of[] = {{WITH_POSITION_0 + OP_R2, "R2 with position 0 too"},
+              {WITH_POSITION_0 + OP_R3, "R3"},
+              {EVERY_ROW + OP_R2, "R2 with all masked rows"},
+              {EVERY_ROW + OP_R3, "R3"}};
+    sae_status status = SAE_OK;
+    char note[700] = "", text[INTERVAL_TEXT];
+    interval over, draws;
+
+    if (losses_of_share(e, WITH_POSITION_0).n == 0) return SAE_OK;
+    snprintf(note, sizeof note,
+             "%d random subspaces that hold as much of position 0's row as the scaffold (%.4f of its square) and are "
+             "random otherwise:",
+             SHARE_DRAWS, sae_result_get(r, "first_position.scaffold", NAN));
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        SAE_TRY(removal_ratio(e, LOSS_SHARE, of[i].way, &draws, err));
+        SAE_TRY(loss_ratio_beside(&over, &e->losses, LOSS_R2 + of[i].way, losses_of_share(e, of[i].way),
+                                  e->options.seed, err));
+        interval_text(text, &over);
+        snprintf(note + strlen(note), sizeof note - strlen(note),
+                 "%s %s CE is %.3f x (%.3f to %.3f), the scaffold's %s of theirs", i ? ";" : "", of[i].what,
+                 draws.value, draws.low, draws.high, text);
+    }
+    snprintf(note + strlen(note), sizeof note - strlen(note), ".");
+    SAE_TRY(sae_result_note(r, note, err));
+done:
+    return status;
+}
+
+/* Of what the scaffold's removal costs more than PCA's where position 0's row is changed too, the mean's part and the norm's. */
+static sae_status position_0_parts(const experiment *e, sae_result *r, sae_error *err)
+{
+    enum { S2 = LOSS_R2 + WITH_POSITION_0 + OP_R2, P2 = LOSS_PCA + WITH_POSITION_0 + OP_R2 };
+    enum { S3 = LOSS_R2 + WITH_POSITION_0 + OP_R3, P3 = LOSS_PCA + WITH_POSITION_0 + OP_R3 };
+    enum { S6 = LOSS_R2 + POSITION_0_R6, P6 = LOSS_PCA + POSITION_0_R6 };
+    sae_status status = SAE_OK;
+    char note[400], text[3][INTERVAL_TEXT];
+    interval whole, part[2];
+
+    SAE_TRY(loss_difference(&whole, &e->losses, S2, P2, e->options.seed, err));
+    SAE_TRY(loss_contrast(&part[0], &e->losses, (const int[4]){S2, P2, S3, P3}, e->options.seed, err));
+    SAE_TRY(loss_contrast(&part[1], &e->losses, (const int[4]){S2, P2, S6, P6}, e->options.seed, err));
+    SAE_TRY(put(r, "position_0", "mean", &part[0], err));
+    SAE_TRY(put(r, "position_0", "norm", &part[1], err));
+    interval_text(text[0], &whole);
+    for (int i = 0; i < 2; i++) interval_text(text[1 + i], &part[i]);
+    snprintf(note, sizeof note,
+             "Position 0 changed too: by R2 the scaffold's removal costs %s nats more than PCA's; of these the mean is "
+             "%s%s (R2 less R3), the norm %s%s (R2 less R6).",
+             text[0], text[1], holds_zero(&part[0]) ? ", not told from none" : "", text[2],
+             holds_zero(&part[1]) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, note, err));
 done:
     return status;
@@ -273,8 +334,10 @@ sae_status masked_rows_report(const experiment *e, sae_result *r, sae_error *err
     snprintf(lead, sizeof lead, "Of these position 0's alone (%lld rows): ", (long long)n_seq);
     SAE_TRY(costs(e, r, "position_0", lead, WITH_POSITION_0, OP_R2, err));
     SAE_TRY(costs(e, r, "position_0_centred", "Position 0's rows alone: ", WITH_POSITION_0, OP_R3, err));
+    SAE_TRY(position_0_parts(e, r, err));
     SAE_TRY(table(e, r, err));
     if (e->all.rank > 0) SAE_TRY(beside_all_rows(e, r, err));
+    SAE_TRY(beside_equal_share(e, r, err));
     if (masked == n_seq) {
         SAE_TRY(sae_result_note(r, "No row but position 0's is masked: there are no others.", err));
         goto done;
@@ -287,15 +350,18 @@ done:
 
 /* ---- As a picture ---------------------------------------------------------------------------------------------------------- */
 
-/* The scaffold, PCA (and that of all rows) and random subspaces, removed from the counted rows, and from masked ones too, by R2 and R3. */
+/* The scaffold, PCA (and that of all rows) and random subspaces (and those that hold as much of position 0's row), removed from the counted rows, and from masked ones too, by R2 and R3. */
 sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
 {
-    enum { SHOWN = 4 };
+    enum { SHOWN = 5 };
     static const struct {
         const char *label;
         int space;
-    } spaces[SHOWN] = {
-        {"scaffold", LOSS_R2}, {"PCA", LOSS_PCA}, {"PCA of all rows", LOSS_ALL}, {"random", LOSS_RANDOM}};
+    } spaces[SHOWN] = {{"scaffold", LOSS_R2},
+                       {"PCA", LOSS_PCA},
+                       {"PCA of all rows", LOSS_ALL},
+                       {"random, equal share", LOSS_SHARE},
+                       {"random", LOSS_RANDOM}};
     static const char *const rows[CHOICES] = {"counted rows", "position 0 too", "masked rows too"};
     sae_status status = SAE_OK;
     const char *labels[SHOWN];
@@ -320,6 +386,9 @@ sae_status masked_rows_plot(const experiment *e, sae_result *r, sae_error *err)
         SAE_TRY(sae_result_bars(r, "masked_rows", label, labels, y, low, high, n, err));
     }
     SAE_TRY(sae_result_line(r, "masked_rows", "clean", false, 1, err));
+    SAE_TRY(sae_result_line(r, "masked_rows", "every token alike", false,
+                            log((double)sae_model_get_info(e->model)->n_vocab) / loss_mean(&e->losses, LOSS_CLEAN),
+                            err));
 done:
     return status;
 }

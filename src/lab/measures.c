@@ -29,6 +29,7 @@ static const struct {
     [WITH_POSITION_0 + OP_R3] = {"R3 centred", "R3", ", position 0 too", "_position_0"},
     [EVERY_ROW + OP_R2] = {"R2 uncentred", "R2", ", masked rows too", "_every"},
     [EVERY_ROW + OP_R3] = {"R3 centred", "R3", ", masked rows too", "_every"},
+    [POSITION_0_R6] = {"R6 norm kept", "R6", ", position 0 too", "_position_0"},
 };
 /* Subspaces, as they follow each other from LOSS_R2 on; random ones behind them. */
 static const struct {
@@ -40,6 +41,11 @@ static const struct {
     {"PCA of all rows", "pca_all"},
     {"r densest of the baseline", "dense_latents"},
     {"another seed's scaffold", "other_scaffold"},
+    {"random, equal share 1", "equal_share1"},
+    {"random, equal share 2", "equal_share2"},
+    {"random, equal share 3", "equal_share3"},
+    {"random, equal share 4", "equal_share4"},
+    {"random, equal share 5", "equal_share5"},
 };
 enum { SPACES = sizeof spaces / sizeof *spaces };
 _Static_assert(LOSS_R2 + SPACES * REMOVAL_WAYS == LOSS_RANDOM, "a name for each subspace");
@@ -81,11 +87,13 @@ int loss_count(const experiment *e) { return LOSS_RANDOM + REMOVAL_WAYS * e->opt
  * measured for the first pair, and is not measured again (eval/loss_log.h). */
 static bool masked_measured(const experiment *e, int first, int way)
 {
-    const bool position_0 = way < EVERY_ROW;
+    const bool position_0 = way < EVERY_ROW || way == POSITION_0_R6, share = first >= LOSS_SHARE && first < LOSS_RANDOM;
 
     if (position_0 ? e->held_out.counted[0] : loss_masked_rows(e) == 0) return false;
+    if (share) return pair_is_first(e) && !e->held_out.counted[0] && compared_rank(e) > 0 && compared_rank(e) < e->d;
     if (position_0 && e->pair[ARM_SCAFFOLD]->config.seed != e->options.seed) return false;
-    return first == LOSS_R2 || first == LOSS_PCA || first >= LOSS_RANDOM || (first == LOSS_ALL && e->all.rank > 0);
+    return first == LOSS_R2 || first == LOSS_PCA || first >= LOSS_RANDOM ||
+           (first == LOSS_ALL && e->all.rank > 0 && way != POSITION_0_R6);
 }
 
 bool loss_measured(const experiment *e, int which)
@@ -96,6 +104,8 @@ bool loss_measured(const experiment *e, int which)
     if (way >= OPERATORS) return masked_measured(e, first, way);
     if (first == LOSS_ALL) return e->all.rank > 0 && way <= OP_R3;
     if (which < LOSS_DENSE || which >= LOSS_RANDOM) return true;
+    if (which >= LOSS_SHARE)
+        return false; /* of rows that hold nothing of position 0's they are as random as the others */
     if (!pair_is_first(e)) return false; /* what they cost there says little more, and they are half of a pair's time */
     return which < LOSS_OTHER || e->other.rank > 0;
 }
@@ -108,12 +118,17 @@ loss_draws losses_of_random(const experiment *e, int way)
     return draws;
 }
 
+loss_draws losses_of_share(const experiment *e, int way)
+{
+    return (loss_draws){LOSS_SHARE + way, REMOVAL_WAYS, loss_measured(e, LOSS_SHARE + way) ? SHARE_DRAWS : 0};
+}
+
 /* The operands of all edits; they live as long as the measurement. */
 typedef struct operands {
     edit_recon baseline, scaffold, dropped;
     edit_space plain[SPACES + LOSS_DRAWS_MAX], centred[SPACES + LOSS_DRAWS_MAX];
     edit_resampling resampled[SPACES + LOSS_DRAWS_MAX];
-    subspace draws[LOSS_DRAWS_MAX];
+    subspace draws[LOSS_DRAWS_MAX], share[SHARE_DRAWS];
     edit edits[LOSS_MOST];
 } operands;
 
@@ -134,6 +149,8 @@ static void fill_removals(operands *o, const experiment *e, int at, const subspa
         edits[WITH_POSITION_0 + op].rows = EDIT_WITH_POSITION_0;
         edits[EVERY_ROW + op].rows = EDIT_EVERY_ROW;
     }
+    edits[POSITION_0_R6] = edits[OP_R6];
+    edits[POSITION_0_R6].rows = EDIT_WITH_POSITION_0;
 }
 
 sae_status random_subspaces(const experiment *e, subspace draws[], sae_error *err)
@@ -160,6 +177,7 @@ static void fill_edits(operands *o, const experiment *e)
     o->edits[LOSS_R4] = (edit){.fn = edit_reconstruct, .user = &o->dropped};
     o->edits[LOSS_R1] = (edit){.fn = edit_map, .user = e->dicts[ARM_SCAFFOLD]};
     const subspace *all[SPACES] = {&e->map.write_space, &e->pca, &e->next, &e->all, &e->dense, &e->other};
+    for (int i = 0; i < SHARE_DRAWS; i++) all[SPACES - SHARE_DRAWS + i] = &o->share[i];
     for (int i = 0; i < SPACES; i++) fill_removals(o, e, i, all[i]);
 }
 
@@ -198,6 +216,7 @@ static sae_status measure_losses(experiment *e, sae_error *err)
     if (!o) return SAE_NOMEM;
     fill_edits(o, e);
     SAE_TRY(random_subspaces(e, o->draws, err));
+    if (losses_of_share(e, EVERY_ROW).n > 0) SAE_TRY(equal_share_subspaces(e, o->share, err));
     for (int i = 0; i < e->options.draws; i++) fill_removals(o, e, SPACES + i, &o->draws[i]);
     for (int i = 0; i < loss_count(e); i++)
         if (!loss_measured(e, i)) o->edits[i] = o->edits[LOSS_CLEAN];
@@ -206,6 +225,7 @@ static sae_status measure_losses(experiment *e, sae_error *err)
                            loss_count(e), e->progress, err));
 done:
     for (int i = 0; i < LOSS_DRAWS_MAX; i++) subspace_free(&o->draws[i]);
+    for (int i = 0; i < SHARE_DRAWS; i++) subspace_free(&o->share[i]);
     mem_free(o);
     return status;
 }

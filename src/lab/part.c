@@ -77,6 +77,29 @@ static void drop_results(experiment *e, int first)
     while (e->n_results > first) sae_result_free(e->results[--e->n_results].result);
 }
 
+/* The file is as it was written. Records of before had no checksums. */
+static bool as_written(const char *path, const json_t *hash)
+{
+    char text[24];
+    uint64_t now;
+
+    if (!hash) return true;
+    if (file_hash(path, &now, NULL) != SAE_OK) return false;
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)now);
+    return json_is_string(hash) && strcmp(json_string_value(hash), text) == 0;
+}
+
+/* Said, since it takes the time of the part. */
+static void tell_measured_anew(const experiment *e, const char *path)
+{
+    const lab_notice *notice = &e->options.notice;
+    char text[512];
+
+    if (!notice->tell) return;
+    snprintf(text, sizeof text, "%.400s is missing or not as it was written: its part is measured anew", path);
+    notice->tell(notice->user, text);
+}
+
 /* *found: the part stands on disk, is of this identity, and all of its results could be read. */
 static sae_status take_up(experiment *e, const char *name, const json_t *identity, const char *record, bool *found,
                           sae_error *err)
@@ -84,18 +107,21 @@ static sae_status take_up(experiment *e, const char *name, const json_t *identit
     sae_status status = SAE_OK;
     sae_error why = {0};
     json_t *about = NULL;
-    const json_t *files;
+    const json_t *files, *hashes;
     int first = e->n_results;
 
     *found = false;
     if (!file_exists(record) || json_read_file(&about, record, &why) != SAE_OK) goto done;
     files = json_object_get(about, "results");
+    hashes = json_object_get(about, "xxh3");
     if (!json_equal(json_object_get(about, "identity"), identity) || !json_is_array(files)) goto done;
     for (size_t i = 0; i < json_array_size(files); i++) {
         const char *file = json_string_value(json_array_get(files, i));
         char *path = file && strlen(file) < sizeof e->results->file ? result_path(e, name, file, err) : NULL;
         part_result *p = &e->results[e->n_results];
-        bool read = path && e->n_results < RESULTS_MAX && sae_result_read(&p->result, path, &why) == SAE_OK;
+        bool read = path && e->n_results < RESULTS_MAX && as_written(path, json_array_get(hashes, i)) &&
+                    sae_result_read(&p->result, path, &why) == SAE_OK;
+        if (!read && path) tell_measured_anew(e, path);
         mem_free(path);
         if (!read) {
             drop_results(e, first);
@@ -112,10 +138,12 @@ done:
     return status;
 }
 
-static sae_status write_results(const experiment *e, const char *name, int first, sae_error *err)
+/* hashes: an array that gets the checksum of each file; may be NULL. */
+static sae_status write_results(const experiment *e, const char *name, int first, json_t **hashes, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char folder[96], *path = NULL;
+    char folder[96], text[24], *path = NULL;
+    uint64_t hash;
 
     snprintf(folder, sizeof folder, "results/%s", name);
     path = experiment_path(e, folder, err);
@@ -126,6 +154,10 @@ static sae_status write_results(const experiment *e, const char *name, int first
         path = result_path(e, name, e->results[i].file, err);
         if (!path) SAE_TRY(SAE_NOMEM);
         SAE_TRY(sae_result_write(e->results[i].result, path, err));
+        if (!hashes) continue;
+        SAE_TRY(file_hash(path, &hash, err));
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        json_add(hashes, json_string(text));
     }
 done:
     mem_free(path);
@@ -136,15 +168,16 @@ static sae_status keep(experiment *e, const char *name, json_t *identity, const 
                        sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *files = json_array(), *about = NULL;
+    json_t *files = json_array(), *hashes = json_array(), *about = NULL;
 
-    SAE_TRY(write_results(e, name, first, err));
+    SAE_TRY(write_results(e, name, first, &hashes, err));
     for (int i = first; i < e->n_results; i++) json_add(&files, json_string(e->results[i].file));
-    about = json_pack("{sO sO sf}", "identity", identity, "results", files, "seconds", seconds);
+    about = json_pack("{sO sO sO sf}", "identity", identity, "results", files, "xxh3", hashes, "seconds", seconds);
     if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory for the record of a part");
     SAE_TRY(json_write_file(about, record, true, err));
 done:
     json_decref(about);
+    json_decref(hashes);
     json_decref(files);
     return status;
 }
@@ -156,7 +189,7 @@ sae_status part_derive(experiment *e, const char *name, part_fn run, sae_error *
 
     snprintf(e->part, sizeof e->part, "%s", name);
     SAE_TRY(run(e, err));
-    SAE_TRY(write_results(e, name, first, err));
+    SAE_TRY(write_results(e, name, first, NULL, err));
 done:
     return status;
 }

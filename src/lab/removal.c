@@ -83,7 +83,8 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
                {WITH_POSITION_0 + OP_R2, "_position_0.R2", true},
                {WITH_POSITION_0 + OP_R3, "_position_0.R3", true},
                {EVERY_ROW + OP_R2, "_every.R2", true},
-               {EVERY_ROW + OP_R3, "_every.R3", true}};
+               {EVERY_ROW + OP_R3, "_every.R3", true},
+               {POSITION_0_R6, "_position_0.R6", true}};
     sae_status status = SAE_OK;
     interval ratio;
     char key[64];
@@ -104,6 +105,11 @@ static sae_status comparisons(const experiment *e, sae_result *r, sae_error *err
         }
         snprintf(key, sizeof key, "scaffold_over_random%s", all[i].name);
         SAE_TRY(loss_ratio_beside(&ratio, &e->losses, scaffold, random, e->options.seed, err));
+        SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
+        const loss_draws share = losses_of_share(e, all[i].way);
+        if (share.n == 0) continue;
+        snprintf(key, sizeof key, "scaffold_over_equal_share%s", all[i].name);
+        SAE_TRY(loss_ratio_beside(&ratio, &e->losses, scaffold, share, e->options.seed, err));
         SAE_TRY(sae_result_silent(r, key, ratio.value, ratio.low, ratio.high, err));
     }
 done:
@@ -128,10 +134,10 @@ done:
 
 sae_status removal_ratio(const experiment *e, int space, int way, interval *out, sae_error *err)
 {
-    const loss_draws random = losses_of_random(e, way);
+    const loss_draws random = space == LOSS_SHARE ? losses_of_share(e, way) : losses_of_random(e, way);
     sae_status status = SAE_OK;
 
-    if (space != LOSS_RANDOM || random.n == 1) return ratio_of(e, space + way, out, err);
+    if ((space != LOSS_RANDOM && space != LOSS_SHARE) || random.n == 1) return ratio_of(e, space + way, out, err);
     *out = (interval){0, INFINITY, -INFINITY};
     for (int i = 0; i < random.n; i++) {
         interval one;
@@ -203,7 +209,8 @@ sae_status removal_report(experiment *e, sae_error *err)
         "|x|. P projects on the row space of W_up, the mean is that of the training rows. Beside it "
         "as many principal components, as many after those, random directions, and, for the first seed, as many "
         "principal components of all held-out rows, masked ones too (about the mean of them all), the decoder "
-        "rows of as many densest latents of the baseline and what the scaffold of another seed writes. The last column "
+        "rows of as many densest latents of the baseline and what the scaffold of another seed writes; where position "
+        "0's row is changed too, random subspaces that hold an equal share of it. The last column "
         "divides by the CE with the scaffold arm's dictionary in place instead. Every row of "
         "the table sees the same tokens; "
         "intervals resample sequences, in the plot those of the random subspaces are the range of the draws. "

@@ -206,7 +206,7 @@ void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
  * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
  * (sae/train.h) says so. */
-enum { PARTS_REVISION = 12, LOSSES_REVISION = 6 };
+enum { PARTS_REVISION = 13, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);
@@ -270,7 +270,10 @@ sae_status roster_forget(const experiment *e, sae_error *err);
 /* arms.c: trains those of the roster that are not there yet, as many together as fit, on rows without `less` (NULL: as they are);
  * only those whose use is in [first, last]. */
 sae_status arms_train(experiment *e, roster_use first, roster_use last, const subspace *less, sae_error *err);
-/* arms.c: a part of one result "training": the curves of the first pair. */
+/* arms.c: a part of one result "training": the curves of the first pair, and by how many per cent dense latents of the batches are fewer with
+ * the scaffold at these shares of the rows ("dense_fewer.0.1"), where the log has them. */
+enum { TRAINING_MOMENTS = 3 };
+extern const double training_moments[TRAINING_MOMENTS];
 sae_status training_report(experiment *e, sae_error *err);
 
 /* pair.c: a baseline and its partner as the pair that is looked at, and the part that measures it: results "comparison",
@@ -285,10 +288,16 @@ sae_status arms_measure(experiment *e, sae_error *err);
  * norm kept} goes into the comparison. */
 sae_status removal_report(experiment *e, sae_error *err);
 sae_status removal_side_by_side(const experiment *e, sae_result *r, sae_error *err);
-/* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm, and what both hold of the
- * first position's row (numbers "first_position.WHAT", a share of its square, and "first_position_left.WHAT", what remains in median
- * norms); tables "difference" and "first_position" and words, for the comparison. */
+/* difference.c: how much of the difference between scaffold and PCA is the mean, how much the norm; a table "difference" and words, for the
+ * comparison, with those of the next two files. */
 sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
+/* first_position.c: what scaffold, PCA and random subspaces hold of the first position's row (numbers "first_position.WHAT", a share of its
+ * square, and "first_position_left.WHAT", what remains in median norms); a table "first_position" and words, for the comparison. */
+sae_status first_position_report(experiment *e, sae_result *r, sae_error *err);
+/* Random subspaces that hold as much of that row as the scaffold does; the caller frees each, also when this fails. Empty ones where
+ * the row is zero. */
+enum { SHARE_DRAWS = 5 };
+sae_status equal_share_subspaces(experiment *e, subspace draws[SHARE_DRAWS], sae_error *err);
 /* measures.c: options.draws random subspaces as they are removed; the caller frees each, also when this fails. */
 sae_status random_subspaces(const experiment *e, subspace draws[], sae_error *err);
 /* masked_rows.c: what it does to that difference to change position 0's row and the other masked ones too; a table "masked_rows" and
@@ -385,7 +394,7 @@ int64_t compared_rank(const experiment *e); /* of PCA and random subspaces besid
 char *experiment_path(const experiment *e, const char *name, sae_error *err); /* OUT/NAME: mem_free */
 
 /* Edits whose losses a run has, in this order. A subspace is removed from the counted rows by four operators, one after the other, and by
- * two of them from masked rows too: that of position 0, then all. */
+ * some of them from masked rows too: that of position 0, then all. */
 enum {
     OP_R2,
     OP_R3,
@@ -394,7 +403,8 @@ enum {
     OPERATORS,
     WITH_POSITION_0 = OPERATORS, /* + OP_R2 or OP_R3 */
     EVERY_ROW = WITH_POSITION_0 + 2,
-    REMOVAL_WAYS = EVERY_ROW + 2
+    POSITION_0_R6 = EVERY_ROW + 2,
+    REMOVAL_WAYS
 };
 enum {
     LOSS_CLEAN,
@@ -408,12 +418,14 @@ enum {
     LOSS_R3,
     LOSS_R5,
     LOSS_R6,
-    LOSS_PCA = LOSS_R2 + REMOVAL_WAYS,       /* the top r principal components */
-    LOSS_NEXT = LOSS_PCA + REMOVAL_WAYS,     /* principal components r + 1 to 2r */
-    LOSS_ALL = LOSS_NEXT + REMOVAL_WAYS,     /* the top r principal components of all rows, masked ones too */
-    LOSS_DENSE = LOSS_ALL + REMOVAL_WAYS,    /* the span of the decoder rows of the r densest latents of the baseline */
-    LOSS_OTHER = LOSS_DENSE + REMOVAL_WAYS,  /* what another seed's scaffold writes */
-    LOSS_RANDOM = LOSS_OTHER + REMOVAL_WAYS, /* random subspace i: + REMOVAL_WAYS x i */
+    LOSS_PCA = LOSS_R2 + REMOVAL_WAYS,      /* the top r principal components */
+    LOSS_NEXT = LOSS_PCA + REMOVAL_WAYS,    /* principal components r + 1 to 2r */
+    LOSS_ALL = LOSS_NEXT + REMOVAL_WAYS,    /* the top r principal components of all rows, masked ones too */
+    LOSS_DENSE = LOSS_ALL + REMOVAL_WAYS,   /* the span of the decoder rows of the r densest latents of the baseline */
+    LOSS_OTHER = LOSS_DENSE + REMOVAL_WAYS, /* what another seed's scaffold writes */
+    LOSS_SHARE =
+        LOSS_OTHER + REMOVAL_WAYS, /* random subspaces that hold as much of position 0's row: SHARE_DRAWS of them */
+    LOSS_RANDOM = LOSS_SHARE + REMOVAL_WAYS * SHARE_DRAWS, /* random subspace i: + REMOVAL_WAYS x i */
     LOSS_DRAWS_MAX = 16,
     LOSS_MOST = LOSS_RANDOM + REMOVAL_WAYS * LOSS_DRAWS_MAX
 };
@@ -430,10 +442,12 @@ int loss_count(const experiment *e); /* rows of the loss table */
 int64_t loss_masked_rows(const experiment *e);
 /* Densest latents and another seed's scaffold are removed for the first pair of an architecture only, the latter where there is one. Masked
  * rows are changed only where there are some, by R2 and R3 of the scaffold, PCA and every random subspace: by every pair all of them, by
- * the first seed's that of position 0 alone as well. PCA of all rows is removed for the first pair of an architecture, by R2 and R3. */
+ * the first seed's that of position 0 alone as well, by R6 too. PCA of all rows is removed for the first pair of an architecture, by R2 and
+ * R3; so are random subspaces that hold as much of position 0's row, where that is among the changed ones. */
 bool loss_measured(const experiment *e, int which);
-/* The random subspaces by a way of removing; 0 where none were removed so. */
+/* The random subspaces by a way of removing, and those of LOSS_SHARE; 0 where none were removed so. */
 loss_draws losses_of_random(const experiment *e, int way);
+loss_draws losses_of_share(const experiment *e, int way);
 loss_view experiment_losses(const experiment *e);
 
 #endif

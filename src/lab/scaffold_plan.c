@@ -84,15 +84,16 @@ done:
 }
 
 /* Edits of the pairs, each once: reconstructions, R1 to R6 of each scaffold, R2 and R3 of it in masked rows too; of each architecture the
- * densest latents, and position 0 by each variant; and those that know no dictionary. */
+ * densest latents, position 0 by each variant, and random subspaces that hold as much of it; and those that know no dictionary. */
 static double edits(const plan *p)
 {
     const double of_masked =
-        4.0 * (1 + p->o->draws) +
-        6; /* R2 and R3 of PCA and the draws in both choices of rows, of PCA of all rows in three */
+        5.0 * (1 + p->o->draws) +
+        6; /* R2 and R3 of PCA and the draws in both choices of rows, R6 in one; R2 and R3 of PCA of all rows in three */
 
     return 9.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) +
-           (OPERATORS + 2.0 * p->o->n_variants) * p->o->n_archs + 3 + (double)OPERATORS * (2 + p->o->draws) + of_masked;
+           (OPERATORS + 3.0 * p->o->n_variants + 5.0 * SHARE_DRAWS) * p->o->n_archs + 3 +
+           (double)OPERATORS * (2 + p->o->draws) + of_masked;
 }
 
 static double held_out_mib(const plan *p)

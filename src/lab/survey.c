@@ -139,7 +139,11 @@ static sae_status folder_begin(const survey *s, sae_error *err)
     SAE_TRY(text_open(s, SAE_SPLIT_TRAIN, &text, err)); /* a text that cannot be read leaves no folder behind */
     if (file_exists(path)) {
         static const char *const grid[] = {"sites", "widths", "k"}; /* may grow; an older program put it here */
-        SAE_TRY(json_read_file(&there, path, err));
+        sae_error why = {0};
+        status = json_read_file(&there, path, &why);
+        if (status != SAE_OK)
+            SAE_RAISE(err, status, "%s: it has the settings of %s; if they are those of this command, remove the file",
+                      why.message, s->options.out);
         for (int i = 0; i < 3; i++) json_object_del(there, grid[i]);
         if (!json_equal(there, s->inputs))
             SAE_RAISE(err, SAE_STATE,
@@ -328,8 +332,14 @@ static sae_status site_read(survey *s, int site, const char *path, sae_error *er
     json_t *cells = NULL;
 
     mem_free(s->known);
+    s->known = NULL;
     s->n_known = 0;
-    if (file_exists(path)) SAE_TRY(json_read_file(&cells, path, err));
+    if (file_exists(path)) {
+        sae_error why = {0};
+        status = json_read_file(&cells, path, &why);
+        if (status != SAE_OK)
+            SAE_RAISE(err, status, "%s: remove it, and the same command counts this site again", why.message);
+    }
     s->known = mem_alloc_array(json_array_size(cells) + (size_t)(dictionaries(s) * s->options.stages), sizeof *s->known,
                                "counts", err);
     if (!s->known) SAE_TRY(SAE_NOMEM);

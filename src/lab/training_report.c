@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { POINTS = 256 };
+const double training_moments[TRAINING_MOMENTS] = {0.1, 0.5, 1};
 
 /* Of both arms. */
 typedef struct curves {
@@ -95,6 +96,45 @@ done:
     return status;
 }
 
+/* Of the batches logged within a twentieth of the run about `at` of its rows; NaN: none. */
+static double dense_near(const curves *c, int arm, double at, double rows)
+{
+    double sum = 0;
+    int n = 0;
+
+    for (int i = 0; i < c->n[arm]; i++) {
+        if (fabs(c->rows[arm][i] / rows - at) > 0.05) continue;
+        sum += c->dense[arm][i];
+        n++;
+    }
+    return n ? sum / n : NAN;
+}
+
+/* A count that is compared at one moment of a training says little of others where both curves still move. */
+static sae_status fewer_while_training(const experiment *e, sae_result *r, const curves *c, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    const double rows = (double)(e->recipe.steps * e->recipe.batch);
+    double base[TRAINING_MOMENTS], with[TRAINING_MOMENTS];
+    char note[400], key[48];
+
+    for (int i = 0; i < TRAINING_MOMENTS; i++) {
+        base[i] = dense_near(c, ARM_BASELINE, training_moments[i], rows);
+        with[i] = dense_near(c, ARM_SCAFFOLD, training_moments[i], rows);
+        const double fewer = 100 * (1 - with[i] / base[i]);
+        if (!(base[i] > 0) || !isfinite(fewer)) return SAE_OK; /* too short a log, or nothing to compare */
+        snprintf(key, sizeof key, "dense_fewer.%g", training_moments[i]);
+        SAE_TRY(sae_result_silent(r, key, fewer, NAN, NAN, err));
+    }
+    snprintf(note, sizeof note,
+             "Dense latents of the batches, without and with the scaffold: %.0f and %.0f at a tenth of the rows, %.0f "
+             "and %.0f at a half, %.0f and %.0f at the end.",
+             base[0], with[0], base[1], with[1], base[2], with[2]);
+    SAE_TRY(sae_result_note(r, note, err));
+done:
+    return status;
+}
+
 sae_status training_report(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -105,6 +145,7 @@ sae_status training_report(experiment *e, sae_error *err)
     for (int a = 0; a < ARMS; a++) SAE_TRY(read_curves(e, a, c, err));
     SAE_TRY(experiment_result(e, "training", "Training", &r, err));
     SAE_TRY(numbers(e, r, err));
+    SAE_TRY(fewer_while_training(e, r, c, err));
     SAE_TRY(curve(r, "fvu", "Unexplained variance of the batch", "FVU", c, c->fvu, err));
     SAE_TRY(curve(r, "dense", "Latents in over 10 % of the batch", "latents", c, c->dense, err));
     SAE_TRY(curve(r, "dead", "Dead latents", "latents", c, c->dead, err));

@@ -53,12 +53,11 @@ static sae_status removal_row(const experiment *e, const roster_entry *of, int o
                   between, choices[i].name, v.scaffold.value, v.pca.value, v.over.value);
         if (isfinite(v.over.low))
             claim_add(c.range, sizeof c.range, "%s[%.3f, %.3f]", *c.range ? "; " : "", v.over.low, v.over.high);
-        claim_add(c.says, sizeof c.says, "%s%s: %s", between, choices[i].name,
-                  verdict_both(&v.over, &one_seed, 1, "more harm", "less harm", "not told"));
+        claim_add(c.says, sizeof c.says, "%s%s: %s", between, choices[i].name, verdict_beside_pca(&v.over, &one_seed));
         claim_add(c.here, sizeof c.here, "%s%s %.3f", *c.here ? "; " : "of PCA's: ", choices[i].name, v.over.value);
     }
     if (!*c.here) return SAE_OK; /* not measured in this run */
-    claim_add(c.says, sizeof c.says, " (than PCA; the paper: more; one seed's scaffold)");
+    claim_add(c.says, sizeof c.says, " (one seed's scaffold)");
     snprintf(name, sizeof name, "CE after removal, %s, %s, %s", op ? "centred (R3)" : "uncentred (R2)",
              arch_name(of->config.arch), variant_labels[of->config.variant]);
     c.name = name;

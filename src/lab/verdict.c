@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const double LITTLE_HARM = 1.1;     /* a ratio of losses below this is called little */
+static const double ALIKE = 1.05;          /* ratios of losses up to this, or one over it, are called the same */
 static const double LITTLE_CHANGE = 0.1;   /* of a count */
 static const double LITTLE_FALL = 0.05;    /* of an accuracy: "virtually unchanged" */
 static const double NEAR_CHANCE = 0.1;     /* an accuracy this close above it may be called chance */
@@ -155,17 +156,26 @@ const char *verdict_codes(const interval with[2], const interval added[2])
             : "; with the scaffold's codes to ablate too it cannot be told from no loss, nor that they add anything");
 }
 
-const char *verdict_sink(const interval *over, double scaffold, double all)
+static bool alike(const interval *v) { return v->low > 1 / ALIKE && v->high < ALIKE; }
+
+const char *verdict_beside_pca(const interval *text, const interval *seeds)
 {
-    if (!(all >= scaffold))
-        return "; PCA of all rows holds less of position 0's row and tells nothing of the attention sink";
-    if (over->low > 1)
-        return "; in the first seed more than PCA of all rows, which holds more of position 0's row: that the "
-               "attention sink is what is lost is not supported";
-    if (over->high < 1)
-        return "; in the first seed less than PCA of all rows, which holds more of position 0's row, as if the "
-               "attention sink were what is lost";
-    return "; in the first seed not told from PCA of all rows, which holds more of position 0's row";
+    if (alike(text) && (alike(seeds) || !isfinite(seeds->low)))
+        return "about as much harm as PCA (within a twentieth): against the paper";
+    return verdict_both(text, seeds, 1, "more harm than PCA, as the paper says",
+                        "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds");
+}
+
+const char *verdict_length(double early, double end)
+{
+    return early - end > 100 * LITTLE_CHANGE ? "; a reduction at this length of training, which shrank on the way" : "";
+}
+
+const char *verdict_share(const interval *over)
+{
+    if (over->low > 1) return "; in the first seed more than random subspaces that hold as much of position 0's row";
+    if (over->high < 1) return "; in the first seed less than random subspaces that hold as much of position 0's row";
+    return "; in the first seed not told from random subspaces that hold as much of position 0's row";
 }
 
 /* What the overlap itself says; alike: whether it may be called near-identical, or not. */

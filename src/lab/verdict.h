@@ -39,10 +39,15 @@ const char *verdict_aimed(const interval *base, const interval *with);
  * baseline's latents when the codes stand for choice too, of one seed on documents and over seeds (low NaN: one seed); added: what the codes
  * add to the scaffold's own latents, likewise. "" where any was not measured. */
 const char *verdict_codes(const interval with[2], const interval added[2]);
-/* N4 with position 0 changed: behind the words of a comparison with PCA, what PCA of all rows makes of it, `over`: the scaffold's CE over
- * that one's, and the shares of position 0's row in the two. Where a subspace that holds more of the row costs less, the row is not what
- * the scaffold's removal loses. */
-const char *verdict_sink(const interval *over, double scaffold, double all);
+/* N4: the scaffold's CE over PCA's, of one seed on other text and over seeds (low NaN: one seed). Within a twentieth it is neither more nor
+ * less, however narrow the intervals are. */
+const char *verdict_beside_pca(const interval *text, const interval *seeds);
+/* N2: behind its words, whether the reduction in per cent shrank while training, from a tenth of the rows to their end, so that it is one of
+ * this length. */
+const char *verdict_length(double early, double end);
+/* N4 and ii with position 0 changed: behind the words of a comparison, the scaffold's CE over that of random subspaces which hold as much of
+ * position 0's row, beside other draws of them: whether more is lost than that share of that row. One seed's. */
+const char *verdict_share(const interval *over);
 /* The share of a scaffold's write space in the top principal components, over seeds (low NaN: one seed); rank 0: nothing was learned.
  * control: the same of P3, whose scaffold learns PCA by construction, in as many steps: where that is not near-identical, no scaffold's could have been
  * found to be; NaN: the run has none. further: by how much P3's is larger; low NaN: how much seeds move it is not known. */

@@ -47,6 +47,20 @@ static void put_axis_label(page *p, const char *label, const scale *s, double x,
     page_put(p, "</text>\n");
 }
 
+/* Labels that would run into each other are left out: every n-th stands, with 0 among them where that is a tick. */
+static bool label_stands(const scale *s, int i)
+{
+    const double wide = plot_tick_room(s) - 6;
+    double apart = INFINITY;
+    int zero = 0;
+
+    for (int t = 0; t < s->n_ticks; t++) {
+        if (t > 0) apart = fmin(apart, fabs(scale_at(s, s->ticks[t]) - scale_at(s, s->ticks[t - 1])));
+        if (s->ticks[t] == 0) zero = t;
+    }
+    return !(apart > 0 && apart < wide) || (i - zero) % (int)ceil(wide / apart) == 0;
+}
+
 void plot_axis_x(page *p, const frame *f, const scale *s, const char *label)
 {
     char text[NUMBER_TEXT];
@@ -56,7 +70,8 @@ void plot_axis_x(page *p, const frame *f, const scale *s, const char *label)
         double x = scale_at(s, s->ticks[i]);
         scale_tick_text(s, i, text);
         page_put(p, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", x, f->top, f->bottom);
-        page_put(p, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", x, f->bottom + 16, text);
+        if (label_stands(s, i))
+            page_put(p, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", x, f->bottom + 16, text);
     }
     put_axis_label(p, label, s, (f->left + f->right) / 2, f->bottom + 33, "middle");
 }

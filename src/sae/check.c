@@ -96,10 +96,10 @@ static sae_status check_scaffold(const sae_dict_config *c, const sae_train_optio
     if (c->scaffold_frozen && c->scaffold_start == SAE_START_ZERO && c->scaffold_steps == 0)
         return SAE_FAIL(err, SAE_RANGE,
                         "a frozen scaffold must begin as PCA, begin at random, or learn in steps of its own first");
-    if (c->scaffold_lr != 0.0 && !(c->scaffold_lr > 0.0 && is_float_above_0(c->scaffold_lr * o->lr)))
+    if (c->scaffold_lr != 0.0 && (!is_float_above_0(c->scaffold_lr) || !is_float_above_0(c->scaffold_lr * o->lr)))
         return SAE_FAIL(err, SAE_RANGE,
-                        "the scaffold's learning rate must be a positive multiple of the common one, not %g: their "
-                        "product a float32 above 0",
+                        "the scaffold's learning rate must be a positive multiple of the common one, not %g: it and "
+                        "their product a float32 above 0",
                         c->scaffold_lr);
     if (c->d_out > 0 && c->variant != SAE_P1)
         return SAE_FAIL(err, SAE_UNSUPPORTED,

@@ -59,8 +59,8 @@ static bool by_adam(dict *c, recipe *o) { return (void)c, o->optimiser_rule == S
 
 const effect effects[] = {
     {"k", has_k,
-     "the sparsity of standard and gated follows from --l1-coefficient (that of jumprelu, with --l0 linear and a "
-     "--first-threshold, too)"},
+     "the sparsity of standard and gated follows from their penalty (that of jumprelu, with --l0 linear and a "
+     "--first-threshold, too): give --l1-coefficient in its place"},
     {"l1-coefficient", is_weighted,
      "no penalty has a weight of the user's: give --arch standard or gated, or jumprelu with --l0 linear or quadratic "
      "(--l0 controlled finds its own)"},
@@ -73,7 +73,8 @@ const effect effects[] = {
     {"scaffold-lr", learns_scaffold,
      "no scaffold learns: give a --rank above 0, and no --scaffold-freeze without --scaffold-steps"},
     {"scaffold", has_scaffold, SCAFFOLD},
-    {"scaffold-last", nests_scaffold, "only a Matryoshka dictionary with a --rank above 0 has prefixes for a scaffold"},
+    {"scaffold-last", nests_scaffold,
+     "only a Matryoshka dictionary with a scaffold has prefixes for it: give --arch matryoshka and a --rank above 0"},
     {"skip", is_transcoder,
      "only a transcoder has a path from input to output: give --target-site, --target-store or --target-array"},
     {"groups", is_matryoshka, MATRYOSHKA},
@@ -110,7 +111,8 @@ const effect effects[] = {
     {"grad-clip", by_adam, ADAM},
     {"exact-codes", selects_of_batch, "only batchtopk and matryoshka choose codes over a batch: give such an --arch"},
     {"screen", selects_of_batch, "only batchtopk and matryoshka are screened: give such an --arch"},
-    {"no-screen", selects_of_batch, "only batchtopk and matryoshka are screened, whether asked to be or not"},
+    {"no-screen", selects_of_batch,
+     "only batchtopk and matryoshka are screened, asked to be or not: give such an --arch"},
 };
 const int n_effects = sizeof effects / sizeof *effects;
 

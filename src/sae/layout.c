@@ -241,11 +241,12 @@ sae_status trainer_take_memory(sae_trainer *t, sae_error *err)
     arena arenas[4] = {{0}};
 
     trainer_layout(t, arenas);
-    size_t wanted = arenas[0].used + arenas[1].used + arenas[2].used + arenas[3].used, free_now = memory_available();
+    size_t wanted = arenas[0].used + arenas[1].used + arenas[2].used + arenas[3].used, free_now = memory_left();
     if (free_now > 0 && wanted > free_now)
         return SAE_FAIL(
             err, SAE_NOMEM,
-            "training takes %zu MiB and %zu MiB are free: use a smaller width, batch or number of dictionaries",
+            "training takes %zu MiB and %zu MiB are free: use a smaller width, batch or number of dictionaries (which "
+            "sae sweep trains in several groups: --memory)",
             wanted >> 20, free_now >> 20);
     for (int i = 0; i < 4; i++) {
         t->memory[i] = mem_alloc(arenas[i].used, names[i], err);

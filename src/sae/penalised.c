@@ -25,22 +25,31 @@ int64_t penalised_most_pairs(const sae_dict_config *c, const sae_train_options *
     return larger(per_row, 2 * c->k) * o->batch; /* 2 k: jumprelu's first thresholds are found among them */
 }
 
+static sae_status check_jumprelu(const sae_dict_config *c, const sae_train_options *o, sae_error *err)
+{
+    if (o->l0_rule != SAE_L0_LINEAR && c->k < 1)
+        return SAE_FAIL(err, SAE_RANGE, "jumprelu needs the L0 that its penalty aims at as k");
+    if (!is_float_above_0(0.5 * o->bandwidth))
+        return SAE_FAIL(err, SAE_RANGE, "jumprelu's bandwidth %g must be above 0, it and half of it as float32",
+                        o->bandwidth);
+    if (!is_float_from_0(o->first_threshold))
+        return SAE_FAIL(err, SAE_RANGE, "jumprelu's first threshold %g must be 0 or a float32 above 0",
+                        o->first_threshold);
+    if (!(o->l0_rate >= 0.0))
+        return SAE_FAIL(err, SAE_RANGE, "the rate of jumprelu's controller, %g, must not be negative", o->l0_rate);
+    if (c->k < 1 && o->first_threshold <= 0.0) return SAE_FAIL(err, SAE_RANGE, "jumprelu needs k or a first threshold");
+    return SAE_OK;
+}
+
 sae_status penalised_check(const sae_dict_config *c, const sae_train_options *o, sae_error *err)
 {
-    bool target = c->arch == SAE_JUMPRELU && o->l0_rule != SAE_L0_LINEAR;
-
     if (!is_float_from_0(c->l1_coefficient))
         return SAE_FAIL(err, SAE_RANGE, "the penalty's coefficient %g must be 0 or a float32 above 0",
                         c->l1_coefficient);
-    if (target && c->k < 1) return SAE_FAIL(err, SAE_RANGE, "jumprelu needs the L0 that its penalty aims at as k");
-    if (c->arch == SAE_JUMPRELU &&
-        (!is_float_above_0(0.5 * o->bandwidth) || !is_float_from_0(o->first_threshold) || !(o->l0_rate >= 0.0)))
-        return SAE_FAIL(err, SAE_RANGE,
-                        "jumprelu: bandwidth %g must be a float32 above 0, first threshold %g 0 or such a number, the "
-                        "controller's rate %g not negative",
-                        o->bandwidth, o->first_threshold, o->l0_rate);
-    if (c->arch == SAE_JUMPRELU && c->k < 1 && o->first_threshold <= 0.0)
-        return SAE_FAIL(err, SAE_RANGE, "jumprelu needs k or a first threshold");
+    if (c->arch == SAE_JUMPRELU) {
+        sae_status status = check_jumprelu(c, o, err);
+        if (status != SAE_OK) return status;
+    }
     if (c->arch == SAE_GATED && o->gate_rule == SAE_GATE_TRAINS_DECODER && c->d_out > 0)
         return SAE_FAIL(err, SAE_UNSUPPORTED, "a gate that trains the decoder is not for transcoders");
     if (penalised_most_pairs(c, o) > INT32_MAX / 2)

@@ -57,6 +57,9 @@ void count_fired(const sae_trainer *t, learner *l, const int64_t *fired, step_su
     }
 }
 
+/* For messages: the sign of a NaN says nothing. */
+static double without_sign(double x) { return isnan(x) ? (double)NAN : x; }
+
 static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -75,8 +78,8 @@ static sae_status step_one(sae_trainer *t, int i, sae_step_stats *stats, sae_err
         SAE_TRY(l->family->forward(t, l, e, &sums, err));
     double loss = sums.l2_loss + t->options.auxk_alpha * sums.aux_loss + sums.sparsity_loss;
     if (!isfinite(loss))
-        SAE_RAISE(err, SAE_NUMERIC, "the loss is %g (l2 %g, AuxK %g, sparsity %g)", loss, sums.l2_loss, sums.aux_loss,
-                  sums.sparsity_loss);
+        SAE_RAISE(err, SAE_NUMERIC, "the loss is %g (l2 %g, AuxK %g, sparsity %g)", without_sign(loss),
+                  without_sign(sums.l2_loss), without_sign(sums.aux_loss), without_sign(sums.sparsity_loss));
     if (!alone) grad_norm = l->family->backward(t, l, e);
     double lr = learning_rate(&t->options, t->step);
     update(t, l, grad_norm, lr);
