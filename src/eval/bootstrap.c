@@ -77,6 +77,8 @@ bool interval_has_width(const interval *v)
     return v->high - v->low > 1e-9 * fmax(fabs(v->low), fabs(v->high)); /* false of NaN */
 }
 
+bool interval_holds_zero(const interval *v) { return !(v->low > 0) && !(v->high < 0); }
+
 /* Of the means of n pairs. */
 static double covariance_of_means(const double *x, const double *y, int64_t n)
 {

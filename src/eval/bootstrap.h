@@ -24,6 +24,8 @@ interval interval_of_mean(const double *values, int64_t n);
 
 /* Whether it has a width, more than rounding: of one value it is not known, and where all values agree they do not tell it. */
 bool interval_has_width(const interval *v);
+/* 0 lies in it, or it has no ends: of one sequence nothing is told. */
+bool interval_holds_zero(const interval *v);
 /* The mean of `part` over the mean of `whole`, n pairs, with its 95 % interval by Fieller's theorem: the ratios q at which the mean of
  * part - q whole cannot be told from 0 by Student's t. So it leaves 0 out just when interval_of_mean(part) does. Low and high are NaN where
  * there is no such interval: one pair, a `whole` that is not told from 0, pairs that agree in their ratio or in their part. */

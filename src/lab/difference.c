@@ -38,16 +38,13 @@ done:
     return status;
 }
 
-/* Or has no ends: of one sequence nothing is told. */
-static bool holds_zero(const interval *i) { return !(i->low > 0) && !(i->high < 0); }
-
 /* By how much another operator than R2 changes the difference, in words; whole NaN: not as a share of it. */
 static void part_text(char *text, size_t size, const char *what, const interval *part, double whole)
 {
     char numbers[INTERVAL_TEXT];
 
     interval_text(numbers, part);
-    if (holds_zero(part))
+    if (interval_holds_zero(part))
         snprintf(text, size, "%s: %s nats of it, not told from none.", what, numbers);
     else if (isnan(whole))
         snprintf(text, size, "%s: %s nats.", what, numbers);
@@ -67,10 +64,10 @@ static sae_status words(const experiment *e, sae_result *r, sae_error *err)
     SAE_TRY(loss_contrast(&mean, &e->losses, mean_of, e->options.seed, err));
     SAE_TRY(loss_contrast(&norm, &e->losses, norm_of, e->options.seed, err));
     interval_text(numbers, &whole);
-    const double of = holds_zero(&whole) ? (double)NAN : whole.value;
+    const double of = interval_holds_zero(&whole) ? (double)NAN : whole.value;
     part_text(mean_text, sizeof mean_text, "The mean, which R3 keeps", &mean, of);
     part_text(norm_text, sizeof norm_text, "The norm, which R6 restores", &norm, of);
-    if (holds_zero(&whole))
+    if (interval_holds_zero(&whole))
         snprintf(
             text, sizeof text,
             "Uncentred, scaffold and PCA differ by %s nats: not told from none, so there is little to explain. %s %s",

@@ -15,9 +15,6 @@ static const struct {
 } choices[] = {{0, "counted"}, {WITH_POSITION_0, "and position 0"}, {EVERY_ROW, "and all masked ones"}};
 enum { CHOICES = sizeof choices / sizeof *choices };
 
-/* Or has no ends: of one sequence nothing is told. */
-static bool holds_zero(const interval *v) { return !(v->low > 0) && !(v->high < 0); }
-
 static sae_status put(sae_result *r, const char *of, const char *what, const interval *v, sae_error *err)
 {
     char key[64];
@@ -84,8 +81,8 @@ static sae_status beside_random(sae_result *r, const char *key, const loss_table
     snprintf(text, size,
              ", those of %d random subspaces %s in the mean (with room for another draw the scaffold's is %s over "
              "theirs%s, PCA's %s%s)",
-             random.n, mean, numbers[0], holds_zero(&v[0]) ? ", not told from none" : "", numbers[1],
-             holds_zero(&v[1]) ? ", not told from none" : "");
+             random.n, mean, numbers[0], interval_holds_zero(&v[0]) ? ", not told from none" : "", numbers[1],
+             interval_holds_zero(&v[1]) ? ", not told from none" : "");
 done:
     return status;
 }
@@ -114,7 +111,7 @@ static sae_status costs(const experiment *e, sae_result *r, const char *key, con
              "%swhere %s changes them too, the scaffold's removal costs %s nats more than above, PCA's %s%s. The "
              "difference between scaffold and PCA moves by %s nats%s.",
              lead, op == OP_R2 ? "R2" : "R3", numbers[0], numbers[1], random, numbers[2],
-             holds_zero(&v[2]) ? ", not told from none" : "");
+             interval_holds_zero(&v[2]) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, text, err));
 done:
     loss_table_free(&added);
@@ -249,8 +246,8 @@ static sae_status position_0_parts(const experiment *e, sae_result *r, sae_error
     snprintf(note, sizeof note,
              "Position 0 changed too: by R2 the scaffold's removal costs %s nats more than PCA's; of these the mean is "
              "%s%s (R2 less R3), the norm %s%s (R2 less R6).",
-             text[0], text[1], holds_zero(&part[0]) ? ", not told from none" : "", text[2],
-             holds_zero(&part[1]) ? ", not told from none" : "");
+             text[0], text[1], interval_holds_zero(&part[0]) ? ", not told from none" : "", text[2],
+             interval_holds_zero(&part[1]) ? ", not told from none" : "");
     SAE_TRY(sae_result_note(r, note, err));
 done:
     return status;
@@ -261,7 +258,7 @@ static const char *order_text(const interval gap[CHOICES])
 {
     int sign[CHOICES];
 
-    for (int i = 0; i < CHOICES; i++) sign[i] = holds_zero(&gap[i]) ? 0 : gap[i].low > 0 ? 1 : -1;
+    for (int i = 0; i < CHOICES; i++) sign[i] = interval_holds_zero(&gap[i]) ? 0 : gap[i].low > 0 ? 1 : -1;
     if (sign[0] * sign[1] < 0 && sign[1] * sign[2] > 0) return "Which of the two costs more turns with position 0.";
     if (sign[0] * sign[1] < 0 && sign[2] == 0)
         return "Which of the two costs more turns with position 0; with all masked rows it is not told.";
@@ -306,11 +303,11 @@ static sae_status parts(const experiment *e, sae_result *r, int op, sae_error *e
     snprintf(text, sizeof text,
              "Which masked rows (%s): position 0 moves the difference between scaffold and PCA by %s nats%s, the "
              "others by %s more%s. %s (|position 0's| - |the others'|: %s nats). %s",
-             loss_name_of(which[0]).operator, numbers[0], holds_zero(&part[0]) ? ", not told from none" : "",
-             numbers[1], holds_zero(&part[1]) ? ", not told from none" : "",
-             holds_zero(&larger) ? "Which part is larger is not told"
-             : larger.value > 0  ? "Position 0's part is the larger one"
-                                 : "The others' part is the larger one",
+             loss_name_of(which[0]).operator, numbers[0], interval_holds_zero(&part[0]) ? ", not told from none" : "",
+             numbers[1], interval_holds_zero(&part[1]) ? ", not told from none" : "",
+             interval_holds_zero(&larger) ? "Which part is larger is not told"
+             : larger.value > 0           ? "Position 0's part is the larger one"
+                                          : "The others' part is the larger one",
              numbers[2], order_text(gap));
     SAE_TRY(sae_result_note(r, text, err));
 done:

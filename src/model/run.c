@@ -92,8 +92,9 @@ static sae_status check_run(const sae_model *m, const sae_run *run, sae_error *e
         SAE_RAISE(err, SAE_RANGE, "a run of %lld sequences of %lld tokens: both must be at least 1",
                   (long long)run->n_seq, (long long)run->n_ctx);
     if (run->n_ctx > m->d.n_ctx)
-        SAE_RAISE(err, SAE_RANGE, "sequences of %lld tokens: the model's context is %lld", (long long)run->n_ctx,
-                  (long long)m->d.n_ctx);
+        SAE_RAISE(err, SAE_RANGE,
+                  "sequences of %lld tokens: the model's context is %lld (a smaller --ctx, or shorter sequences)",
+                  (long long)run->n_ctx, (long long)m->d.n_ctx);
     if (run->n_seq > INT32_MAX / run->n_ctx)
         SAE_RAISE(err, SAE_RANGE, "%lld sequences of %lld tokens are too many for one run", (long long)run->n_seq,
                   (long long)run->n_ctx);
