@@ -14,8 +14,8 @@ plots.forEach(function (svg) {
         sound = sound && [b.x, b.y, b.width, b.height].every(isFinite) && b.x > -1 && b.y > -1 &&
             b.x + b.width < view.width + 1 && b.y + b.height < view.height + 1;
     });
-    var row = {}; // labels of ticks and categories stand in rows, and none runs into the next
-    svg.querySelectorAll('text[text-anchor="middle"]').forEach(function (text) {
+    var row = {}; // labels of ticks and categories stand in rows, and none runs into the next (values stand at the height of their bars)
+    svg.querySelectorAll('text[text-anchor="middle"]:not(.value)').forEach(function (text) {
         var b = text.getBBox(), y = text.getAttribute('y'), ends = row[y] || (row[y] = []);
         sound = sound && ends.every(function (e) { return b.x > e.x + e.width || b.x + b.width < e.x; });
         ends.push(b);
