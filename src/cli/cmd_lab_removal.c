@@ -84,7 +84,7 @@ static sae_status check_options(args *a, sae_error *err)
         return args_fail(a, err, "--change would do nothing: with --with-bos every row counts");
     if (args_int(a, "draws", 3) < 1 || args_int(a, "draws", 3) > REMOVAL_DRAWS_MAX)
         return args_fail(a, err, "--draws: 1 to %d random subspaces", (int)REMOVAL_DRAWS_MAX);
-    return out_folder_check(a, err);
+    return out_folder_check(a, NULL, err);
 }
 
 static sae_status read_special(job *j, args *a, sae_error *err)

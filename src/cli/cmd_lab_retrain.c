@@ -132,7 +132,7 @@ static sae_status job_open(job *j, args *a, sae_error *err)
     SAE_TRY(args_require(a, "out", &j->out, err));
     j->seed = (uint64_t)args_int(a, "seed", 0);
     SAE_TRY(args_dense_threshold(a, &j->threshold, err));
-    SAE_TRY(out_folder_check(a, err));
+    SAE_TRY(out_folder_check(a, "retrain.json", err));
     SAE_TRY(lab_input_open(&j->in, a, false, j->progress, err));
     SAE_TRY(training_record_read(&j->record, j->in.h.dict, j->dict_path, args_text(a, "record"), err));
     SAE_TRY(set_config(j, err));

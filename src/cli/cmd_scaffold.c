@@ -226,15 +226,20 @@ static sae_status read_sizes(args *a, scaffold_options *o, sae_error *err)
 /* Said before the hours of a run, not at its end: what is left out because the repository's data are not in this folder. */
 static void tell_missing_data(const args *a, const scaffold_options *o)
 {
+    if (args_flag(a, "plan")) return; /* which lists what will be done */
     if (!args_given(a, "topics") && !file_exists(default_topics))
-        warn("topics are left out: no %s in this folder; --topics FILE names questions, --topics none says that none "
-             "are wanted",
-             default_topics);
+        say(a,
+            "warning: topics are left out: no %s in this folder; --topics FILE names questions, --topics none says "
+            "that none "
+            "are wanted",
+            default_topics);
     if (!args_given(a, "labelled") && o->budget != BUDGET_QUICK &&
         !(file_exists(default_labelled[0]) && file_exists(default_labelled[1])))
-        warn("sparse probing and TPP are left out: no %s and %s in this folder; --labelled names sets, --labelled none "
-             "says that none are wanted",
-             default_labelled[0], default_labelled[1]);
+        say(a,
+            "warning: sparse probing and TPP are left out: no %s and %s in this folder; --labelled names sets, "
+            "--labelled none "
+            "says that none are wanted",
+            default_labelled[0], default_labelled[1]);
 }
 
 static sae_status read_data(args *a, scaffold_options *o, sae_error *err)

@@ -34,17 +34,19 @@ done:
 
 /* ---- Folders ------------------------------------------------------------------------------------------------------------------ */
 
-sae_status out_folder_check(const args *a, sae_error *err)
+sae_status out_folder_check(const args *a, const char *begun, sae_error *err)
 {
     static const char *const ours[] = {"results", "report.html"};
     sae_status status = SAE_OK;
     const char *out = args_text(a, "out");
-    char *other = NULL, *run = out ? path_join(out, "run.json", err) : NULL;
+    char *other = NULL, *record = out && begun ? path_join(out, begun, err) : NULL,
+         *run = out ? path_join(out, "run.json", err) : NULL;
 
-    if (out && !run) return SAE_NOMEM;
+    if (out && (!run || (begun && !record))) SAE_TRY(SAE_NOMEM);
+    const bool ours_already = (run && file_exists(run)) || (record && file_exists(record));
     if (out && file_exists(run) && !args_flag(a, "force"))
         SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
-    for (size_t i = 0; out && !file_exists(run) && i < sizeof ours / sizeof *ours; i++) {
+    for (size_t i = 0; out && !ours_already && i < sizeof ours / sizeof *ours; i++) {
         mem_free(other);
         other = path_join(out, ours[i], err);
         if (!other) SAE_TRY(SAE_NOMEM);
@@ -53,6 +55,7 @@ sae_status out_folder_check(const args *a, sae_error *err)
     }
 done:
     mem_free(other);
+    mem_free(record);
     mem_free(run);
     return status;
 }

@@ -9,8 +9,9 @@ sae_status out_check(const args *a, sae_error *err);
 /* The file of --out, when given; then JSON (--json) or text on standard output. */
 sae_status result_show(const args *a, const sae_result *result, sae_error *err);
 
-/* The same where --out is a folder: EXISTS when a finished run (run.json) is in it. */
-sae_status out_folder_check(const args *a, sae_error *err);
+/* The same where --out is a folder: EXISTS when a finished run (run.json) is in it, or results of something else. begun: the file by which the
+ * command knows a folder of its own that is not finished; may be NULL. */
+sae_status out_folder_check(const args *a, const char *begun, sae_error *err);
 /* Into the folder of --out, when given, results/NAME.json, report.html with the title and, last, run.json; then as result_show. */
 sae_status result_folder(const args *a, const char *name, const char *title, const sae_result *result, sae_error *err);
 
