@@ -59,11 +59,9 @@ static sae_status set_config(job *j, sae_error *err)
 
 static json_t *hash_of(const char *folder, const char *name, sae_error *err)
 {
-    uint64_t hash = 0;
-    char text[24], *path = path_join(folder, name, err);
-    bool read = path && file_hash(path, &hash, err) == SAE_OK;
+    char text[HASH_TEXT], *path = path_join(folder, name, err);
+    bool read = path && file_hash_text(path, NULL, text, err) == SAE_OK;
 
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
     mem_free(path);
     return read ? json_string(text) : NULL;
 }

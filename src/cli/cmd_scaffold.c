@@ -228,17 +228,13 @@ static void tell_missing_data(const args *a, const scaffold_options *o)
 {
     if (args_flag(a, "plan")) return; /* which lists what will be done */
     if (!args_given(a, "topics") && !file_exists(default_topics))
-        say(a,
-            "warning: topics are left out: no %s in this folder; --topics FILE names questions, --topics none says "
-            "that none "
-            "are wanted",
+        say(a, "topics are left out: no %s in this folder; --topics FILE has them, --topics none is silent",
             default_topics);
     if (!args_given(a, "labelled") && o->budget != BUDGET_QUICK &&
         !(file_exists(default_labelled[0]) && file_exists(default_labelled[1])))
         say(a,
-            "warning: sparse probing and TPP are left out: no %s and %s in this folder; --labelled names sets, "
-            "--labelled none "
-            "says that none are wanted",
+            "sparse probing and TPP are left out: no %s and %s in this folder; --labelled SETS has them, --labelled "
+            "none is silent",
             default_labelled[0], default_labelled[1]);
 }
 

@@ -36,27 +36,24 @@ done:
 
 sae_status out_folder_check(const args *a, const char *begun, sae_error *err)
 {
-    static const char *const ours[] = {"results", "report.html"};
+    const char *const names[] = {"run.json", begun ? begun : "run.json", "results", "report.html"};
+    enum { RUN, BEGUN, NAMES = 4 };
     sae_status status = SAE_OK;
     const char *out = args_text(a, "out");
-    char *other = NULL, *record = out && begun ? path_join(out, begun, err) : NULL,
-         *run = out ? path_join(out, "run.json", err) : NULL;
+    bool there[NAMES] = {false};
 
-    if (out && (!run || (begun && !record))) SAE_TRY(SAE_NOMEM);
-    const bool ours_already = (run && file_exists(run)) || (record && file_exists(record));
-    if (out && file_exists(run) && !args_flag(a, "force"))
-        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
-    for (size_t i = 0; out && !ours_already && i < sizeof ours / sizeof *ours; i++) {
-        mem_free(other);
-        other = path_join(out, ours[i], err);
-        if (!other) SAE_TRY(SAE_NOMEM);
-        if (file_exists(other))
-            SAE_RAISE(err, SAE_EXISTS, "%s holds %s and no run of this command: give another --out", out, ours[i]);
+    for (int i = 0; out && i < NAMES; i++) {
+        char *path = path_join(out, names[i], err);
+        if (!path) return SAE_NOMEM;
+        there[i] = file_exists(path);
+        mem_free(path);
     }
+    if (there[RUN] && !args_flag(a, "force"))
+        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
+    for (int i = BEGUN + 1; i < NAMES && !there[RUN] && !there[BEGUN]; i++)
+        if (there[i])
+            SAE_RAISE(err, SAE_EXISTS, "%s holds %s and no run of this command: give another --out", out, names[i]);
 done:
-    mem_free(other);
-    mem_free(record);
-    mem_free(run);
     return status;
 }
 

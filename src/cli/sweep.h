@@ -14,6 +14,7 @@
 #define SAE_CLI_SWEEP_H
 
 #include "cli/train.h"
+#include "io/io.h"
 
 typedef struct sweep {
     args *a;
@@ -83,9 +84,7 @@ sae_status sweep_is_finished(const sweep *s, const char *name, bool *finished, s
 sae_status sweep_read_result(const sweep *s, const char *name, bool *finished, bool *diverged, json_t **result,
                              char **path, sae_error *err);
 /* The checksum of the weights in FOLDER/sae, for result.json; progress NULL: nobody listens. */
-enum { SWEEP_HASH_ROOM = 24 };
-sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[SWEEP_HASH_ROOM],
-                              sae_error *err);
+sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[HASH_TEXT], sae_error *err);
 
 /* Notes the checksum of a result, or of one that diverged. */
 void sweep_note_text(sweep *s, const json_t *result);

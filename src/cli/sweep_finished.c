@@ -40,16 +40,13 @@ done:
     return status;
 }
 
-sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[SWEEP_HASH_ROOM],
-                              sae_error *err)
+sae_status sweep_weights_hash(const char *folder, const sae_progress *progress, char out[HASH_TEXT], sae_error *err)
 {
     sae_status status = SAE_OK;
     char *sae = path_join(folder, "sae", err), *path = sae ? path_join(sae, SAELENS_WEIGHTS_NAME, err) : NULL;
-    uint64_t hash = 0;
 
     if (!path) SAE_TRY(SAE_NOMEM);
-    SAE_TRY(file_hash_told(path, progress, &hash, err));
-    snprintf(out, SWEEP_HASH_ROOM, "%016llx", (unsigned long long)hash);
+    SAE_TRY(file_hash_text(path, progress, out, err));
 done:
     mem_free(path);
     mem_free(sae);
@@ -60,7 +57,7 @@ done:
 static sae_status check_weights(const sweep *s, const char *folder, const json_t *result, sae_error *err)
 {
     const char *then = json_string_value(json_object_get(result, "weights_xxh3"));
-    char now[SWEEP_HASH_ROOM];
+    char now[HASH_TEXT];
 
     if (!then) return SAE_OK;
     progress_line line = {0};

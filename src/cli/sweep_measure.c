@@ -216,7 +216,7 @@ static sae_status finish_one(sweep *s, const sae_trainer *t, const sweep_part *p
     const char *name = p->dicts.names[i];
     json_t *result = NULL, *numbers = NULL;
     char *folder = path_join(s->folder, name, err), *path = folder ? path_join(folder, "result.json", err) : NULL;
-    char weights[SWEEP_HASH_ROOM];
+    char weights[HASH_TEXT];
 
     if (!path) SAE_TRY(SAE_NOMEM);
     SAE_TRY(measure_saved(s, t, p, i, folder, rows, n, &numbers, err));

@@ -169,16 +169,14 @@ static sae_status model_files_json(const train_input *in, json_t **out, sae_erro
                                         "merges.txt"};
     sae_status status = SAE_OK;
     json_t *files = json_object();
-    char *path = NULL, text[24];
-    uint64_t hash;
+    char *path = NULL, text[HASH_TEXT];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         mem_free(path);
         path = path_join(in->model_path, names[i], err);
         if (!path) SAE_TRY(SAE_NOMEM);
         if (!file_exists(path)) continue;
-        SAE_TRY(file_hash(path, &hash, err));
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        SAE_TRY(file_hash_text(path, NULL, text, err));
         json_put(&files, names[i], json_string(text));
     }
     *out = files;

@@ -185,6 +185,15 @@ done:
 
 sae_status file_hash(const char *path, uint64_t *hash, sae_error *err) { return file_hash_told(path, NULL, hash, err); }
 
+sae_status file_hash_text(const char *path, const sae_progress *progress, char out[HASH_TEXT], sae_error *err)
+{
+    uint64_t hash = 0;
+    sae_status status = file_hash_told(path, progress, &hash, err);
+
+    snprintf(out, HASH_TEXT, "%016llx", (unsigned long long)hash);
+    return status;
+}
+
 sae_status file_hash_told(const char *path, const sae_progress *progress, uint64_t *hash, sae_error *err)
 {
     static const size_t part = (size_t)16 << 20;

@@ -116,6 +116,9 @@ sae_status file_write_text(const char *path, const char *text, size_t bytes, boo
 sae_status file_hash(const char *path, uint64_t *hash, sae_error *err); /* XXH3-64 of the contents */
 /* The same of a large file, which takes its time: "bytes hashed" are reported (progress NULL: nobody listens). */
 sae_status file_hash_told(const char *path, const sae_progress *progress, uint64_t *hash, sae_error *err);
+/* And as records hold it: 16 hexadecimal digits. */
+enum { HASH_TEXT = 17 };
+sae_status file_hash_text(const char *path, const sae_progress *progress, char out[HASH_TEXT], sae_error *err);
 sae_status json_read_file(json_t **out, const char *path, sae_error *err);
 sae_status json_write_file(const json_t *value, const char *path, bool force,
                            sae_error *err); /* indented, newline at the end */

@@ -80,12 +80,10 @@ static void drop_results(experiment *e, int first)
 /* The file is as it was written. Records of before had no checksums. */
 static bool as_written(const char *path, const json_t *hash)
 {
-    char text[24];
-    uint64_t now;
+    char text[HASH_TEXT];
 
     if (!hash) return true;
-    if (file_hash(path, &now, NULL) != SAE_OK) return false;
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)now);
+    if (file_hash_text(path, NULL, text, NULL) != SAE_OK) return false;
     return json_is_string(hash) && strcmp(json_string_value(hash), text) == 0;
 }
 
@@ -142,8 +140,7 @@ done:
 static sae_status write_results(const experiment *e, const char *name, int first, json_t **hashes, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char folder[96], text[24], *path = NULL;
-    uint64_t hash;
+    char folder[96], text[HASH_TEXT], *path = NULL;
 
     snprintf(folder, sizeof folder, "results/%s", name);
     path = experiment_path(e, folder, err);
@@ -155,8 +152,7 @@ static sae_status write_results(const experiment *e, const char *name, int first
         if (!path) SAE_TRY(SAE_NOMEM);
         SAE_TRY(sae_result_write(e->results[i].result, path, err));
         if (!hashes) continue;
-        SAE_TRY(file_hash(path, &hash, err));
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+        SAE_TRY(file_hash_text(path, NULL, text, err));
         json_add(hashes, json_string(text));
     }
 done:
