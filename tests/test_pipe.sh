@@ -1,35 +1,8 @@
 #!/bin/sh
 # test_pipe.sh - a text from a pipe that ends before all is trained or measured: what is said, and how a file of the same text goes on.
 set -u
-root=$PWD
 . ./tests/letters.sh
-case $BUILD in
-/*) sae=$BUILD/sae ;;
-*) sae=$root/$BUILD/sae ;;
-esac
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-export OMP_NUM_THREADS
-
-check() { # NAME STATUS DETAILS...
-    if [ "$2" -eq 0 ]; then
-        echo "ok $1"
-        return
-    fi
-    echo "not ok $1"
-    shift 2
-    printf '%s\n' "$@"
-    head -c 900 err
-}
-from() { # FILE CODE NAME ARGUMENTS of sae
-    text=$1 wanted=$2 name=$3
-    shift 3
-    "$sae" "$@" <"$text" >out 2>err
-    code=$?
-    check "$name" $((code != wanted)) "exit code $code"
-}
+. ./tests/scratch.sh
 
 letters_model tiny
 letters_text 1 >letters.jsonl

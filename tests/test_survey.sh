@@ -2,37 +2,8 @@
 # test_survey.sh - `sae lab survey` on a tiny model: what it counts is what `sae train` and `sae eval` find, a survey that was stopped goes on
 # to the same file, and one of other settings is left alone.
 set -u
-root=$PWD
 . ./tests/letters.sh
-case $BUILD in
-/*) sae=$BUILD/sae ;;
-*) sae=$root/$BUILD/sae ;;
-esac
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-export OMP_NUM_THREADS
-
-ok() { echo "ok $1"; }
-not_ok() { # NAME DETAILS...
-    echo "not ok $1"
-    shift
-    printf '%s\n' "$@"
-    head -c 600 err
-}
-check() { # NAME STATUS DETAILS...
-    name=$1 good=$2
-    shift 2
-    if [ "$good" -eq 0 ]; then ok "$name"; else not_ok "$name" "$@"; fi
-}
-run() { # CODE NAME ARGUMENTS of sae
-    wanted=$1 name=$2
-    shift 2
-    "$sae" "$@" >out 2>err </dev/null
-    code=$?
-    check "$name" $((code != wanted)) "exit code $code"
-}
+. ./tests/scratch.sh
 
 letters_model tiny
 letters_text 1 >letters.jsonl

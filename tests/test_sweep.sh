@@ -2,39 +2,8 @@
 # test_sweep.sh - a sweep over architectures, each by its own constants, and over transcoders: what it trains is what `sae train` does
 # alone, to the byte, whatever was killed in between.
 set -u
-root=$PWD
 . ./tests/letters.sh
-case $BUILD in
-/*) sae=$BUILD/sae ;;
-*) sae=$root/$BUILD/sae ;;
-esac
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-export OMP_NUM_THREADS
-HOME=$scratch
-export HOME
-
-ok() { echo "ok $1"; }
-not_ok() { # NAME DETAILS...
-    echo "not ok $1"
-    shift
-    printf '%s\n' "$@"
-    head -c 600 err
-}
-check() { # NAME STATUS DETAILS...
-    name=$1 good=$2
-    shift 2
-    if [ "$good" -eq 0 ]; then ok "$name"; else not_ok "$name" "$@"; fi
-}
-run() { # CODE NAME ARGUMENTS of sae
-    wanted=$1 name=$2
-    shift 2
-    "$sae" "$@" >out 2>err </dev/null
-    code=$?
-    check "$name" $((code != wanted)) "exit code $code"
-}
+. ./tests/scratch.sh
 lines() { grep -vc '^note: ' out; } # of the table that was printed, without what is said below it
 make_rows() { # FILE ROWS COLUMNS SEED: halves of both signs
     header=$(printf "{'descr': '<f2', 'fortran_order': False, 'shape': (%d, %d), }" "$2" "$3")

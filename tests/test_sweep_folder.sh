@@ -2,33 +2,7 @@
 # test_sweep_folder.sh - what lies in a sweep's folder: what somebody put there is neither lost nor found in the way at the end, and what is
 # damaged is told and made anew.
 set -u
-case $BUILD in
-/*) sae=$BUILD/sae ;;
-*) sae=$PWD/$BUILD/sae ;;
-esac
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch" || exit 1
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-export OMP_NUM_THREADS
-
-check() { # NAME STATUS DETAILS...
-    if [ "$2" -eq 0 ]; then
-        echo "ok $1"
-        return
-    fi
-    echo "not ok $1"
-    shift 2
-    printf '%s\n' "$@"
-    head -c 600 err
-}
-run() { # CODE NAME ARGUMENTS of sae
-    wanted=$1 name=$2
-    shift 2
-    "$sae" "$@" >out 2>err </dev/null
-    code=$?
-    check "$name" $((code != wanted)) "exit code $code"
-}
+. ./tests/scratch.sh
 make_rows() { # FILE ROWS COLUMNS: halves of both signs
     header=$(printf "{'descr': '<f2', 'fortran_order': False, 'shape': (%d, %d), }" "$2" "$3")
     awk -v n=$(($2 * $3)) 'BEGIN {
