@@ -59,7 +59,7 @@ static void beside_equal_share(const experiment *e, const char *pair, const char
 
     snprintf(key, sizeof key, "scaffold_over_equal_share%s.%s", rows, operator);
     if (!experiment_found(e, pair, "removal", key, &over)) return;
-    if (!draws_found(e, pair, "equal_share", rows, operator, SHARE_DRAWS, &mean)) return;
+    if (!draws_found(e, pair, "equal_share", rows, operator, share_draws(&e->options), &mean)) return;
     claim_add(c->here, sizeof c->here, "; random ones with as much of position 0's row %.3f x", mean.value);
     claim_add(c->range, sizeof c->range, "; of theirs %s", ends_text(ends, &over, 3));
     claim_add(c->says, sizeof c->says, "%s", verdict_share(&over));

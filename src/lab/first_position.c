@@ -23,6 +23,8 @@ done:
     return status;
 }
 
+int share_draws(const scaffold_options *o) { return o->draws < SHARE_DRAWS ? o->draws : SHARE_DRAWS; }
+
 sae_status equal_share_subspaces(experiment *e, subspace draws[SHARE_DRAWS], sae_error *err)
 {
     sae_status status = SAE_OK;
@@ -35,7 +37,7 @@ sae_status equal_share_subspaces(experiment *e, subspace draws[SHARE_DRAWS], sae
     SAE_TRY(first_row(e, row, &norm, err));
     if (!(norm > 0)) goto done;
     const double share = fmin(subspace_share(&e->map.write_space, row), 1);
-    for (int i = 0; i < SHARE_DRAWS; i++)
+    for (int i = 0; i < share_draws(&e->options); i++)
         SAE_TRY(subspace_random_of_share(&draws[i], row, share, e->d, rank, &random, err));
 done:
     mem_free(row);

@@ -210,7 +210,7 @@ static sae_status beside_equal_share(const experiment *e, sae_result *r, sae_err
     snprintf(note, sizeof note,
              "%d random subspaces that hold as much of position 0's row as the scaffold (%.4f of its square) and are "
              "random otherwise:",
-             SHARE_DRAWS, sae_result_get(r, "first_position.scaffold", NAN));
+             share_draws(&e->options), sae_result_get(r, "first_position.scaffold", NAN));
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         SAE_TRY(removal_ratio(e, LOSS_SHARE, of[i].way, &draws, err));
         SAE_TRY(loss_ratio_beside(&over, &e->losses, LOSS_R2 + of[i].way, losses_of_share(e, of[i].way),

@@ -90,6 +90,7 @@ static bool masked_measured(const experiment *e, int first, int way)
     const bool position_0 = way < EVERY_ROW || way == POSITION_0_R6, share = first >= LOSS_SHARE && first < LOSS_RANDOM;
 
     if (position_0 ? e->held_out.counted[0] : loss_masked_rows(e) == 0) return false;
+    if (share && (first - LOSS_SHARE) / REMOVAL_WAYS >= share_draws(&e->options)) return false;
     if (share) return pair_is_first(e) && !e->held_out.counted[0] && compared_rank(e) > 0 && compared_rank(e) < e->d;
     if (position_0 && e->pair[ARM_SCAFFOLD]->config.seed != e->options.seed) return false;
     return first == LOSS_R2 || first == LOSS_PCA || first >= LOSS_RANDOM ||
@@ -120,7 +121,8 @@ loss_draws losses_of_random(const experiment *e, int way)
 
 loss_draws losses_of_share(const experiment *e, int way)
 {
-    return (loss_draws){LOSS_SHARE + way, REMOVAL_WAYS, loss_measured(e, LOSS_SHARE + way) ? SHARE_DRAWS : 0};
+    return (loss_draws){LOSS_SHARE + way, REMOVAL_WAYS,
+                        loss_measured(e, LOSS_SHARE + way) ? share_draws(&e->options) : 0};
 }
 
 /* The operands of all edits; they live as long as the measurement. */

@@ -294,9 +294,10 @@ sae_status difference_report(experiment *e, sae_result *r, sae_error *err);
 /* first_position.c: what scaffold, PCA and random subspaces hold of the first position's row (numbers "first_position.WHAT", a share of its
  * square, and "first_position_left.WHAT", what remains in median norms); a table "first_position" and words, for the comparison. */
 sae_status first_position_report(experiment *e, sae_result *r, sae_error *err);
-/* Random subspaces that hold as much of that row as the scaffold does; the caller frees each, also when this fails. Empty ones where
- * the row is zero. */
+/* Random subspaces that hold as much of that row as the scaffold does, as many as share_draws says: options.draws, at most SHARE_DRAWS; the
+ * caller frees each, also when this fails. Empty ones where the row is zero. */
 enum { SHARE_DRAWS = 5 };
+int share_draws(const scaffold_options *o);
 sae_status equal_share_subspaces(experiment *e, subspace draws[SHARE_DRAWS], sae_error *err);
 /* measures.c: options.draws random subspaces as they are removed; the caller frees each, also when this fails. */
 sae_status random_subspaces(const experiment *e, subspace draws[], sae_error *err);
@@ -424,7 +425,7 @@ enum {
     LOSS_DENSE = LOSS_ALL + REMOVAL_WAYS,   /* the span of the decoder rows of the r densest latents of the baseline */
     LOSS_OTHER = LOSS_DENSE + REMOVAL_WAYS, /* what another seed's scaffold writes */
     LOSS_SHARE =
-        LOSS_OTHER + REMOVAL_WAYS, /* random subspaces that hold as much of position 0's row: SHARE_DRAWS of them */
+        LOSS_OTHER + REMOVAL_WAYS, /* random subspaces that hold as much of position 0's row: share_draws of them */
     LOSS_RANDOM = LOSS_SHARE + REMOVAL_WAYS * SHARE_DRAWS, /* random subspace i: + REMOVAL_WAYS x i */
     LOSS_DRAWS_MAX = 16,
     LOSS_MOST = LOSS_RANDOM + REMOVAL_WAYS * LOSS_DRAWS_MAX

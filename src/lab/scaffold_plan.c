@@ -92,7 +92,7 @@ static double edits(const plan *p)
         6; /* R2 and R3 of PCA and the draws in both choices of rows, R6 in one; R2 and R3 of PCA of all rows in three */
 
     return 9.0 * used_as(p, USE_SCAFFOLD) + used_as(p, USE_BASELINE) +
-           (OPERATORS + 3.0 * p->o->n_variants + 5.0 * SHARE_DRAWS) * p->o->n_archs + 3 +
+           (OPERATORS + 3.0 * p->o->n_variants + 5.0 * share_draws(p->o)) * p->o->n_archs + 3 +
            (double)OPERATORS * (2 + p->o->draws) + of_masked;
 }
 
