@@ -106,6 +106,7 @@ sed 's/"sae_scaffold": /"sae_scaffold_centre": "none", &/' $p1/cfg.json >centred
 # ---- structure ----
 expect "structure" 0 '' lab structure --dict $p1 --store run/acts --seed 5 --out structure.json --quiet
 alike "structure" structure.json $results/batchtopk-p1-s5/structure.json numbers tables plots
+expect "structure is not measured again" 0 'structure.json is of this call' lab structure --dict $p1 --store run/acts --seed 5 --out structure.json
 expect "structure overwrites nothing" 1 'structure.json' lab structure --dict $p1 --store run/acts --out structure.json
 # $given is a list of options
 # shellcheck disable=SC2086
@@ -210,7 +211,10 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
         if cmp -s anew/$arm/sae/sae_weights.safetensors $at/batchtopk-$arm-s5/sae_weights.safetensors; then ok "$arm: the same weights"; else not_ok "$arm: the same weights"; fi
     done
     if [ -s anew/report.html ] && [ ! -e anew/less-dense/checkpoints ]; then ok "it leaves a report and no checkpoint"; else not_ok "it leaves a report and no checkpoint"; fi
-    expect "retrain of a finished run" 1 'finished run' $again --out anew
+    cp anew/run.json kept
+    expect "retrain of a finished run" 0 '' $again --out anew
+    if cmp -s anew/run.json kept; then ok "it is kept"; else not_ok "it is kept"; fi
+    expect "retrain of a finished run by another draw" 1 'finished run' $again --seed 6 --out anew
     rm -r anew/run.json anew/less-others
     cp anew/less-dense/log.jsonl kept
     expect "retrain goes on" 0 '' $again --out anew

@@ -100,7 +100,9 @@ expect "dense, neither text nor ids" 2 '--text or --ids' lab dense --dict $plain
 expect "knee of a sweep" 0 '' lab knee grid/results.json --out k.json
 holds "knee shows the steps" 'gain per direction' out
 holds "knee writes a result" '"rank0"' k.json
-expect "knee overwrites nothing" 1 'k.json' lab knee grid/results.json --out k.json
+expect "knee of the same sweep is kept" 0 'k.json is of this call and these inputs' lab knee grid/results.json --out k.json
+cp grid/results.json grid_results.json
+expect "knee overwrites nothing" 1 'k.json' lab knee grid_results.json --out k.json
 expect "knee of another file" 1 'results.json of a sweep' lab knee k.json
 expect "knee without a file" 2 '' lab knee
 entry='{"arch": "batchtopk", "d_in": 100, "d_sae": 9, "k": 1, "seed": 0, "rank"'

@@ -157,7 +157,32 @@ expect "a folder" 0 'CE, nats' $given --ids "$ids" --special 2,5 --draws 1 --out
 check "with its numbers" grep -q '"pca.R3"' run/results/removal.json
 check "and its page" grep -q 'norm kept' run/report.html
 check "and what was asked" grep -q 'lab removal' run/run.json
-expect "is not written over" 1 '--force' $given --ids "$ids" --special 2,5 --out run
+expect "is not written over" 1 'not of this call and these inputs' $given --ids "$ids" --special 2,5 --out run
+cp "$ids" own_ids.npy
+cp "$basis" own_basis.npy
+measured="lab removal --model $tiny --site resid_post.1 --basis own_basis.npy --ids own_ids.npy --special 2,5 --draws 1"
+on_own="$measured --out kept"
+expect "as JSON" 0 '"R2"' $measured --json
+sed -n '/^  "numbers"/,$p' out >json
+expect "measured once" 0 'CE, nats' $on_own
+cp out said
+cp kept/run.json first_run
+expect "not measured again" 0 'CE, nats' $on_own
+check "but told to be kept" grep -q 'kept/results/removal.json is of this call and these inputs: it is kept' err
+check "with the same text" cmp -s out said
+check "and nothing written" cmp -s kept/run.json first_run
+expect "in quiet too, as JSON" 0 '"R2"' $on_own --json --quiet --threads 1
+sed -n '/^  "numbers"/,$p' out >kept_json
+check "the same numbers and tables" cmp -s kept_json json
+expect "other draws are another call" 1 'not of this call and these inputs' $on_own --draws 2
+expect "an option that says the default is not" 0 'CE, nats' $on_own --seed 0
+printf '\3' | dd of=own_ids.npy bs=1 seek=200 conv=notrunc 2>/dev/null
+expect "other ids under the same name are other inputs" 1 'not of this call and these inputs' $on_own
+cp "$ids" own_ids.npy
+printf '\1' | dd of=own_basis.npy bs=1 seek=200 conv=notrunc 2>/dev/null
+expect "and so is another basis" 1 'not of this call and these inputs' $on_own
+cp "$basis" own_basis.npy
+expect "an option of the call that is wrong is told before" 2 '--draws' $on_own --draws 0
 expect "unless --force is given" 0 'CE, nats' $given --ids "$ids" --special 2,5 --draws 1 --out run --force
 
 expect "no tokenizer and no --special" 1 '--special' $given --ids "$ids"

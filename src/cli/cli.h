@@ -73,6 +73,10 @@ int args_operands(const args *a, const char *const **operands);            /* wh
 bool args_quiet(const args *a);
 /* The command line as it was typed, for run.json: a new array of strings. */
 json_t *args_json(const args *a);
+/* What of a call decides its result, a new array of strings: the command's name, its options that have a value or were given, each before its
+ * values, and its operands; not where the result goes to, how it is printed and how many threads there are. */
+json_t *args_decisive(const args *a);
+bool args_has(const args *a, const char *name); /* is there such an option at all? */
 /* What the user can do after a failure, printed behind its message: the command line as typed but for --force, quoted for a
  * shell, and `extra` ("--resume", may be NULL) unless it is there already. */
 void args_advise_again(args *a, const char *intro, const char *extra);
@@ -104,6 +108,9 @@ typedef struct command {
     const char *examples;  /* complete command lines, one a line, each ending in a newline */
     int min_operands, max_operands; /* max -1: any number */
     const option_row *options;      /* ends with OPTION_END_ROW; NULL: only the common ones */
+    const char *
+        kept_as; /* a result in --out of the same call and inputs is kept: results/KEPT_AS.json of the folder --out, "": the file
+                          * --out itself; NULL: no result is kept */
     sae_status (*run)(args *a, sae_error *err);
 } command;
 

@@ -46,5 +46,6 @@ const command command_eval = {
     .min_operands = 1,
     .max_operands = 1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -50,5 +50,6 @@ const command command_lab_dense = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -209,5 +209,6 @@ const command command_lab_knee = {
     .min_operands = 1,
     .max_operands = 1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -212,5 +212,6 @@ const command command_lab_matching = {
     .min_operands = 2,
     .max_operands = -1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -119,5 +119,6 @@ const command command_lab_probing = {
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -157,5 +157,6 @@ const command command_lab_redundancy = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -288,5 +288,6 @@ const command command_lab_removal = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "removal",
     .run = run,
 };

@@ -226,5 +226,6 @@ const command command_lab_retrain = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "retrain",
     .run = run,
 };

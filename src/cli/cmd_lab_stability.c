@@ -91,5 +91,6 @@ const command command_lab_stability = {
     .min_operands = 2,
     .max_operands = -1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -131,5 +131,6 @@ const command command_lab_structure = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

@@ -249,5 +249,6 @@ const command command_lab_topics = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

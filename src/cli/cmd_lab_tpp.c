@@ -99,5 +99,6 @@ const command command_lab_tpp = {
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
+    .kept_as = "",
     .run = run,
 };

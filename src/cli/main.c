@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 #include "base/threads.h"
+#include "cli/result_output.h"
 #include "io/io.h"
 #include "kernels/matmul.h"
 
@@ -126,7 +127,9 @@ static int run_command(const command *cmd, int argc, char **argv)
         if (threads > 1024) status = args_fail(a, &err, "--threads %lld: at most 1024", (long long)threads);
         if (status == SAE_OK && threads > 0) omp_set_num_threads((int)threads);
         if (status == SAE_OK) status = cpu_isa_check(&err);
-        if (status == SAE_OK) status = cmd->run(a, &err);
+        bool kept = false;
+        if (status == SAE_OK && cmd->kept_as) status = result_kept(a, cmd->kept_as, &kept, &err);
+        if (status == SAE_OK && !kept) status = cmd->run(a, &err);
     }
     int code = exit_code(cmd, a, status, &err);
     args_free(a);

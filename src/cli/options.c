@@ -381,6 +381,32 @@ json_t *args_json(const args *a)
     return words;
 }
 
+bool args_has(const args *a, const char *name) { return find_value(a, name, strlen(name)) != NULL; }
+
+static bool decides(const option_row *row)
+{
+    static const char *const others[] = {"out", "force", "json", "threads", "quiet", "help"};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(row->name, others[i]) == 0) return false;
+    return true;
+}
+
+json_t *args_decisive(const args *a)
+{
+    json_t *words = json_array();
+
+    json_add(&words, json_string(a->cmd->name));
+    for (int i = 0; i < a->n_values; i++) {
+        const option_value *v = &a->values[i];
+        if (!decides(v->row) || (!v->given && v->n_items == 0)) continue;
+        json_add(&words, json_pack("s+", "--", v->row->name));
+        for (int j = 0; j < v->n_items; j++) json_add(&words, json_text(v->items[j]));
+    }
+    for (int i = 0; i < a->n_operands; i++) json_add(&words, json_text(a->operands[i]));
+    return words;
+}
+
 /* Appends a word, in quotes where a shell would take it apart. NULL `out` only counts. */
 static size_t put_word(char *out, size_t at, const char *word)
 {

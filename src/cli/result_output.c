@@ -13,21 +13,26 @@ sae_status out_check(const args *a, sae_error *err)
     const char *out = args_text(a, "out");
 
     if (out && file_exists(out) && !args_flag(a, "force"))
-        return SAE_FAIL(err, SAE_EXISTS, "%s exists: give another --out, or --force to write over it", out);
+        return SAE_FAIL(
+            err, SAE_EXISTS,
+            "%s exists and is not of this call and these inputs: give another --out, or --force to write over it", out);
     return SAE_OK;
 }
 
-static sae_status print(const args *a, const sae_result *result, sae_error *err)
+sae_status result_print(const args *a, const sae_result *result, sae_error *err)
 {
     return args_flag(a, "json") ? print_json(result_json(result), err) : report_print(stdout, result, err);
 }
 
-sae_status result_show(const args *a, const sae_result *result, sae_error *err)
+sae_status result_show(const args *a, sae_result *result, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (args_text(a, "out")) SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
-    SAE_TRY(print(a, result, err));
+    if (args_text(a, "out")) {
+        SAE_TRY(result_sign(a, result, err));
+        SAE_TRY(sae_result_write(result, args_text(a, "out"), err));
+    }
+    SAE_TRY(result_print(a, result, err));
 done:
     return status;
 }
@@ -49,7 +54,11 @@ sae_status out_folder_check(const args *a, const char *begun, sae_error *err)
         mem_free(path);
     }
     if (there[RUN] && !args_flag(a, "force"))
-        SAE_RAISE(err, SAE_EXISTS, "%s holds a finished run: give another --out, or --force to write over it", out);
+        SAE_RAISE(
+            err, SAE_EXISTS,
+            "%s holds a finished run that is not of this call and these inputs: give another --out, or --force to "
+            "write over it",
+            out);
     for (int i = BEGUN + 1; i < NAMES && !there[RUN] && !there[BEGUN]; i++)
         if (there[i])
             SAE_RAISE(err, SAE_EXISTS, "%s holds %s and no run of this command: give another --out", out, names[i]);
@@ -93,12 +102,15 @@ done:
     return status;
 }
 
-sae_status result_folder(const args *a, const char *name, const char *title, const sae_result *result, sae_error *err)
+sae_status result_folder(const args *a, const char *name, const char *title, sae_result *result, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    if (args_text(a, "out")) SAE_TRY(write_folder(a, name, title, result, err));
-    SAE_TRY(print(a, result, err));
+    if (args_text(a, "out")) {
+        SAE_TRY(result_sign(a, result, err));
+        SAE_TRY(write_folder(a, name, title, result, err));
+    }
+    SAE_TRY(result_print(a, result, err));
 done:
     return status;
 }
