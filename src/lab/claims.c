@@ -202,7 +202,8 @@ static void tell_pairs(const experiment *e, int arch, claim *c)
     claim_add(c->more, sizeof c->more, "%s", text);
 }
 
-/* How much fewer they were while the first pair was trained: of another length the reduction may be another. */
+/* How much fewer they were while the first pair was trained: of another length the reduction may be another. Of one seed no reduction
+ * is told, so nothing is added to what is said of it. */
 static void tell_length(const experiment *e, claim *c)
 {
     interval v;
@@ -219,7 +220,7 @@ static void tell_length(const experiment *e, claim *c)
         "; while the first seed was trained, in its batches: %+.0f %% at a tenth of the rows, %+.0f %% at a half, "
         "%+.0f %% at the end",
         -fewer[0], -fewer[1], -fewer[2]);
-    claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2]));
+    if (e->options.seeds > 1) claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2]));
 }
 
 /* The first variant of every seed; the others are trained of the first. */
