@@ -47,7 +47,7 @@ static const option_row options[] = {
     {"rows", OPTION_COUNT, "N",
      "training rows of a dictionary: several epochs over the tokens (default: 1048576; full: 500M)", NULL},
     {"held-out-tokens", OPTION_COUNT, "N", "held-out tokens for densities and fits (default: 20480; full: 2M)", NULL},
-    {"ce-tokens", OPTION_COUNT, "N", "held-out tokens for each loss (default: 6144; standard: 10240; full: 100k)",
+    {"ce-tokens", OPTION_COUNT, "N", "held-out tokens for each loss (default: 5120; standard: 10240; full: 100k)",
      NULL},
     {"draws", OPTION_COUNT, "N", "random subspaces to compare with (default: 3; standard: 5; full: 10)", NULL},
     {"points", OPTION_COUNT, "N",

@@ -21,7 +21,7 @@ static const struct {
     bool grids;   /* k and rank grids, ablate and retrain */
     bool matched; /* trained at equal L0, L0 + r and FVU, not taken from between the grid of k */
 } budgets[] = {
-    [BUDGET_QUICK] = {262144, 1048576, 20480, 6144, 1, 1000, -1, 32, 0, 3, 1, 10, false, false},
+    [BUDGET_QUICK] = {262144, 1048576, 20480, 5120, 1, 1000, -1, 32, 0, 3, 1, 10, false, false},
     [BUDGET_STANDARD] = {524288, 1048576, 20480, 10240, 3, 4000, 8, 32, 0, 5, 3, 10, true, false},
     [BUDGET_FULL] = {500000000, 500000000, 2000000, 100000, 3, 14042, 12, 100, 16384, 10, 3, 1, true, true},
 };
