@@ -101,6 +101,8 @@ expect "knee of a sweep" 0 '' lab knee grid/results.json --out k.json
 holds "knee shows the steps" 'gain per direction' out
 holds "knee writes a result" '"rank0"' k.json
 expect "knee of the same sweep is kept" 0 'k.json is of this call and these inputs' lab knee grid/results.json --out k.json
+expect "a result that lies in a folder that is read" 0 '' lab structure --dict $scaffold --array rows.npy --out $scaffold/structure.json --quiet
+expect "is kept as well" 0 'it is kept' lab structure --dict $scaffold --array rows.npy --out $scaffold/structure.json
 cp grid/results.json grid_results.json
 expect "knee overwrites nothing" 1 'k.json' lab knee grid_results.json --out k.json
 expect "knee of another file" 1 'results.json of a sweep' lab knee k.json

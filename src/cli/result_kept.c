@@ -13,29 +13,44 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 static const char call_key[] = "call"; /* among the inputs of a result */
 
-/* Adds the checksum of a file, or of every file in a folder, to `contents`; what is not there is none of them. */
-static sae_status add_contents(json_t **contents, const char *path, sae_error *err)
+/* What a call reads: {path: checksum}. Where its result goes (out), which may lie in a folder that it reads, is no part of it. */
+typedef struct gathered {
+    json_t *contents;
+    const char *out;
+    bool fixed; /* false: standard input, which cannot be compared */
+} gathered;
+
+static bool are_one_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A file, or every file in a folder; what is not there is none of them. */
+static sae_status gather(gathered *g, const char *path, sae_error *err)
 {
     sae_status status = SAE_OK;
     char **names = NULL, *inner = NULL, text[HASH_TEXT];
     int n = 0;
 
-    if (!file_exists(path)) return SAE_OK;
+    if (!file_exists(path) || are_one_file(path, g->out)) return SAE_OK;
     if (file_is_folder(path)) {
         SAE_TRY(folder_list(path, &names, &n, err));
         for (int i = 0; i < n; i++) {
             mem_free(inner);
             inner = path_join(path, names[i], err);
             if (!inner) SAE_TRY(SAE_NOMEM);
-            SAE_TRY(add_contents(contents, inner, err));
+            SAE_TRY(gather(g, inner, err));
         }
     } else {
         SAE_TRY(file_hash_text(path, NULL, text, err));
-        json_put(contents, path, json_string(text));
+        json_put(&g->contents, path, json_string(text));
     }
 done:
     folder_list_free(names, n);
@@ -43,65 +58,51 @@ done:
     return status;
 }
 
-/* The model that a dictionary says it is of; a folder that is no dictionary has none. */
-static sae_status add_model_of(json_t **contents, const char *folder, sae_error *err)
+static sae_status gather_model(gathered *g, const char *name, sae_error *err)
+{
+    char *path = NULL;
+    sae_status status = model_path(name, &path, err);
+
+    if (status == SAE_OK) status = gather(g, path, err);
+    mem_free(path);
+    return status;
+}
+
+/* Of a dictionary what says how it was trained, DICT.json or DICT/../run.json, and, where the call names no model, the one that it is of,
+ * which need not be here. */
+static sae_status gather_around(gathered *g, const char *folder, bool with_model, sae_error *err)
 {
     sae_status status = SAE_OK;
     sae_error why = {0};
     sae_dict *dict = NULL;
-    char *path = NULL;
+    char name[4096];
 
     if (sae_dict_load(&dict, folder, &why) != SAE_OK) return SAE_OK;
-    if (*sae_dict_get_config(dict)->model && model_path(sae_dict_get_config(dict)->model, &path, &why) == SAE_OK)
-        SAE_TRY(add_contents(contents, path, err));
+    snprintf(name, sizeof name, "%s.json", folder);
+    SAE_TRY(gather(g, name, err));
+    snprintf(name, sizeof name, "%s/../run.json", folder);
+    SAE_TRY(gather(g, name, err));
+    if (with_model && *sae_dict_get_config(dict)->model) gather_model(g, sae_dict_get_config(dict)->model, &why);
 done:
-    mem_free(path);
     sae_dict_free(dict);
     return status;
 }
 
-/* What says how a dictionary was trained: DICT.json or DICT/../run.json. */
-static sae_status add_records(json_t **contents, const char *folder, sae_error *err)
+/* One value: a path, FILE:array, or nothing of the kind. */
+static sae_status gather_value(gathered *g, const char *value, bool with_model, sae_error *err)
 {
     sae_status status = SAE_OK;
-    char name[4096];
-
-    snprintf(name, sizeof name, "%s.json", folder);
-    SAE_TRY(add_contents(contents, name, err));
-    snprintf(name, sizeof name, "%s/../run.json", folder);
-    SAE_TRY(add_contents(contents, name, err));
-done:
-    return status;
-}
-
-/* One value: a path, FILE:array, or nothing of the kind. *fixed = false: standard input, which cannot be compared. */
-static sae_status add_value(json_t **contents, const char *value, bool with_models, bool *fixed, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char file[4096];
     const char *colon = strrchr(value, ':');
+    char file[4096];
 
-    if (strcmp(value, "-") == 0) *fixed = false;
-    SAE_TRY(add_contents(contents, value, err));
-    if (file_is_folder(value)) SAE_TRY(add_records(contents, value, err));
-    if (file_is_folder(value) && with_models) SAE_TRY(add_model_of(contents, value, err));
+    if (strcmp(value, "-") == 0) g->fixed = false;
+    SAE_TRY(gather(g, value, err));
+    if (file_is_folder(value)) SAE_TRY(gather_around(g, value, with_model, err));
     if (!file_exists(value) && colon && (size_t)(colon - value) < sizeof file) {
         snprintf(file, sizeof file, "%.*s", (int)(colon - value), value);
-        SAE_TRY(add_contents(contents, file, err));
+        SAE_TRY(gather(g, file, err));
     }
 done:
-    return status;
-}
-
-static sae_status add_model(json_t **contents, const char *name, sae_error *err)
-{
-    sae_status status = SAE_OK;
-    char *path = NULL;
-
-    SAE_TRY(model_path(name, &path, err));
-    SAE_TRY(add_contents(contents, path, err));
-done:
-    mem_free(path);
     return status;
 }
 
@@ -109,37 +110,40 @@ done:
 static sae_status call_hash(const args *a, uint64_t *hash, bool *fixed, sae_error *err)
 {
     sae_status status = SAE_OK;
-    json_t *contents = json_object(), *call = NULL, *values = args_decisive(a);
+    gathered g = {json_object(), args_text(a, "out"), true};
+    json_t *call = NULL, *values = args_decisive(a);
     const char *model = args_has(a, "model") ? args_text(a, "model") : NULL;
     const json_t *value;
     char *text = NULL;
     size_t i;
 
-    *fixed = true;
     json_array_foreach(values, i, value) if (json_is_string(value))
-        SAE_TRY(add_value(&contents, json_string_value(value), !model, fixed, err));
-    if (model) SAE_TRY(add_model(&contents, model, err));
+        SAE_TRY(gather_value(&g, json_string_value(value), !model, err));
+    if (model) SAE_TRY(gather_model(&g, model, err));
     call = json_pack("{ss si sO sO}", "version", sae_version(), "revision", PARTS_REVISION, "values", values,
-                     "contents", contents);
+                     "contents", g.contents);
     if (!call) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the call");
     text = json_to_text(call, JSON_COMPACT | JSON_SORT_KEYS, err);
     if (!text) SAE_TRY(SAE_NOMEM);
     *hash = XXH3_64bits(text, strlen(text));
+    *fixed = g.fixed;
 done:
     mem_free(text);
     json_decref(call);
     json_decref(values);
-    json_decref(contents);
+    json_decref(g.contents);
     return status;
 }
 
 sae_status result_sign(const args *a, sae_result *result, sae_error *err)
 {
+    sae_error why = {0};
     uint64_t hash;
     bool fixed;
-    sae_status status = call_hash(a, &hash, &fixed, err);
 
-    return status == SAE_OK && fixed ? sae_result_input(result, call_key, hash, err) : status;
+    /* What was measured is not lost for the sake of its signature: without one it is only never kept. */
+    if (call_hash(a, &hash, &fixed, &why) != SAE_OK || !fixed) return SAE_OK;
+    return sae_result_input(result, call_key, hash, err);
 }
 
 /* The result that stands in --out, NULL: none, or of a folder that is not finished (run.json is written last). */
