@@ -448,6 +448,10 @@ START_TEST(test_beside_draws)
     }
     beside = interval_beside_draws((interval){1, 0.9, 1.1}, effects, 1);
     ck_assert(beside.value == 1 && isnan(beside.low) && isnan(beside.high));
+    ck_assert(isnan(interval_of_draws((interval){1, 0.9, 1.1}, effects, 1).low));
+    beside = interval_of_draws((interval){2, 1, 2.5}, (double[]){1, 2, 3}, 3);
+    ck_assert_double_eq_tol(beside.low, 2 - hypot(1, 4.3027 / sqrt(3)), 1e-4);
+    ck_assert_double_eq_tol(beside.high, 2 + hypot(0.5, 4.3027 / sqrt(3)), 1e-4);
     beside = interval_of_mean((double[]){1, 2, 3}, 3);
     ck_assert_double_eq(beside.value, 2);
     ck_assert_double_eq_tol(beside.high, 2 + 4.3027 / sqrt(3), 1e-4);

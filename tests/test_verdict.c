@@ -476,18 +476,33 @@ END_TEST
 START_TEST(test_beside_pca)
 {
     static const struct {
-        interval text, seeds;
+        interval of_pca[2];
         const char *says;
-    } of[] = {{{0.978, 0.976, 0.980}, {NAN, NAN, NAN}, "about as much harm as PCA"},
-              {{1.003, 1.001, 1.004}, {1.002, 0.99, 1.02}, "about as much harm as PCA"},
-              {{1.003, 1.001, 1.004}, {1.1, 1.01, 1.3}, "more harm than PCA, as the paper says"},
-              {{0.978, 0.9, 0.980}, {NAN, NAN, NAN}, "less harm than PCA: against the paper"},
-              {{1.04, 1.01, 1.07}, {NAN, NAN, NAN}, "more harm than PCA, as the paper says"},
-              {{1.24, 1.2, 1.3}, {1.2, 0.9, 1.5}, "cannot be told from PCA"},
-              {{1.24, NAN, NAN}, {NAN, NAN, NAN}, "cannot be told from PCA"}};
+    } of[] = {{{{0.978, 0.976, 0.980}, {NAN, NAN, NAN}}, "about as much harm as PCA"},
+              {{{1.003, 1.001, 1.004}, {1.002, 0.99, 1.02}}, "about as much harm as PCA"},
+              {{{1.003, 1.001, 1.004}, {1.1, 1.01, 1.3}}, "more harm than PCA, as the paper says"},
+              {{{0.978, 0.9, 0.980}, {NAN, NAN, NAN}}, "less harm than PCA: against the paper"},
+              {{{1.04, 1.01, 1.07}, {NAN, NAN, NAN}}, "more harm than PCA, as the paper says"},
+              {{{1.24, 1.2, 1.3}, {1.2, 0.9, 1.5}}, "cannot be told from PCA"},
+              {{{1.24, NAN, NAN}, {NAN, NAN, NAN}}, "cannot be told from PCA"}};
+    const interval harmful[2] = {{1.2, 1.1, 1.3}, {1.2, 1.1, 1.3}};
+    /* What is no more than random directions is no evidence of the paper's claim, however much less PCA harms. */
+    static const struct {
+        interval over_random[2];
+        const char *says;
+    } null_of[] = {{{{1.02, 0.99, 1.05}, {NAN, NAN, NAN}}, "more harm than PCA, but not told from random directions"},
+                   {{{1.02, 1.01, 1.05}, {1.02, 0.9, 1.1}}, "more harm than PCA, but not told from random directions"},
+                   {{{NAN, NAN, NAN}, {NAN, NAN, NAN}}, "more harm than PCA, but not told from random directions"},
+                   {{{0.9, 0.8, 0.95}, {NAN, NAN, NAN}}, "more harm than PCA, and less than random directions"},
+                   {{{1.02, 1.01, 1.05}, {NAN, NAN, NAN}}, "more harm than PCA, as the paper says"}};
 
+    for (size_t i = 0; i < sizeof null_of / sizeof *null_of; i++) {
+        const interval more[2] = {{1.053, 1.03, 1.07}, {NAN, NAN, NAN}};
+        const char *text = verdict_beside_pca(more, null_of[i].over_random);
+        ck_assert_msg(strncmp(text, null_of[i].says, strlen(null_of[i].says)) == 0, "null %zu: %s", i, text);
+    }
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        const char *text = verdict_beside_pca(&of[i].text, &of[i].seeds);
+        const char *text = verdict_beside_pca(of[i].of_pca, harmful);
         ck_assert_msg(strncmp(text, of[i].says, strlen(of[i].says)) == 0, "beside PCA %zu: %s", i, text);
     }
     ck_assert(strstr(verdict_length(86, 35), "shrank") && !*verdict_length(40, 35) && !*verdict_length(35, 86));

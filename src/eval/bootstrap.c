@@ -106,12 +106,22 @@ interval interval_of_ratio(const double *part, const double *whole, int64_t n)
     return interval_has_width(&found) && root > 1e-6 * fabs(b) ? found : ratio;
 }
 
+static interval widened(interval v, double half)
+{
+    return (interval){v.value, v.value - hypot(v.value - v.low, half), v.value + hypot(v.high - v.value, half)};
+}
+
 interval interval_beside_draws(interval sampled, const double *controls, int64_t n)
 {
     double mean, spread;
 
     mean_and_spread(controls, n, &mean, &spread);
-    const double half = n > 1 ? student(n - 1) * spread * sqrt(1 + 1 / (double)n) : NAN;
-    return (interval){sampled.value, sampled.value - hypot(sampled.value - sampled.low, half),
-                      sampled.value + hypot(sampled.high - sampled.value, half)};
+    return widened(sampled, n > 1 ? student(n - 1) * spread * sqrt(1 + 1 / (double)n) : NAN);
+}
+
+interval interval_of_draws(interval sampled, const double *draws, int64_t n)
+{
+    const interval mean = interval_of_mean(draws, n);
+
+    return widened(sampled, mean.high - mean.value);
 }

@@ -36,5 +36,8 @@ interval interval_of_ratio(const double *part, const double *whole, int64_t n);
  * probability 0.95 within t_{n-1} s sqrt(1 + 1/n) of their mean (s: their standard deviation); both halves are added as squares. What
  * leaves "no effect" out is more than being another draw. Of one control low and high are NaN: nothing is known of the spread. */
 interval interval_beside_draws(interval sampled, const double *controls, int64_t n);
+/* The mean of n draws itself, `sampled` its interval over text: with how far the mean of as many others might lie (Student's t). Of one draw low
+ * and high are NaN. */
+interval interval_of_draws(interval sampled, const double *draws, int64_t n);
 
 #endif

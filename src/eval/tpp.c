@@ -277,16 +277,6 @@ static double mean_fall(const double *falls, const double *asked, int64_t n)
     return above / below;
 }
 
-/* The interval of a mean of draws over documents, and how far the mean of as many others might lie: halves are added as squares. */
-static interval with_spread(interval sampled, const double *draws)
-{
-    const interval mean = interval_of_mean(draws, TPP_DRAWS);
-    const double half = mean.high - mean.value;
-
-    return (interval){sampled.value, sampled.value - hypot(sampled.value - sampled.low, half),
-                      sampled.value + hypot(sampled.high - sampled.value, half)};
-}
-
 /* own [TPP_DRAWS, n_n + 1, 2, test]: the mean of the draws at number i, and what the latents do beyond it; falls [2, test] is room for it. */
 static sae_status finish_draws(const bench *b, int i, const double *own, double *falls, tpp *m, sae_error *err)
 {
@@ -304,9 +294,9 @@ static sae_status finish_draws(const bench *b, int i, const double *own, double 
         m->drawn[i][k] = intended[k] - unintended[k];
     }
     SAE_TRY(finish_score(m->asked, test, falls, b->options->seed, tpp_change(m, TPP_RANDOM, i), out, err));
-    out->total = with_spread(out->total, m->drawn[i]);
-    out->intended = with_spread(out->intended, intended);
-    out->unintended = with_spread(out->unintended, unintended);
+    out->total = interval_of_draws(out->total, m->drawn[i], TPP_DRAWS);
+    out->intended = interval_of_draws(out->intended, intended, TPP_DRAWS);
+    out->unintended = interval_of_draws(out->unintended, unintended, TPP_DRAWS);
     const score aimed = {test, tpp_change(m, TPP_LATENTS, i), m->asked},
                 chance = {test, tpp_change(m, TPP_RANDOM, i), m->asked};
     SAE_TRY(score_difference(&aimed, &chance, b->options->seed, &m->over_drawn[i], err));
@@ -471,7 +461,7 @@ sae_status tpp_gain(interval *out, const tpp *m, const tpp *over, tpp_what arm, 
                         "a gain in TPP needs both dictionaries on the same documents with the same seed");
     status = difference(out, m, tpp_change(m, arm, i), tpp_change(over, arm, i), arm == TPP_SHUFFLED, seed, err);
     for (int k = 0; k < TPP_DRAWS; k++) drawn[k] = m->drawn[i][k] - over->drawn[i][k];
-    if (status == SAE_OK && arm == TPP_RANDOM) *out = with_spread(*out, drawn);
+    if (status == SAE_OK && arm == TPP_RANDOM) *out = interval_of_draws(*out, drawn, TPP_DRAWS);
     return status;
 }
 

@@ -170,7 +170,9 @@ static sae_status documents_claim(const experiment *e, int arch, const measure *
     tell_gain_at_l0(e, arch, key, &c);
     tell_sizes(e, arch, m, &c);
     const char *made_up = tell_codes(e, arch, m, &c);
-    snprintf(c.range, sizeof c.range, "[%.4f, %.4f] over documents", g.paired.low, g.paired.high);
+    if (seeds) /* another number than that of the seeds, which its interval need not hold */
+        snprintf(c.range, sizeof c.range, "the first seed's %+.4f ", four_decimals(g.first));
+    claim_add(c.range, sizeof c.range, "[%.4f, %.4f] over documents", g.paired.low, g.paired.high);
     if (seeds) claim_add(c.range, sizeof c.range, "; [%.4f, %.4f] over seeds", g.seeds.low, g.seeds.high);
     const int side = side_of(&g);
     snprintf(c.says, sizeof c.says, "%s%s",
@@ -207,8 +209,13 @@ static sae_status gain_row(const experiment *e, int arch, const measure *m, cons
     snprintf(what, sizeof what, "%s, %s", m->label, family);
     snprintf(documents, sizeof documents, "[%.4f, %.4f]", g.paired.low, g.paired.high);
     if (isfinite(g.seeds.low)) snprintf(seeds, sizeof seeds, "[%.4f, %.4f]", g.seeds.low, g.seeds.high);
-    const sae_cell cells[] = {{what, NAN},     {size, NAN},      {NULL, g.seeds.value},        {seeds, NAN},
-                              {NULL, g.first}, {documents, NAN}, {words[1 + side_of(&g)], NAN}};
+    const sae_cell cells[] = {{what, NAN},
+                              {size, NAN},
+                              {NULL, four_decimals(g.seeds.value)},
+                              {seeds, NAN},
+                              {NULL, four_decimals(g.first)},
+                              {documents, NAN},
+                              {words[1 + side_of(&g)], NAN}};
     SAE_TRY(sae_result_row(r, "gains", cells, 7, err));
     snprintf(key, sizeof key, "%s.%s.gain.%s", family, m->file, at);
     SAE_TRY(sae_result_silent(r, key, g.seeds.value, g.seeds.low, g.seeds.high, err));

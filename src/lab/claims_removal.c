@@ -84,6 +84,19 @@ static void beside_all_rows(const experiment *e, const char *pair, const char *o
               all.value, over.value, ends_text(ends, &over, 3), share[1].value, share[0].value);
 }
 
+/* The scaffold's CE over that of a control, of the first seed on other text and over seeds. False, and nothing that could tell: not measured. */
+static bool beside(const experiment *e, int arch, const char *control, const char *rows, const char *operator,
+                   interval over[2])
+{
+    char key[64];
+
+    over[0] = over[1] = (interval){NAN, NAN, NAN};
+    snprintf(key, sizeof key, "scaffold_over_%s%s.%s", control, rows, operator);
+    if (!experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, 0)->name, "removal", key, &over[0])) return false;
+    over[1] = over_seeds(e, arch, key);
+    return true;
+}
+
 /* rows: "" the counted ones, "_position_0" that one too, or "_every" the masked ones too. */
 static sae_status removal_claim(const experiment *e, int arch, const char *operator, const char * rows,
                                 const char *label, sae_result *r, sae_error *err)
@@ -91,15 +104,15 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
     claim c = {.number = "N4, N5", .paper = "7.5 x, PCA 2.8 x"};
     const char *pair = claim_entry(e, arch, USE_SCAFFOLD, 0)->name;
     char name[160], key[64], ends[2][48], draws[48];
-    interval a, b, paired, one, random;
+    interval a, b, of_pca[2], over_random[2], random;
 
     for (int i = 0; i < 2; i++) {
         snprintf(key, sizeof key, "%s%s.%s", i ? "pca" : "scaffold", rows, operator);
         if (!experiment_found(e, pair, "removal", key, i ? &b : &a)) return SAE_OK;
     }
-    snprintf(key, sizeof key, "scaffold_over_pca%s.%s", rows, operator);
-    if (!experiment_found(e, pair, "removal", key, &paired)) return SAE_OK;
-    const interval seeds = over_seeds(e, arch, key);
+    if (!beside(e, arch, "pca", rows, operator, of_pca)) return SAE_OK;
+    const bool drawn = beside(e, arch, "random", rows, operator, over_random);
+    const interval paired = of_pca[0], seeds = of_pca[1];
     snprintf(name, sizeof name, "CE after removal, %s, %s", label, arch_name(e->options.archs[arch]));
     c.name = name;
     snprintf(c.here, sizeof c.here, "%.3f x; PCA %.3f x", a.value, b.value);
@@ -112,11 +125,10 @@ static sae_status removal_claim(const experiment *e, int arch, const char *opera
         claim_add(c.here, sizeof c.here, ", over seeds %.3f", seeds.value);
         claim_add(c.range, sizeof c.range, ", over seeds [%.3f, %.3f]", seeds.low, seeds.high);
     }
-    snprintf(key, sizeof key, "scaffold_over_random%s.%s", rows, operator);
-    if (rows[0] && experiment_found(e, pair, "removal", key, &one))
-        snprintf(c.more, sizeof c.more, "the scaffold %.3f x %s of the mean of %d random subspaces", one.value,
-                 ends_text(draws, &one, 3), e->options.draws);
-    snprintf(c.says, sizeof c.says, "%s%s", verdict_beside_pca(&paired, &seeds),
+    if (rows[0] && drawn)
+        snprintf(c.more, sizeof c.more, "the scaffold %.3f x %s of the mean of %d random subspaces",
+                 over_random[0].value, ends_text(draws, &over_random[0], 3), e->options.draws);
+    snprintf(c.says, sizeof c.says, "%s%s", verdict_beside_pca(of_pca, over_random),
              isfinite(seeds.low) ? "" : " (one seed's scaffold)");
     if (rows[0]) beside_equal_share(e, pair, operator, rows, &c);
     if (rows[0]) beside_all_rows(e, pair, operator, rows, &c);

@@ -206,7 +206,7 @@ void scaffold_choices_put(json_t **object, const sae_dict_config *config);
 /* Raised when parts or losses are measured otherwise than before, so that what an older program left is not taken for what this one
  * would find; losses alone when a loss of the same rows and edit would be another. Of dictionaries TRAINING_REVISION
  * (sae/train.h) says so. */
-enum { PARTS_REVISION = 13, LOSSES_REVISION = 6 };
+enum { PARTS_REVISION = 14, LOSSES_REVISION = 6 };
 /* The results of part `name`: read when OUT/parts/NAME.json is of this identity (stolen), else made by `run`, which puts them in
  * with experiment_result, and written. */
 typedef sae_status (*part_fn)(experiment *e, sae_error *err);

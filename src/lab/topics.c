@@ -320,6 +320,12 @@ done:
     return status;
 }
 
+/* Accuracies, and what they differ by, are at most 1. */
+static interval within(interval v, double least)
+{
+    return isfinite(v.low) ? (interval){v.value, fmax(v.low, least), fmin(v.high, 1)} : v;
+}
+
 /* How much less often right after a change than after the drawn ones, on the same questions, with room for another draw; no two accuracies differ
  * by more than 1. */
 static sae_status less_right(const bench *b, const score *changed, const answers *random, interval *out, sae_error *err)
@@ -331,7 +337,7 @@ static sae_status less_right(const bench *b, const score *changed, const answers
     for (int64_t i = 0; i < b->n_test; i++) less[i] = random->sum.right[i] / random->n - changed->right[i];
     SAE_TRY(bootstrap_ratio(out, less, changed->asked, b->n_test, b->what->seed, err));
     *out = interval_beside_draws(*out, random->right, random->n);
-    if (isfinite(out->low)) *out = (interval){out->value, fmax(out->low, -1), fmin(out->high, 1)};
+    *out = within(*out, -1);
 done:
     mem_free(less);
     return status;
@@ -348,6 +354,21 @@ static sae_status beside_drawn(const bench *b, topics *m, const score *fixed, co
     SAE_TRY(less_right(b, anew, random_anew, &arm->retrained_over_random, err));
 done:
     return status;
+}
+
+/* The mean over draws: how they differ is in its intervals. */
+static sae_status finish_drawn(const bench *b, topics *m, const char *name, const answers *fixed,
+                               const answers *retrained, sae_error *err)
+{
+    topics_arm *arm = &m->arms[m->n_arms];
+    sae_status status = finish_arm(b, m, name, &fixed->sum, &retrained->sum, err);
+
+    if (status != SAE_OK) return status;
+    arm->fixed = within(interval_of_draws(arm->fixed, fixed->right, fixed->n), 0);
+    arm->fall = within(interval_of_draws(arm->fall, fixed->right, fixed->n), -1);
+    arm->retrained = within(interval_of_draws(arm->retrained, retrained->right, retrained->n), 0);
+    arm->retrained_fall = within(interval_of_draws(arm->retrained_fall, retrained->right, retrained->n), -1);
+    return SAE_OK;
 }
 
 /* ---- Subspaces removed --------------------------------------------------------------------------------------------------- */
@@ -412,7 +433,7 @@ static sae_status subspace_arms(bench *b, topics *m, sae_error *err)
     for (int op = 0; w->random && op < TOPICS_OPERATORS; op++) {
         topics_removed_name(name, TOPICS_RANDOM, op);
         /* as in removal_arms */
-        SAE_TRY(finish_arm(b, m, name, &random[op].fixed.sum, &random[TOPICS_R2].retrained.sum, err));
+        SAE_TRY(finish_drawn(b, m, name, &random[op].fixed, &random[TOPICS_R2].retrained, err));
     }
 done:
     for (int op = 0; op < TOPICS_OPERATORS; op++) drawn_free(&random[op]);
@@ -481,7 +502,7 @@ static sae_status ablation_arms(bench *b, topics *m, int64_t k, sae_error *err)
     if (held <= CONTROL_MOST_SHARED)
         SAE_TRY(beside_drawn(b, m, &fixed, &random.fixed, &retrained, &random.retrained, err));
     topics_ablated_name(name, k, TOPICS_ALIKE);
-    SAE_TRY(finish_arm(b, m, name, &random.fixed.sum, &random.retrained.sum, err));
+    SAE_TRY(finish_drawn(b, m, name, &random.fixed, &random.retrained, err));
 done:
     score_free(&fixed);
     score_free(&retrained);

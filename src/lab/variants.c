@@ -16,9 +16,9 @@ static const struct {
 enum { CHOICES = sizeof choices / sizeof *choices };
 static const char *const operators[2] = {"R2", "R3"};
 
-/* A scaffold's CE over the clean one, PCA's, and the one over the other. */
+/* A scaffold's CE over the clean one, PCA's, the one over the other, and over random subspaces'. */
 typedef struct beside_pca {
-    interval scaffold, pca, over;
+    interval scaffold, pca, over, over_random;
 } beside_pca;
 
 static bool beside_pca_of(const experiment *e, const char *part, int choice, int op, beside_pca *out)
@@ -26,10 +26,13 @@ static bool beside_pca_of(const experiment *e, const char *part, int choice, int
     const struct {
         const char *what;
         interval *to;
-    } wanted[] = {{"scaffold", &out->scaffold}, {"pca", &out->pca}, {"scaffold_over_pca", &out->over}};
+    } wanted[] = {{"scaffold", &out->scaffold},
+                  {"pca", &out->pca},
+                  {"scaffold_over_pca", &out->over},
+                  {"scaffold_over_random", &out->over_random}};
     char key[64];
 
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         snprintf(key, sizeof key, "%s%s.%s", wanted[i].what, choices[choice].suffix, operators[op]);
         if (!experiment_found(e, part, "removal", key, wanted[i].to)) return false;
     }
@@ -53,7 +56,8 @@ static sae_status removal_row(const experiment *e, const roster_entry *of, int o
                   between, choices[i].name, v.scaffold.value, v.pca.value, v.over.value);
         if (isfinite(v.over.low))
             claim_add(c.range, sizeof c.range, "%s[%.3f, %.3f]", *c.range ? "; " : "", v.over.low, v.over.high);
-        claim_add(c.says, sizeof c.says, "%s%s: %s", between, choices[i].name, verdict_beside_pca(&v.over, &one_seed));
+        const interval of_pca[2] = {v.over, one_seed}, over_random[2] = {v.over_random, one_seed};
+        claim_add(c.says, sizeof c.says, "%s%s: %s", between, choices[i].name, verdict_beside_pca(of_pca, over_random));
         claim_add(c.here, sizeof c.here, "%s%s %.3f", *c.here ? "; " : "of PCA's: ", choices[i].name, v.over.value);
     }
     if (!*c.here) return SAE_OK; /* not measured in this run */

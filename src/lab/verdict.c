@@ -158,12 +158,16 @@ const char *verdict_codes(const interval with[2], const interval added[2])
 
 static bool alike(const interval *v) { return v->low > 1 / ALIKE && v->high < ALIKE; }
 
-const char *verdict_beside_pca(const interval *text, const interval *seeds)
+const char *verdict_beside_pca(const interval of_pca[2], const interval over_random[2])
 {
-    if (alike(text) && (alike(seeds) || !isfinite(seeds->low)))
+    if (alike(&of_pca[0]) && (alike(&of_pca[1]) || !isfinite(of_pca[1].low)))
         return "about as much harm as PCA (within a twentieth): against the paper";
-    return verdict_both(text, seeds, 1, "more harm than PCA, as the paper says",
-                        "less harm than PCA: against the paper", "cannot be told from PCA on these tokens and seeds");
+    const char *more = verdict_both(
+        &over_random[0], &over_random[1], 1, "more harm than PCA, as the paper says",
+        "more harm than PCA, and less than random directions: nothing is told",
+        "more harm than PCA, but not told from random directions, so that nothing is told of the scaffold");
+    return verdict_both(&of_pca[0], &of_pca[1], 1, more, "less harm than PCA: against the paper",
+                        "cannot be told from PCA on these tokens and seeds");
 }
 
 const char *verdict_length(double early, double end)

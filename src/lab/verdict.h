@@ -39,9 +39,10 @@ const char *verdict_aimed(const interval *base, const interval *with);
  * baseline's latents when the codes stand for choice too, of one seed on documents and over seeds (low NaN: one seed); added: what the codes
  * add to the scaffold's own latents, likewise. "" where any was not measured. */
 const char *verdict_codes(const interval with[2], const interval added[2]);
-/* N4: the scaffold's CE over PCA's, of one seed on other text and over seeds (low NaN: one seed). Within a twentieth it is neither more nor
- * less, however narrow the intervals are. */
-const char *verdict_beside_pca(const interval *text, const interval *seeds);
+/* N4: the scaffold's CE over PCA's and over the mean of random subspaces (beside other draws), each of one seed on other text and over seeds (low
+ * NaN: one seed). Within a twentieth of PCA it is neither more nor less, however narrow the intervals are; more is said to be the paper's claim
+ * only where the scaffold is told from random directions too. */
+const char *verdict_beside_pca(const interval of_pca[2], const interval over_random[2]);
 /* N2: behind its words, whether the reduction in per cent shrank while training, from a tenth of the rows to their end, so that it is one of
  * this length. */
 const char *verdict_length(double early, double end);
