@@ -219,7 +219,7 @@ static void tell_length(const experiment *e, claim *c)
         c->more, sizeof c->more,
         "; while the first seed was trained, in its batches: %+.0f %% at a tenth of the rows, %+.0f %% at a half, "
         "%+.0f %% at the end",
-        -fewer[0], -fewer[1], -fewer[2]);
+        round(-fewer[0]) + 0.0, round(-fewer[1]) + 0.0, round(-fewer[2]) + 0.0); /* no "-0 %" */
     if (e->options.seeds > 1) claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2]));
 }
 
@@ -294,6 +294,14 @@ static double learns_pca(const experiment *e, int arch, const double *overlap, i
     return v.value;
 }
 
+/* The mean of shares over seeds; Student's t does not know that they end at 0 and 1. */
+static interval mean_of_shares(const double *shares, int64_t n)
+{
+    const interval v = interval_of_mean(shares, n);
+
+    return isfinite(v.low) ? (interval){v.value, fmax(v.low, 0), fmin(v.high, 1)} : v;
+}
+
 static sae_status structure_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
 {
     claim c = {.number = "i", .paper = "near-identical to PCA-24"};
@@ -308,7 +316,7 @@ static sae_status structure_claim(const experiment *e, int arch, sae_result *r, 
         overlap[s] = experiment_found(e, pair, "structure", "overlap_pca_r", &v) ? v.value : NAN;
         experiment_found(e, pair, "structure", "overlap_chance_r", &chance);
     }
-    const interval mean = interval_of_mean(overlap, e->options.seeds);
+    const interval mean = mean_of_shares(overlap, e->options.seeds);
     const double control = learns_pca(e, arch, overlap, &further);
     snprintf(name, sizeof name, "the scaffold is the top principal components, %s", arch_name(e->options.archs[arch]));
     c.name = name;
@@ -337,7 +345,7 @@ static interval outliers_inside(const experiment *e, int arch, int by)
     for (int64_t s = 0; s < e->options.seeds; s++)
         inside[s] =
             experiment_found(e, claim_entry(e, arch, USE_SCAFFOLD, s)->name, "structure", key, &v) ? v.value : NAN;
-    return interval_of_mean(inside, e->options.seeds);
+    return mean_of_shares(inside, e->options.seeds);
 }
 
 static sae_status outliers_claim(const experiment *e, int arch, sae_result *r, sae_error *err)
