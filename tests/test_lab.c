@@ -1,4 +1,5 @@
 /* test_lab.c - the comparison: the whole command on a tiny model. */
+#include "lab/machine_rate.h"
 #include "lab/retrain.h"
 #include "lab/scaffold.h"
 #include "lab/store_training.h"
@@ -1450,10 +1451,42 @@ START_TEST(test_allocation_failures)
 }
 END_TEST
 
+/* ---- The plan --------------------------------------------------------------------------------------------------------------- */
+
+/* The best measurement is the machine's speed; where most were far below it somebody else was at work. */
+START_TEST(test_machine_rate)
+{
+    static const struct {
+        double measured[5];
+        double flops;
+        bool busy;
+    } rows[] = {
+        {{90e9, 100e9, 99e9, 98e9, 97e9}, 100e9, false}, /* the first one made the product's code */
+        {{6e9, 40e9, 100e9, 7e9, 30e9}, 100e9, true},    {{100e9, 90e9, 6e9, 95e9, 7e9}, 100e9, false},
+        {{60e9, 60e9, 91e9, 60e9, 60e9}, 91e9, true},    {{60e9, 60e9, 89e9, 60e9, 60e9}, 89e9, false},
+    };
+    machine_rate here;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double measured[5];
+        memcpy(measured, rows[i].measured, sizeof measured);
+        const machine_rate found = machine_rate_of(measured, 5);
+        ck_assert_double_eq(found.flops, rows[i].flops);
+        ck_assert_msg(found.busy == rows[i].busy, "row %zu", i);
+    }
+    const double began = clock_seconds();
+    OK(machine_rate_measure(&here, &err));
+    const double seconds = clock_seconds() - began;
+    ck_assert_double_gt(here.flops, 1e6);
+    ck_assert_msg(seconds > 0.9 || 1000 * 2.147e9 / here.flops < 1, "%g s: a busy moment may decide", seconds);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lab");
-    TCase *whole = tcase_create("whole"), *matched = tcase_create("matched"), *damaged = tcase_create("damaged");
+    TCase *whole = tcase_create("whole"), *matched = tcase_create("matched"), *damaged = tcase_create("damaged"),
+          *plan = tcase_create("plan");
     SRunner *runner;
     int failed;
 
@@ -1483,6 +1516,9 @@ int main(void)
     tcase_set_timeout(damaged, 300);
     tcase_add_test(damaged, test_damaged_dictionary);
     suite_add_tcase(suite, damaged);
+    tcase_set_timeout(plan, 60);
+    tcase_add_test(plan, test_machine_rate);
+    suite_add_tcase(suite, plan);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
