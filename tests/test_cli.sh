@@ -184,6 +184,22 @@ expect "tap" 0 '' tap model --ids ids.npy --site $site --logits --out rows.safet
 [ -s rows.safetensors ] && grep -aq "\"$site\"" rows.safetensors && grep -aq '"logits"' rows.safetensors
 code=$?
 if [ $code -eq 0 ]; then ok "tap names its tensors as asked"; else not_ok "tap names its tensors as asked"; fi
+# The same ids in the other types that tokens are stored in, and what is no id in any of them.
+while read -r type data; do
+    # shellcheck disable=SC2059 # the data is a row of octal bytes
+    printf "$data" | make_npy typed.npy '(1, 4)' "$type"
+    expect "tap, ids of type $type" 0 '' tap model --ids typed.npy --site $site --logits --out typed.safetensors --quiet
+    if cmp -s rows.safetensors typed.safetensors; then ok "are the same rows"; else not_ok "are the same rows"; fi
+    rm -f typed.safetensors
+done <<'END'
+<u2 \001\000\002\000\003\000\004\000
+<u4 \001\000\000\000\002\000\000\000\003\000\000\000\004\000\000\000
+<i8 \001\000\000\000\000\000\000\000\002\000\000\000\000\000\000\000\003\000\000\000\000\000\000\000\004\000\000\000\000\000\000\000
+END
+head -c 144 below.npy | tail -c 16 | make_npy typed.npy '(1, 4)' '<u4'
+expect "tap, an id that takes 32 bits" 1 'token id 4294967295 at sequence 0, position 1' tap model --ids typed.npy --site $site --out x.safetensors
+printf '\377\377' | make_npy typed.npy '(1, 1)' '<u2'
+expect "tap, an id that takes 16 bits" 1 '65535' tap model --ids typed.npy --site $site --out x.safetensors
 printf 'precious' >precious.safetensors
 printf 'precious' >precious.npy
 mkdir precious

@@ -1,4 +1,5 @@
 /* test_lab.c - the comparison: the whole command on a tiny model. */
+#include "lab/machine_rate.h"
 #include "lab/retrain.h"
 #include "lab/scaffold.h"
 #include "lab/store_training.h"
@@ -206,6 +207,85 @@ START_TEST(test_same_command_same_bytes)
     json_t *run = read_json(o.out, "run.json");
     ck_assert_int_eq(json_integer_value(json_object_get(run, "distinct_rows")), 4096);
     json_decref(run);
+    scratch_remove();
+}
+END_TEST
+
+static char noticed[2000];
+
+static void note(void *user, const char *text)
+{
+    (void)user;
+    const size_t used = strlen(noticed);
+    snprintf(noticed + used, sizeof noticed - used, "%s\n", text);
+}
+
+/* Writes over what is there; offset < 0: from the end. */
+static void overwrite(const char *name, long offset, const void *bytes, size_t n)
+{
+    FILE *f = fopen(scratch_path(name), "r+");
+
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fseek(f, offset, offset < 0 ? SEEK_END : SEEK_SET), 0);
+    ck_assert_uint_eq(fwrite(bytes, 1, n, f), n);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void without_checksums(const scaffold_options *o, const char *name)
+{
+    json_t *record = read_json(o->out, name);
+    char path[200];
+
+    ck_assert_uint_eq(json_object_size(json_object_get(record, "xxh3")), 2); /* cfg.json, the weights */
+    json_object_del(record, "xxh3");
+    snprintf(path, sizeof path, "%s/%s", o->out, name);
+    OK(json_write_file(record, path, true, &err));
+    json_decref(record);
+}
+
+/* The same command again: of what it tells, what it trains, and that it ends with the same bytes. says NULL: nothing is to be told. */
+static void run_the_same(const scaffold_options *o, const uint64_t first[KEPT_FILES], const char *says)
+{
+    sae_result *summary = NULL;
+    uint64_t again[KEPT_FILES];
+
+    noticed[0] = '\0';
+    OK(scaffold_run(&summary, o, NULL, &err));
+    sae_result_free(summary);
+    ck_assert_msg(says ? strstr(noticed, says) != NULL : !noticed[0], "told '%s', not '%s'", noticed, says);
+    ck_assert(!says || strstr(noticed, "is trained again"));
+    ck_assert(kept(o->out, "training") == !says);
+    ck_assert(kept(o->out, "batchtopk-p1-s0") && kept(o->out, "census"));
+    hash_all(o->out, again);
+    for (int i = 0; i < KEPT_FILES; i++) ck_assert_msg(first[i] == again[i], "%s differs", kept_files[i]);
+}
+
+/* A dictionary that is not what was saved is told, and trained again; its record may be of a program that noted no checksums. */
+START_TEST(test_damaged_dictionary)
+{
+    static const unsigned char nan[4] = {0xff, 0xff, 0xff, 0xff}, digit[1] = {'7'};
+    sae_result *summary = NULL;
+    uint64_t first[KEPT_FILES];
+
+    write_model();
+    scaffold_options o = small_run("run");
+    o.seeds = 2;
+    o.notice.tell = note;
+    OK(scaffold_run(&summary, &o, NULL, &err));
+    sae_result_free(summary);
+    hash_all(o.out, first);
+    copy_file(scratch_path("run/dictionaries/batchtopk-p1-s1/sae_weights.safetensors"),
+              "run/dictionaries/batchtopk-p1-s0/sae_weights.safetensors");
+    run_the_same(&o, first, "batchtopk-p1-s0/sae_weights.safetensors is not as it was saved");
+    overwrite("run/dictionaries/batchtopk-baseline-s0/sae_weights.safetensors", -5000, digit, 1);
+    run_the_same(&o, first, "batchtopk-baseline-s0/sae_weights.safetensors is not as it was saved");
+    ck_assert_int_eq(remove(scratch_path("run/dictionaries/batchtopk-p1-s0/cfg.json")), 0);
+    run_the_same(&o, first, "batchtopk-p1-s0/cfg.json");
+    without_checksums(&o, "dictionaries/batchtopk-p1-s0.json");
+    run_the_same(&o, first, NULL);
+    overwrite("run/dictionaries/batchtopk-p1-s0/sae_weights.safetensors", -4, nan, 4); /* the last threshold */
+    run_the_same(&o, first, "batchtopk-p1-s0/sae_weights.safetensors");
+    run_the_same(&o, first, NULL);
     scratch_remove();
 }
 END_TEST
@@ -1379,10 +1459,42 @@ START_TEST(test_allocation_failures)
 }
 END_TEST
 
+/* ---- The plan --------------------------------------------------------------------------------------------------------------- */
+
+/* The best measurement is the machine's speed; where most were far below it somebody else was at work. */
+START_TEST(test_machine_rate)
+{
+    static const struct {
+        double measured[5];
+        double flops;
+        bool busy;
+    } rows[] = {
+        {{90e9, 100e9, 99e9, 98e9, 97e9}, 100e9, false}, /* the first one made the product's code */
+        {{6e9, 40e9, 100e9, 7e9, 30e9}, 100e9, true},    {{100e9, 90e9, 6e9, 95e9, 7e9}, 100e9, false},
+        {{60e9, 60e9, 91e9, 60e9, 60e9}, 91e9, true},    {{60e9, 60e9, 89e9, 60e9, 60e9}, 89e9, false},
+    };
+    machine_rate here;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double measured[5];
+        memcpy(measured, rows[i].measured, sizeof measured);
+        const machine_rate found = machine_rate_of(measured, 5);
+        ck_assert_double_eq(found.flops, rows[i].flops);
+        ck_assert_msg(found.busy == rows[i].busy, "row %zu", i);
+    }
+    const double began = clock_seconds();
+    OK(machine_rate_measure(&here, &err));
+    const double seconds = clock_seconds() - began;
+    ck_assert_double_gt(here.flops, 1e6);
+    ck_assert_msg(seconds > 0.9 || 1000 * 2.147e9 / here.flops < 1, "%g s: a busy moment may decide", seconds);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lab");
-    TCase *whole = tcase_create("whole"), *matched = tcase_create("matched");
+    TCase *whole = tcase_create("whole"), *matched = tcase_create("matched"), *damaged = tcase_create("damaged"),
+          *plan = tcase_create("plan");
     SRunner *runner;
     int failed;
 
@@ -1409,6 +1521,12 @@ int main(void)
     tcase_add_test(matched, test_trained_at_equal_l0);
     tcase_add_test(matched, test_trained_as_near_as_can_be);
     suite_add_tcase(suite, matched);
+    tcase_set_timeout(damaged, 300);
+    tcase_add_test(damaged, test_damaged_dictionary);
+    suite_add_tcase(suite, damaged);
+    tcase_set_timeout(plan, 60);
+    tcase_add_test(plan, test_machine_rate);
+    suite_add_tcase(suite, plan);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

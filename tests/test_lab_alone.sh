@@ -79,9 +79,11 @@ awk 'BEGIN { srand(4); print "text,label"; n = split("astronomy computer_securit
     "high_school_us_history international_law marketing nutrition world_religions", s, " ")
     for (i = 0; i < 300; i++) { line = ""; c = i % n; for (j = 0; j < 24; j++)
         line = line (rand() < 0.4 ? substr("abcd", c % 4 + 1, 1) : substr("abcd ", int(rand() * 5) + 1, 1)); print line "," s[c + 1] } }' >subjects.csv
-"$sae" scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 3 --rank 2 --width 64 \
-    --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 1 \
-    --topics none --labelled subjects.csv --seed 5 --out run --quiet >out 2>err || not_ok "the run of the test" "$(cat out)"
+the_run="scaffold --model tiny --text letters.jsonl --site resid_post.0 --budget standard --arch batchtopk --variants p1 --seeds 3 --rank 2 --width 64
+    --k 4 --ks 3,6 --ranks none --points 0 --batch 64 --ctx 32 --tokens 3000 --rows 8192 --held-out-tokens 400 --ce-tokens 200 --draws 1 --cards 1
+    --topics none --labelled subjects.csv --seed 5 --out run --quiet"
+# shellcheck disable=SC2086
+"$sae" $the_run >out 2>err || not_ok "the run of the test" "$(cat out)"
 at=run/dictionaries results=run/results
 base=$at/batchtopk-baseline-s5 p1=$at/batchtopk-p1-s5
 given="--model tiny --text letters.jsonl --ctx 32 --tokens 400 --quiet"
@@ -247,6 +249,21 @@ expect "stability, another width" 1 'rows of width' lab stability $p1 narrow/sae
     expect "retrain, dense latents that span all of the rows" 0 '' lab retrain --dict $base --store run/acts $given --out spanned --dense-threshold 0.000001
     if grep -q 'has 32 of 32 dimensions' spanned/results/retrain.json && [ ! -e spanned/less-dense ]; then ok "nothing is trained"; else not_ok "nothing is trained"; fi
     expect "retrain, no share" 2 'between 0 and 1' lab retrain --dict $base --store run/acts $given --out none --dense-threshold 1
+}
+
+# ---- A dictionary that only a part trains, and that is another's ----
+# shellcheck disable=SC2086
+{
+    cp $at/batchtopk-less-dense-s5/sae_weights.safetensors kept
+    cp $results/retrain/retrain.json kept.json
+    cp $base/sae_weights.safetensors $at/batchtopk-less-dense-s5/sae_weights.safetensors
+    loud=${the_run% --quiet}
+    "$sae" $loud >out 2>err
+    code=$?
+    if [ $code -eq 0 ] && ! grep -q 'trained again' err; then ok "where its part was measured it is not needed"; else not_ok "where its part was measured it is not needed" "$(cat err)"; fi
+    rm $results/retrain/retrain.json
+    expect "else it is told" 0 'batchtopk-less-dense-s5/sae_weights.safetensors is not as it was saved: batchtopk-less-dense-s5 is trained again' $loud
+    if cmp -s kept $at/batchtopk-less-dense-s5/sae_weights.safetensors && cmp -s kept.json $results/retrain/retrain.json; then ok "and ends as before"; else not_ok "and ends as before"; fi
 }
 
 # ---- Parts that leave a run ----

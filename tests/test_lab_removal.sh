@@ -191,6 +191,11 @@ expect "both" 2 'either --ids or --text' $given --ids "$ids" --text t.txt
 expect "an option of text with ids" 2 '--ctx is for --text' $given --ids "$ids" --ctx 8
 expect "an option of ids with text" 2 '--special is for --ids' $given --text t.txt --special 2
 expect "a special id that is none" 2 'no token id' $given --ids "$ids" --special 2,x
+expect "nor is a negative one" 2 'no token id' $given --ids "$ids" --special 2,-1
+expect "but for -1, none of them" 0 '"R2"' $given --ids "$ids" --special -1 --draws 1 --json
+check "more rows count than with two" awk -v a="$(value out rows_changed)" -v b="$(value first rows_changed)" 'BEGIN { exit !(a > b && b > 0) }'
+expect "a norm limit that no row keeps" 1 'no position can be scored: ' $given --ids "$ids" --special 2,5 --max-norm 0.01
+check "and it is named, no text" sh -c 'grep -qF -e "--max-norm" err && ! grep -q "held-out text" err'
 expect "no draws" 2 '--draws' $given --ids "$ids" --special 2 --draws 0
 expect "neither --basis nor --dict" 2 'one of --dict and --basis' lab removal --model "$tiny" --site resid_post.1 --ids "$ids"
 expect "no --site" 2 '--site' lab removal --model "$tiny" --basis "$basis" --ids "$ids"

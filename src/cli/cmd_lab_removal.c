@@ -19,7 +19,8 @@ static const option_row options[] = {
     {"stats-ids", OPTION_TEXT, "FILE", "other ids for mean, PCA and median norm (default: those measured on)", NULL},
     {"counted-stats", OPTION_FLAG, NULL,
      "mean and PCA without the rows over the norm limit (default: of all unmasked rows)", NULL},
-    {"special", OPTION_LIST, "ID[,ID]", "ids that are special, instead of those that the tokenizer calls so", NULL},
+    {"special", OPTION_LIST, "ID[,ID]", "ids that are special, instead of those that the tokenizer calls so; -1: none",
+     NULL},
     OPTION_TEXT_ROW(NULL),
     {"split", OPTION_TEXT, "PART", "of --text: held-out, documents that training did not see; or all", "held-out"},
     OPTION_TOKENS_ROW("8192"),
@@ -97,8 +98,8 @@ static sae_status read_special(job *j, args *a, sae_error *err)
     j->special = mem_alloc_array((size_t)j->n_special + 1, sizeof *j->special, "special ids", err);
     if (!j->special) return SAE_NOMEM;
     for (int i = 0; i < j->n_special; i++) {
-        if (!count_parse(items[i], &id) || id > INT32_MAX)
-            SAE_TRY(args_fail(a, err, "--special: '%s' is no token id", items[i]));
+        if (!count_parse(items[i], &id) || id > INT32_MAX || id < (j->n_special == 1 ? -1 : 0))
+            SAE_TRY(args_fail(a, err, "--special: '%s' is no token id; -1 alone says that none is special", items[i]));
         j->special[i] = (int32_t)id;
     }
 done:
@@ -112,7 +113,7 @@ static sae_status open_tokenizer(job *j, sae_error *err)
     if (status == SAE_OK || status == SAE_NOMEM || !err) return status;
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used,
-             "; with --ids, --special ID,ID says which ids are special without a tokenizer");
+             "; with --ids, --special ID,ID says which ids are special without a tokenizer, --special -1 that none is");
     return status;
 }
 

@@ -159,7 +159,8 @@ done:
 
 static const option_row options[] = {
     OPTION_TEXT_ROW(NULL),
-    {"ids", OPTION_TEXT, "FILE", "token ids [n, T], int32 or int64: X.npy or X.safetensors[:name]", NULL},
+    {"ids", OPTION_TEXT, "FILE", "token ids [n, T], uint16, uint32, int32 or int64: X.npy or X.safetensors[:name]",
+     NULL},
     {"nll", OPTION_TEXT, "OUT.npy", "with --ids: the losses [n, T-1], float32, in nats", NULL},
     OPTION_TOKENS_ROW("20k"),
     OPTION_CTX_ROW("256"),

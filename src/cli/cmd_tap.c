@@ -123,7 +123,8 @@ done:
 }
 
 static const option_row options[] = {
-    {"ids", OPTION_TEXT, "FILE", "token ids [n, T], int32 or int64: X.npy or X.safetensors[:name]", NULL},
+    {"ids", OPTION_TEXT, "FILE", "token ids [n, T], uint16, uint32, int32 or int64: X.npy or X.safetensors[:name]",
+     NULL},
     OPTION_SITE_ROW(NULL),
     {"logits", OPTION_FLAG, NULL, "the logits [n, T, V] too, as a tensor of that name", NULL},
     OPTION_OUT_ROW("FILE.safetensors"),

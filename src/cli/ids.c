@@ -1,9 +1,25 @@
 /* ids.c - reads arrays of token ids. Whether a model has these ids is the model's to check. */
 #include "cli/ids.h"
 
+#include "io/bytes.h"
 #include "io/io.h"
 
-#include <string.h>
+static bool is_of_ids(dtype type)
+{
+    return type == DTYPE_I32 || type == DTYPE_I64 || type == DTYPE_U16 || type == DTYPE_U32;
+}
+
+static int64_t id_at(const tensor *t, int64_t i)
+{
+    const char *at = (const char *)t->data + (size_t)i * (size_t)dtype_table[t->type].block_bytes;
+
+    switch (t->type) {
+    case DTYPE_U16: return load_u16(at);
+    case DTYPE_U32: return load_u32(at);
+    case DTYPE_I32: return (int32_t)load_u32(at);
+    default: return (int64_t)load_u64(at);
+    }
+}
 
 sae_status token_ids_read(token_ids *out, const char *path, sae_error *err)
 {
@@ -13,8 +29,9 @@ sae_status token_ids_read(token_ids *out, const char *path, sae_error *err)
     char shape[128];
 
     SAE_TRY(array_open(&a, path, err));
-    if (a.t.type != DTYPE_I32 && a.t.type != DTYPE_I64)
-        SAE_RAISE(err, SAE_FORMAT, "%s: token ids must be int32 or int64, found %s", path, dtype_table[a.t.type].name);
+    if (!is_of_ids(a.t.type))
+        SAE_RAISE(err, SAE_FORMAT, "%s: token ids must be uint16, uint32, int32 or int64, found %s", path,
+                  dtype_table[a.t.type].name);
     if (a.t.rank < 1 || a.t.rank > 2 || tensor_count(&a.t) < 1)
         SAE_RAISE(err, SAE_SHAPE, "%s: token ids must be [sequences, tokens], found %s", path,
                   tensor_shape_text(&a.t, shape, sizeof shape));
@@ -25,17 +42,12 @@ sae_status token_ids_read(token_ids *out, const char *path, sae_error *err)
         status = SAE_NOMEM;
         goto done;
     }
-    if (a.t.type == DTYPE_I32) {
-        memcpy(t.ids, a.t.data, a.t.bytes);
-    } else {
-        for (int64_t i = 0; i < tensor_count(&a.t); i++) {
-            int64_t id;
-            memcpy(&id, (const char *)a.t.data + (size_t)i * sizeof id, sizeof id);
-            if (id < 0 || id > INT32_MAX)
-                SAE_RAISE(err, SAE_RANGE, "%s: token id %lld at sequence %lld, position %lld", path, (long long)id,
-                          (long long)(i / t.n_ctx), (long long)(i % t.n_ctx));
-            t.ids[i] = (int32_t)id;
-        }
+    for (int64_t i = 0; i < tensor_count(&a.t); i++) {
+        const int64_t id = id_at(&a.t, i);
+        if (id < 0 || id > INT32_MAX)
+            SAE_RAISE(err, SAE_RANGE, "%s: token id %lld at sequence %lld, position %lld", path, (long long)id,
+                      (long long)(i / t.n_ctx), (long long)(i % t.n_ctx));
+        t.ids[i] = (int32_t)id;
     }
     *out = t;
     t = (token_ids){0};

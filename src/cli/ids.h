@@ -4,8 +4,8 @@
 
 #include "eval/sample.h"
 
-/* Ids [n_seq, n_ctx] from an int32 or int64 array in X.npy or X.safetensors[:name]; rank 1 is one sequence. Caller frees
- * with token_ids_free. */
+/* Ids [n_seq, n_ctx] from an array of uint16, uint32, int32 or int64 in X.npy or X.safetensors[:name]; rank 1 is one sequence. Caller
+ * frees with token_ids_free. */
 typedef struct token_ids {
     int32_t *ids;
     int64_t n_seq, n_ctx;

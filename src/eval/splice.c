@@ -178,7 +178,10 @@ sae_status splice_measure(loss_table *out, sample *s, int64_t n_seq, const edit 
     SAE_TRY(splice_create(&w, s, err));
     count_scored(&t, s);
     if (t.n_scored == 0)
-        SAE_RAISE(err, SAE_RANGE, "no position of the held-out text can be scored: every one is masked");
+        SAE_RAISE(
+            err, SAE_RANGE,
+            "no position can be scored: at each the row is masked (position 0, a special id) or over the norm limit "
+            "(--max-norm), or the next token is masked");
     for (int64_t first = 0; first < n_seq; first += s->batch_seqs)
         SAE_TRY(splice_batch(&t, s, first, sample_batch(s, first, n_seq), edits, &w, progress, err));
     *out = t;

@@ -215,6 +215,8 @@ static sae_status train_arm(void *user, retrain_arm arm, const subspace *less, s
     experiment *e = user;
     const roster_use use = arm == RETRAIN_DENSE ? USE_DENSE : USE_OTHERS;
 
+    for (int i = 0; i < e->roster.n; i++)
+        if (e->roster.entries[i].use == use) SAE_TRY(roster_look(e, &e->roster.entries[i], err));
     SAE_TRY(arms_train(e, use, use, less, err));
     SAE_TRY(roster_load(e, roster_find(e, e->options.archs[0], use, SAE_P1, e->options.seed), out, err));
 done:

@@ -144,20 +144,111 @@ static char *record_path(const experiment *e, const roster_entry *r, sae_error *
     return experiment_path(e, path, err);
 }
 
-/* Is OUT/dictionaries/NAME there, and its record of this very training? */
+/* ---- What stands on disk --------------------------------------------------------------------------------------------------- */
+
+/* A record is of a training but for this: the checksum of each file of the folder, by its name. Taken out of the record; NULL: records of
+ * before had none. */
+static json_t *take_checksums(json_t *record)
+{
+    json_t *sums = json_incref(json_object_get(record, "xxh3"));
+
+    json_object_del(record, "xxh3");
+    return sums;
+}
+
+/* Of all that was saved in the folder. */
+static sae_status checksums_of(const experiment *e, const char *folder, json_t **out, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char **names = NULL, *path = NULL, text[HASH_TEXT];
+    int n = 0;
+    json_t *sums = json_object();
+
+    SAE_TRY(folder_list(folder, &names, &n, err));
+    for (int i = 0; i < n; i++) {
+        mem_free(path);
+        path = path_join(folder, names[i], err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(file_hash_text(path, e->progress, text, err));
+        json_put(&sums, names[i], json_string(text));
+    }
+    if (!sums) SAE_RAISE(err, SAE_NOMEM, "no memory for the checksums of %s", folder);
+    *out = sums;
+    sums = NULL;
+done:
+    json_decref(sums);
+    folder_list_free(names, n);
+    mem_free(path);
+    return status;
+}
+
+/* FORMAT: the file is not what was saved. */
+static sae_status file_is_saved(const experiment *e, const char *path, const char *sum, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    char text[HASH_TEXT];
+
+    SAE_TRY(file_hash_text(path, e->progress, text, err));
+    if (!sum || strcmp(sum, text) != 0) SAE_RAISE(err, SAE_FORMAT, "%s is not as it was saved", path);
+done:
+    return status;
+}
+
+/* Fails where the folder is not what was saved; without checksums, where it is no dictionary. */
+static sae_status folder_is_saved(const experiment *e, const char *folder, json_t *sums, sae_error *err)
+{
+    sae_status status = SAE_OK;
+    sae_dict *dict = NULL;
+    char *path = NULL;
+    const char *name;
+    json_t *sum;
+
+    if (!json_is_object(sums)) SAE_TRY(sae_dict_load(&dict, folder, err));
+    json_object_foreach(sums, name, sum)
+    {
+        mem_free(path);
+        path = path_join(folder, name, err);
+        if (!path) SAE_TRY(SAE_NOMEM);
+        SAE_TRY(file_is_saved(e, path, json_string_value(sum), err));
+    }
+done:
+    sae_dict_free(dict);
+    mem_free(path);
+    return status;
+}
+
+/* Said, since it takes the time of a training. */
+static void tell_trained_anew(const experiment *e, const roster_entry *r, const char *why)
+{
+    const lab_notice *notice = &e->options.notice;
+    char text[sizeof((sae_error *)0)->message + sizeof r->name + 32];
+
+    if (!notice->tell) return;
+    snprintf(text, sizeof text, "%s: %s is trained again", why, r->name);
+    notice->tell(notice->user, text);
+}
+
+/* Is OUT/dictionaries/NAME there, its record of this very training, and the folder what was saved then? */
 sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err)
 {
     sae_status status = SAE_OK;
-    sae_error ignored = {0};
+    sae_error ignored = {0}, why = {0};
     char folder[96], *path = NULL, *record = record_path(e, r, err);
-    json_t *ours = roster_identity(e, r), *theirs = NULL;
+    json_t *ours = roster_identity(e, r), *theirs = NULL, *sums = NULL;
 
     snprintf(folder, sizeof folder, "dictionaries/%s", r->name);
     path = experiment_path(e, folder, err);
     if (!record || !path || !ours) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
-    r->trained = file_is_folder(path) && file_exists(record) && json_read_file(&theirs, record, &ignored) == SAE_OK &&
-                 json_equal(ours, theirs);
+    r->trained = false;
+    if (!file_is_folder(path) || !file_exists(record) || json_read_file(&theirs, record, &ignored) != SAE_OK) goto done;
+    sums = take_checksums(theirs);
+    if (!json_equal(ours, theirs)) goto done;
+    const sae_status whole = folder_is_saved(e, path, sums, &why);
+    if (whole == SAE_NOMEM || whole == SAE_CANCELLED) SAE_RAISE(err, whole, "%s", why.message);
+    r->trained = whole == SAE_OK;
+    if (!r->trained) tell_trained_anew(e, r, why.message);
 done:
+    json_decref(sums);
     json_decref(ours);
     json_decref(theirs);
     mem_free(record);
@@ -165,12 +256,13 @@ done:
     return status;
 }
 
-/* Which of the list is trained. */
+/* Which of the list is trained, but for those that only a part may train, which looks itself (retrain.c). */
 static sae_status look_all(experiment *e, sae_error *err)
 {
     sae_status status = SAE_OK;
 
-    for (int i = 0; i < e->roster.n; i++) SAE_TRY(roster_look(e, &e->roster.entries[i], err));
+    for (int i = 0; i < e->roster.n; i++)
+        if (e->roster.entries[i].use < USE_DENSE) SAE_TRY(roster_look(e, &e->roster.entries[i], err));
 done:
     return status;
 }
@@ -259,7 +351,7 @@ sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dic
 {
     sae_status status = SAE_OK;
     char folder[96], *path = NULL, *record = record_path(e, r, err), *all = experiment_path(e, "dictionaries", err);
-    json_t *about = roster_identity(e, r);
+    json_t *about = roster_identity(e, r), *sums = NULL;
 
     snprintf(folder, sizeof folder, "dictionaries/%s", r->name);
     path = experiment_path(e, folder, err);
@@ -267,6 +359,9 @@ sae_status roster_save(const experiment *e, roster_entry *r, const sae_dict *dic
     SAE_TRY(folder_make(all, err));
     SAE_TRY(file_remove(record, err)); /* while the folder changes it is of no training */
     SAE_TRY(sae_dict_save(dict, path, SAE_SCAFFOLD_NATIVE, true, err));
+    SAE_TRY(checksums_of(e, path, &sums, err));
+    json_put(&about, "xxh3", sums);
+    if (!about) SAE_RAISE(err, SAE_NOMEM, "no memory to describe a dictionary");
     SAE_TRY(json_write_file(about, record, true, err));
     r->trained = true;
 done:
@@ -294,6 +389,7 @@ static sae_status forget_twin(const experiment *e, const char *found, const char
     bool twin = false;
 
     if (json_read_file(&theirs, record, &ignored) != SAE_OK) goto done;
+    json_decref(take_checksums(theirs));
     for (int i = 0; i < e->roster.n && !twin; i++) {
         roster_entry as_rank = e->roster.entries[i];
         as_rank.use = USE_RANK;

@@ -258,7 +258,8 @@ bool roster_is_at_k(const experiment *e, const roster_entry *r, sae_arch arch);
 bool roster_is_baseline_at_k(const experiment *e, const roster_entry *r, sae_arch arch);
 const roster_entry *roster_at_k(const experiment *e, sae_arch arch, int64_t k); /* the one of this k; NULL: none */
 void roster_list_matched(experiment *e, sae_arch arch, int64_t k);              /* one more of these, at the end */
-sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err);   /* is it trained? */
+/* Is it trained, and what was saved then? One that is not is told: it is trained again. */
+sae_status roster_look(const experiment *e, roster_entry *r, sae_error *err);
 /* The list, and whether all of it can be trained. */
 sae_status roster_check(experiment *e, sae_error *err);
 sae_status roster_load(const experiment *e, const roster_entry *r, sae_dict **dict, sae_error *err);

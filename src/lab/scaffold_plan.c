@@ -6,8 +6,8 @@
  * 80 to 84 % of a forward pass and of a live run lie in products). Long attention is not counted.
  */
 #include "base/threads.h"
-#include "kernels/matmul.h"
 #include "lab/dense.h"
+#include "lab/machine_rate.h"
 #include "lab/redundancy.h"
 #include "lab/scaffold.h"
 #include "text/labelled.h"
@@ -27,25 +27,8 @@ typedef struct plan {
     double document_tokens;
     double below, above; /* FLOP of a token up to the site; behind it, with the unembedding */
     double encode;       /* of a row in one dictionary */
-    double rate;         /* FLOP/s of this machine */
+    machine_rate machine;
 } plan;
-
-static double measured_rate(sae_error *err)
-{
-    enum { N = 1024, ROUNDS = 6 };
-    float *a = mem_alloc_array((size_t)N * N, 3 * sizeof *a, "a product to calibrate with", err);
-    double best = 0;
-
-    if (!a) return 0;
-    for (int i = 0; i < 2 * N * N; i++) a[i] = (float)(i % 17) * 0.1F;
-    for (int i = 0; i < ROUNDS; i++) {
-        double began = clock_seconds();
-        matmul_nt(N, N, N, a, N, a + N * N, N, 0, a + 2 * N * N, N);
-        best = fmax(best, 2.0 * N * N * N / fmax(clock_seconds() - began, 1e-9));
-    }
-    mem_free(a);
-    return best;
-}
 
 static void fill(plan *p)
 {
@@ -72,7 +55,8 @@ static sae_status part(sae_result *r, const plan *p, const char *name, const cha
 {
     sae_status status = SAE_OK;
     char name_of[48];
-    const sae_cell cells[] = {{name, NAN}, {what, NAN}, {NULL, flop / 1e12}, {NULL, flop / p->rate * overhead / 3600}};
+    const sae_cell cells[] = {
+        {name, NAN}, {what, NAN}, {NULL, flop / 1e12}, {NULL, flop / p->machine.flops * overhead / 3600}};
 
     if (flop <= 0) return SAE_OK;
     *total += flop;
@@ -208,7 +192,7 @@ static sae_status memory(sae_result *r, const plan *p, const sae_train_options *
          each * mib},
         {"memory_held_out", "held-out rows, MiB", "at most; else computed again at each use",
          fmin(SAMPLE_CACHE_MIB, held_out_mib(p))},
-        {"gflops", "this machine, GFLOP/s", "f32 products, measured now", p->rate * 1e-9}};
+        {"gflops", "this machine, GFLOP/s", "f32 products, measured now", p->machine.flops * 1e-9}};
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         SAE_TRY(sae_result_number(r, numbers[i].key, round(numbers[i].value), err));
@@ -224,7 +208,7 @@ static sae_status hours(sae_result *r, const plan *p, double total, sae_error *e
     static const char *const columns[] = {"cores", "hours"};
     static const int cores[] = {2, 8, 32, 96};
     sae_status status = SAE_OK;
-    double here = total / p->rate * overhead / 3600;
+    double here = total / p->machine.flops * overhead / 3600;
     int threads = omp_get_max_threads();
 
     SAE_TRY(sae_result_number(r, "hours", here, err));
@@ -266,6 +250,7 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     experiment *e = mem_alloc(sizeof *e, "a plan", err);
     sae_result *r = NULL;
     double total = 0;
+    char note[400];
 
     if (!e) return SAE_NOMEM;
     e->options = *options;
@@ -282,9 +267,8 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
               .shape = shape,
               .roster = &e->roster,
               .documents = e->labelled_documents,
-              .document_tokens = e->labelled_tokens,
-              .rate = measured_rate(err)};
-    if (p.rate <= 0) SAE_TRY(SAE_NOMEM);
+              .document_tokens = e->labelled_tokens};
+    SAE_TRY(machine_rate_measure(&p.machine, err));
     fill(&p);
     SAE_TRY(sae_result_create(&r, "plan", err));
     SAE_TRY(setting(r, &p, err));
@@ -293,10 +277,11 @@ sae_status scaffold_plan(sae_result **out, const scaffold_options *options, cons
     SAE_TRY(parts(r, &p, &total, err));
     SAE_TRY(hours(r, &p, total, err));
     SAE_TRY(documents_unfit(e, r, err));
-    SAE_TRY(sae_result_note(r,
-                            "Nothing was made. Times are those of the matrix products at this machine's speed and a "
-                            "quarter more; the 8-bit screen, which trains faster, is not counted on.",
-                            err));
+    snprintf(note, sizeof note,
+             "Nothing was made. Times are those of the matrix products at this machine's speed and a quarter more; the "
+             "8-bit screen, which trains faster, is not counted on.%s",
+             p.machine.busy ? " The machine was busy while its speed was measured: the hours may be fewer." : "");
+    SAE_TRY(sae_result_note(r, note, err));
     *out = r;
     r = NULL;
 done:
