@@ -939,7 +939,10 @@ held="--model tiny --text letters.jsonl --split all --tokens 600 --ctx 32 --quie
 # shellcheck disable=SC2086
 {
     expect "eval" 0 '' eval live/sae $held --ce-tokens 300 --out eval.json
-    expect "eval does not overwrite" 1 'eval.json' eval live/sae $held --ce-tokens 300 --out eval.json
+    cp eval.json kept.json
+    expect "eval of the same is kept" 0 '' eval live/sae $held --ce-tokens 300 --out eval.json
+    if cmp -s eval.json kept.json; then ok "as it was"; else not_ok "as it was" "another eval.json"; fi
+    expect "eval does not overwrite" 1 'eval.json' eval live/sae $held --ce-tokens 200 --out eval.json
     expect "eval --json" 0 '' eval live/sae $held --ce-tokens 300 --json
     head -c 1 out | grep -q '{' || not_ok "eval --json prints an object"
     expect "eval of a dictionary of another width" 1 'width 64' eval run1/sae $held --site resid_post.0

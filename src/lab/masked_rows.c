@@ -204,21 +204,24 @@ static sae_status beside_equal_share(const experiment *e, sae_result *r, sae_err
               {EVERY_ROW + OP_R3, "R3"}};
     sae_status status = SAE_OK;
     char note[700] = "", text[INTERVAL_TEXT];
+    const bool one = share_draws(&e->options) == 1;
     interval over, draws;
 
     if (losses_of_share(e, WITH_POSITION_0).n == 0) return SAE_OK;
     snprintf(note, sizeof note,
-             "%d random subspaces that hold as much of position 0's row as the scaffold (%.4f of its square) and are "
-             "random otherwise:",
-             share_draws(&e->options), sae_result_get(r, "first_position.scaffold", NAN));
+             "%d random %s as much of position 0's row as the scaffold (%.4f of its square) and %s random otherwise:",
+             share_draws(&e->options), one ? "subspace that holds" : "subspaces that hold",
+             sae_result_get(r, "first_position.scaffold", NAN), one ? "is" : "are");
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         SAE_TRY(removal_ratio(e, LOSS_SHARE, of[i].way, &draws, err));
         SAE_TRY(loss_ratio_beside(&over, &e->losses, LOSS_R2 + of[i].way, losses_of_share(e, of[i].way),
                                   e->options.seed, err));
         interval_text(text, &over);
-        snprintf(note + strlen(note), sizeof note - strlen(note),
-                 "%s %s CE is %.3f x (%.3f to %.3f), the scaffold's %s of theirs", i ? ";" : "", of[i].what,
-                 draws.value, draws.low, draws.high, text);
+        snprintf(note + strlen(note), sizeof note - strlen(note), "%s %s CE is %.3f x", i ? ";" : "", of[i].what,
+                 draws.value);
+        if (isfinite(draws.low)) /* of one draw there is no range */
+            snprintf(note + strlen(note), sizeof note - strlen(note), " (%.3f to %.3f)", draws.low, draws.high);
+        snprintf(note + strlen(note), sizeof note - strlen(note), ", the scaffold's %s of theirs", text);
     }
     snprintf(note + strlen(note), sizeof note - strlen(note), ".");
     SAE_TRY(sae_result_note(r, note, err));
