@@ -505,7 +505,11 @@ START_TEST(test_beside_pca)
         const char *text = verdict_beside_pca(of[i].of_pca, harmful);
         ck_assert_msg(strncmp(text, of[i].says, strlen(of[i].says)) == 0, "beside PCA %zu: %s", i, text);
     }
-    ck_assert(strstr(verdict_length(86, 35), "shrank") && !*verdict_length(40, 35) && !*verdict_length(35, 86));
+    const interval fewer = {16, 9, 23}, more = {-18, -30, -5}, open = {3, -6, 12}, one_seed = {16, NAN, NAN};
+    ck_assert(strstr(verdict_length(86, 35, &fewer), "which shrank on the way"));
+    ck_assert(!*verdict_length(40, 35, &fewer) && !*verdict_length(35, 86, &fewer));
+    ck_assert(strstr(verdict_length(51, -11, &more), "there were fewer") && !*verdict_length(-2, -20, &more));
+    ck_assert(!*verdict_length(86, 35, &open) && !*verdict_length(86, 35, &one_seed));
 }
 END_TEST
 

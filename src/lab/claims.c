@@ -202,9 +202,9 @@ static void tell_pairs(const experiment *e, int arch, claim *c)
     claim_add(c->more, sizeof c->more, "%s", text);
 }
 
-/* How much fewer they were while the first pair was trained: of another length the reduction may be another. Of one seed no reduction
- * is told, so nothing is added to what is said of it. */
-static void tell_length(const experiment *e, claim *c)
+/* How much fewer they were while the first pair was trained: of another length the reduction may be another. told: how many fewer they are
+ * over seeds. */
+static void tell_length(const experiment *e, const interval *told, claim *c)
 {
     interval v;
     double fewer[TRAINING_MOMENTS];
@@ -220,7 +220,7 @@ static void tell_length(const experiment *e, claim *c)
         "; while the first seed was trained, in its batches: %+.0f %% at a tenth of the rows, %+.0f %% at a half, "
         "%+.0f %% at the end",
         round(-fewer[0]) + 0.0, round(-fewer[1]) + 0.0, round(-fewer[2]) + 0.0); /* no "-0 %" */
-    if (e->options.seeds > 1) claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2]));
+    claim_add(c->says, sizeof c->says, "%s", verdict_length(fewer[0], fewer[2], told));
 }
 
 /* The first variant of every seed; the others are trained of the first. */
@@ -269,7 +269,7 @@ static sae_status dense_claim(const experiment *e, int arch, sae_variant variant
     verdict_dense(c.says, b.value, w.value, &f, e->options.rank);
     if (main && interval_has_width(&f) && (f.low > 0 || f.high < 0))
         claim_other_rules(e, arch, e->dense_key, f.low > 0 ? -1 : 1, c.says, sizeof c.says);
-    if (main && arch == 0) tell_length(e, &c);
+    if (main && arch == 0) tell_length(e, &f, &c);
     if (main) tell_thresholds(e, arch, &c);
     if (main) tell_pairs(e, arch, &c);
     return claim_row(r, &c, err);

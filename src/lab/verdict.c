@@ -170,9 +170,13 @@ const char *verdict_beside_pca(const interval of_pca[2], const interval over_ran
                         "cannot be told from PCA on these tokens and seeds");
 }
 
-const char *verdict_length(double early, double end)
+const char *verdict_length(double early, double end, const interval *fewer)
 {
-    return early - end > 100 * LITTLE_CHANGE ? "; a reduction at this length of training, which shrank on the way" : "";
+    const bool shrank = early - end > 100 * LITTLE_CHANGE;
+
+    if (!shrank || !interval_has_width(fewer)) return "";
+    if (fewer->low > 0) return "; a reduction at this length of training, which shrank on the way";
+    return fewer->high < 0 && early > 0 ? "; early in this training there were fewer" : "";
 }
 
 const char *verdict_share(const interval *over)

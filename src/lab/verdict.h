@@ -43,9 +43,9 @@ const char *verdict_codes(const interval with[2], const interval added[2]);
  * NaN: one seed). Within a twentieth of PCA it is neither more nor less, however narrow the intervals are; more is said to be the paper's claim
  * only where the scaffold is told from random directions too. */
 const char *verdict_beside_pca(const interval of_pca[2], const interval over_random[2]);
-/* N2: behind its words, whether the reduction in per cent shrank while training, from a tenth of the rows to their end, so that it is one of
- * this length. */
-const char *verdict_length(double early, double end);
+/* N2: behind its words, whether the reduction in per cent shrank while training, from a tenth of the rows to their end, so that what is told (fewer: by
+ * how many latents, over seeds) is told of this length. "" where nothing is. */
+const char *verdict_length(double early, double end, const interval *fewer);
 /* N4 and ii with position 0 changed: behind the words of a comparison, the scaffold's CE over that of random subspaces which hold as much of
  * position 0's row, beside other draws of them: whether more is lost than that share of that row. One seed's. */
 const char *verdict_share(const interval *over);
