@@ -8,16 +8,9 @@
 
 enum { N = 1024, LEAST = 5, MOST = 1000 };
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 machine_rate machine_rate_of(double *measured, int n)
 {
-    qsort(measured, (size_t)n, sizeof *measured, compare);
+    qsort(measured, (size_t)n, sizeof *measured, compare_doubles);
     return (machine_rate){.flops = measured[n - 1], .busy = measured[n - 1] > 1.5 * measured[n / 2]};
 }
 
