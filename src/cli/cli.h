@@ -108,9 +108,8 @@ typedef struct command {
     const char *examples;  /* complete command lines, one a line, each ending in a newline */
     int min_operands, max_operands; /* max -1: any number */
     const option_row *options;      /* ends with OPTION_END_ROW; NULL: only the common ones */
-    const char *
-        kept_as; /* a result in --out of the same call and inputs is kept: results/KEPT_AS.json of the folder --out, "": the file
-                          * --out itself; NULL: no result is kept */
+    /* A result in --out of the same call and inputs is kept: results/KEPT_AS.json of the folder --out, "": the file --out itself; NULL: none is. */
+    const char *kept_as;
     sae_status (*run)(args *a, sae_error *err);
 } command;
 

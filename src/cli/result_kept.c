@@ -10,6 +10,7 @@
 #include "io/io.h"
 #include "lab/scaffold.h"
 #include "report/report.h"
+#include "sae/train.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -120,8 +121,8 @@ static sae_status call_hash(const args *a, uint64_t *hash, bool *fixed, sae_erro
     json_array_foreach(values, i, value) if (json_is_string(value))
         SAE_TRY(gather_value(&g, json_string_value(value), !model, err));
     if (model) SAE_TRY(gather_model(&g, model, err));
-    call = json_pack("{ss si sO sO}", "version", sae_version(), "revision", PARTS_REVISION, "values", values,
-                     "contents", g.contents);
+    call = json_pack("{ss si si sO sO}", "version", sae_version(), "revision", PARTS_REVISION, "training_revision",
+                     TRAINING_REVISION, "values", values, "contents", g.contents);
     if (!call) SAE_RAISE(err, SAE_NOMEM, "no memory to describe the call");
     text = json_to_text(call, JSON_COMPACT | JSON_SORT_KEYS, err);
     if (!text) SAE_TRY(SAE_NOMEM);
@@ -171,7 +172,7 @@ sae_status result_kept(const args *a, const char *name, bool *kept, sae_error *e
     sae_status status = SAE_OK;
     sae_error why = {0};
     sae_result *result = NULL;
-    char *path = NULL, text[24];
+    char *path = NULL, text[HASH_TEXT];
     const char *signature;
     uint64_t hash;
     bool fixed;
